@@ -1,0 +1,45 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+
+.PHONY: demo test lint ci bench test-slow quality sample clean
+
+demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
+	@mkdir -p demo
+	$(BIN)/baikal-run examples/nuclei.ome.zarr demo/nuclei_denoised.ome.zarr --sampler repaint --overwrite --preview demo/before_after.png
+
+test: $(VENV)/.dev  ## all tests but the slow ones
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev  ## the slow tests
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ci: lint test
+
+bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
+	$(BIN)/python benchmarks/speed.py
+
+sample: $(VENV)/.dev  ## make the sample volume again
+	$(BIN)/python examples/make_sample.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[cpu]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,33 @@
+"""Denoise fluorescence microscopy volumes by sampling from a diffusion model.
+
+>>> from baikal_deploy import Denoiser
+>>> clean = Denoiser.load("nuclei").denoise(planes, sampler="repaint", seed=0)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baikal_deploy.denoiser import Denoiser
+    from baikal_deploy.errors import BaikalError
+    from baikal_deploy.pipeline import Run, RunConfig, RunReport
+
+__version__ = "0.1.0"
+__all__ = ["BaikalError", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
+
+_HOMES = {
+    "BaikalError": "errors",
+    "Denoiser": "denoiser",
+    "Run": "pipeline",
+    "RunConfig": "pipeline",
+    "RunReport": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when they are first used: importing this package costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

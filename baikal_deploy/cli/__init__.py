@@ -1,0 +1,1 @@
+"""Command line: options to configuration, errors to messages and exit codes."""

@@ -1,0 +1,35 @@
+"""How every command ends when something is wrong."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from baikal_deploy.errors import BaikalError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors raised on purpose into one line on stderr and exit code 2.
+
+    Anything else is a bug and keeps its traceback.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BaikalError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(USER_ERROR)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+
+    return wrapped

@@ -1,0 +1,165 @@
+"""baikal-run: denoise a volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from baikal_deploy import __version__
+from baikal_deploy.cli.errors import friendly
+from baikal_deploy.engines import DEFAULT_ENGINE, engine_names
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.pipeline import Run, RunConfig, RunReport
+from baikal_deploy.samplers import sampler_names
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+
+click.rich_click.OPTION_GROUPS = {
+    "baikal-run": [
+        {"name": "What to do", "options": ["--overwrite", "--dry-run", "--preview", "--guide"]},
+        {"name": "How to denoise", "options": ["--model", "--sampler", "--option", "--steps", "--seed"]},
+        {"name": "How to compute", "options": ["--engine", "--tile", "--overlap", "--batch"]},
+    ]
+}
+FILE = click.Path(path_type=Path)
+
+
+@click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("input_path", metavar="INPUT", type=FILE)
+@click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
+@click.option(
+    "--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an .onnx file of baikal-export."
+)
+@click.option("--sampler", default="repaint", help=f"One of {', '.join(sampler_names())}.")
+@click.option(
+    "-o", "--option", "options", metavar="KEY=VALUE", multiple=True,
+    help="Option of the sampler, such as -o start=200 or -o preset=paper; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--steps", metavar="N|ddimN|walkN",
+    help="Respacing: N or ddimN of all timesteps, or N from start to 0. [default: what the model recommends]",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
+@click.option("--engine", default=DEFAULT_ENGINE, help=f"One of {', '.join(engine_names())}.")
+@click.option(
+    "--tile", metavar="PX", type=int, default=DEFAULT_TILE, help="Largest side of the network's windows."
+)
+@click.option(
+    "--overlap", metavar="PX", type=int, default=DEFAULT_OVERLAP, help="Least overlap of the windows."
+)
+@click.option("--batch", metavar="N", type=int, default=1, help="Planes denoised together.")
+@click.option(
+    "--guide", metavar="ZARR", type=FILE,
+    help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT once the new one is complete.")
+@click.option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing.")
+@click.option(
+    "--preview", metavar="FILE.png", type=FILE, help="Also write a before/after picture of one plane."
+)
+@click.version_option(__version__)
+@friendly
+def main(
+    input_path: Path,
+    output_path: Path | None,
+    options: tuple[str, ...],
+    steps: str | None,
+    dry_run: bool,
+    preview: Path | None,
+    **settings: Any,
+) -> None:
+    """Denoise a fluorescence volume, plane by plane, with a diffusion model.
+
+    INPUT is a Zarr array or an OME-Zarr image. OUTPUT is an OME-Zarr with the same axes, scales,
+    channels and pixel type; without it, NAME_denoised.ome.zarr beside INPUT.
+    """
+    console = Console(stderr=True, highlight=False)
+    if preview is not None:
+        _check_preview(preview)
+    config = RunConfig(input_path, output_path, options=parse_options(options, steps), **settings)
+    with Run(config) as run:
+        for line in describe(run):
+            console.print(line, soft_wrap=True)
+        if dry_run:
+            console.print(
+                f"estimated time: {_duration(run.estimate_seconds())}; nothing was written (--dry-run)"
+            )
+            return
+        report = _execute(run, console)
+        if preview is not None:
+            run.save_preview(preview)
+    _conclude(console, report, preview)
+
+
+def parse_options(pairs: tuple[str, ...], steps: str | None) -> dict[str, str]:
+    """KEY=VALUE texts, and the respacing, as the sampler's options."""
+    options = {} if steps is None else {"steps": steps}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"-o {pair}: write KEY=VALUE, such as -o start=200")
+        options[key] = value
+    return options
+
+
+def describe(run: Run) -> list[str]:
+    """The plan, in lines."""
+    config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
+    default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
+    axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
+    size = f"{run.output_bytes / 1e6:.1f} MB before compression"
+    return [
+        f"input     {config.input}: {axes} {shape} {info.dtype}",
+        f"output    {config.target}: {size}, with its pyramid",
+        f"model     {manifest.name}{default}, on {config.engine}",
+        *(_describe_channel(run, channel) for channel in range(info.num_channels)),
+        f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
+        f"{run.evaluations} network evaluations of planes",
+    ]
+
+
+def _describe_channel(run: Run, channel: int) -> str:
+    recipe, name = run.recipes[channel], run.volume.info.channel_name(channel)
+    measurement, sampler = recipe.measurement, recipe.sampler
+    if measurement.intensity.is_constant:
+        return f"{name:<9} holds a single value; it will be copied"
+    intensity = measurement.intensity
+    return (
+        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}, noise {measurement.sigma:.3g}; "
+        f"{run.config.sampler} from timestep {sampler.start}, {recipe.nfe} evaluations a plane"
+    )
+
+
+def _execute(run: Run, console: Console) -> RunReport:
+    columns = (TextColumn("denoising"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("denoising", total=run.evaluations)
+        return run.execute(lambda done, total: progress.update(bar, completed=done))
+
+
+def _conclude(console: Console, report: RunReport, preview: Path | None) -> None:
+    for note in report.tally.notes():
+        console.print(f"note: {note}", soft_wrap=True)
+    console.print(f"done in {_duration(report.seconds)}")
+    click.echo(report.output)
+    if preview is not None:
+        click.echo(preview)
+
+
+def _check_preview(path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--preview {path}: must end in .png")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--preview {path}: its folder does not exist")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,299 @@
+"""Planes in, planes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.engines import DEFAULT_ENGINE, open_engine
+from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.intensity import Measurement, Raw, fill_non_finite, measure, sample_windows
+from baikal_deploy.manifest import DEFAULT_MODEL, ModelManifest, file_sha256, find_model, read_manifest
+from baikal_deploy.noise import NoiseField
+from baikal_deploy.samplers import make_sampler
+from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, TiledPredictor
+
+DEFAULT_SAMPLER = "repaint"
+BRIGHTEST_TRAINED = 5.0
+"""Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
+
+Progress = Callable[[int], None]
+"""Called after each network evaluation with the number of planes that it advanced."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a channel's planes are denoised.
+
+    Attributes:
+        sampler: with nothing left automatic.
+        schedule: the respaced schedule that it walks along.
+        measurement: intensity map and noise level of the channel.
+        seed: of the noise.
+    """
+
+    sampler: Sampler
+    schedule: NoiseSchedule
+    measurement: Measurement
+    seed: int
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations per plane; none where there is nothing to denoise."""
+        return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a user should know about the pixels of a run; tallies add up.
+
+    Attributes:
+        pixels: all of them.
+        copied_planes: planes that hold one value, or none, and were copied.
+        non_finite: NaN and infinite pixels; they stay what they are.
+        beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
+    """
+
+    pixels: int = 0
+    copied_planes: int = 0
+    non_finite: int = 0
+    beyond_training: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def notes(self) -> list[str]:
+        """One line for each thing worth saying."""
+        notes = []
+        if self.copied_planes:
+            notes.append(f"{self.copied_planes} planes hold a single value and were copied unchanged")
+        if self.non_finite:
+            notes.append(f"{self.non_finite} NaN or infinite pixels were left as they are")
+        if self.beyond_training:
+            share = 100 * self.beyond_training / self.pixels
+            notes.append(
+                f"{share:.2g} % of the pixels are brighter than anything the model was trained on; "
+                "their intensities are kept, but expect less denoising there"
+            )
+        return notes
+
+
+class Denoiser:
+    """A model on an engine, ready to denoise. Close it, or use it as a context manager.
+
+    Attributes:
+        manifest: of the model.
+        model_path, model_sha256: the model's file.
+        predictor: the tiled network.
+    """
+
+    def __init__(self, engine: Engine, model_path: Path, tile: int, overlap: int, batch: int) -> None:
+        self.manifest: ModelManifest = engine.manifest
+        self.model_path = model_path
+        self.model_sha256 = file_sha256(model_path)
+        self.predictor = TiledPredictor(engine, tile, overlap, batch)
+        self._schedule = self.manifest.schedule.build()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        engine: str = DEFAULT_ENGINE,
+        *,
+        threads: int | None = None,
+        tile: int = DEFAULT_TILE,
+        overlap: int = DEFAULT_OVERLAP,
+        batch: int = 1,
+    ) -> Self:
+        """Load a shipped model by name, or an .onnx file of baikal-export.
+
+        Args:
+            engine: name of the back end; it is never replaced by another.
+            threads: CPU threads of an evaluation; None: all cores.
+            tile, overlap: windows of the network, in pixels; see ``tiling.TilePlan``.
+            batch: planes walked together, and windows in one engine call.
+
+        Raises:
+            ModelError, EngineUnavailable, ConfigError: as their names say.
+        """
+        path = find_model(model)
+        return cls(open_engine(engine, path, read_manifest(path), threads), path, tile, overlap, batch)
+
+    def denoise(
+        self,
+        planes: Raw,
+        sampler: str = DEFAULT_SAMPLER,
+        *,
+        seed: int = 0,
+        guide: Raw | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Raw:
+        """Denoise the planes of one channel.
+
+        Args:
+            planes: (H, W) or (N, H, W), any real dtype, in raw units.
+            sampler: name of the sampler.
+            seed: the same seed gives the same result.
+            guide: another denoiser's output for the same planes, to guide the sampler.
+            progress: see ``Progress``.
+            options: of the sampler, such as ``start=200``; the rest is what the model recommends.
+
+        Returns:
+            Denoised planes, same shape and dtype; integers are rounded and clamped. What is worth
+            knowing about them (copied planes, NaN pixels) goes to the log.
+
+        Raises:
+            ConfigError: input or options that make no sense.
+        """
+        stack = _as_stack(planes)
+        guides = None if guide is None else _as_stack(guide)
+        if guides is not None and guides.shape != stack.shape:
+            raise ConfigError(
+                f"guide of shape {guides.shape}: must have the shape of the planes, {stack.shape}"
+            )
+        windows = sample_windows(len(stack), stack.shape[1:])
+        measurement = self.measure([stack[plane, y, x] for plane, y, x in windows])
+        recipe = self.recipe(make_sampler(sampler, options, self.recommended(sampler)), measurement, seed)
+        result, tally = self.run(recipe, stack, range(len(stack)), guides, progress)
+        for note in tally.notes():
+            log.warning(note)
+        return result.reshape(planes.shape)
+
+    def recommended(self, sampler: str) -> Mapping[str, Any]:
+        """The model's own options for a sampler."""
+        return self.manifest.recommended.get(sampler, {})
+
+    def measure(self, sample: Sequence[Raw]) -> Measurement:
+        """Intensity map and noise level of a channel, from (H, W) windows in raw units."""
+        return measure(sample, self.manifest.normalisation, self._estimate)
+
+    def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """One evaluation at the timestep whose noise level is sigma, with nothing added to y."""
+        index = round(self._schedule.timestep_of_noise(sigma))
+        x = np.float32(np.sqrt(self._schedule.alphas_cumprod[index])) * y[None, None]
+        eps, _ = self.predictor.predict(x, float(index))
+        x0: NDArray[np.float32] = self._schedule.predict_x0(x, index, eps)[0, 0]
+        return x0
+
+    def check(self, sampler: Sampler) -> None:
+        """Raise ConfigError now for options that no noise level could make fit this model."""
+        last = len(self._schedule) - 1
+        sampler.resolved(last, len(self._schedule), self.manifest.variance)
+
+    def recipe(self, sampler: Sampler, measurement: Measurement, seed: int) -> Recipe:
+        """Settle everything that is automatic.
+
+        Raises:
+            ConfigError: a sampler whose start, stop or steps do not fit the model.
+        """
+        constant = measurement.intensity.is_constant
+        t_star = 1.0 if constant else self._schedule.timestep_of_noise(measurement.normalised_sigma)
+        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
+        return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
+
+    def run(
+        self,
+        recipe: Recipe,
+        planes: Raw,
+        indices: Sequence[int],
+        guides: Raw | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Raw, Tally]:
+        """Denoise planes with a recipe.
+
+        Args:
+            planes: (N, H, W) in raw units.
+            indices: of the planes in their volume; they address the noise.
+            guides: (N, H, W) in raw units, or None.
+
+        Returns:
+            Denoised planes of the same shape and dtype, and what to know about them.
+        """
+        result = planes.copy()
+        active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
+        if recipe.measurement.intensity.is_constant:
+            active = []
+        tally = Tally(planes.size, len(planes) - len(active))
+        for first in range(0, len(active), self.predictor.batch):
+            chosen = active[first : first + self.predictor.batch]
+            part, counts = self._run_batch(
+                recipe,
+                planes[chosen],
+                [indices[i] for i in chosen],
+                None if guides is None else guides[chosen],
+                progress,
+            )
+            result[chosen] = part
+            tally += counts
+        return result, tally
+
+    def _run_batch(
+        self,
+        recipe: Recipe,
+        planes: Raw,
+        indices: Sequence[int],
+        guides: Raw | None,
+        progress: Progress | None,
+    ) -> tuple[Raw, Tally]:
+        intensity = recipe.measurement.intensity
+        y = _normalised(recipe, planes)
+        fields = [NoiseField(recipe.seed, index, planes.shape[1:]) for index in indices]
+
+        def noise(visit: int, draw: int) -> Planes:
+            return np.stack([field(visit, draw) for field in fields])[:, None]
+
+        def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
+            output = self.predictor.predict(x, t)
+            if progress is not None:
+                progress(len(x))
+            return output
+
+        guide = None if guides is None else _normalised(recipe, guides)
+        x0 = recipe.sampler.sample(predict, y, recipe.schedule, noise, guide)
+        result = intensity.denormalise(x0[:, 0], planes.dtype)
+        finite = np.isfinite(planes)
+        beyond = int((y > BRIGHTEST_TRAINED).sum())
+        return np.where(finite, result, planes), Tally(0, 0, int((~finite).sum()), beyond)
+
+    def close(self) -> None:
+        """Free the engine; the denoiser cannot be used afterwards."""
+        self.predictor.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _normalised(recipe: Recipe, planes: Raw) -> Planes:
+    filled = np.stack([fill_non_finite(plane) for plane in planes])
+    return recipe.measurement.intensity.normalise(filled)[:, None]
+
+
+def _is_constant(plane: Raw) -> bool:
+    finite = plane[np.isfinite(plane)]
+    return not finite.size or bool(finite.min() == finite.max())
+
+
+def _as_stack(planes: Raw) -> Raw:
+    planes = np.asarray(planes)
+    if planes.ndim not in (2, 3) or 0 in planes.shape:
+        raise ConfigError(f"planes of shape {planes.shape}: needed is (H, W) or (N, H, W)")
+    if planes.dtype.kind not in "uif":
+        raise ConfigError(
+            f"planes of dtype {planes.dtype}: needed are real numbers, integer or floating point"
+        )
+    return planes.reshape(-1, *planes.shape[-2:])

@@ -1,0 +1,35 @@
+"""The exact ε of Gaussian data: an oracle for tests, and a fast stand-in for a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.manifest import ModelManifest
+
+
+class Analytic(Engine):
+    """The optimal noise prediction if every pixel were independent N(mean, std²).
+
+    With x_t = √ᾱ·x_0 + √(1−ᾱ)·ε, all Gaussian,
+    E[ε | x_t] = √(1−ᾱ)·(x_t − √ᾱ·mean) / (ᾱ·std² + 1 − ᾱ).
+
+    Arguments:
+        mean, std: of the data, on the network's scale.
+    """
+
+    def __init__(self, manifest: ModelManifest, mean: float = -0.5, std: float = 0.5) -> None:
+        self.manifest, self.mean, self.std = manifest, mean, std
+        self._alphas_cumprod = manifest.schedule.build().alphas_cumprod
+
+    @classmethod
+    def open(cls, path: Path, manifest: ModelManifest, threads: int | None) -> Self:
+        return cls(manifest)
+
+    def _predict(self, x_t: Planes, t: float) -> tuple[Planes, None]:
+        level = np.interp(t, np.arange(len(self._alphas_cumprod)), self._alphas_cumprod)
+        gain = np.sqrt(1 - level) / (level * self.std**2 + 1 - level)
+        return np.float32(gain) * (x_t - np.float32(np.sqrt(level) * self.mean)), None

@@ -1,0 +1,40 @@
+"""Every error that this package raises on purpose.
+
+::
+
+    BaikalError
+    ├── ConfigError            an option, or a combination of options, that makes no sense
+    ├── ModelError             a model file that is missing, damaged, or not ours
+    ├── EngineError            a back end that cannot do what was asked
+    │   └── EngineUnavailable  a back end that is not installed or cannot run here
+    └── VolumeError            an input or output that cannot be read, written, or understood
+
+A message says what was wrong, where (file, array, plane), and what to do. The library raises;
+only the command line formats a message and sets the exit code.
+"""
+
+from __future__ import annotations
+
+
+class BaikalError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigError(BaikalError, ValueError):
+    """An option, or a combination of options, that makes no sense."""
+
+
+class ModelError(BaikalError):
+    """A model file that is missing, damaged, or not one of ours."""
+
+
+class EngineError(BaikalError):
+    """A back end that cannot do what was asked of it."""
+
+
+class EngineUnavailable(EngineError):
+    """A back end that is not installed, or cannot run on this machine."""
+
+
+class VolumeError(BaikalError):
+    """An input or output that cannot be read, written, or understood."""

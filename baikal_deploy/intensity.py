@@ -1,0 +1,203 @@
+"""Intensity mapping between raw counts and the network's scale, and the noise level of raw data.
+
+Normalisation is one affine map per volume and channel, never per plane or tile: a map per plane
+would boost empty planes and shift baselines. Percentiles of a noisy volume measure its noise
+rather than its signal, so they are taken from block means first and then re-taken from denoised
+estimates until they settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.errors import ConfigError
+
+Raw = NDArray[Any]
+"""Pixels of any real dtype, in the units of the file."""
+Plane = NDArray[np.float32]
+Estimate = Callable[[Plane, float], Plane]
+"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
+
+SAMPLE_PIXELS = 2**21
+"""Most pixels of a channel that are looked at to measure it."""
+SAMPLE_SIDE = 256
+"""Side of the windows that make up a sample of a channel too large to look at whole."""
+SETTLED = 0.01
+"""Percentiles have settled when both ends move by less than this fraction of their range."""
+MAX_PASSES = 4
+BLOCK = 4
+"""Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Which percentiles of a clean image map to −1 and 1; a property of the model.
+
+    Attributes:
+        low, high: percentiles, 0 … 100.
+    """
+
+    low: float = 1.0
+    high: float = 99.8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 100:
+            raise ConfigError(
+                f"normalisation: percentiles {self.low} and {self.high} are not ordered in 0 … 100"
+            )
+
+    def of(self, planes: Sequence[Raw]) -> IntensityMap:
+        """The map of clean planes. Falls back to the whole range where the percentiles coincide,
+        as they do when nearly all of an image is background."""
+        pixels = np.concatenate([plane[np.isfinite(plane)].astype(np.float64).ravel() for plane in planes])
+        if not pixels.size:
+            return IntensityMap(0.0, 0.0)
+        low, high = np.percentile(pixels, [self.low, self.high])
+        if high <= low:
+            low, high = pixels.min(), pixels.max()
+        return IntensityMap(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """Affine map from raw intensities to the network's scale, and its exact inverse.
+
+    Attributes:
+        low, high: raw intensities that map to −1 and 1. Nothing is clipped in between or beyond.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def is_constant(self) -> bool:
+        """True where there is no range to map: the data holds one value, or none."""
+        return not self.high > self.low
+
+    def normalise(self, raw: Raw) -> Plane:
+        scaled = (raw.astype(np.float64) - self.low) * (2 / (self.high - self.low)) - 1
+        return scaled.astype(np.float32)
+
+    def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
+        """Back to raw units; integers are rounded and clamped to their range, never wrapped."""
+        raw = (x.astype(np.float64) + 1) * ((self.high - self.low) / 2) + self.low
+        target = np.dtype(dtype)
+        if target.kind == "f":
+            return raw.astype(target)
+        limits = np.iinfo(target)
+        # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
+        top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
+        return np.clip(np.rint(raw), limits.min, top).astype(target)
+
+    def normalised_sigma(self, sigma: float) -> float:
+        """A standard deviation in raw units, on the network's scale."""
+        return sigma * 2 / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a run knows of a channel's intensities.
+
+    Attributes:
+        intensity: the map to the network's scale.
+        sigma: standard deviation of the noise, in raw units.
+        passes: denoised estimates it took for the percentiles to settle.
+    """
+
+    intensity: IntensityMap
+    sigma: float
+    passes: int
+
+    @property
+    def normalised_sigma(self) -> float:
+        return self.intensity.normalised_sigma(self.sigma)
+
+
+def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, slice, slice]]:
+    """A bounded sample of a channel: (plane, y, x) of each window.
+
+    Everything where that is within bounds; otherwise windows whose planes are evenly spaced and
+    whose places follow a low-discrepancy sequence (Roberts 2018, R2). The same for any chunking.
+    """
+    height, width = shape
+    if num_planes * height * width <= SAMPLE_PIXELS:
+        return [(plane, slice(0, height), slice(0, width)) for plane in range(num_planes)]
+    rows, columns = min(height, SAMPLE_SIDE), min(width, SAMPLE_SIDE)
+    count = SAMPLE_PIXELS // (rows * columns)
+    windows = []
+    for i in range(count):
+        plane = (2 * i + 1) * num_planes // (2 * count)
+        top = int((0.5 + i * 0.7548776662) % 1 * (height - rows + 1))
+        left = int((0.5 + i * 0.5698402910) % 1 * (width - columns + 1))
+        windows.append((plane, slice(top, top + rows), slice(left, left + columns)))
+    return windows
+
+
+def noise_std(planes: Sequence[Raw]) -> float:
+    """Standard deviation of white noise: the rms of the diagonal Haar detail
+    (a − b − c + d)/2 over 2x2 blocks, which sees little of smooth structure.
+
+    Args:
+        planes: (H, W) arrays; non-finite pixels are left out.
+    """
+    total, count = 0.0, 0
+    for plane in planes:
+        height, width = (side - side % 2 for side in plane.shape)
+        quads = plane[:height, :width].astype(np.float64)
+        detail = (quads[::2, ::2] - quads[::2, 1::2] - quads[1::2, ::2] + quads[1::2, 1::2]) / 2
+        detail = detail[np.isfinite(detail)]
+        total, count = total + float(np.square(detail).sum()), count + detail.size
+    return float(np.sqrt(total / count)) if count else 0.0
+
+
+def measure(planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate) -> Measurement:
+    """Noise level and intensity map of noisy planes.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+        estimate: a cheap denoiser on the network's scale.
+    """
+    sigma = noise_std(planes)
+    current = normalisation.of([block_means(plane) for plane in planes])
+    filled = [fill_non_finite(plane) for plane in planes]
+    passes = 0
+    while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
+        passes += 1
+        level = current.normalised_sigma(sigma)
+        estimates = [
+            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
+        ]
+        previous, current = current, normalisation.of(estimates)
+        if _settled(previous, current):
+            break
+    return Measurement(current, sigma, passes)
+
+
+def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
+    allowed = SETTLED * (current.high - current.low)
+    return abs(previous.low - current.low) <= allowed and abs(previous.high - current.high) <= allowed
+
+
+def block_means(plane: Raw) -> NDArray[np.float64]:
+    """Means of blocks of BLOCK² pixels (smaller planes: one block), ignoring non-finite pixels."""
+    side = min(BLOCK, *plane.shape)
+    height, width = (length - length % side for length in plane.shape)
+    blocks = plane[:height, :width].astype(np.float64).reshape(height // side, side, width // side, side)
+    finite = np.isfinite(blocks)
+    count = finite.sum(axis=(1, 3))
+    total = np.where(finite, blocks, 0).sum(axis=(1, 3))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def fill_non_finite(plane: Raw) -> Raw:
+    """The plane with NaN and infinities replaced by the median of its finite pixels (0 without any)."""
+    finite = np.isfinite(plane)
+    if finite.all():
+        return plane
+    return np.where(finite, plane, np.median(plane[finite]) if finite.any() else 0)

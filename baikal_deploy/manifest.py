@@ -1,0 +1,161 @@
+"""What a model needs beside its weights; travels inside the .onnx file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from baikal_deploy.errors import BaikalError, ModelError
+from baikal_deploy.intensity import Normalisation
+from baikal_deploy.schedule import ScheduleSpec, Variance
+
+SHIPPED = Path(__file__).parent / "models"
+DEFAULT_MODEL = "nuclei"
+METADATA_KEY = "baikal_manifest"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """Everything about a model that its graph does not say.
+
+    The graph maps ``x_t`` (N, 1, H, W) and ``timesteps`` (N,), both float32, to ``eps``
+    (N, 1, H, W), and with learned-range variance also to ``v`` of the same shape. Timesteps are the
+    original 0 … T−1 and may be fractional.
+
+    Attributes:
+        name: for messages and provenance.
+        schedule: the noise schedule it was trained with.
+        variance: how the reverse variance is set by default; "learned_range" if the graph returns v.
+        normalisation: percentiles that map to −1 and 1.
+        downsampling: H and W must be multiples of it.
+        recommended: options that measured best, by sampler name.
+        card: data, licence and limits, in words.
+        training: provenance.
+    """
+
+    name: str
+    schedule: ScheduleSpec
+    variance: Variance
+    normalisation: Normalisation
+    downsampling: int
+    recommended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    card: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        data = asdict(self) | {"schema": SCHEMA, "schedule": self.schedule.as_dict()}
+        return json.dumps(data, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelManifest:
+        """Raises ModelError for text that is no manifest, or one of a newer schema."""
+        try:
+            data = json.loads(text)
+            schema = data.pop("schema")
+            if schema > SCHEMA:
+                raise ModelError(f"the manifest has schema {schema}; update baikal-deploy to read it")
+            data["schedule"] = ScheduleSpec.from_dict(data["schedule"])
+            data["normalisation"] = Normalisation(**data["normalisation"])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"the manifest is damaged ({error})") from error
+
+
+def find_model(model: str | Path) -> Path:
+    """The file of a shipped model's name, or of a path to an .onnx file.
+
+    Raises:
+        ModelError: neither.
+    """
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.onnx"))}
+    if str(model) in shipped:
+        return shipped[str(model)]
+    path = Path(model)
+    if path.is_file():
+        return path
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: no such model file")
+    raise ModelError(f"model '{model}': not shipped; choose {', '.join(shipped)}, or give an .onnx file")
+
+
+def read_manifest(path: Path) -> ModelManifest:
+    """The manifest inside an .onnx file, read without any back end.
+
+    Raises:
+        ModelError: not an ONNX file, or one without a manifest.
+    """
+    try:
+        metadata = dict(_metadata_props(path.read_bytes()))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except (IndexError, UnicodeDecodeError, _NotProtobuf) as error:
+        raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path}: an ONNX file without a manifest; export it with baikal-export")
+    try:
+        return ModelManifest.from_json(metadata[METADATA_KEY])
+    except BaikalError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# The few lines of protobuf below save the runtime from needing the onnx package for one string.
+# Wire format: https://protobuf.dev/programming-guides/encoding; ModelProto.metadata_props is field 14.
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_METADATA_PROPS = 14
+
+
+class _NotProtobuf(Exception):
+    pass
+
+
+def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
+    for number, value in _fields(data):
+        if number == _METADATA_PROPS and isinstance(value, memoryview):
+            entry = {
+                key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)
+            }
+            yield entry.get(1, ""), entry.get(2, "")
+
+
+def _fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """(field number, value) of each field of a message."""
+    view, position = memoryview(data), 0
+    while position < len(view):
+        tag, position = _varint(view, position)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, position = _varint(view, position)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            length, position = _varint(view, position)
+        elif wire in (_FIXED64, _FIXED32):
+            length = 8 if wire == _FIXED64 else 4
+        else:
+            raise _NotProtobuf
+        if number == 0 or position + length > len(view):
+            raise _NotProtobuf
+        yield number, view[position : position + length]
+        position += length
+
+
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+        if shift > 63:
+            raise _NotProtobuf

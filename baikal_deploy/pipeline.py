@@ -1,0 +1,253 @@
+"""A whole run: plan, read, denoise, write."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from baikal_deploy import __version__
+from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser, Recipe, Tally
+from baikal_deploy.engines import DEFAULT_ENGINE
+from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.intensity import sample_windows
+from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.samplers import make_sampler, sampler_class
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.volumes.base import WorkItem
+from baikal_deploy.volumes.layout import plan_items, planes_per_shard
+from baikal_deploy.volumes.stores import check_paths, claim_output, is_zarr
+
+Progress = Callable[[int, int], None]
+"""(network evaluations of planes done, all of them) -> None."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to denoise, and how. Paths may be relative.
+
+    Attributes:
+        input: Zarr array or OME-Zarr image.
+        output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
+        model: name of a shipped model, or path of an .onnx file.
+        sampler: name of the sampler.
+        options: of the sampler, by name; they override what the model recommends.
+        seed: of the noise.
+        engine: name of the back end.
+        tile, overlap, batch: see ``Denoiser.load``.
+        guide: another denoiser's output for the same volume, to guide the sampler.
+        overwrite: replace an existing output, once the new one is complete.
+    """
+
+    input: Path
+    output: Path | None = None
+    model: str = DEFAULT_MODEL
+    sampler: str = DEFAULT_SAMPLER
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    engine: str = DEFAULT_ENGINE
+    tile: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    batch: int = 1
+    guide: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+
+    @property
+    def target(self) -> Path:
+        """Where the output goes."""
+        return self.output or default_output(self.input)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run did.
+
+    Attributes:
+        output: the written image.
+        seconds: wall time of denoising and writing, without planning.
+        tally: what to know about the pixels.
+    """
+
+    output: Path
+    seconds: float
+    tally: Tally
+
+
+class Run:
+    """A run that has been planned: everything is checked and measured, nothing is written.
+
+    Close it, or use it as a context manager.
+
+    Attributes:
+        config: what was asked for.
+        volume, guide: the opened input and guide.
+        denoiser: the loaded model.
+        recipes: one per channel.
+        items: the work, one output shard each.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        """Plan a run.
+
+        Raises:
+            ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
+        """
+        from baikal_deploy.volumes.zarr import open_volume
+
+        self.config = config
+        with ExitStack() as stack:
+            sampler_class(config.sampler)
+            self.volume = open_volume(config.input)
+            self.guide = None if config.guide is None else open_volume(config.guide)
+            self._check_outputs()
+            self.denoiser = stack.enter_context(
+                Denoiser.load(
+                    config.model, config.engine, tile=config.tile, overlap=config.overlap, batch=config.batch
+                )
+            )
+            recommended = self.denoiser.recommended(config.sampler)
+            self.sampler = make_sampler(config.sampler, config.options, recommended)
+            self.denoiser.check(self.sampler)
+            self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
+            self.items = plan_items(self.volume.info, planes_per_shard(self.volume.info))
+            stack.pop_all()
+
+    def _check_outputs(self) -> None:
+        config, info = self.config, self.volume.info
+        target = config.target
+        check_paths(config.input, target)
+        if not target.absolute().parent.is_dir():
+            raise VolumeError(f"{target}: its folder does not exist; create it, or choose another output")
+        claim_output(target, config.overwrite)
+        if self.guide is not None:
+            check_paths(self.guide.info.path, target)
+            if self.guide.info.shape != info.shape:
+                raise VolumeError(
+                    f"{config.guide}: a guide of shape {self.guide.info.shape}; it must have the "
+                    f"input's, {info.shape}"
+                )
+
+    def _recipe(self, channel: int) -> Recipe:
+        """Measured on a bounded sample of the channel's planes."""
+        info = self.volume.info
+        planes = [plane for plane in range(info.num_planes) if info.channel(plane) == channel]
+        windows = sample_windows(len(planes), info.plane_shape)
+        sample = [self.volume.read_window(planes[i], y, x) for i, y, x in windows]
+        return self.denoiser.recipe(self.sampler, self.denoiser.measure(sample), self.config.seed)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of planes, all together."""
+        info = self.volume.info
+        planes = info.num_planes // info.num_channels
+        return sum(planes * recipe.nfe for recipe in self.recipes)
+
+    @property
+    def windows_per_plane(self) -> int:
+        return len(self.denoiser.predictor.plan(self.volume.info.plane_shape).windows)
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of the output before compression, with its pyramid."""
+        info = self.volume.info
+        return math.prod(info.shape) * info.dtype.itemsize * 4 // 3
+
+    def estimate_seconds(self) -> float:
+        """Expected time of the network evaluations, from two timed calls with one window."""
+        plan = self.denoiser.predictor.plan(self.volume.info.plane_shape)
+        window = np.zeros((self.config.batch, 1, plan.y.window, plan.x.window), dtype=np.float32)
+        self.denoiser.predictor.engine.predict(window, 0)  # the first call of a shape is slower
+        started = time.perf_counter()
+        self.denoiser.predictor.engine.predict(window, 0)
+        seconds = (time.perf_counter() - started) / self.config.batch
+        return seconds * len(plan.windows) * self.evaluations
+
+    def execute(self, progress: Progress | None = None) -> RunReport:
+        """Denoise and write.
+
+        Raises:
+            VolumeError: reading or writing failed; what was finished before stays valid.
+        """
+        from baikal_deploy.volumes.zarr import OutputVolume
+
+        started, done = time.perf_counter(), 0
+
+        def advance(planes: int) -> None:
+            nonlocal done
+            done += planes
+            if progress is not None:
+                progress(done, self.evaluations)
+
+        tally = Tally()
+        output = OutputVolume.create(self.config.target, self.volume.info, overwrite=self.config.overwrite)
+        for item in self.items:
+            planes, counts = self._denoise_item(item, advance)
+            output.write(item, planes)
+            tally += counts
+        output.finish(self.provenance(tally))
+        return RunReport(self.config.target, time.perf_counter() - started, tally)
+
+    def _denoise_item(self, item: WorkItem, advance: Callable[[int], None]) -> tuple[Any, Tally]:
+        recipe = self.recipes[self.volume.info.channel(item.planes.start)]
+        planes = self.volume.read(item.planes)
+        guides = None if self.guide is None else self.guide.read(item.planes)
+        return self.denoiser.run(recipe, planes, item.planes, guides, advance)
+
+    def save_preview(self, path: Path) -> None:
+        """Write a PNG of the volume's middle plane before and after; the output must be complete."""
+        from baikal_deploy.preview import save_preview
+        from baikal_deploy.volumes.zarr import open_volume
+
+        plane = [self.volume.info.num_planes // 2]
+        save_preview(path, self.volume.read(plane)[0], open_volume(self.config.target).read(plane)[0])
+
+    def provenance(self, tally: Tally) -> dict[str, Any]:
+        """What made the output: enough to make it again."""
+        config, info = self.config, self.volume.info
+        return {
+            "software": "baikal-deploy",
+            "version": __version__,
+            "input": str(config.input.absolute()),
+            "guide": None if config.guide is None else str(config.guide.absolute()),
+            "model": {"name": self.denoiser.manifest.name, "sha256": self.denoiser.model_sha256},
+            "engine": config.engine,
+            "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
+            "sampler": config.sampler,
+            "seed": config.seed,
+            "channels": [
+                {"name": info.channel_name(channel), "nfe": recipe.nfe}
+                | {"options": asdict(recipe.sampler), "measurement": asdict(recipe.measurement)}
+                for channel, recipe in enumerate(self.recipes)
+            ],
+            "notes": tally.notes(),
+        }
+
+    def close(self) -> None:
+        self.denoiser.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def default_output(source: Path) -> Path:
+    """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of."""
+    source = source.absolute()
+    parts = [source.name]
+    while is_zarr(source.parent):
+        source = source.parent
+        parts.insert(0, source.name)
+    stems = [part.removesuffix(".zarr").removesuffix(".ome") for part in parts]
+    return source.with_name("_".join(stems) + "_denoised.ome.zarr")

@@ -1,0 +1,184 @@
+"""What the samplers share: the walk along a noise schedule."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.schedule import NoiseSchedule, Variance, parse_respacing
+
+Planes = NDArray[np.float32]
+"""(N, 1, H, W) on the network's scale."""
+Predict = Callable[[Planes, float], tuple[Planes, Planes | None]]
+"""(x_t, original timestep) -> (eps, v or None): one network evaluation."""
+Noise = Callable[[int, int], Planes]
+"""(visit, draw) -> standard normal planes of y's shape."""
+
+OBSERVED_RANGE = (-1.15, 2.2)
+"""Range that x̂0 may always take with clip "observed": percentile normalisation overshoots [−1, 1]."""
+
+_MAIN, _MIX = 0, 1
+_DRAWS_PER_RUN = 2
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """Parameters of a sampler. Timesteps are original ones, 0 … T−1, whatever the respacing.
+
+    Attributes:
+        start: timestep t' to which the noisy plane is diffused; None: ``start_scale`` times the
+            timestep t* whose noise level is that of the plane.
+        start_scale: see ``start``.
+        steps: respacing, "N", "ddimN" or "walkN" (see schedule.parse_respacing).
+        clip: "observed" clips x̂0 to [−1.15, 2.2], widened at each pixel to what was observed there;
+            "unit" clips to [−1, 1], as the authors do.
+        variance: of a reverse step; "model" is what the model was trained for.
+        runs: independent runs whose mean is the result.
+    """
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    start: int | None = None
+    start_scale: float = 1.0
+    steps: str = "walk10"
+    clip: Literal["observed", "unit"] = "observed"
+    variance: Variance | Literal["model"] = "model"
+    runs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.start is not None and self.start < 1:
+            raise ConfigError(f"start {self.start}: must be at least 1")
+        if self.start_scale <= 0:
+            raise ConfigError(f"start_scale {self.start_scale}: must be greater than 0")
+        if self.runs < 1:
+            raise ConfigError(f"runs {self.runs}: must be at least 1")
+
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Self:
+        """A copy in which nothing is automatic any more.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+
+        Raises:
+            ConfigError: start is beyond the model's schedule.
+        """
+        if self.start is not None and self.start > num_timesteps - 1:
+            raise ConfigError(f"start {self.start}: out of range; the model allows 1 … {num_timesteps - 1}")
+        automatic = min(max(round(self.start_scale * t_star), 1), num_timesteps - 1)
+        return replace(
+            self,
+            start=automatic if self.start is None else self.start,
+            variance=variance if self.variance == "model" else self.variance,
+        )
+
+    def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        """The schedule that this (resolved) sampler walks along.
+
+        Raises:
+            ConfigError: the respacing keeps no timestep at or above ``start``.
+        """
+        assert self.start is not None, "resolve the sampler first"
+        respaced = schedule.respace(parse_respacing(self.steps, len(schedule), self.start))
+        last = int(respaced.timesteps[-1])
+        if self.start > last:
+            raise ConfigError(f"start {self.start}: out of range; steps '{self.steps}' end at {last}")
+        return respaced
+
+    def sample(
+        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
+    ) -> Planes:
+        """Denoise planes.
+
+        Args:
+            predict: the network.
+            y: noisy planes (N, 1, H, W) on the network's scale.
+            schedule: from ``respace``.
+            noise: source of standard normal planes.
+            guide: another denoiser's output for the same planes, such as N2V's, to guide the walk
+                in place of y (the paper's "N2V" variants).
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
+        guide = y if guide is None else guide
+        total = np.zeros_like(y)
+        for run in range(self.runs):
+            total += self._run(Walk(self, predict, y, guide, schedule, noise, run))
+        return total / np.float32(self.runs)
+
+    @abstractmethod
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        """Network evaluations per plane."""
+
+    @abstractmethod
+    def _run(self, walk: Walk) -> Planes:
+        """One run from y to x_0."""
+
+
+class Walk:
+    """The moves of one run. Each move is a visit, and each visit draws noise of its own.
+
+    Attributes:
+        y, guide: as in ``Sampler.sample``.
+        start: index of the sampler's start in the schedule.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        predict: Predict,
+        y: Planes,
+        guide: Planes,
+        schedule: NoiseSchedule,
+        noise: Noise,
+        run: int,
+    ) -> None:
+        assert sampler.start is not None, "resolve the sampler first"
+        assert sampler.variance != "model", "resolve the sampler first"
+        self.y, self.guide, self.schedule = y, guide, schedule
+        self.start = schedule.index_of(sampler.start)
+        self._predict, self._noise, self._run = predict, noise, run
+        self._variance = sampler.variance
+        self._visit = 0
+        low, high = OBSERVED_RANGE
+        unit = sampler.clip == "unit"
+        self._bounds = (-1.0, 1.0) if unit else (np.minimum(y, low), np.maximum(y, high))
+
+    def diffuse(self, image: Planes) -> Planes:
+        """q(image, start): where a run begins."""
+        return self.schedule.q_sample(image, self.start, self._draw(_MAIN))
+
+    def reverse(self, x: Planes, index: int) -> Planes:
+        """One reverse step: x at ``index`` -> x at ``index`` − 1 (Ho et al. 2020, algorithm 2)."""
+        self._visit += 1
+        schedule = self.schedule
+        eps, v = self._predict(x, float(schedule.timesteps[index]))
+        x0 = np.clip(schedule.predict_x0(x, index, eps), *self._bounds)
+        mean = schedule.posterior_mean(x0, x, index)
+        if index == 0:
+            return mean
+        return mean + schedule.reverse_std(index, self._variance, v) * self._draw(_MAIN)
+
+    def mix(self, x: Planes, index: int, weight: float) -> Planes:
+        """(1 − w)·x + w·q(guide, index) (paper, eq. 5)."""
+        if weight == 0:
+            return x
+        noisy = self.schedule.q_sample(self.guide, index, self._draw(_MIX))
+        return np.float32(1 - weight) * x + np.float32(weight) * noisy
+
+    def renoise(self, x: Planes, index: int) -> Planes:
+        """One forward step: x at ``index`` − 1 -> x at ``index`` (Lugmayr et al. 2022)."""
+        self._visit += 1
+        beta = self.schedule.betas[index]
+        return np.float32(np.sqrt(1 - beta)) * x + np.float32(np.sqrt(beta)) * self._draw(_MAIN)
+
+    def _draw(self, draw: int) -> Planes:
+        return self._noise(self._visit, draw + self._run * _DRAWS_PER_RUN)

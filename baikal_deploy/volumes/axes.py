@@ -1,0 +1,45 @@
+"""Axes and units as files name them, made ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import AXIS_NAMES, Axis
+
+AXES_BY_NDIM = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
+
+# Both the micro sign and the Greek mu are in use.
+UNIT_NAMES = {
+    "um": "micrometer",
+    "\u00b5m": "micrometer",
+    "\u03bcm": "micrometer",
+    "nm": "nanometer",
+    "s": "second",
+    "ms": "millisecond",
+}
+
+
+def normalise_unit(unit: object) -> str | None:
+    """The NGFF name of a common abbreviation; any other text as it is, anything else None."""
+    return UNIT_NAMES.get(unit, unit) if isinstance(unit, str) and unit else None
+
+
+def plain_axes(path: Path, names: Sequence[object] | None, ndim: int) -> tuple[Axis, ...]:
+    """Axes of an array without NGFF metadata: by its dimension names if all of them are axis names
+    (in upper or lower case), else by its number of dimensions (yx, zyx, czyx, tczyx).
+
+    Raises:
+        VolumeError: fewer than 2 or more than 5 dimensions.
+    """
+    if ndim not in AXES_BY_NDIM:
+        raise VolumeError(
+            f"{path}: an array of {ndim} dimensions; 2 to 5 are supported (y and x, and some of t, c, z): "
+            f"reshape it, or split it into several arrays"
+        )
+    lowered = [str(name).lower() for name in names or ()]
+    # Names that are ours but in another order go through, for VolumeInfo to refuse: taking
+    # (x, y, z) for (z, y, x) would denoise the wrong planes.
+    named = len(lowered) == ndim and set(lowered) <= set(AXIS_NAMES)
+    return tuple(Axis(name) for name in (lowered if named else AXES_BY_NDIM[ndim]))

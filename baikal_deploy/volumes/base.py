@@ -1,0 +1,189 @@
+"""What a volume is: its axes, its planes, and how they are numbered.
+
+A plane is one (H, W) image. Planes are numbered in C order of the leading axes, which are all axes
+but y and x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import VolumeError
+
+AXIS_NAMES = ("t", "c", "z", "y", "x")
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: "t", "c", "z", "y" or "x", and the unit of its scale (an NGFF name), if known."""
+
+    name: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class VolumeInfo:
+    """Everything known of a volume but its pixels. Checked when made.
+
+    Attributes:
+        path: where the volume lies; for messages.
+        axes: in NGFF order: any of t, c, z, and then y, x.
+        shape: one size per axis.
+        dtype: integer or real, in native byte order.
+        scale: pixel size per axis, in the axis' unit; 1 where it is unknown.
+        translation: position of the centre of pixel 0 per axis, in the axis' unit.
+        name: the image's name.
+        omero: the NGFF "omero" block (channel labels, colours, display windows), as it was found.
+
+    Raises:
+        VolumeError: axes, shape, pixel type or scale which this package cannot work on.
+    """
+
+    path: Path
+    axes: tuple[Axis, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    name: str | None = None
+    omero: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self._check_axes()
+        self._check_pixels()
+        self._check_geometry()
+
+    def _check_axes(self) -> None:
+        names = [axis.name for axis in self.axes]
+        if names != [name for name in AXIS_NAMES if name in names] or names[-2:] != ["y", "x"]:
+            raise VolumeError(
+                f"{self.path}: axes ({', '.join(names)}) are not supported; they must be some of t, c, z, "
+                f"and then y, x, in this order, each once: rename or transpose them"
+            )
+        if len(names) != len(self.shape):
+            raise VolumeError(
+                f"{self.path}: the metadata has {len(names)} axes ({', '.join(names)}), but the array "
+                f"has {len(self.shape)} dimensions {self.shape}; correct the metadata"
+            )
+
+    def _check_pixels(self) -> None:
+        if 0 in self.shape:
+            raise VolumeError(f"{self.path}: shape {self.shape} holds no pixels; check how it was written")
+        if self.dtype.kind not in "iuf":
+            raise VolumeError(
+                f"{self.path}: pixels of type {self.dtype} are not supported; "
+                f"convert it to an integer or real type such as uint16 or float32"
+            )
+
+    def _check_geometry(self) -> None:
+        for label, values in (("scale", self.scale), ("translation", self.translation)):
+            if len(values) != len(self.axes) or not all(map(math.isfinite, values)):
+                raise VolumeError(
+                    f"{self.path}: {label} {list(values)} must be one finite number for each of the "
+                    f"{len(self.axes)} axes; correct the metadata"
+                )
+        if min(self.scale) <= 0:
+            raise VolumeError(
+                f"{self.path}: scale {list(self.scale)} must be positive; correct the pixel size"
+            )
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.shape[-2], self.shape[-1]
+
+    @cached_property
+    def num_planes(self) -> int:
+        return math.prod(self.shape[:-2])
+
+    @property
+    def num_channels(self) -> int:
+        """Size of the c axis; 1 without one."""
+        return self.shape[self._channel_axis] if self._channel_axis is not None else 1
+
+    @cached_property
+    def _channel_axis(self) -> int | None:
+        return next((i for i, axis in enumerate(self.axes) if axis.name == "c"), None)
+
+    def position(self, plane: int) -> tuple[int, ...]:
+        """Indices of a plane on the leading axes.
+
+        Raises:
+            VolumeError: there is no such plane.
+        """
+        if not 0 <= plane < self.num_planes:
+            raise VolumeError(
+                f"{self.path}: no plane {plane}; planes are numbered 0 to {self.num_planes - 1}"
+            )
+        return tuple(int(index) for index in np.unravel_index(plane, self.shape[:-2]))
+
+    def channel(self, plane: int) -> int:
+        """Index of a plane on the c axis; 0 without one."""
+        position = self.position(plane)
+        return position[self._channel_axis] if self._channel_axis is not None else 0
+
+    def channel_name(self, channel: int) -> str:
+        """The label in the omero block, else "channel 0" and so on."""
+        try:
+            label = (self.omero or {})["channels"][channel]["label"]
+        except (KeyError, IndexError, TypeError):  # the block is the input's and may have any form
+            label = None
+        return label if isinstance(label, str) and label else f"channel {channel}"
+
+    def describe(self, plane: int) -> str:
+        """A plane's position for messages: "t=0 c=1 z=4"; "plane 0" without leading axes."""
+        position = self.position(plane)
+        named = [f"{axis.name}={index}" for axis, index in zip(self.axes[:-2], position, strict=True)]
+        return " ".join(named) or f"plane {plane}"
+
+    def describe_range(self, planes: Sequence[int]) -> str:
+        """Planes for messages: "planes 3 to 5 (c=0 z=3 to c=0 z=5)"."""
+        first, last = min(planes), max(planes)
+        if first == last:
+            return f"plane {first} ({self.describe(first)})" if self.shape[:-2] else f"plane {first}"
+        return f"planes {first} to {last} ({self.describe(first)} to {self.describe(last)})"
+
+
+@dataclass(frozen=True)
+class WorkItem:
+    """Consecutive planes which share one output shard: one channel, one position on all leading
+    axes but the last. The unit of work, of writing, and of resuming.
+
+    Attributes:
+        index: number of the item in its plan.
+        planes: plane numbers.
+    """
+
+    index: int
+    planes: range
+
+
+class Volume(Protocol):
+    """A source of planes."""
+
+    @property
+    def info(self) -> VolumeInfo: ...
+
+    def read(self, planes: Sequence[int]) -> Pixels:
+        """Planes as (N, H, W), in ``info.dtype``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+        """A window (h, w) of one plane, in ``info.dtype``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """

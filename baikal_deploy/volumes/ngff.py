@@ -1,0 +1,207 @@
+"""OME-NGFF image metadata: 0.4 and 0.5 are read, 0.5 is written.
+
+Specification: https://ngff.openmicroscopy.org/0.5/. Reading is lenient where only display or pixel
+size is at stake and strict where pixels could be taken for others; what is written is validated
+with yaozarrs.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.axes import normalise_unit
+from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.pyramid import Level
+
+AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+SUPPORTED_VERSIONS = ((0, 4), (0, 5))
+
+
+@dataclass(frozen=True)
+class ImageMetadata:
+    """Level 0 of an image's first multiscale.
+
+    Attributes:
+        dataset: path of its array inside the image's group.
+        axes, scale, translation, name, omero: as in VolumeInfo.
+    """
+
+    dataset: str
+    axes: tuple[Axis, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    name: str | None
+    omero: dict[str, Any] | None
+
+
+def image_block(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The part of a group's attributes that describes an image: "ome" in 0.5, all of them in 0.4;
+    None if the group is no image."""
+    ome = attributes.get("ome")
+    block = ome if isinstance(ome, Mapping) else attributes
+    return block if "multiscales" in block else None
+
+
+def read_image(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
+    """Reads an image block.
+
+    Args:
+        path: the group, for messages.
+
+    Raises:
+        VolumeError: a version that is not supported, or metadata that breaks the specification.
+    """
+    try:
+        return _parse(path, block)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise VolumeError(
+            f"{path}: its OME-NGFF metadata is damaged ({type(error).__name__}: {error}); "
+            f"export the image again, or give the array inside it"
+        ) from error
+
+
+def _parse(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
+    multiscale = block["multiscales"][0]
+    _check_version(path, str(block.get("version") or multiscale.get("version") or "0.4"))
+    dataset = multiscale["datasets"][0]
+    axes = tuple(Axis(axis["name"].lower(), normalise_unit(axis.get("unit"))) for axis in multiscale["axes"])
+    steps = [*(dataset.get(_TRANSFORMS) or ()), *(multiscale.get(_TRANSFORMS) or ())]
+    scale, translation = _combine(path, steps, len(axes))
+    name, omero = multiscale.get("name"), block.get("omero")
+    return ImageMetadata(
+        dataset=str(dataset["path"]),
+        axes=axes,
+        scale=scale,
+        translation=translation,
+        name=name if isinstance(name, str) else None,
+        omero=omero if isinstance(omero, dict) else None,
+    )
+
+
+_TRANSFORMS = "coordinateTransformations"
+
+
+def _check_version(path: Path, version: str) -> None:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    number = (int(found[1]), int(found[2])) if found else (0, 0)
+    if number > max(SUPPORTED_VERSIONS):
+        raise VolumeError(
+            f"{path}: OME-NGFF {version} is newer than 0.5, and its coordinate systems would be misread; "
+            f"convert it to OME-NGFF 0.5, or give the array inside it"
+        )
+    if number not in SUPPORTED_VERSIONS:
+        raise VolumeError(
+            f"{path}: OME-NGFF {version} is not supported, only 0.4 and 0.5; convert it to OME-NGFF 0.5"
+        )
+
+
+Vector = tuple[float, ...]
+
+
+def _combine(path: Path, steps: Iterable[Mapping[str, Any]], ndim: int) -> tuple[Vector, Vector]:
+    """The one scale and translation that equal the steps, applied in order: those of the dataset,
+    then those of the multiscale."""
+    scale, translation = np.ones(ndim), np.zeros(ndim)
+    for step in steps:
+        if step["type"] == "scale":
+            factors = _vector(path, "scale", step["scale"], ndim)
+            factors[factors == 0] = 1  # pymmcore-plus writes 0 for an unknown pixel size
+            scale, translation = scale * factors, translation * factors
+        elif step["type"] == "translation":
+            translation = translation + _vector(path, "translation", step["translation"], ndim)
+        elif step["type"] != "identity":
+            raise VolumeError(
+                f"{path}: coordinate transformation '{step['type']}' is not supported, only scale and "
+                f"translation; convert it to OME-NGFF 0.5, or give the array inside it"
+            )
+    return tuple(scale.tolist()), tuple(translation.tolist())
+
+
+def _vector(
+    path: Path, label: str, values: Sequence[float], ndim: int
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    vector = np.array(values, dtype=np.float64)
+    if vector.shape != (ndim,) or not np.isfinite(vector).all():
+        raise VolumeError(
+            f"{path}: {label} {values} must be one finite number for each of the {ndim} axes; "
+            f"correct the metadata"
+        )
+    return vector
+
+
+def image_attributes(info: VolumeInfo, levels: Sequence[Level]) -> dict[str, Any]:
+    """The "ome" attribute of an OME-NGFF 0.5 image whose levels lie in arrays "0", "1", …
+
+    Raises:
+        VolumeError: what is known of the volume does not make valid metadata.
+    """
+    multiscale: dict[str, Any] = {
+        "axes": [_axis(axis) for axis in info.axes],
+        "datasets": [_dataset(info, index, level) for index, level in enumerate(levels)],
+        "type": "mean",
+        "metadata": {"description": "mean over 2 x 2 pixels of the level above; only y and x are reduced"},
+    }
+    if info.name is not None:
+        multiscale["name"] = info.name
+    block: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if (omero := _complete_omero(info)) is not None:
+        block["omero"] = omero
+    _validate(info.path, block)
+    return block
+
+
+def _axis(axis: Axis) -> dict[str, str]:
+    entry = {"name": axis.name, "type": AXIS_TYPES[axis.name]}
+    return entry if axis.unit is None else entry | {"unit": axis.unit}
+
+
+def _dataset(info: VolumeInfo, index: int, level: Level) -> dict[str, Any]:
+    steps = [
+        {"type": "scale", "scale": list(level.scale(info))},
+        {"type": "translation", "translation": list(level.translation(info))},
+    ]
+    return {"path": str(index), _TRANSFORMS: steps}
+
+
+def _complete_omero(info: VolumeInfo) -> dict[str, Any] | None:
+    """The input's omero block with what 0.5 demands and many files lack: a missing colour becomes
+    white, a missing window the range of the pixel type. Its own "version" names the old NGFF."""
+    channels = (info.omero or {}).get("channels")
+    if info.omero is None or not isinstance(channels, list) or not all(isinstance(c, dict) for c in channels):
+        return None
+    kept = {key: value for key, value in info.omero.items() if key != "version"}
+    return kept | {"channels": [_complete_channel(channel, info.dtype) for channel in channels]}
+
+
+def _complete_channel(channel: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else None
+    low, high = (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
+    window: dict[str, Any] = {"min": low, "max": high, "start": low, "end": high}
+    found = channel.get("window")
+    if isinstance(found, dict):
+        window |= {key: value for key, value in found.items() if value is not None}
+    color = channel.get("color")
+    valid = isinstance(color, str) and re.fullmatch(r"#?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})", color)
+    return {**channel, "color": color if valid else "FFFFFF", "window": window}
+
+
+def _validate(path: Path, block: dict[str, Any]) -> None:
+    from yaozarrs import v05  # pydantic takes long to load; only writers need it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
+        try:
+            v05.Image.model_validate(block)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise VolumeError(
+                f"{path}: its metadata does not make valid OME-NGFF 0.5 ({reason}); correct it"
+            ) from error

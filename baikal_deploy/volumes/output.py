@@ -1,0 +1,148 @@
+"""Writes volumes: OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.codecs import ZstdCodec
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import Pixels, VolumeInfo, WorkItem
+from baikal_deploy.volumes.layout import (
+    SHARD_BYTES,
+    chunk_shape,
+    plan_items,
+    plane_index,
+    planes_per_shard,
+    shard_shape,
+)
+from baikal_deploy.volumes.ngff import image_attributes
+from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
+from baikal_deploy.volumes.stores import PROVENANCE, claim_output, replace_store
+
+
+@dataclass(frozen=True)
+class OutputVolume:
+    """An image that is being written; made by ``create``.
+
+    Items may be written in any order and by several threads, but each by one. The group attribute
+    "baikal" says whether the image is complete.
+
+    Attributes:
+        path: where the image will be.
+        info: its axes, shape, pixel type, and so on.
+        items: what there is to write; one shard of every level each.
+        location: where the image is until ``finish``: at ``path``, links followed, or beside it.
+        group: the image.
+        levels: the arrays of the pyramid.
+    """
+
+    path: Path
+    info: VolumeInfo
+    items: tuple[WorkItem, ...]
+    location: Path
+    group: zarr.Group
+    levels: tuple[zarr.Array[Any], ...]
+
+    @classmethod
+    def create(
+        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, shard_bytes: int = SHARD_BYTES
+    ) -> OutputVolume:
+        """Writes the metadata and the empty arrays of every level.
+
+        Args:
+            info: what to write; ``info.dtype`` is the output's pixel type.
+            overwrite: replace an existing Zarr store. It stays whole until ``finish``: until then
+                the image is written to NAME.partial beside it.
+            shard_bytes: size of a work item, as far as whole planes allow.
+
+        Raises:
+            VolumeError: the path is taken, or cannot be written; metadata that is not valid.
+        """
+        levels = pyramid_levels(info.plane_shape)
+        attributes = {"ome": image_attributes(info, levels), PROVENANCE: {"complete": False}}
+        location = claim_output(path.resolve(), overwrite)
+        count = planes_per_shard(info, shard_bytes)
+        with _writing(path, "the metadata"):
+            group = zarr.create_group(location, attributes=attributes, zarr_format=3)
+            arrays = [
+                _create_array(group, str(index), info, level.plane_shape, count)
+                for index, level in enumerate(levels)
+            ]
+        return cls(path, info, tuple(plan_items(info, count)), location, group, tuple(arrays))
+
+    def write(self, item: WorkItem, planes: Pixels) -> None:
+        """Writes one item to all levels.
+
+        Args:
+            item: one of ``items``.
+            planes: (N, H, W), in ``info.dtype``.
+
+        Raises:
+            VolumeError: planes that do not fit the item, or a full disk and the like.
+        """
+        self._check(item, planes)
+        index = plane_index(self.info, item.planes)
+        with _writing(self.path, self.info.describe_range(item.planes)):
+            for number, array in enumerate(self.levels):
+                planes = downsample(planes) if number else planes
+                array[index] = planes if self.info.shape[:-2] else planes[0]
+
+    def _check(self, item: WorkItem, planes: Pixels) -> None:
+        if self.items[item.index : item.index + 1] != (item,):
+            raise VolumeError(f"{self.path}: {item} is none of this volume's items; write one of items")
+        expected = (len(item.planes), *self.info.plane_shape)
+        if planes.shape != expected or planes.dtype != self.info.dtype:
+            where = self.info.describe_range(item.planes)
+            raise VolumeError(
+                f"{self.path}: {where} came as {planes.dtype} {planes.shape}; "
+                f"the output needs {self.info.dtype} {expected}"
+            )
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Records how the image was made and marks it complete; then replaces the image that was to
+        be overwritten.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        with _writing(self.path, "the provenance"):
+            self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
+        target = self.path.resolve()
+        if self.location != target:
+            replace_store(self.location, target)
+
+
+def _create_array(
+    group: zarr.Group, name: str, info: VolumeInfo, plane_shape: tuple[int, int], planes: int
+) -> zarr.Array[Any]:
+    shape = info.shape[:-2] + plane_shape
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=info.dtype,
+        chunks=chunk_shape(shape),
+        shards=shard_shape(shape, planes),
+        compressors=ZstdCodec(level=1),
+        fill_value=0,
+        dimension_names=[axis.name for axis in info.axes],
+    )
+
+
+@contextmanager
+def _writing(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: {what} could not be written: {error.strerror or error}; what was finished before is "
+            f"valid: free space or correct permissions, and run again"
+        ) from error

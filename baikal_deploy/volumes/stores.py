@@ -1,0 +1,171 @@
+"""Care for the folders that are Zarr stores: what may be overwritten, and how nothing gets lost.
+
+A folder is only ever removed when every file in it belongs to a Zarr store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from baikal_deploy.errors import VolumeError
+
+PROVENANCE = "baikal"
+"""Group attribute with the provenance; it also marks a store as written by this package."""
+
+_NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
+_STORE_FILE = re.compile(
+    r"zarr\.json|\.z(array|group|attrs|metadata)"  # metadata
+    r"|c|(c\.)?\d+(\.\d+)*"  # chunks and shards
+    r"|.*\.[0-9a-f]{32}\.partial"  # what zarr-python leaves when it is killed in the middle of a write
+    r"|METADATA\.ome\.xml|\.DS_Store|Thumbs\.db"  # bioformats2raw; file managers
+)
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is the root of a Zarr array or group (version 2 or 3)."""
+    return any((path / name).is_file() for name in _NODE_FILES)
+
+
+def partial_path(path: Path) -> Path:
+    """Where the replacement of an existing output grows."""
+    return path.with_name(path.name + ".partial")
+
+
+def check_paths(source: Path, output: Path) -> None:
+    """Refuses an output whose writing would damage the input.
+
+    Raises:
+        VolumeError: output and input are the same, or one lies inside the other (links followed).
+    """
+    with _translated(output, f"compared with the input {source}"):
+        _check_resolved(source.resolve(), output, output.resolve())
+
+
+def _check_resolved(source: Path, output: Path, resolved: Path) -> None:
+    if _lies_in(source, resolved) and _lies_in(resolved, source):
+        raise VolumeError(f"{output}: the output is the input; choose another output")
+    if _lies_in(resolved, source):
+        raise VolumeError(f"{output}: the output lies inside the input {source}; choose another output")
+    if _lies_in(source, resolved):
+        raise VolumeError(f"{output}: the input {source} lies inside the output; choose another output")
+    if _lies_in(source, partial_path(resolved)):
+        raise VolumeError(
+            f"{output}: the input {source} lies where an output of that name is prepared; "
+            f"choose another output"
+        )
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    """Whether ``inner`` is ``outer`` or below it. Compares files, not names: some file systems
+    ignore case."""
+    return outer.exists() and any(p.exists() and p.samefile(outer) for p in (inner, *inner.parents))
+
+
+def claim_output(path: Path, overwrite: bool) -> Path:
+    """Where to write an output: ``path`` itself, or beside it if it exists and is to be replaced.
+    What an earlier failed run left there is removed.
+
+    Raises:
+        VolumeError: ``path`` exists and must not be overwritten, or is no Zarr store.
+    """
+    if not os.path.lexists(path):
+        return path
+    if not overwrite:
+        raise VolumeError(f"{path}: exists already; choose another output, or allow overwriting")
+    require_store(path)
+    partial = partial_path(path)
+    if os.path.lexists(partial):
+        if not _is_ours(partial):
+            raise VolumeError(
+                f"{partial}: is in the way and no unfinished output of this program; move it away"
+            )
+        remove_store(partial)
+    return partial
+
+
+def require_store(path: Path) -> None:
+    """Refuses what must not be deleted.
+
+    Raises:
+        VolumeError: not a folder, no Zarr store, or one with files that belong to something else.
+    """
+    with _translated(path, "looked through"):
+        known = path.is_dir() and is_zarr(path)
+        foreign = _foreign_file(path) if known else None
+    if not known:
+        raise VolumeError(f"{path}: is no Zarr store and will not be overwritten; choose another output")
+    if foreign is not None:
+        raise VolumeError(
+            f"{path}: will not be overwritten, as {foreign} is no part of a Zarr store; "
+            f"move that file away, or choose another output"
+        )
+
+
+def remove_store(path: Path) -> None:
+    """Removes a Zarr store.
+
+    Raises:
+        VolumeError: as ``require_store``, or the system refuses.
+    """
+    require_store(path)
+    with _translated(path, "removed"):
+        shutil.rmtree(path)
+
+
+def replace_store(new: Path, path: Path) -> None:
+    """Puts the store ``new`` in the place of the store ``path``, which is removed last: whenever
+    this is interrupted, both are still whole.
+
+    Raises:
+        VolumeError: as ``require_store``, or the system refuses.
+    """
+    require_store(path)
+    with _translated(path, f"replaced (the new output is whole, in {new})"):
+        aside = Path(tempfile.mkdtemp(prefix=f"{path.name}.replaced-", dir=path.parent))
+        old = path.rename(aside / path.name)
+        try:
+            new.rename(path)
+        except OSError:
+            old.rename(path)
+            aside.rmdir()
+            raise
+    with _translated(aside, "removed (the new output is in place)"):
+        shutil.rmtree(aside)
+
+
+def _foreign_file(path: Path) -> Path | None:
+    """A file below ``path`` that is neither metadata nor a chunk."""
+
+    def stop(error: OSError) -> None:
+        raise error  # an unreadable folder may hold anything
+
+    for folder, _, files in os.walk(path, onerror=stop):
+        for name in files:
+            if not _STORE_FILE.fullmatch(name):
+                return Path(folder, name)
+    return None
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        metadata = json.loads((path / "zarr.json").read_bytes())
+        return PROVENANCE in metadata["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+@contextmanager
+def _translated(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: cannot be {action}: {error.strerror or error}; check the path and its permissions"
+        ) from error

@@ -1,0 +1,1 @@
+"""Checkpoint -> self-describing ONNX model, proved equal to it."""

@@ -1,0 +1,36 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from baikal_deploy.volumes.base import Axis, VolumeInfo
+
+MakeInfo = Callable[..., VolumeInfo]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real volumes of other programs; they lie beside the project, not in it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the sample data is not here: {folder}")
+    return folder
+
+
+@pytest.fixture
+def make_info(tmp_path: Path) -> MakeInfo:
+    """A VolumeInfo from axis names, a shape, and what else matters to the test."""
+
+    def make(names: str, shape: tuple[int, ...], dtype: Any = "u2", **more: Any) -> VolumeInfo:
+        values: dict[str, Any] = {"scale": (1.0,) * len(shape), "translation": (0.0,) * len(shape)}
+        values.update(more)
+        path = values.pop("path", tmp_path / "in.zarr")
+        return VolumeInfo(path, tuple(Axis(name) for name in names), shape, np.dtype(dtype), **values)
+
+    return make

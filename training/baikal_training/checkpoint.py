@@ -1,0 +1,88 @@
+"""Checkpoints: everything export and a later training need, written atomically."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baikal_deploy.errors import ModelError
+from baikal_deploy.intensity import Normalisation
+from baikal_deploy.schedule import ScheduleSpec
+from baikal_training.losses import Objective
+from baikal_training.unet import UNet, UNetConfig
+
+FORMAT = "baikal-checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and what it takes to use it.
+
+    Attributes:
+        unet: shape of the network.
+        schedule, objective, normalisation: how it was trained, and so how it must be used.
+        ema: exponential moving average of the weights; the ones to sample with.
+        training: provenance (data, iterations, final losses, versions), JSON-compatible.
+    """
+
+    unet: UNetConfig
+    schedule: ScheduleSpec
+    objective: Objective
+    normalisation: Normalisation
+    ema: dict[str, Tensor]
+    training: dict[str, Any]
+
+    def network(self) -> UNet:
+        """The EMA network in evaluation mode."""
+        net = UNet(self.unet)
+        net.load_state_dict(self.ema)
+        return net.eval()
+
+    def save(self, path: Path) -> None:
+        """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one."""
+        state = {
+            "format": FORMAT,
+            "version": VERSION,
+            "unet": self.unet.as_dict(),
+            "schedule": self.schedule.as_dict(),
+            "objective": vars(self.objective),
+            "normalisation": vars(self.normalisation),
+            "ema": self.ema,
+            "training": self.training,
+        }
+        partial = path.with_name(path.name + ".partial")
+        try:
+            torch.save(state, partial)
+            os.replace(partial, path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            partial.unlink(missing_ok=True)
+            raise ModelError(f"{path}: the checkpoint cannot be written ({error})") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Raises ModelError if the file is missing, damaged, or not a checkpoint of this package."""
+        if not path.is_file():
+            raise ModelError(f"{path}: no such checkpoint")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ModelError(f"{path}: not a readable checkpoint; was it cut short?") from error
+        if not isinstance(state, dict) or state.get("format") != FORMAT:
+            raise ModelError(f"{path}: not a checkpoint of baikal-train")
+        if state["version"] > VERSION:
+            raise ModelError(f"{path}: written by a newer version of baikal-train; update baikal-deploy")
+        return cls(
+            unet=UNetConfig.from_dict(state["unet"]),
+            schedule=ScheduleSpec.from_dict(state["schedule"]),
+            objective=Objective(**state["objective"]),
+            normalisation=Normalisation(**state["normalisation"]),
+            ema=state["ema"],
+            training=state["training"],
+        )

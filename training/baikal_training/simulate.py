@@ -1,0 +1,222 @@
+"""Simulated fluorescent nuclei, for examples, tests and benchmarks; numpy and scipy only.
+
+A thick scene of deformed ellipsoids is painted, blurred and cropped to the volume asked for, so
+that planes are cuts through one 3-D structure, and light from above, below and beside reaches
+them. Lengths are in pixels of a plane; planes are PLANE_SPACING pixels apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from baikal_deploy.errors import ConfigError
+
+Volume = NDArray[np.float32]
+Point = NDArray[np.float64]
+
+PLANE_SPACING = 3.0
+SPACING = np.array([PLANE_SPACING, 1.0, 1.0])
+LENGTHS = (14.0, 24.0, 40.0)  # smallest, commonest and largest length of a nucleus
+FILL = 0.15  # share of the scene inside nuclei
+OVERLAP = 0.04  # a nucleus may lose this share of itself to its neighbours: they touch
+BACKGROUND = 0.05
+MIN_SIZE = 16
+MARGIN = np.array([7, 20, 20])  # planes, rows, columns painted around the volume, then cut off
+# (share of the light, sigma in planes, sigma in pixels): the focus, its skirt, and haze.
+BLURS = ((0.72, 0.45, 0.75), (0.20, 2.0, 3.5), (0.08, 3.5, 18.0))
+READ_SHARE = 0.5  # of the noise variance of add_noise; the rest is shot noise
+# First word of the random key: streams of the same seed are independent.
+SCENE, NUCLEUS, NOISE, CAMERA = range(4)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A detector with shot noise and Gaussian read noise.
+
+    Above the offset, the mean is gain·photons·clean counts, and var = gain·mean + read_noise².
+
+    Attributes:
+        photons: photoelectrons per pixel where the clean volume is 1.
+        gain: counts per photoelectron.
+        read_noise: standard deviation, in counts.
+        offset: counts in the dark.
+    """
+
+    photons: float = 10.0
+    gain: float = 40.0
+    read_noise: float = 40.0
+    offset: float = 200.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.photons <= 1e9 and 0 < self.gain < np.inf):
+            raise ConfigError(f"camera: photons (1e9 at most) and gain must be positive, not {self}")
+        if not (0 <= self.read_noise < np.inf and 0 <= self.offset < np.inf):
+            raise ConfigError(f"camera: read_noise and offset must be 0 or more, not {self}")
+
+    def expose(self, clean: Volume, seed: int = 0) -> NDArray[np.uint16]:
+        """Counts of one exposure of `clean` (any shape, range 0 … 1), clipped to 0 … 65535.
+
+        Raises:
+            ConfigError: `clean` is empty or leaves the range 0 … 1, or the seed is negative.
+        """
+        _check_clean(clean)
+        rng = _generator(CAMERA, seed)
+        counts = self.gain * rng.poisson(self.photons * clean.astype(np.float64))
+        counts = counts + rng.normal(self.offset, self.read_noise, clean.shape)
+        return np.asarray(np.clip(np.rint(counts), 0, 65535), np.uint16)
+
+
+def add_noise(clean: Volume, psnr: float, seed: int = 0) -> Volume:
+    """White Poisson-Gaussian noise of a given PSNR, not clipped; the shape of `clean`.
+
+    Args:
+        clean: any shape, range 0 … 1.
+        psnr: -10·log10(mean squared noise), in dB for a peak of 1; -20 … 80.
+        seed: of the noise, 0 or more.
+
+    Raises:
+        ConfigError: a number is out of range; `clean` is empty, all zero, or leaves 0 … 1.
+    """
+    _check_clean(clean)
+    if not -20 <= psnr <= 80:
+        raise ConfigError(f"noise: psnr is {psnr}; it must be -20 to 80 dB")
+    if not clean.any():
+        raise ConfigError("noise: the clean array is zero everywhere, so it has no shot noise")
+    variance = 10 ** (-psnr / 10)
+    signal = clean.astype(np.float64)
+    photons = signal.mean() / ((1 - READ_SHARE) * variance)
+    rng = _generator(NOISE, seed)
+    noise = rng.poisson(photons * signal) / photons - signal
+    noise += rng.normal(0, np.sqrt(READ_SHARE * variance), signal.shape)
+    # Small planes scatter by tenths of a dB; a benchmark's level must not.
+    noise *= np.sqrt(variance / np.mean(noise**2))
+    return np.asarray(signal + noise, np.float32)
+
+
+def simulate_nuclei(shape: tuple[int, int, int] = (12, 256, 256), seed: int = 0) -> Volume:
+    """A clean volume of nuclei: background about BACKGROUND, the brightest voxel 1.
+
+    Args:
+        shape: (planes, height, width), 1 plane or more of at least MIN_SIZE x MIN_SIZE pixels.
+        seed: 0 or more; the same seed gives the same volume.
+
+    Raises:
+        ConfigError: the shape or the seed is out of range.
+    """
+    if len(shape) != 3 or shape[0] < 1 or min(shape[1:]) < MIN_SIZE:
+        raise ConfigError(f"simulation: shape is {shape}; give at least (1, {MIN_SIZE}, {MIN_SIZE})")
+    rng = _generator(SCENE, seed)
+    scene = _scene(rng, shape, seed)
+    inside = tuple(slice(m, -m) for m in MARGIN)
+    light = sum(share * gaussian_filter(scene, (z, xy, xy))[inside] for share, z, xy in BLURS)
+    volume = (1 - BACKGROUND) * light / np.max(light) + _background(rng, shape)
+    return np.asarray(volume / volume.max(), np.float32)
+
+
+def _scene(rng: Generator, shape: tuple[int, int, int], seed: int) -> Volume:
+    """Stain per voxel of the volume and its margin; 0 outside nuclei."""
+    scene = np.zeros(shape + 2 * MARGIN, np.float32)
+    textures = _band(rng, scene.shape, 1.0), _band(rng, scene.shape, 2.2)
+    centre = rng.uniform(MARGIN, MARGIN + shape)  # inside the volume, so that none is empty
+    centres: list[Point] = []
+    filled = index = 0
+    while filled < FILL * scene.size:
+        painted = _paint(scene, textures, centre, _generator(NUCLEUS, seed, index))
+        if painted:
+            centres.append(centre)
+        filled, index = filled + painted, index + 1
+        centre = rng.uniform(0, scene.shape)
+        if rng.random() < 0.5:  # cells come in groups
+            near = centres[rng.integers(len(centres))] + rng.normal(0, LENGTHS[1] / SPACING)
+            centre = np.clip(near, 0, np.array(scene.shape) - 1)
+    return scene
+
+
+def _paint(scene: Volume, textures: tuple[Volume, Volume], centre: Point, rng: Generator) -> int:
+    """Add one nucleus in its bounding box, unless it would overlap others; the voxels it took."""
+    radii = rng.triangular(*LENGTHS) / 2 * np.array([rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.95), 1.0])
+    box = _box(scene.shape, centre, 1.35 * radii[2])
+    point = _unit_frame(rng, box, centre, radii)
+    depth = (1 - _radius(rng, point)) * radii.min()  # pixels below the surface, about
+    coverage = np.clip(depth + 0.5, 0, 1)
+    free = (coverage > 0) & (scene[box] == 0)
+    if free.sum() < (1 - OVERLAP) * np.count_nonzero(coverage):
+        return 0
+    stain = _chromatin(rng, point, depth, textures[0][box], textures[1][box])
+    brightness = np.clip(rng.lognormal(-0.5, 0.45), 0.2, 1)
+    # tanh: the stain saturates, so that one bright spot does not set the range of the volume.
+    scene[box] += free * coverage * np.tanh(brightness * stain / 1.4)
+    return int(free.sum())
+
+
+def _box(shape: tuple[int, ...], centre: Point, reach: float) -> tuple[slice, ...]:
+    """The voxels within `reach` pixels of a centre."""
+    start = np.maximum(0, np.floor(centre - reach / SPACING)).astype(int)
+    stop = np.minimum(shape, np.ceil(centre + reach / SPACING) + 1).astype(int)
+    return tuple(map(slice, start, stop))
+
+
+def _unit_frame(rng: Generator, box: tuple[slice, ...], centre: Point, radii: Point) -> Volume:
+    """Coordinates (3, …) in which the nucleus is a unit ball: turned, tilted, bent like a bean."""
+    turn = Rotation.from_euler("xy", [rng.uniform(0, np.pi), rng.normal(0, 0.35)]).as_matrix()
+    offsets = (np.mgrid[box].T - centre) * SPACING  # (…, 3)
+    point: Volume = (offsets @ turn / radii).T.astype(np.float32)
+    point[1] += rng.normal(0, 0.25) * (point[2] ** 2 - 0.3)
+    return point
+
+
+def _radius(rng: Generator, point: Volume) -> Volume:
+    """Distance from the centre over the distance of the surface, which undulates."""
+    waves = rng.normal(0, 1.7, (5, 3)).astype(np.float32)
+    phases = rng.uniform(0, 2 * np.pi, (5, 1, 1, 1)).astype(np.float32)
+    swell = np.cos(np.tensordot(waves, point, 1) + phases).sum(0)
+    return np.asarray(np.sqrt((point**2).sum(0)) / (1 + 0.05 * swell), np.float32)
+
+
+def _chromatin(rng: Generator, point: Volume, depth: Volume, fine: Volume, coarse: Volume) -> Volume:
+    """Stain, about 1: a mottled net, a brighter rim, bright chromocentres and dark nucleoli."""
+    stain = np.exp(rng.uniform(0.12, 0.28) * fine + rng.uniform(0.08, 0.22) * coarse)
+    stain *= 1 + rng.uniform(0, 0.35) * np.exp(-((depth - 1) ** 2) / 4)
+    for _ in range(rng.poisson(1.5)):
+        stain *= 1 + rng.uniform(0.3, 1.0) * _spot(rng, point, 0.12, 0.25)
+    for _ in range(rng.integers(1, 5)):
+        stain *= 1 - rng.uniform(0.3, 0.6) * _spot(rng, point, 0.18, 0.32)
+    return stain
+
+
+def _spot(rng: Generator, point: Volume, low: float, high: float) -> Volume:
+    """A soft ball of height 1 at a random place inside, of a random radius from low to high."""
+    place = rng.uniform(-0.5, 0.5, (3, 1, 1, 1)).astype(np.float32)
+    distance2 = ((point - place) ** 2).sum(0) / np.float32(rng.uniform(low, high) ** 2)
+    return np.asarray(np.exp(-(distance2**2)), np.float32)
+
+
+def _band(rng: Generator, shape: tuple[int, ...], sigma: float) -> Volume:
+    """Band-limited normal noise of unit variance; sigma in pixels."""
+    white = rng.standard_normal(shape, np.float32)
+    band = gaussian_filter(white, sigma / SPACING) - gaussian_filter(white, 2 * sigma / SPACING)
+    return np.asarray(band / band.std(), np.float32)
+
+
+def _background(rng: Generator, shape: tuple[int, int, int]) -> Point:
+    """A slow wave across the field around BACKGROUND, the same in every plane: (height, width)."""
+    rows, columns = np.linspace(0, 1, shape[1])[:, None], np.linspace(0, 1, shape[2])
+    down, across, phase = rng.uniform(-np.pi, np.pi, 3)
+    return np.asarray(BACKGROUND * (1 + 0.3 * np.cos(down * rows + across * columns + phase)))
+
+
+def _generator(stream: int, seed: int, index: int = 0) -> Generator:
+    if seed < 0:
+        raise ConfigError(f"simulation: the seed is {seed}; it must be 0 or more")
+    return np.random.default_rng([stream, seed, index])
+
+
+def _check_clean(clean: Volume) -> None:
+    if not (clean.size and clean.min() >= 0 and clean.max() <= 1):  # also false for NaN
+        raise ConfigError("simulation: clean array is empty or leaves the range 0 to 1; normalise it")
