@@ -77,9 +77,9 @@ class Tally:
         """One line for each thing worth saying."""
         notes = []
         if self.copied_planes:
-            notes.append(f"{self.copied_planes} planes hold a single value and were copied unchanged")
+            notes.append(f"planes that hold a single value and were copied unchanged: {self.copied_planes}")
         if self.non_finite:
-            notes.append(f"{self.non_finite} NaN or infinite pixels were left as they are")
+            notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
         if self.beyond_training:
             share = 100 * self.beyond_training / self.pixels
             notes.append(
@@ -225,10 +225,11 @@ class Denoiser:
         active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
         if recipe.measurement.intensity.is_constant:
             active = []
-        tally = Tally(planes.size, len(planes) - len(active))
+        non_finite = planes.size - int(np.isfinite(planes).sum())
+        tally = Tally(planes.size, len(planes) - len(active), non_finite)
         for first in range(0, len(active), self.predictor.batch):
             chosen = active[first : first + self.predictor.batch]
-            part, counts = self._run_batch(
+            part, beyond = self._run_batch(
                 recipe,
                 planes[chosen],
                 [indices[i] for i in chosen],
@@ -236,7 +237,7 @@ class Denoiser:
                 progress,
             )
             result[chosen] = part
-            tally += counts
+            tally += Tally(beyond_training=beyond)
         return result, tally
 
     def _run_batch(
@@ -246,7 +247,8 @@ class Denoiser:
         indices: Sequence[int],
         guides: Raw | None,
         progress: Progress | None,
-    ) -> tuple[Raw, Tally]:
+    ) -> tuple[Raw, int]:
+        """Denoised planes, and how many pixels lay beyond the training."""
         intensity = recipe.measurement.intensity
         y = _normalised(recipe, planes)
         fields = [NoiseField(recipe.seed, index, planes.shape[1:]) for index in indices]
@@ -263,9 +265,9 @@ class Denoiser:
         guide = None if guides is None else _normalised(recipe, guides)
         x0 = recipe.sampler.sample(predict, y, recipe.schedule, noise, guide)
         result = intensity.denormalise(x0[:, 0], planes.dtype)
-        finite = np.isfinite(planes)
-        beyond = int((y > BRIGHTEST_TRAINED).sum())
-        return np.where(finite, result, planes), Tally(0, 0, int((~finite).sum()), beyond)
+        # Four sigma: noise alone must not count.
+        beyond = int((y > BRIGHTEST_TRAINED + 4 * recipe.measurement.normalised_sigma).sum())
+        return np.where(np.isfinite(planes), result, planes), beyond
 
     def close(self) -> None:
         """Free the engine; the denoiser cannot be used afterwards."""

@@ -54,7 +54,8 @@ class Normalisation:
     def of(self, planes: Sequence[Raw]) -> IntensityMap:
         """The map of clean planes. Falls back to the whole range where the percentiles coincide,
         as they do when nearly all of an image is background."""
-        pixels = np.concatenate([plane[np.isfinite(plane)].astype(np.float64).ravel() for plane in planes])
+        finite = (plane[np.isfinite(plane)].astype(np.float64) for plane in planes)
+        pixels = np.concatenate([np.empty(0), *finite])
         if not pixels.size:
             return IntensityMap(0.0, 0.0)
         low, high = np.percentile(pixels, [self.low, self.high])
@@ -149,7 +150,8 @@ def noise_std(planes: Sequence[Raw]) -> float:
     for plane in planes:
         height, width = (side - side % 2 for side in plane.shape)
         quads = plane[:height, :width].astype(np.float64)
-        detail = (quads[::2, ::2] - quads[::2, 1::2] - quads[1::2, ::2] + quads[1::2, 1::2]) / 2
+        with np.errstate(invalid="ignore"):  # inf − inf
+            detail = (quads[::2, ::2] - quads[::2, 1::2] - quads[1::2, ::2] + quads[1::2, 1::2]) / 2
         detail = detail[np.isfinite(detail)]
         total, count = total + float(np.square(detail).sum()), count + detail.size
     return float(np.sqrt(total / count)) if count else 0.0
@@ -186,7 +188,7 @@ def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
 
 def block_means(plane: Raw) -> NDArray[np.float64]:
     """Means of blocks of BLOCK² pixels (smaller planes: one block), ignoring non-finite pixels."""
-    side = min(BLOCK, *plane.shape)
+    side = max(1, min(BLOCK, *plane.shape))
     height, width = (length - length % side for length in plane.shape)
     blocks = plane[:height, :width].astype(np.float64).reshape(height // side, side, width // side, side)
     finite = np.isfinite(blocks)

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from baikal_deploy.errors import BaikalError, ModelError
+from baikal_deploy.errors import BaikalError, ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
 
@@ -47,6 +47,12 @@ class ModelManifest:
     card: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if self.downsampling < 1:
+            raise ConfigError(f"model {self.name}: downsampling {self.downsampling}: must be at least 1")
+
     def to_json(self) -> str:
         data = asdict(self) | {"schema": SCHEMA, "schedule": self.schedule.as_dict()}
         return json.dumps(data, sort_keys=True)
@@ -54,16 +60,17 @@ class ModelManifest:
     @classmethod
     def from_json(cls, text: str) -> ModelManifest:
         """Raises ModelError for text that is no manifest, or one of a newer schema."""
+        from pydantic import TypeAdapter  # here, since importing it takes a while
+
         try:
             data = json.loads(text)
             schema = data.pop("schema")
             if schema > SCHEMA:
                 raise ModelError(f"the manifest has schema {schema}; update baikal-deploy to read it")
-            data["schedule"] = ScheduleSpec.from_dict(data["schedule"])
-            data["normalisation"] = Normalisation(**data["normalisation"])
-            return cls(**data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"the manifest is damaged ({error})") from error
+            ScheduleSpec.from_dict(data["schedule"])  # its defaults must not stand in for what is missing
+            return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"the manifest is damaged ({' '.join(str(error).split())})") from error
 
 
 def find_model(model: str | Path) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.errors import ConfigError
+
 BLOCK = 64
 """Side of the square blocks, each with its own generator. Part of the format: results change with it."""
 
@@ -30,6 +32,10 @@ class NoiseField:
     plane: int
     shape: tuple[int, int]
     origin: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
 
     def __call__(self, visit: int, draw: int) -> NDArray[np.float32]:
         """The field for the walk's ``visit``-th position and the ``draw``-th draw there: (H, W)."""

@@ -21,8 +21,7 @@ from baikal_deploy.manifest import DEFAULT_MODEL
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.volumes.base import WorkItem
-from baikal_deploy.volumes.layout import plan_items, planes_per_shard
-from baikal_deploy.volumes.stores import check_paths, claim_output, is_zarr
+from baikal_deploy.volumes.stores import check_output, check_paths, is_zarr
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -93,7 +92,6 @@ class Run:
         volume, guide: the opened input and guide.
         denoiser: the loaded model.
         recipes: one per channel.
-        items: the work, one output shard each.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -119,7 +117,6 @@ class Run:
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self.denoiser.check(self.sampler)
             self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
-            self.items = plan_items(self.volume.info, planes_per_shard(self.volume.info))
             stack.pop_all()
 
     def _check_outputs(self) -> None:
@@ -128,7 +125,7 @@ class Run:
         check_paths(config.input, target)
         if not target.absolute().parent.is_dir():
             raise VolumeError(f"{target}: its folder does not exist; create it, or choose another output")
-        claim_output(target, config.overwrite)
+        check_output(target, config.overwrite)
         if self.guide is not None:
             check_paths(self.guide.info.path, target)
             if self.guide.info.shape != info.shape:
@@ -178,7 +175,7 @@ class Run:
         Raises:
             VolumeError: reading or writing failed; what was finished before stays valid.
         """
-        from baikal_deploy.volumes.zarr import OutputVolume
+        from baikal_deploy.volumes.output import OutputVolume
 
         started, done = time.perf_counter(), 0
 
@@ -190,7 +187,7 @@ class Run:
 
         tally = Tally()
         output = OutputVolume.create(self.config.target, self.volume.info, overwrite=self.config.overwrite)
-        for item in self.items:
+        for item in output.items:
             planes, counts = self._denoise_item(item, advance)
             output.write(item, planes)
             tally += counts

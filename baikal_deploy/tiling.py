@@ -96,6 +96,11 @@ class TilePlan:
         if not 0 <= overlap <= tile // 2:
             raise ConfigError(f"overlap {overlap}: must lie within 0 … {tile // 2}, half of tile {tile}")
         tile, overlap = tile - tile % factor, _round_up(overlap, factor)
+        if overlap >= tile:
+            raise ConfigError(
+                f"overlap: on the model's grid of {factor} pixels it takes up all of a tile of {tile}; "
+                "choose a larger tile, or overlap 0"
+            )
         height, width = (AxisPlan.fit(_round_up(side, factor), tile, overlap, factor) for side in shape)
         return cls(shape, height, width)
 

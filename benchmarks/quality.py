@@ -26,7 +26,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy import Denoiser
 from baikal_deploy.intensity import noise_std
-from baikal_training.simulate import add_noise, simulate_nuclei
+from baikal_training.camera import add_noise
+from baikal_training.simulate import simulate_nuclei
 
 REAL = ("TwoPhoton_MICE", "n2f_mice", "TwoPhoton_BPAE_B", "Confocal_BPAE_B")
 SIMULATED_PSNR = (15.0, 12.0, 9.0)
@@ -139,16 +140,22 @@ def save_panel(path: Path, images: list[Plane], side: int = 256) -> None:
 
 
 SWEEPS: dict[str, list[dict[str, Any]]] = {
-    "forward-backward": [{"start_scale": s} for s in (0.5, 0.7, 0.85, 1.0, 1.2)]
+    "forward-backward": [{"start_scale": s} for s in (0.7, 1.0, 1.2, 1.5, 1.8, 2.2)]
     + [{"steps": s} for s in ("walk5", "walk20")],
     "mixing": [
-        {"start_scale": s, "stop_scale": p, "w_start": w}
-        for s in (1.15, 1.45) for p in (0.25, 0.5) for w in (0.3, 0.5, 0.7)
-    ] + [{"w_end": 0.3}, {"weights": "constant"}, {"mix": "before"}, {"steps": "walk6"}, {"steps": "walk20"}],
+        {"mix": m, "start_scale": s, "w_start": w}
+        for m in ("before", "after") for s in (1.2, 1.45, 1.8) for w in (0.15, 0.3, 0.5)
+    ] + [
+        {"stop_scale": 0.25}, {"stop_scale": 0.75}, {"weights": "constant"},
+        {"steps": "walk6"}, {"steps": "walk20"},
+    ],
     "repaint": [
-        {"start_scale": s, "stop_scale": p, "w_start": w}
-        for s in (1.15, 1.45) for p in (0.25, 0.5) for w in (0.3, 0.5, 0.7)
-    ] + [{"renoise": False}, {"repeats": 2}, {"repeats": 5, "steps": "walk6"}, {"interval": 5}],
+        {"mix": m, "start_scale": s, "w_start": w}
+        for m in ("before", "after") for s in (1.0, 1.2, 1.45) for w in (0.15, 0.3)
+    ] + [
+        {"stop_scale": 0.25}, {"stop_scale": 0.75}, {"renoise": False}, {"repeats": 2},
+        {"repeats": 5, "steps": "walk6"}, {"interval": 5}, {"final_repeats": 1, "interval": 5},
+    ],
 }  # fmt: skip
 
 
@@ -162,7 +169,8 @@ def sweep(args: argparse.Namespace) -> None:
                 values = [pair.psnr(run(pair)[0]) for pair in pairs]
                 real, simulated = np.mean(values[: len(REAL)]), np.mean(values[len(REAL) :])
                 each = " ".join(f"{value:.2f}" for value in values)
-                print(f"{name:17} real {real:.2f} simulated {simulated:.2f} [{each}] {options}", flush=True)
+                line = f"{name:17} real {real:.2f} simulated {simulated:.2f} [{each}] {options}"
+                print(line, flush=True)
 
 
 def main() -> None:

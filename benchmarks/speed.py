@@ -25,9 +25,10 @@ from baikal_deploy.engines.base import Engine, Planes
 from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.network import EpsNetwork
+from baikal_training.camera import add_noise
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Objective
-from baikal_training.simulate import add_noise, simulate_nuclei
+from baikal_training.simulate import simulate_nuclei
 from baikal_training.unet import UNet, UNetConfig
 
 PAIRS = 5

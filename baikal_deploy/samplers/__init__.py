@@ -39,6 +39,8 @@ def make_sampler(name: str, options: Mapping[str, Any], recommended: Mapping[str
     if preset is not None and preset not in kind.PRESETS:
         raise ConfigError(f"sampler {name}: no preset '{preset}'; there is {', '.join(kind.PRESETS)}")
     values = {**(recommended if preset is None else kind.PRESETS[preset]), **given}
+    if "steps" in values:
+        values["steps"] = str(values["steps"])  # a plain number is a respacing too
     known = [field.name for field in fields(kind)]
     for key in values:
         if key not in known:

@@ -39,8 +39,8 @@ class MixingSampler(Sampler):
         super().__post_init__()
         if self.stop is not None and self.stop < 0:
             raise ConfigError(f"stop {self.stop}: must be at least 0")
-        if self.stop_scale < 0:
-            raise ConfigError(f"stop_scale {self.stop_scale}: must be at least 0")
+        if not 0 <= self.stop_scale < np.inf:
+            raise ConfigError(f"stop_scale {self.stop_scale}: must be a number of at least 0")
         for name in ("w_start", "w_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie within 0 … 1")

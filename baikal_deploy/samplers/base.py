@@ -35,7 +35,8 @@ class Sampler(ABC):
         start: timestep t' to which the noisy plane is diffused; None: ``start_scale`` times the
             timestep t* whose noise level is that of the plane.
         start_scale: see ``start``.
-        steps: respacing, "N", "ddimN" or "walkN" (see schedule.parse_respacing).
+        steps: respacing, "N", "ddimN" or "walkN" (see schedule.parse_respacing). A coarse "N" or "ddimN"
+            starts well above the first noise level that the network is told; "walkN" does not.
         clip: "observed" clips x̂0 to [−1.15, 2.2], widened at each pixel to what was observed there;
             "unit" clips to [−1, 1], as the authors do.
         variance: of a reverse step; "model" is what the model was trained for.
@@ -54,8 +55,8 @@ class Sampler(ABC):
     def __post_init__(self) -> None:
         if self.start is not None and self.start < 1:
             raise ConfigError(f"start {self.start}: must be at least 1")
-        if self.start_scale <= 0:
-            raise ConfigError(f"start_scale {self.start_scale}: must be greater than 0")
+        if not 0 < self.start_scale < np.inf:
+            raise ConfigError(f"start_scale {self.start_scale}: must be a number greater than 0")
         if self.runs < 1:
             raise ConfigError(f"runs {self.runs}: must be at least 1")
 

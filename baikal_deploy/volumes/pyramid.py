@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from baikal_deploy.volumes.base import Pixels, VolumeInfo
 
-SMALLEST_PLANE = 256
+SMALLEST_PLANE = 128
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Level:
 
 
 def pyramid_levels(plane_shape: tuple[int, int]) -> list[Level]:
-    """Level 0 and its halvings, up to the first whose sides are both 256 or less."""
+    """Level 0 and its halvings, up to the first whose sides are both 128 or less."""
     levels = [Level(plane_shape, (1, 1))]
     while max(levels[-1].plane_shape) > SMALLEST_PLANE:
         (height, width), (fy, fx) = levels[-1].plane_shape, levels[-1].factors

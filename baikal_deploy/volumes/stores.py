@@ -68,9 +68,8 @@ def _lies_in(inner: Path, outer: Path) -> bool:
     return outer.exists() and any(p.exists() and p.samefile(outer) for p in (inner, *inner.parents))
 
 
-def claim_output(path: Path, overwrite: bool) -> Path:
+def check_output(path: Path, overwrite: bool) -> Path:
     """Where to write an output: ``path`` itself, or beside it if it exists and is to be replaced.
-    What an earlier failed run left there is removed.
 
     Raises:
         VolumeError: ``path`` exists and must not be overwritten, or is no Zarr store.
@@ -78,16 +77,22 @@ def claim_output(path: Path, overwrite: bool) -> Path:
     if not os.path.lexists(path):
         return path
     if not overwrite:
-        raise VolumeError(f"{path}: exists already; choose another output, or allow overwriting")
+        raise VolumeError(
+            f"{path}: exists already; choose another output, or allow overwriting (--overwrite)"
+        )
     require_store(path)
     partial = partial_path(path)
-    if os.path.lexists(partial):
-        if not _is_ours(partial):
-            raise VolumeError(
-                f"{partial}: is in the way and no unfinished output of this program; move it away"
-            )
-        remove_store(partial)
+    if os.path.lexists(partial) and not _is_ours(partial):
+        raise VolumeError(f"{partial}: is in the way and no unfinished output of this program; move it away")
     return partial
+
+
+def claim_output(path: Path, overwrite: bool) -> Path:
+    """``check_output``, after which what an earlier failed run left there is removed."""
+    location = check_output(path, overwrite)
+    if location != path and os.path.lexists(location):
+        remove_store(location)
+    return location
 
 
 def require_store(path: Path) -> None:

@@ -68,9 +68,20 @@ def read_card(path: Path) -> dict[str, Any]:
     for table in tables:
         if table not in CARD_TABLES:
             raise ConfigError(f"{path}: unknown table [{table}]; there are {', '.join(CARD_TABLES)}")
-    for sampler, options in tables.get("recommended", {}).items():
+    card, recommended = tables.get("card", {}), tables.get("recommended", {})
+    _check_table(path, "card", card, str, "text")
+    _check_table(path, "recommended", recommended, dict, "a table of a sampler's options")
+    for sampler, options in recommended.items():
         try:
             make_sampler(sampler, options, {})
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
     return tables
+
+
+def _check_table(path: Path, name: str, table: Any, kind: type, needed: str) -> None:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {name} = {table}: needed is a table [{name}]")
+    for key, value in table.items():
+        if not isinstance(value, kind):
+            raise ConfigError(f"{path}: [{name}] {key} = {value}: needed is {needed}")

@@ -96,7 +96,7 @@ def largest_error(network: EpsNetwork, manifest: ModelManifest, path: Path) -> f
                 assert got is not None
                 difference = np.linalg.norm(got - wanted.numpy()) / np.linalg.norm(wanted.numpy())
                 errors.append(float(difference))
-    return max(errors)
+    return float(np.max(errors))  # unlike max(), NaN if any is
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, gaussian_filter, label
 
 from baikal_deploy.errors import ConfigError
-from baikal_training.simulate import BACKGROUND, Camera, Volume, add_noise, simulate_nuclei
+from baikal_training.camera import Camera, add_noise
+from baikal_training.simulate import BACKGROUND, Volume, simulate_nuclei
 
 SMALL = (6, 96, 128)
 

@@ -73,7 +73,7 @@ def test_what_is_written_is_read(tmp_path: Path, make_info: MakeInfo, names: str
     np.testing.assert_array_equal(volume.read(range(info.num_planes)), planes)
 
 
-@pytest.mark.parametrize("plane_shape", [(263, 257), (1, 1), (1, 600), (1025, 3), (256, 256)])
+@pytest.mark.parametrize("plane_shape", [(263, 257), (1, 1), (1, 600), (1025, 3), (128, 128)])
 def test_every_level_is_the_mean_of_the_one_above(
     tmp_path: Path, make_info: MakeInfo, plane_shape: tuple[int, int]
 ) -> None:
@@ -85,12 +85,12 @@ def test_every_level_is_the_mean_of_the_one_above(
         found = open_volume(tmp_path / "out.zarr" / dataset["path"]).read(range(info.num_planes))
         np.testing.assert_array_equal(found, expected)
         expected = downsample(expected)
-    assert max(found.shape[1:]) <= 256
-    assert len(datasets) == 1 or max(plane_shape) > 256
+    assert max(found.shape[1:]) <= 128
+    assert len(datasets) == 1 or max(plane_shape) > 128
 
 
 def test_each_level_has_its_scale_and_translation(tmp_path: Path, make_info: MakeInfo) -> None:
-    info = make_info("zyx", (2, 1024, 512), scale=(2.0, 0.5, 0.25), translation=(7.0, 10.0, 20.0))
+    info = make_info("zyx", (2, 512, 256), scale=(2.0, 0.5, 0.25), translation=(7.0, 10.0, 20.0))
     OutputVolume.create(tmp_path / "out.zarr", info)
     datasets = attributes(tmp_path / "out.zarr")["ome"]["multiscales"][0]["datasets"]
     geometry = [[t[t["type"]] for t in dataset["coordinateTransformations"]] for dataset in datasets]
@@ -141,7 +141,12 @@ def test_omero_units_and_names_are_carried_over(tmp_path: Path, make_info: MakeI
 
 @pytest.mark.parametrize(
     "omero",
-    [{}, {"channels": None}, {"channels": [3]}, {"channels": [{"color": -1, "window": None}]}],
+    [
+        {},
+        {"channels": None},
+        {"channels": [3]},
+        {"channels": [{"color": -1, "window": None}, {"window": {"min": None}}]},
+    ],
 )
 def test_a_broken_omero_block_does_not_stop_the_output(
     tmp_path: Path, make_info: MakeInfo, omero: dict[str, Any]
@@ -204,7 +209,9 @@ def test_a_linked_output_is_replaced_where_it_lies(tmp_path: Path, make_info: Ma
     info, real, link = make_info("yx", (8, 8)), tmp_path / "disk" / "real.zarr", tmp_path / "link.zarr"
     write_all(real, info, random_planes(info)).finish({"run": 1})
     link.symlink_to(real)
-    write_all(link, info, random_planes(info), overwrite=True).finish({"run": 2})
+    output = write_all(link, info, random_planes(info), overwrite=True)
+    assert output.location.parent == real.parent  # the link may lead to another disk
+    output.finish({"run": 2})
     assert link.is_symlink()
     assert attributes(real)["baikal"]["run"] == 2
     assert os.listdir(real.parent) == ["real.zarr"]

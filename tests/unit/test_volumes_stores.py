@@ -149,6 +149,7 @@ def test_an_output_apart_from_the_input_is_accepted(tmp_path: Path) -> None:
         ("in.zarr", "link/deep/new", "the output lies inside the input"),
         ("in.zarr/0", "in.zarr", "the input .* lies inside the output"),
         ("link/0", "in.zarr", "the input .* lies inside the output"),
+        ("link to 0", "in.zarr", "the input .* lies inside the output"),
         ("out.partial", "out", "the input .* lies where an output"),
         ("out.partial/0", "out", "the input .* lies where an output"),
     ],
@@ -159,5 +160,6 @@ def test_an_output_that_would_damage_the_input_is_refused(
     make_store(tmp_path / "in.zarr")
     make_store(tmp_path / "out.partial")
     (tmp_path / "link").symlink_to(tmp_path / "in.zarr")
+    (tmp_path / "link to 0").symlink_to(tmp_path / "in.zarr" / "0")
     with pytest.raises(VolumeError, match=f"{output}: {expected}"):
         check_paths(tmp_path / source, tmp_path / output)

@@ -138,5 +138,6 @@ def test_stale_consolidated_metadata_is_ignored(tmp_path: Path) -> None:
     consolidated = tmp_path / "i" / ".zmetadata"
     stale = json.loads(consolidated.read_text())
     stale["metadata"]["0/.zarray"]["shape"] = [1, 1]
+    stale["metadata"][".zattrs"] = {}
     consolidated.write_text(json.dumps(stale))
     assert open_volume(tmp_path / "i").info.shape == (3, 4)

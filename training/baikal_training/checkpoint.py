@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baikal_deploy.errors import ModelError
+from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_training.losses import Objective
@@ -72,17 +71,20 @@ class Checkpoint:
             raise ModelError(f"{path}: no such checkpoint")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # damaged bytes make torch raise almost anything
             raise ModelError(f"{path}: not a readable checkpoint; was it cut short?") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ModelError(f"{path}: not a checkpoint of baikal-train")
-        if state["version"] > VERSION:
-            raise ModelError(f"{path}: written by a newer version of baikal-train; update baikal-deploy")
-        return cls(
-            unet=UNetConfig.from_dict(state["unet"]),
-            schedule=ScheduleSpec.from_dict(state["schedule"]),
-            objective=Objective(**state["objective"]),
-            normalisation=Normalisation(**state["normalisation"]),
-            ema=state["ema"],
-            training=state["training"],
-        )
+        try:
+            if state["version"] > VERSION:
+                raise ModelError(f"{path}: written by a newer version of baikal-train; update baikal-deploy")
+            return cls(
+                unet=UNetConfig.from_dict(state["unet"]),
+                schedule=ScheduleSpec.from_dict(state["schedule"]),
+                objective=Objective(**state["objective"]),
+                normalisation=Normalisation(**state["normalisation"]),
+                ema=state["ema"],
+                training=state["training"],
+            )
+        except (KeyError, TypeError, ConfigError) as error:
+            raise ModelError(f"{path}: an incomplete or damaged checkpoint ({error!r})") from error

@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -20,6 +20,7 @@ from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Normalisation
 
 SUFFIXES = (".tif", ".tiff", ".png")
+GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "F")
 BACKGROUND_STD = 0.1
 """A crop with less contrast than this (its range is about 2) counts as background alone."""
 BACKGROUND_RETRIES = 3
@@ -66,22 +67,30 @@ def _normalised(path: Path, normalisation: Normalisation) -> list[CleanPlane]:
 def _read_stack(path: Path) -> NDArray[np.generic]:
     """The planes of one file: (N, H, W)."""
     try:
-        if path.suffix.lower() == ".png":
-            with Image.open(path) as image:
-                pixels = np.asarray(image)
-        else:
-            pixels = tifffile.imread(path)
-    except (OSError, ValueError, UnidentifiedImageError, tifffile.TiffFileError) as error:
+        pixels, colour = _read_png(path) if path.suffix.lower() == ".png" else _read_tiff(path)
+    except Exception as error:  # damaged files make both libraries raise almost anything
         raise VolumeError(f"{path}: cannot be read as an image ({error})") from error
+    if colour:
+        raise VolumeError(f"{path}: a colour image; convert it to grey first")
     if pixels.ndim == 2:
         pixels = pixels[None]
     if pixels.ndim != 3 or pixels.dtype.kind not in "uif":
         raise VolumeError(
             f"{path}: {pixels.dtype} pixels of shape {pixels.shape}; needed is grey, (Y, X) or (Z, Y, X)"
         )
-    if path.suffix.lower() == ".png" and pixels.shape[0] != 1:
-        raise VolumeError(f"{path}: a colour PNG; convert it to grey first")
     return pixels
+
+
+def _read_png(path: Path) -> tuple[NDArray[np.generic], bool]:
+    """Pixels, and whether they are colours."""
+    with Image.open(path) as image:
+        return np.asarray(image), image.mode not in GREY_MODES
+
+
+def _read_tiff(path: Path) -> tuple[NDArray[np.generic], bool]:
+    """Pixels of the first series, and whether they are colours."""
+    with tifffile.TiffFile(path) as file:
+        return file.series[0].asarray(), "S" in file.series[0].axes
 
 
 def split(planes: Sequence[CleanPlane], fraction: float = 0.1) -> tuple[list[CleanPlane], list[CleanPlane]]:

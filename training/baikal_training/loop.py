@@ -53,8 +53,13 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.iterations, self.batch, self.crop) < 1:
-            raise ConfigError("training: iterations, batch and crop must be at least 1")
+        for name in ("iterations", "batch", "crop", "warm_up"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training: {name} {getattr(self, name)}: must be at least 1")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"training: learning rate {self.learning_rate}: must be greater than 0")
+        if self.seed < 0:
+            raise ConfigError(f"training: seed {self.seed}: must be at least 0")
 
     def learning_rate_at(self, iteration: int) -> float:
         """Linear warm-up, then a cosine that reaches zero at the last iteration."""

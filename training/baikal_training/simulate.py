@@ -7,8 +7,6 @@ them. Lengths are in pixels of a plane; planes are PLANE_SPACING pixels apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from baikal_deploy.errors import ConfigError
+from baikal_training.seeds import Stream, generator
 
 Volume = NDArray[np.float32]
 Point = NDArray[np.float64]
@@ -30,73 +29,6 @@ MIN_SIZE = 16
 MARGIN = np.array([7, 20, 20])  # planes, rows, columns painted around the volume, then cut off
 # (share of the light, sigma in planes, sigma in pixels): the focus, its skirt, and haze.
 BLURS = ((0.72, 0.45, 0.75), (0.20, 2.0, 3.5), (0.08, 3.5, 18.0))
-READ_SHARE = 0.5  # of the noise variance of add_noise; the rest is shot noise
-# First word of the random key: streams of the same seed are independent.
-SCENE, NUCLEUS, NOISE, CAMERA = range(4)
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A detector with shot noise and Gaussian read noise.
-
-    Above the offset, the mean is gain·photons·clean counts, and var = gain·mean + read_noise².
-
-    Attributes:
-        photons: photoelectrons per pixel where the clean volume is 1.
-        gain: counts per photoelectron.
-        read_noise: standard deviation, in counts.
-        offset: counts in the dark.
-    """
-
-    photons: float = 10.0
-    gain: float = 40.0
-    read_noise: float = 40.0
-    offset: float = 200.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.photons <= 1e9 and 0 < self.gain < np.inf):
-            raise ConfigError(f"camera: photons (1e9 at most) and gain must be positive, not {self}")
-        if not (0 <= self.read_noise < np.inf and 0 <= self.offset < np.inf):
-            raise ConfigError(f"camera: read_noise and offset must be 0 or more, not {self}")
-
-    def expose(self, clean: Volume, seed: int = 0) -> NDArray[np.uint16]:
-        """Counts of one exposure of `clean` (any shape, range 0 … 1), clipped to 0 … 65535.
-
-        Raises:
-            ConfigError: `clean` is empty or leaves the range 0 … 1, or the seed is negative.
-        """
-        _check_clean(clean)
-        rng = _generator(CAMERA, seed)
-        counts = self.gain * rng.poisson(self.photons * clean.astype(np.float64))
-        counts = counts + rng.normal(self.offset, self.read_noise, clean.shape)
-        return np.asarray(np.clip(np.rint(counts), 0, 65535), np.uint16)
-
-
-def add_noise(clean: Volume, psnr: float, seed: int = 0) -> Volume:
-    """White Poisson-Gaussian noise of a given PSNR, not clipped; the shape of `clean`.
-
-    Args:
-        clean: any shape, range 0 … 1.
-        psnr: -10·log10(mean squared noise), in dB for a peak of 1; -20 … 80.
-        seed: of the noise, 0 or more.
-
-    Raises:
-        ConfigError: a number is out of range; `clean` is empty, all zero, or leaves 0 … 1.
-    """
-    _check_clean(clean)
-    if not -20 <= psnr <= 80:
-        raise ConfigError(f"noise: psnr is {psnr}; it must be -20 to 80 dB")
-    if not clean.any():
-        raise ConfigError("noise: the clean array is zero everywhere, so it has no shot noise")
-    variance = 10 ** (-psnr / 10)
-    signal = clean.astype(np.float64)
-    photons = signal.mean() / ((1 - READ_SHARE) * variance)
-    rng = _generator(NOISE, seed)
-    noise = rng.poisson(photons * signal) / photons - signal
-    noise += rng.normal(0, np.sqrt(READ_SHARE * variance), signal.shape)
-    # Small planes scatter by tenths of a dB; a benchmark's level must not.
-    noise *= np.sqrt(variance / np.mean(noise**2))
-    return np.asarray(signal + noise, np.float32)
 
 
 def simulate_nuclei(shape: tuple[int, int, int] = (12, 256, 256), seed: int = 0) -> Volume:
@@ -111,7 +43,7 @@ def simulate_nuclei(shape: tuple[int, int, int] = (12, 256, 256), seed: int = 0)
     """
     if len(shape) != 3 or shape[0] < 1 or min(shape[1:]) < MIN_SIZE:
         raise ConfigError(f"simulation: shape is {shape}; give at least (1, {MIN_SIZE}, {MIN_SIZE})")
-    rng = _generator(SCENE, seed)
+    rng = generator(Stream.SCENE, seed)
     scene = _scene(rng, shape, seed)
     inside = tuple(slice(m, -m) for m in MARGIN)
     light = sum(share * gaussian_filter(scene, (z, xy, xy))[inside] for share, z, xy in BLURS)
@@ -127,7 +59,7 @@ def _scene(rng: Generator, shape: tuple[int, int, int], seed: int) -> Volume:
     centres: list[Point] = []
     filled = index = 0
     while filled < FILL * scene.size:
-        painted = _paint(scene, textures, centre, _generator(NUCLEUS, seed, index))
+        painted = _paint(scene, textures, centre, generator(Stream.NUCLEUS, seed, index))
         if painted:
             centres.append(centre)
         filled, index = filled + painted, index + 1
@@ -209,14 +141,3 @@ def _background(rng: Generator, shape: tuple[int, int, int]) -> Point:
     rows, columns = np.linspace(0, 1, shape[1])[:, None], np.linspace(0, 1, shape[2])
     down, across, phase = rng.uniform(-np.pi, np.pi, 3)
     return np.asarray(BACKGROUND * (1 + 0.3 * np.cos(down * rows + across * columns + phase)))
-
-
-def _generator(stream: int, seed: int, index: int = 0) -> Generator:
-    if seed < 0:
-        raise ConfigError(f"simulation: the seed is {seed}; it must be 0 or more")
-    return np.random.default_rng([stream, seed, index])
-
-
-def _check_clean(clean: Volume) -> None:
-    if not (clean.size and clean.min() >= 0 and clean.max() <= 1):  # also false for NaN
-        raise ConfigError("simulation: clean array is empty or leaves the range 0 to 1; normalise it")

@@ -1,0 +1,178 @@
+"""Bad input ends in one line that says what to do, exit code 2, and no output."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import zarr
+
+from baikal_deploy.manifest import find_model
+from tests.e2e.conftest import BaikalRun, write_zarr
+
+
+def refused(baikal_run: BaikalRun, *arguments: Any) -> str:
+    """The message of a refused run; nothing may have been written."""
+    folder = Path(arguments[0]).parent
+    before = sorted(folder.iterdir()) if folder.is_dir() else []
+    result = baikal_run(*arguments)
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert (sorted(folder.iterdir()) if folder.is_dir() else []) == before
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sampler", "magic"], ["unknown sampler 'magic'", "forward-backward, mixing, repaint"]),
+        (["--engine", "abacus"], ["unknown engine 'abacus'", "onnx-cpu"]),
+        (["--model", "zebra"], ["model 'zebra'", "nuclei"]),
+        (["--model", "none.onnx"], ["none.onnx", "no such model file"]),
+        (["-o", "strength=3"], ["no option 'strength'", "w_start"]),
+        (["-o", "start"], ["write KEY=VALUE"]),
+        (["-o", "start=early"], ["start=early", "integer"]),
+        (["-o", "start=1000"], ["start 1000", "1 … 999"]),
+        (["-o", "start=0"], ["start 0", "at least 1"]),
+        (["-o", "start=100", "-o", "stop=200"], ["stop 200", "start 100"]),
+        (["-o", "preset=mine"], ["no preset 'mine'", "paper"]),
+        (["-o", "weights=square"], ["weights=square", "'linear'"]),
+        (["-o", "w_start=1.5"], ["w_start 1.5", "0 … 1"]),
+        (["--steps", "many"], ["steps 'many'", "walk10"]),
+        (["--steps", "2000"], ["steps '2000'", "1000"]),
+        (["--steps", "ddim999"], ["ddim999", "stride"]),
+        (["--tile", "8"], ["tile 8", "16"]),
+        (["--overlap", "400"], ["overlap 400", "256"]),
+        (["--batch", "0"], ["batch 0"]),
+        (["--seed", "-1"], ["seed -1"]),
+        (["--preview", "look.jpg"], ["look.jpg", ".png"]),
+        (["--preview", "nowhere/look.png"], ["nowhere", "does not exist"]),
+        (["--guide", "none.zarr"], ["none.zarr"]),
+    ],
+)
+def test_options(baikal_run: BaikalRun, noisy_zarr: Path, arguments: list[str], words: list[str]) -> None:
+    message = refused(baikal_run, noisy_zarr, *arguments)
+    for word in words:
+        assert word in message
+
+
+def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "stack.tif").write_bytes(b"II*\0")
+    zarr.create_group(tmp_path / "group.zarr")
+    write_zarr(tmp_path / "complex.zarr", np.zeros((4, 4), dtype=complex))
+    write_zarr(tmp_path / "bool.zarr", np.zeros((4, 4), dtype=bool))
+    write_zarr(tmp_path / "line.zarr", np.zeros(4))
+    write_zarr(tmp_path / "axes.zarr", np.zeros((4, 4, 4)), dimension_names=["x", "y", "z"])
+    expected = {
+        "missing.zarr": "does not exist",
+        "folder": "no Zarr",
+        "stack.tif": "OME-Zarr",
+        "group.zarr": "no image",
+        "complex.zarr": "complex128",
+        "bool.zarr": "bool",
+        "line.zarr": "dimension",
+        "axes.zarr": "x, y, z",
+    }
+    for name, word in expected.items():
+        message = refused(baikal_run, tmp_path / name)
+        assert str(tmp_path / name) in message
+        assert word in message
+
+
+def test_outputs(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    existing = write_zarr(tmp_path / "there.zarr", np.zeros((4, 4)))
+    assert "--overwrite" in refused(baikal_run, noisy_zarr, existing)
+    assert "is the input" in refused(baikal_run, noisy_zarr, noisy_zarr)
+    assert "inside the input" in refused(baikal_run, noisy_zarr, noisy_zarr / "out.zarr")
+    assert "folder does not exist" in refused(baikal_run, noisy_zarr, tmp_path / "no" / "out.zarr")
+    (tmp_path / "precious").mkdir()
+    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious", "--overwrite")
+
+
+def test_a_guide_of_another_shape(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    guide = write_zarr(tmp_path / "guide.zarr", np.zeros((1, 4, 4)))
+    assert "guide of shape (1, 4, 4)" in refused(baikal_run, noisy_zarr, "--guide", guide)
+
+
+def test_models(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    shipped = find_model("nuclei").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(shipped[:-1000])
+    (tmp_path / "text.onnx").write_text("not a model")
+    bare = onnx.load(find_model("nuclei"))
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / "bare.onnx")
+    damaged = bytearray(shipped)
+    damaged[200:2000] = bytes(1800)  # the graph, with the manifest still whole
+    (tmp_path / "damaged.onnx").write_bytes(damaged)
+    for name, word in {
+        "cut.onnx": "damaged",
+        "text.onnx": "not an ONNX file",
+        "bare.onnx": "without a manifest",
+        "damaged.onnx": "damaged.onnx",
+    }.items():
+        message = refused(baikal_run, noisy_zarr, "--model", tmp_path / name, "--engine", "onnx-cpu")
+        assert word in message
+
+
+def test_a_damaged_chunk_is_named(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
+    path = write_zarr(tmp_path / "bad.zarr", counts, chunks=(1, 96, 80))
+    (path / "c" / "1" / "0" / "0").write_bytes(b"rubbish")
+    message = refused(baikal_run, path)
+    assert "plane 1 (z=1)" in message
+
+
+def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, counts: np.ndarray) -> None:
+    """A limit on the size of files stands for the full disk: the third channel's shard is too large."""
+    nuclei = np.tile(counts[:1], (1, 2, 2))
+    pixels = np.stack([np.full_like(nuclei, 7), np.full_like(nuclei, 7), nuclei])
+    path = write_zarr(tmp_path / "in.zarr", pixels, dimension_names=["c", "z", "y", "x"])
+    script = textwrap.dedent(f"""
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        from baikal_deploy.pipeline import Run, RunConfig
+        from baikal_deploy.cli.run import main
+        original = Run.execute
+        def limited(self, progress=None):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
+            return original(self, progress)
+        Run.execute = limited
+        main(["{path}", "{tmp_path / "out.zarr"}", "--engine", "analytic"])
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    message = next(line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert str(tmp_path / "out.zarr") in message
+    assert "c=2" in message
+    finished = np.asarray(zarr.open_array(tmp_path / "out.zarr" / "0", mode="r")[:2])
+    assert (finished == 7).all()
+
+
+def test_overwriting_keeps_the_old_output_if_the_run_fails(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    path = write_zarr(tmp_path / "in.zarr", counts, chunks=(1, 96, 80))
+    output = tmp_path / "in_denoised.ome.zarr"
+    assert baikal_run(path).exit_code == 0
+    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
+    (path / "c" / "2" / "0" / "0").write_bytes(b"rubbish")
+    assert baikal_run(path, "--overwrite").exit_code == 2
+    assert {file: file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
+
+
+def test_the_installed_command_has_no_traceback(tmp_path: Path) -> None:
+    command = shutil.which("baikal-run", path=str(Path(sys.executable).parent))
+    assert command is not None
+    done = subprocess.run([command, str(tmp_path / "none")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")

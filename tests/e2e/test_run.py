@@ -1,0 +1,175 @@
+"""baikal-run on good input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+from PIL import Image
+
+from baikal_deploy import Denoiser, Run, RunConfig, __version__
+from baikal_deploy.manifest import file_sha256, find_model
+from baikal_deploy.preview import RANGE
+from tests.e2e.conftest import BaikalRun, write_zarr
+
+
+def level0(path: Path) -> np.ndarray:
+    return np.asarray(zarr.open_array(path / "0", mode="r")[...])
+
+
+def group_attributes(path: Path) -> dict[str, Any]:
+    return json.loads((path / "zarr.json").read_text())["attributes"]
+
+
+@pytest.mark.parametrize("sampler", ["forward-backward", "mixing", "repaint"])
+def test_the_output_is_an_ome_zarr_beside_the_input(
+    baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray, sampler: str
+) -> None:
+    result = baikal_run(noisy_zarr, "--sampler", sampler)
+    assert result.exit_code == 0, result.output
+    output = noisy_zarr.with_name("noisy_denoised.ome.zarr")
+    assert result.stdout.strip() == str(output)
+    assert "the shipped default" in result.stderr
+    yaozarrs.validate_zarr_store(output)
+    denoised = level0(output)
+    assert denoised.shape == counts.shape
+    assert denoised.dtype == counts.dtype
+    assert (denoised != counts).mean() > 0.9
+    assert denoised.mean() == pytest.approx(counts.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_shipped_network_brings_the_nuclei_out(
+    tmp_path: Path, baikal_run: BaikalRun, zarr_format: int
+) -> None:
+    from baikal_training.camera import add_noise
+    from baikal_training.simulate import simulate_nuclei
+
+    clean = simulate_nuclei((1, 128, 128), seed=9)
+    noisy = np.clip(add_noise(clean, 12, seed=9) * 1000 + 2000, 0, 65535).astype(np.uint16)
+    path = write_zarr(tmp_path / "noisy.zarr", noisy, zarr_format=zarr_format)
+    assert baikal_run(path, "--engine", "onnx-cpu").exit_code == 0
+    denoised = (level0(tmp_path / "noisy_denoised.ome.zarr").astype(float) - 2000) / 1000
+    mse = np.mean((denoised - clean) ** 2)
+    assert -10 * np.log10(mse) > 12 + 8
+
+
+def test_the_provenance_is_enough_to_do_it_again(
+    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
+) -> None:
+    baikal_run(noisy_zarr, "-o", "w_start=0.4", "--steps", "walk7", "--seed", 3)
+    provenance = group_attributes(tmp_path / "noisy_denoised.ome.zarr")["baikal"]
+    assert provenance["complete"] is True
+    assert provenance["version"] == __version__
+    assert provenance["input"] == str(noisy_zarr)
+    assert provenance["model"]["sha256"] == file_sha256(find_model("nuclei"))
+    assert (provenance["engine"], provenance["sampler"], provenance["seed"]) == ("analytic", "repaint", 3)
+    (channel,) = provenance["channels"]
+    options = channel["options"]
+    assert options["w_start"] == 0.4
+    again = baikal_run(
+        noisy_zarr, tmp_path / "again.zarr", "--seed", 3,
+        *(word for key, value in options.items() if value is not None for word in ("-o", f"{key}={value}")),
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+    assert np.array_equal(level0(tmp_path / "again.zarr"), level0(tmp_path / "noisy_denoised.ome.zarr"))
+
+
+def test_the_seed_decides(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert baikal_run(noisy_zarr, tmp_path / name, "--seed", seed).exit_code == 0
+    a, b, c = (level0(tmp_path / name) for name in "abc")
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_neither_tiles_nor_batches_change_the_result(
+    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
+) -> None:
+    """Exactly so with the analytic engine, which sees single pixels."""
+    baikal_run(noisy_zarr, tmp_path / "whole")
+    result = baikal_run(noisy_zarr, tmp_path / "tiled", "--tile", 48, "--overlap", 16, "--batch", 2)
+    assert result.exit_code == 0, result.output
+    difference = level0(tmp_path / "tiled").astype(int) - level0(tmp_path / "whole").astype(int)
+    assert np.abs(difference).max() <= 1  # one count of rounding
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
+) -> None:
+    result = baikal_run(noisy_zarr, "--dry-run", "--steps", "walk10", "-o", "repeats=3")
+    assert result.exit_code == 0
+    assert "3 planes x 1 windows, 90 network evaluations" in result.stderr
+    assert "estimated time" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.zarr"]
+
+
+def test_a_preview_shows_one_plane_before_and_after(
+    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
+) -> None:
+    result = baikal_run(noisy_zarr, "--preview", tmp_path / "look.png")
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "look.png")
+    with Image.open(tmp_path / "look.png") as picture:
+        assert picture.width > 2 * 80
+        assert picture.height > 96
+        pixels = np.asarray(picture)[-96:].astype(float)
+    denoised = level0(tmp_path / "noisy_denoised.ome.zarr")
+    low, high = np.percentile(denoised[1], RANGE)
+    for panel, plane in ((pixels[:, :80], counts[1]), (pixels[:, -80:], denoised[1])):
+        assert np.abs(panel - 255 * np.clip((plane - low) / (high - low), 0, 1)).max() <= 1
+
+
+def test_every_channel_has_its_own_intensities(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    path = write_zarr(
+        tmp_path / "two.zarr", np.stack([counts, counts * 4 + 1000]), dimension_names=["c", "z", "y", "x"]
+    )
+    assert baikal_run(path).exit_code == 0
+    first, second = group_attributes(tmp_path / "two_denoised.ome.zarr")["baikal"]["channels"]
+    for end in ("low", "high"):
+        expected = first["measurement"]["intensity"][end] * 4 + 1000
+        assert second["measurement"]["intensity"][end] == pytest.approx(expected, rel=0.01)
+    assert level0(tmp_path / "two_denoised.ome.zarr")[1].mean() == pytest.approx(
+        counts.mean() * 4 + 1000, rel=0.02
+    )
+
+
+def test_overwriting_replaces_the_output(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    baikal_run(noisy_zarr, "--seed", 1)
+    before = level0(tmp_path / "noisy_denoised.ome.zarr")
+    assert baikal_run(noisy_zarr, "--seed", 2, "--overwrite").exit_code == 0
+    assert not np.array_equal(level0(tmp_path / "noisy_denoised.ome.zarr"), before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.zarr", "noisy_denoised.ome.zarr"]
+
+
+def test_a_guide_steers_the_result(
+    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
+) -> None:
+    guide = write_zarr(tmp_path / "guide.zarr", np.full_like(counts, counts.max()))
+    baikal_run(noisy_zarr, tmp_path / "plain")
+    assert baikal_run(noisy_zarr, tmp_path / "guided", "--guide", guide).exit_code == 0
+    assert level0(tmp_path / "guided").mean() > level0(tmp_path / "plain").mean() + 10
+
+
+def test_the_python_api_does_what_the_command_does(
+    tmp_path: Path, noisy_zarr: Path, counts: np.ndarray
+) -> None:
+    with Run(RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic", seed=4)) as run:
+        report = run.execute()
+    with Denoiser.load("nuclei", engine="analytic") as denoiser:
+        assert np.array_equal(denoiser.denoise(counts, seed=4), level0(report.output))
+
+
+def test_an_image_inside_a_collection_gets_its_output_beside_the_collection(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    zarr.create_group(tmp_path / "plate.zarr")
+    write_zarr(tmp_path / "plate.zarr" / "0", counts)
+    result = baikal_run(tmp_path / "plate.zarr" / "0")
+    assert result.stdout.strip() == str(tmp_path / "plate_0_denoised.ome.zarr")

@@ -1,0 +1,135 @@
+"""baikal-export from a checkpoint to a model, and how it ends when something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.manifest import read_manifest
+from baikal_export import onnx_file
+from baikal_export.cli import main, read_card
+from tests.models import exported, tiny_checkpoint
+
+CARD = """
+[card]
+data = "simulated µ-nuclei"
+licence = "CC0"
+
+[recommended.repaint]
+interval = 2
+repeats = 3
+
+[recommended.mixing]
+w_start = 0.1
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint whose trace is already there: tracing is tested in test_export."""
+
+    model_file = exported()  # before _trace is replaced
+
+    def traced(network: Any, manifest: Any) -> onnx.ModelProto:
+        model = onnx.load(model_file)
+        del model.metadata_props[:]
+        return model
+
+    monkeypatch.setattr(onnx_file, "_trace", traced)
+    path = tmp_path / "net.pt"
+    tiny_checkpoint().save(path)
+    return path
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_model_is_written_beside_the_checkpoint(checkpoint: Path) -> None:
+    result = run(checkpoint)
+    output = checkpoint.with_suffix(".onnx")
+    assert result.exit_code == 0, result.stderr
+    size = output.stat().st_size / 1e6
+    assert f"wrote {output} ({size:.1f} MB); it agrees with {checkpoint} to " in result.stdout
+    manifest = read_manifest(output)
+    assert manifest.name == "net"
+    assert manifest.training["iterations"] == 0
+    assert manifest.training["exported_by"].startswith("baikal-deploy ")
+    assert (manifest.card, manifest.recommended) == ({}, {})
+
+
+def test_name_output_and_card_are_taken(checkpoint: Path, tmp_path: Path) -> None:
+    card, output = tmp_path / "card.toml", tmp_path / "other.onnx"
+    card.write_text(CARD, encoding="utf-8")
+    result = run(checkpoint, "-o", output, "--name", "nuclei", "--card", card)
+    assert result.exit_code == 0, result.stderr
+    manifest = read_manifest(output)
+    assert manifest.name == "nuclei"
+    assert manifest.card == {"data": "simulated µ-nuclei", "licence": "CC0"}
+    assert manifest.recommended == {"repaint": {"interval": 2, "repeats": 3}, "mixing": {"w_start": 0.1}}
+
+
+def fails(result: Result, match: str, output: Path) -> None:
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.startswith("error: ")
+    assert match in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not output.exists()
+
+
+def test_bad_checkpoints_and_folders_fail_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "net.onnx"
+    fails(run(tmp_path / "gone.pt", "-o", output), "gone.pt: no such checkpoint", output)
+    fails(
+        run(checkpoint, "-o", tmp_path / "gone" / "net.onnx"), "no such folder to write the model to", output
+    )
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    fails(run(checkpoint), "net.pt: not a readable checkpoint", output)
+
+
+def test_differing_model_fails_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    tiny_checkpoint(seed=1).save(checkpoint)  # not the one that was traced
+    fails(run(checkpoint), "not written; ONNX and torch differ", tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("not toml", "cannot be read as a model card"),
+        ("[notes]\nx = 1", "unknown table [notes]; there are card, recommended"),
+        ("[recommended.magic]\nx = 1", "unknown sampler 'magic'; choose one of"),
+        ("[recommended.mixing]\nmagic = 1", "sampler mixing: no option 'magic'"),
+        ("[recommended.mixing]\nstart = 'soon'", "sampler mixing: option start=soon"),
+        ("[recommended.mixing]\nstart = -4", "sampler mixing: start -4: must be at least 1"),
+        ("card = 5", "card"),
+        ("recommended = 3", "recommended"),
+        ("[recommended]\nmixing = 3", "mixing"),
+        ("[card]\ndate = 2024-01-31", "date"),
+        ("[card]\nversion = 3", "version"),
+    ],
+)
+def test_bad_cards_fail_in_one_line(text: str, match: str, checkpoint: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.toml"
+    card.write_text(text)
+    result = run(checkpoint, "--card", card)
+    fails(result, match, checkpoint.with_suffix(".onnx"))
+    assert str(card) in result.stderr
+
+
+def test_missing_card_fails(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read as a model card"):
+        read_card(tmp_path / "gone.toml")
+    (tmp_path / "card.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"card\.toml: cannot be read as a model card"):
+        read_card(tmp_path / "card.toml")
+
+
+def test_usage_error_has_exit_code_2() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output

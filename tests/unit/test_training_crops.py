@@ -1,0 +1,140 @@
+"""Random augmented crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baikal_training.data import Augmentation, CleanPlane, CropDataset
+
+PLAIN = Augmentation(zoom=(1, 1), gamma=(1, 1), contrast=(1, 1), bright=0, offset=0)
+
+
+def plane(pixels: np.ndarray, step: float = 0.0) -> CleanPlane:
+    return CleanPlane(Path("plane.tif"), pixels.astype(np.float32), step)
+
+
+def noise(*shape: int, seed: int = 0) -> CleanPlane:
+    return plane(np.random.default_rng(seed).uniform(-1, 1, shape))
+
+
+def crops(
+    planes: list[CleanPlane], augmentation: Augmentation, size: int = 32, length: int = 200, seed: int = 0
+) -> np.ndarray:
+    dataset = CropDataset(planes, size, length, seed, augmentation)
+    return torch.stack([dataset[i] for i in range(len(dataset))])[:, 0].numpy()
+
+
+def test_crops_are_float32_squares() -> None:
+    dataset = CropDataset([noise(50, 70)], 24, 7, 0, Augmentation())
+    assert len(dataset) == 7
+    assert dataset[3].shape == (1, 24, 24)
+    assert dataset[3].dtype == torch.float32
+
+
+def test_crop_depends_on_seed_and_index_alone() -> None:
+    planes = [noise(50, 70), noise(90, 40, seed=1)]
+    dataset = CropDataset(planes, 16, 20, 5, Augmentation())
+    forwards = [dataset[i] for i in range(20)]
+    backwards = [dataset[i] for i in reversed(range(20))][::-1]
+    longer = CropDataset(planes, 16, 999, 5, Augmentation())
+    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert all(torch.equal(a, longer[i]) for i, a in enumerate(forwards))
+    assert len({item.sum().item() for item in forwards}) == 20
+    assert not torch.equal(dataset[0], CropDataset(planes, 16, 20, 6, Augmentation())[0])
+
+
+def test_plain_crop_is_a_turned_or_mirrored_part_of_the_plane() -> None:
+    source = noise(20, 21)
+    windows = np.lib.stride_tricks.sliding_window_view(source.pixels, (16, 16)).reshape(-1, 16, 16)
+    seen = set()
+    for crop in crops([source], PLAIN, size=16, length=150):
+        turns = [np.rot90(side, k) for side in (crop, crop[:, ::-1]) for k in range(4)]
+        errors = [np.abs(windows - turn).max(axis=(1, 2)) for turn in turns]
+        assert min(error.min() for error in errors) < 1e-5
+        seen.add((int(np.argmin([error.min() for error in errors])), int(np.argmin(np.min(errors, axis=0)))))
+    assert {turn for turn, _ in seen} == set(range(8))
+    assert {place for _, place in seen} == set(range(len(windows)))
+
+
+@pytest.mark.parametrize("zoom", [(0.5, 0.5), (1.0, 1.0), (2.0, 2.0), (0.5, 2.0)])
+def test_zoom_sets_the_side_of_what_is_seen(zoom: tuple[float, float]) -> None:
+    """On a ramp, a crop spans as many levels as it saw columns."""
+    ramp = plane(np.broadcast_to(np.arange(400.0), (400, 400)))
+    found = crops([ramp], replace(PLAIN, zoom=zoom), size=64)
+    sides = np.ptp(found, axis=(1, 2)) + 1
+    assert sides.min() > 64 / zoom[1] * 0.93
+    assert sides.max() < 64 / zoom[0] * 1.03
+    if zoom[0] < zoom[1]:
+        assert np.mean(sides > 63) == pytest.approx(0.5, abs=0.12)  # log-uniform: half of them each way
+
+
+def test_planes_smaller_than_a_crop_are_magnified() -> None:
+    assert np.isfinite(crops([noise(9, 40)], Augmentation(), length=20)).all()
+
+
+def test_dither_fills_the_gaps_between_grey_levels() -> None:
+    step, gap = 0.25, 1.0  # every fourth level is taken, so that a wider dither would show
+    levels = np.random.default_rng(0).integers(-4, 5, (64, 64)) * gap
+    found = crops([plane(levels, step)], PLAIN, size=64, length=4)
+    away = found - np.rint(found / gap) * gap
+    assert np.abs(away).max() <= step / 2 + 1e-5
+    assert away.std() == pytest.approx(step / np.sqrt(12), rel=0.02)
+    assert abs(away.mean()) < 0.003
+    undithered = crops([plane(levels)], PLAIN, size=64, length=4)
+    np.testing.assert_allclose(undithered, np.rint(undithered / gap) * gap, atol=1e-5)
+
+
+def two_levels(low: float, high: float) -> CleanPlane:
+    """A checkerboard of intensities on [0, 1], whose crops show what happened to both."""
+    return plane(2 * np.where(np.indices((64, 64)).sum(0) % 2, high, low) - 1)
+
+
+def levels_of(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    unit = (found + 1) / 2
+    return unit.min(axis=(1, 2)), unit.max(axis=(1, 2))
+
+
+def test_offset_shifts_both_levels_alike() -> None:
+    low, high = levels_of(crops([two_levels(0.2, 0.8)], replace(PLAIN, offset=0.05)))
+    np.testing.assert_allclose(high - low, 0.6, atol=1e-5)
+    assert 0.15 - 1e-5 < low.min() < 0.16
+    assert 0.24 < low.max() < 0.25 + 1e-5
+
+
+def test_contrast_scales_and_bright_crops_reach_three_times() -> None:
+    low, high = levels_of(crops([two_levels(0.2, 0.8)], replace(PLAIN, contrast=(0.5, 1.3))))
+    np.testing.assert_allclose(high / low, 4, rtol=1e-4)
+    assert 0.5 * 0.8 - 1e-5 < high.min() < 0.45
+    assert 1.25 * 0.8 < high.max() < 1.3 * 0.8 + 1e-5
+    _, bright = levels_of(
+        crops([two_levels(0.2, 0.8)], replace(PLAIN, contrast=(0.5, 1), bright=0.3), length=400)
+    )
+    assert np.mean(bright > 0.8 + 1e-5) == pytest.approx(0.3, abs=0.07)
+    assert 2.9 * 0.8 < bright.max() < 3 * 0.8 + 1e-5
+
+
+def test_gamma_bends_intensities_and_keeps_negative_ones() -> None:
+    low, high = levels_of(crops([two_levels(-0.1, 0.5)], replace(PLAIN, gamma=(0.7, 1.5))))
+    np.testing.assert_allclose(low, -0.1, atol=1e-5)
+    exponents = np.log(high) / np.log(0.5)
+    assert 0.7 - 1e-4 < exponents.min() < 0.73
+    assert 1.45 < exponents.max() < 1.5 + 1e-4
+
+
+def test_background_is_mostly_drawn_again_but_not_for_ever() -> None:
+    pixels = np.full((256, 256), -1.0)
+    pixels[:128] = np.random.default_rng(0).uniform(-1, 1, (128, 256))
+    shares = np.mean(crops([plane(pixels)], PLAIN).std(axis=(1, 2)) > 0.1)
+    assert 0.8 < shares < 1
+    assert np.ptp(crops([plane(np.full((64, 64), -1.0))], PLAIN, length=3)) == 0
+
+
+def test_planes_are_drawn_in_proportion_to_their_side() -> None:
+    dim, bright = noise(48, 48), plane(10 + noise(144, 144).pixels)
+    found = crops([dim, bright], PLAIN, length=600).mean(axis=(1, 2))
+    assert np.mean(found > 5) == pytest.approx(0.75, abs=0.06)
