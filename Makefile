@@ -4,19 +4,16 @@ BIN := $(VENV)/bin
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test lint ci bench test-slow quality sample clean
+.PHONY: demo test lint ci bench quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
 	$(BIN)/baikal-run examples/nuclei.ome.zarr demo/nuclei_denoised.ome.zarr --sampler repaint --overwrite --preview demo/before_after.png
 
-test: $(VENV)/.dev  ## all tests but the slow ones
+test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.dev  ## the slow tests
-	$(BIN)/pytest -m slow
-
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev  ## style, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -26,6 +23,9 @@ ci: lint test
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
+
+quality: $(VENV)/.bench  ## PSNR and SSIM on real pairs in the folder PAIRS, and on simulated ones
+	$(BIN)/python benchmarks/quality.py table $(PAIRS)
 
 sample: $(VENV)/.dev  ## make the sample volume again
 	$(BIN)/python examples/make_sample.py
@@ -39,6 +39,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) -e ".[bench]"
 	@touch $@
 
 clean:

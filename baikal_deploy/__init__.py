@@ -10,9 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from baikal_deploy.config import RunConfig
     from baikal_deploy.denoiser import Denoiser
     from baikal_deploy.errors import BaikalError
-    from baikal_deploy.pipeline import Run, RunConfig, RunReport
+    from baikal_deploy.pipeline import Run, RunReport
 
 __version__ = "0.1.0"
 __all__ = ["BaikalError", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
@@ -21,7 +22,7 @@ _HOMES = {
     "BaikalError": "errors",
     "Denoiser": "denoiser",
     "Run": "pipeline",
-    "RunConfig": "pipeline",
+    "RunConfig": "config",
     "RunReport": "pipeline",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from baikal_deploy.engines import DEFAULT_ENGINE, open_engine
 from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.errors import ConfigError
+from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.intensity import Measurement, Raw, fill_non_finite, measure, sample_windows
 from baikal_deploy.manifest import DEFAULT_MODEL, ModelManifest, file_sha256, find_model, read_manifest
 from baikal_deploy.noise import NoiseField
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, TiledPredictor
 
 DEFAULT_SAMPLER = "repaint"
@@ -52,41 +53,6 @@ class Recipe:
     def nfe(self) -> int:
         """Network evaluations per plane; none where there is nothing to denoise."""
         return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a user should know about the pixels of a run; tallies add up.
-
-    Attributes:
-        pixels: all of them.
-        copied_planes: planes that hold one value, or none, and were copied.
-        non_finite: NaN and infinite pixels; they stay what they are.
-        beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
-    """
-
-    pixels: int = 0
-    copied_planes: int = 0
-    non_finite: int = 0
-    beyond_training: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-    def notes(self) -> list[str]:
-        """One line for each thing worth saying."""
-        notes = []
-        if self.copied_planes:
-            notes.append(f"planes that hold a single value and were copied unchanged: {self.copied_planes}")
-        if self.non_finite:
-            notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
-        if self.beyond_training:
-            share = 100 * self.beyond_training / self.pixels
-            notes.append(
-                f"{share:.2g} % of the pixels are brighter than anything the model was trained on; "
-                "their intensities are kept, but expect less denoising there"
-            )
-        return notes
 
 
 class Denoiser:
@@ -220,6 +186,9 @@ class Denoiser:
 
         Returns:
             Denoised planes of the same shape and dtype, and what to know about them.
+
+        Raises:
+            EngineError: the network failed, or returned values that are not finite.
         """
         result = planes.copy()
         active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
@@ -264,6 +233,11 @@ class Denoiser:
 
         guide = None if guides is None else _normalised(recipe, guides)
         x0 = recipe.sampler.sample(predict, y, recipe.schedule, noise, guide)
+        if not np.isfinite(x0).all():
+            raise EngineError(
+                f"model {self.manifest.name}: the network returned NaN or infinite values for planes "
+                f"{list(indices)}; nothing of them was kept. Try another engine or other sampler options"
+            )
         result = intensity.denormalise(x0[:, 0], planes.dtype)
         # Four sigma: noise alone must not count.
         beyond = int((y > BRIGHTEST_TRAINED + 4 * recipe.measurement.normalised_sigma).sum())

@@ -85,11 +85,11 @@ class IntensityMap:
         return scaled.astype(np.float32)
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
-        """Back to raw units; integers are rounded and clamped to their range, never wrapped."""
+        """Back to raw units, clamped to the range of the dtype, never wrapped; integers are rounded."""
         raw = (x.astype(np.float64) + 1) * ((self.high - self.low) / 2) + self.low
         target = np.dtype(dtype)
         if target.kind == "f":
-            return raw.astype(target)
+            return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
         limits = np.iinfo(target)
         # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
         top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)

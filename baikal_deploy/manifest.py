@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ def find_model(model: str | Path) -> Path:
     if str(model) in shipped:
         return shipped[str(model)]
     path = Path(model)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, false for a name that is too long
         return path
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: no such model file")

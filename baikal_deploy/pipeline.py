@@ -4,67 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from baikal_deploy import __version__
-from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser, Recipe, Tally
-from baikal_deploy.engines import DEFAULT_ENGINE
-from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.config import RunConfig
+from baikal_deploy.denoiser import Denoiser, Recipe
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import sample_windows
-from baikal_deploy.manifest import DEFAULT_MODEL
 from baikal_deploy.samplers import make_sampler, sampler_class
-from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
-from baikal_deploy.volumes.stores import check_output, check_paths, is_zarr
+from baikal_deploy.volumes.stores import check_output, check_paths
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What to denoise, and how. Paths may be relative.
-
-    Attributes:
-        input: Zarr array or OME-Zarr image.
-        output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
-        model: name of a shipped model, or path of an .onnx file.
-        sampler: name of the sampler.
-        options: of the sampler, by name; they override what the model recommends.
-        seed: of the noise.
-        engine: name of the back end.
-        tile, overlap, batch: see ``Denoiser.load``.
-        guide: another denoiser's output for the same volume, to guide the sampler.
-        overwrite: replace an existing output, once the new one is complete.
-    """
-
-    input: Path
-    output: Path | None = None
-    model: str = DEFAULT_MODEL
-    sampler: str = DEFAULT_SAMPLER
-    options: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    engine: str = DEFAULT_ENGINE
-    tile: int = DEFAULT_TILE
-    overlap: int = DEFAULT_OVERLAP
-    batch: int = 1
-    guide: Path | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**64:
-            raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
-
-    @property
-    def target(self) -> Path:
-        """Where the output goes."""
-        return self.output or default_output(self.input)
 
 
 @dataclass(frozen=True)
@@ -237,14 +196,3 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def default_output(source: Path) -> Path:
-    """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of."""
-    source = source.absolute()
-    parts = [source.name]
-    while is_zarr(source.parent):
-        source = source.parent
-        parts.insert(0, source.name)
-    stems = [part.removesuffix(".zarr").removesuffix(".ome") for part in parts]
-    return source.with_name("_".join(stems) + "_denoised.ome.zarr")

@@ -1,6 +1,6 @@
 """Quality of the samplers against a Gaussian blur and BM3D, on real pairs and on simulated nuclei.
 
-    python benchmarks/quality.py table PAIRS --out docs/quality.json --panels docs/images
+    python benchmarks/quality.py table PAIRS [--panels FOLDER]
     python benchmarks/quality.py sweep PAIRS
 
 PAIRS is a folder with NAME_raw1.png and NAME_gt.png (or .tif) of each pair, such as the nuclei of
@@ -10,7 +10,6 @@ the FMD data set (Zhang et al., CVPR 2019).
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,11 +124,22 @@ def table(args: argparse.Namespace) -> None:
                 )
                 panels[pair.name].append(result)
             panels[pair.name].append(pair.clean)
-    if args.out:
-        args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    print_markdown(rows, list(methods))
     if args.panels:
         for name, images in panels.items():
             save_panel(args.panels / f"{name.replace(', ', '-').replace(' ', '')}.png", images)
+
+
+def print_markdown(rows: list[dict[str, Any]], methods: list[str]) -> None:
+    """A row per method, PSNR/SSIM per pair, and the mean cost."""
+    pairs = list(dict.fromkeys(row["pair"] for row in rows))
+    print(f"\n| method | NFE | s per plane | {' | '.join(pairs)} |")
+    print("|---" * (len(pairs) + 3) + "|")
+    for method in methods:
+        own = [row for row in rows if row["method"] == method]
+        cells = [f"{row['psnr']:.2f} / {row['ssim']:.3f}" for row in own]
+        seconds = np.mean([row["seconds"] for row in own])
+        print(f"| {method} | {own[0]['nfe']} | {seconds:.1f} | {' | '.join(cells)} |")
 
 
 def save_panel(path: Path, images: list[Plane], side: int = 256) -> None:
@@ -182,7 +192,6 @@ def main() -> None:
         sub.add_argument("--model", default="nuclei")
         sub.set_defaults(run=command)
         if command is table:
-            sub.add_argument("--out", type=Path, help="JSON file for the figures")
             sub.add_argument("--panels", type=Path, help="folder for the pictures")
         else:
             sub.add_argument("--sampler", action="append", choices=SAMPLERS)

@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.errors import friendly
+from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.config import RunConfig
+from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import DEFAULT_ENGINE, engine_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL
-from baikal_deploy.pipeline import Run, RunConfig, RunReport
+from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
@@ -34,7 +36,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an .onnx file of baikal-export."
 )
-@click.option("--sampler", default="repaint", help=f"One of {', '.join(sampler_names())}.")
+@click.option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}.")
 @click.option(
     "-o", "--option", "options", metavar="KEY=VALUE", multiple=True,
     help="Option of the sampler, such as -o start=200 or -o preset=paper; may be repeated.",
@@ -77,7 +79,7 @@ def main(
     INPUT is a Zarr array or an OME-Zarr image. OUTPUT is an OME-Zarr with the same axes, scales,
     channels and pixel type; without it, NAME_denoised.ome.zarr beside INPUT.
     """
-    console = Console(stderr=True, highlight=False)
+    console = plain_console()
     if preview is not None:
         _check_preview(preview)
     config = RunConfig(input_path, output_path, options=parse_options(options, steps), **settings)

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.errors import friendly
+from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.samplers import make_sampler
@@ -62,7 +62,7 @@ def read_card(path: Path) -> dict[str, Any]:
         ConfigError: no such file, not TOML, or tables and options that nothing knows.
     """
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a model card ({error})") from error
     for table in tables:

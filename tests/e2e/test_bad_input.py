@@ -139,7 +139,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, counts: np.ndarray)
     script = textwrap.dedent(f"""
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        from baikal_deploy.pipeline import Run, RunConfig
+        from baikal_deploy.pipeline import Run
         from baikal_deploy.cli.run import main
         original = Run.execute
         def limited(self, progress=None):

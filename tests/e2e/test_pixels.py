@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.errors import EngineError
+from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.samplers import make_sampler
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate_nuclei
 from tests.e2e.conftest import BaikalRun, write_zarr
@@ -94,3 +97,14 @@ def test_planes_of_any_size(tmp_path: Path, baikal_run: BaikalRun, shape: tuple[
     result = baikal_run(write_zarr(tmp_path / "odd.zarr", pixels), "--engine", "onnx-cpu", "--steps", "walk2")
     assert result.exit_code == 0, result.output
     assert level0(tmp_path / "odd_denoised.ome.zarr").shape == shape
+
+
+def test_a_network_that_returns_nan_is_an_error(monkeypatch: pytest.MonkeyPatch, counts: np.ndarray) -> None:
+    with Denoiser.load(engine="analytic") as denoiser:
+        monkeypatch.setattr(
+            type(denoiser.predictor.engine), "_predict", lambda self, x, t: (x * np.nan, None)
+        )
+        measurement = Measurement(IntensityMap(200, 600), 60, 1)
+        recipe = denoiser.recipe(make_sampler("mixing", {}, {}), measurement, 0)
+        with pytest.raises(EngineError, match=r"NaN or infinite values for planes \[4\]"):
+            denoiser.run(recipe, counts[:1], [4])

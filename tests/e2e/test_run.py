@@ -173,3 +173,13 @@ def test_an_image_inside_a_collection_gets_its_output_beside_the_collection(
     write_zarr(tmp_path / "plate.zarr" / "0", counts)
     result = baikal_run(tmp_path / "plate.zarr" / "0")
     assert result.stdout.strip() == str(tmp_path / "plate_0_denoised.ome.zarr")
+
+
+def test_paths_are_printed_as_they_are(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
+    """Brackets and colons mean something to rich, and nothing here."""
+    (tmp_path / "day [2] :x: é").mkdir()
+    path = write_zarr(tmp_path / "day [2] :x: é" / "a b.zarr", counts)
+    result = baikal_run(path)
+    assert result.exit_code == 0, result.output
+    assert f"input     {path}: zyx 3x96x80 uint16\n" in result.stderr
+    assert result.stdout.strip() == str(path.with_name("a b_denoised.ome.zarr"))

@@ -116,7 +116,11 @@ def test_missing_and_empty_folders_fail(tmp_path: Path) -> None:
 
 def test_missing_output_folder_fails(clean: Path, tmp_path: Path) -> None:
     output = tmp_path / "gone" / "net.pt"
-    fails(train(clean, "-o", output, *QUICK), output, "gone: no such folder to write the checkpoint to")
+    fails(
+        train(clean, "-o", output, *QUICK),
+        output,
+        "cannot be written; give a file name in a folder you may write to",
+    )
 
 
 def test_corrupt_image_fails_with_its_name(tmp_path: Path) -> None:
@@ -128,7 +132,11 @@ def test_corrupt_image_fails_with_its_name(tmp_path: Path) -> None:
 
 def test_too_few_images_fail(clean: Path, tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes((clean / "1.png").read_bytes())
-    fails(train(tmp_path, "-o", tmp_path / "net.pt", *QUICK), tmp_path / "net.pt", "too few to split")
+    fails(
+        train(tmp_path, "-o", tmp_path / "net.pt", *QUICK),
+        tmp_path / "net.pt",
+        "too few clean files to split",
+    )
 
 
 def test_diverging_training_fails_and_writes_nothing(clean: Path, tmp_path: Path) -> None:

@@ -185,5 +185,12 @@ def test_split_is_stable_when_files_are_added_or_moved() -> None:
 
 
 def test_too_few_files_to_split_are_refused() -> None:
-    with pytest.raises(ConfigError, match="3 clean planes are too few to split"):
+    with pytest.raises(ConfigError, match="too few clean files to split"):
         split(planes_of(NAMES[:1]))
+
+
+@pytest.mark.parametrize("count", range(2, 12))
+def test_two_files_are_enough_to_split(count: int) -> None:
+    training, validation = split(planes_of(NAMES[:count]))
+    assert training
+    assert validation

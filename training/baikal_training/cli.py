@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.errors import friendly
+from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
@@ -57,9 +58,9 @@ def main(
     clean_folder: Path, output: Path, schedule: str, prediction: Any, variance: Any, **options: Any
 ) -> None:
     """Train a noise-prediction network on a folder of clean TIFF or PNG planes."""
-    console = Console(stderr=True)
-    if not output.parent.is_dir():
-        raise ConfigError(f"{output.parent}: no such folder to write the checkpoint to")
+    console = plain_console()
+    if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
+        raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
     config = TrainingConfig(**options)
     objective, normalisation = Objective(prediction, variance), Normalisation()
     spec = ScheduleSpec(schedule)  # type: ignore[arg-type]  # click has checked the choice
@@ -76,7 +77,10 @@ def main(
         bar = progress.add_task("training", total=config.iterations, loss="")
 
         def report(iteration: int, loss: float, rate: float) -> None:
-            progress.update(bar, completed=iteration, loss=f"loss {loss:.4f}  rate {rate:.1e}")
+            text = f"loss {loss:.4f}  rate {rate:.1e}"
+            progress.update(bar, completed=iteration, loss=text)
+            if not console.is_terminal:  # a log file shows no bar
+                console.print(f"iteration {iteration} of {config.iterations}: {text}")
 
         ema, record = train(net, diffusion, table, training, config, report)
     net.load_state_dict(ema)

@@ -96,15 +96,23 @@ def _read_tiff(path: Path) -> tuple[NDArray[np.generic], bool]:
 def split(planes: Sequence[CleanPlane], fraction: float = 0.1) -> tuple[list[CleanPlane], list[CleanPlane]]:
     """Training and validation planes, by file: all planes of a file go to one side.
 
-    The side follows from a hash of the file's name, so it does not change when files are added.
+    The side follows from a hash of the file's name, so it does not change when files are added;
+    among few files, the one with the smallest hash is the validation.
+
+    Raises:
+        ConfigError: no two files, or all of one name.
     """
-    sides: tuple[list[CleanPlane], list[CleanPlane]] = ([], [])
-    for plane in planes:
-        digest = hashlib.sha256(plane.path.name.encode()).digest()
-        sides[int.from_bytes(digest[:4], "big") < fraction * 2**32].append(plane)
-    if not sides[0] or not sides[1]:
-        raise ConfigError(f"{len(planes)} clean planes are too few to split into training and validation")
-    return sides
+    shares = [_share(plane.path) for plane in planes]
+    limit = max(fraction, min(shares))
+    training = [plane for plane, share in zip(planes, shares, strict=True) if share > limit]
+    if not training:
+        raise ConfigError("too few clean files to split: one to train and one to validate are needed")
+    return training, [plane for plane, share in zip(planes, shares, strict=True) if share <= limit]
+
+
+def _share(path: Path) -> float:
+    """A number within 0 … 1 that is fixed by the file's name."""
+    return int.from_bytes(hashlib.sha256(path.name.encode()).digest()[:4], "big") / 2**32
 
 
 @dataclass(frozen=True)

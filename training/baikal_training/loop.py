@@ -62,7 +62,7 @@ class TrainingConfig:
             raise ConfigError(f"training: seed {self.seed}: must be at least 0")
 
     def learning_rate_at(self, iteration: int) -> float:
-        """Linear warm-up, then a cosine that reaches zero at the last iteration."""
+        """Linear warm-up times a cosine that reaches zero with the last iteration."""
         rise = min(1.0, (iteration + 1) / self.warm_up)
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
 

@@ -104,7 +104,7 @@ class Diffusion:
 
 
 def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log-likelihood of pixels in bins of 1/255 of [−1, 1] (Ho et al. 2020, section 3.3)."""
+    """Log-likelihood of pixels in bins 2/255 wide over [−1, 1] (Ho et al. 2020, section 3.3)."""
     inverse_std = (-log_std).exp()
     below = torch.special.ndtr((x - mean - 1 / 255) * inverse_std)
     above = torch.special.ndtr((x - mean + 1 / 255) * inverse_std)

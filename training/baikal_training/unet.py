@@ -75,7 +75,7 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        # Zero start: every block is the identity at first, which replaces what a norm stabilises.
+        # Zero start: every block begins as its skip (and a bias), which replaces what a norm stabilises.
         nn.init.zeros_(self.conv2.weight)
         self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
 

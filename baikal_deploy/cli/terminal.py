@@ -1,4 +1,4 @@
-"""How every command ends when something is wrong."""
+"""How the commands talk: plain messages, and one line when something is wrong."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from rich.console import Console
 
 from baikal_deploy.errors import BaikalError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+
+
+def plain_console() -> Console:
+    """For messages on stderr that are printed as they are: paths may hold what looks like markup."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:

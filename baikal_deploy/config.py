@@ -1,0 +1,66 @@
+"""What to denoise, and how: the options of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from baikal_deploy.denoiser import DEFAULT_SAMPLER
+from baikal_deploy.engines import DEFAULT_ENGINE
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.volumes.stores import is_zarr
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to denoise, and how. Paths may be relative.
+
+    Attributes:
+        input: Zarr array or OME-Zarr image.
+        output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
+        model: name of a shipped model, or path of an .onnx file.
+        sampler: name of the sampler.
+        options: of the sampler, by name; they override what the model recommends.
+        seed: of the noise.
+        engine: name of the back end.
+        tile, overlap, batch: see ``Denoiser.load``.
+        guide: another denoiser's output for the same volume, to guide the sampler.
+        overwrite: replace an existing output, once the new one is complete.
+    """
+
+    input: Path
+    output: Path | None = None
+    model: str = DEFAULT_MODEL
+    sampler: str = DEFAULT_SAMPLER
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    engine: str = DEFAULT_ENGINE
+    tile: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    batch: int = 1
+    guide: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+
+    @property
+    def target(self) -> Path:
+        """Where the output goes."""
+        return self.output or default_output(self.input)
+
+
+def default_output(source: Path) -> Path:
+    """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of."""
+    source = source.absolute()
+    parts = [source.name]
+    while is_zarr(source.parent):
+        source = source.parent
+        parts.insert(0, source.name)
+    stems = [part.removesuffix(".zarr").removesuffix(".ome") for part in parts]
+    return source.with_name("_".join(stems) + "_denoised.ome.zarr")

@@ -1,0 +1,40 @@
+"""What a user should know about the pixels of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a user should know about the pixels of a run; tallies add up.
+
+    Attributes:
+        pixels: all of them.
+        copied_planes: planes that hold one value, or none, and were copied.
+        non_finite: NaN and infinite pixels; they stay what they are.
+        beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
+    """
+
+    pixels: int = 0
+    copied_planes: int = 0
+    non_finite: int = 0
+    beyond_training: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def notes(self) -> list[str]:
+        """One line for each thing worth saying."""
+        notes = []
+        if self.copied_planes:
+            notes.append(f"planes that hold a single value and were copied unchanged: {self.copied_planes}")
+        if self.non_finite:
+            notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
+        if self.beyond_training:
+            share = 100 * self.beyond_training / self.pixels
+            notes.append(
+                f"{share:.2g} % of the pixels are brighter than anything the model was trained on; "
+                "their intensities are kept, but expect less denoising there"
+            )
+        return notes
