@@ -129,9 +129,11 @@ class Denoiser:
             raise ConfigError(
                 f"guide of shape {guides.shape}: must have the shape of the planes, {stack.shape}"
             )
+        chosen = make_sampler(sampler, options, self.recommended(sampler))
+        self.check(chosen)
         windows = sample_windows(len(stack), stack.shape[1:])
         measurement = self.measure([stack[plane, y, x] for plane, y, x in windows])
-        recipe = self.recipe(make_sampler(sampler, options, self.recommended(sampler)), measurement, seed)
+        recipe = self.recipe(chosen, measurement, seed)
         result, tally = self.run(recipe, stack, range(len(stack)), guides, progress)
         for note in tally.notes():
             log.warning(note)
@@ -155,6 +157,11 @@ class Denoiser:
 
     def check(self, sampler: Sampler) -> None:
         """Raise ConfigError now for options that no noise level could make fit this model."""
+        if sampler.variance == "learned_range" != self.manifest.variance:
+            raise ConfigError(
+                f"variance learned_range: model {self.manifest.name} has no variance output; "
+                "choose fixed_small or fixed_large"
+            )
         last = len(self._schedule) - 1
         sampler.resolved(last, len(self._schedule), self.manifest.variance)
 

@@ -46,6 +46,7 @@ def refused(baikal_run: BaikalRun, *arguments: Any) -> str:
         (["-o", "start=100", "-o", "stop=200"], ["stop 200", "start 100"]),
         (["-o", "preset=mine"], ["no preset 'mine'", "paper"]),
         (["-o", "weights=square"], ["weights=square", "'linear'"]),
+        (["-o", "variance=learned_range"], ["learned_range", "no variance output"]),
         (["-o", "w_start=1.5"], ["w_start 1.5", "0 … 1"]),
         (["--steps", "many"], ["steps 'many'", "walk10"]),
         (["--steps", "2000"], ["steps '2000'", "1000"]),
