@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test lint ci bench quality sample clean
+.PHONY: demo test lint ci lowest bench quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -20,6 +20,11 @@ lint: $(VENV)/.dev  ## style, types, import layers
 	$(BIN)/lint-imports
 
 ci: lint test
+
+lowest:  ## the main job with the lowest versions of everything that it depends on
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-lowest.txt -e ".[cpu]"
+	.venv-lowest/bin/baikal-run examples/nuclei.ome.zarr --dry-run
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
@@ -41,7 +46,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.dev
+$(VENV)/.lowest:  ## the main job with the lowest versions of everything that it depends on
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-lowest.txt -e ".[cpu]"
+	.venv-lowest/bin/baikal-run examples/nuclei.ome.zarr --dry-run
+
+bench: $(VENV)/.dev
 	$(PIP) -e ".[bench]"
 	@touch $@
 
