@@ -140,7 +140,12 @@ def _execute(run: Run, console: Console) -> RunReport:
     columns = (TextColumn("denoising"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("denoising", total=run.evaluations)
-        return run.execute(lambda done, total: progress.update(bar, completed=done))
+        try:
+            return run.execute(lambda done, total: progress.update(bar, completed=done))
+        except KeyboardInterrupt:
+            message = f"{run.config.target}: the new output is not complete; run again with --overwrite"
+            console.print(message, soft_wrap=True)
+            raise
 
 
 def _conclude(console: Console, report: RunReport, preview: Path | None) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,17 @@ def test_the_installed_command_has_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run([command, str(tmp_path / "none")], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
+
+
+def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write_zarr(tmp_path / "in.zarr", np.tile(counts, (1, 6, 6)))
+    command = [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "in_denoised.ome.zarr" / "0").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "in_denoised.ome.zarr: the new output is not complete; run again with --overwrite" in stderr
+    assert "Traceback" not in stderr
