@@ -137,7 +137,7 @@ class Denoiser:
         result, tally = self.run(recipe, stack, range(len(stack)), guides, progress)
         for note in tally.notes():
             log.warning(note)
-        return result.reshape(planes.shape)
+        return result.reshape(np.shape(planes))
 
     def recommended(self, sampler: str) -> Mapping[str, Any]:
         """The model's own options for a sampler."""

@@ -69,6 +69,7 @@ class ModelManifest:
             if schema > SCHEMA:
                 raise ModelError(f"the manifest has schema {schema}; update baikal-deploy to read it")
             ScheduleSpec.from_dict(data["schedule"])  # its defaults must not stand in for what is missing
+            # As JSON, since strict mode then takes lists for tuples, and text for nothing but text.
             return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"the manifest is damaged ({' '.join(str(error).split())})") from error

@@ -50,6 +50,7 @@ class Run:
         config: what was asked for.
         volume, guide: the opened input and guide.
         denoiser: the loaded model.
+        sampler: as asked for; each recipe holds it with nothing left automatic.
         recipes: one per channel.
     """
 
@@ -132,7 +133,8 @@ class Run:
         """Denoise and write.
 
         Raises:
-            VolumeError: reading or writing failed; what was finished before stays valid.
+            VolumeError, EngineError: reading, writing or the network failed; what was finished before
+                stays valid.
         """
         from baikal_deploy.volumes.output import OutputVolume
 

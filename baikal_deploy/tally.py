@@ -11,7 +11,8 @@ class Tally:
 
     Attributes:
         pixels: all of them.
-        copied_planes: planes that hold one value, or none, and were copied.
+        copied_planes: planes that were copied, since they, or the sample of their channel, hold one
+            value or none.
         non_finite: NaN and infinite pixels; they stay what they are.
         beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
     """
@@ -28,7 +29,10 @@ class Tally:
         """One line for each thing worth saying."""
         notes = []
         if self.copied_planes:
-            notes.append(f"planes that hold a single value and were copied unchanged: {self.copied_planes}")
+            notes.append(
+                "planes that hold a single value (or whose channel does, as far as it was sampled), "
+                f"copied unchanged: {self.copied_planes}"
+            )
         if self.non_finite:
             notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
         if self.beyond_training:

@@ -81,7 +81,8 @@ class TilePlan:
 
     @classmethod
     def fit(cls, shape: tuple[int, int], tile: int, overlap: int, factor: int) -> TilePlan:
-        """
+        """Windows for planes of one shape.
+
         Args:
             shape: (H, W) of the planes; padded by reflection to multiples of ``factor``.
             tile: largest side of a window, in pixels; rounded down to a multiple of ``factor``.
@@ -95,13 +96,13 @@ class TilePlan:
             raise ConfigError(f"tile {tile}: the model needs windows of at least {factor} pixels")
         if not 0 <= overlap <= tile // 2:
             raise ConfigError(f"overlap {overlap}: must lie within 0 … {tile // 2}, half of tile {tile}")
-        tile, overlap = tile - tile % factor, _round_up(overlap, factor)
-        if overlap >= tile:
+        window, shared = tile - tile % factor, _round_up(overlap, factor)
+        if shared >= window:
             raise ConfigError(
-                f"overlap: on the model's grid of {factor} pixels it takes up all of a tile of {tile}; "
+                f"overlap {overlap}: on the model's grid of {factor} pixels it takes up all of tile {tile}; "
                 "choose a larger tile, or overlap 0"
             )
-        height, width = (AxisPlan.fit(_round_up(side, factor), tile, overlap, factor) for side in shape)
+        height, width = (AxisPlan.fit(_round_up(side, factor), window, shared, factor) for side in shape)
         return cls(shape, height, width)
 
     @property

@@ -99,7 +99,7 @@ def sampled(denoiser: Denoiser, sampler: str, **options: Any) -> Callable[[Pair]
 def table(args: argparse.Namespace) -> None:
     """Every method on every pair."""
     pairs = [*real_pairs(args.pairs), *simulated_pairs(512)]
-    rows, panels = [], {pair.name: [pair.noisy] for pair in pairs}
+    rows, panels = [], {pair.name: [] for pair in pairs}
     with Denoiser.load(args.model) as denoiser:
         methods: dict[str, Callable[[Pair], Any]] = {
             "noisy": lambda pair: pair.noisy,
@@ -143,9 +143,9 @@ def print_markdown(rows: list[dict[str, Any]], methods: list[str]) -> None:
 
 
 def save_panel(path: Path, images: list[Plane], side: int = 256) -> None:
-    """noisy, noisy, Gaussian, BM3D, the samplers, truth: the upper left corner of each."""
+    """noisy, Gaussian, BM3D, the samplers, truth: the upper left corner of each."""
     low, high = np.percentile(images[-1], [0.5, 99.8])
-    crops = [np.clip((image[:side, :side] - low) / (high - low), 0, 1) for image in images[1:]]
+    crops = [np.clip((image[:side, :side] - low) / (high - low), 0, 1) for image in images]
     Image.fromarray((np.concatenate(crops, axis=1) * 255).astype(np.uint8)).save(path)
 
 

@@ -16,10 +16,7 @@ from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import Pixels, VolumeInfo
 from baikal_deploy.volumes.layout import contiguous_runs, plane_index
 from baikal_deploy.volumes.ngff import image_block, read_image
-from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.stores import is_zarr
-
-__all__ = ["OutputVolume", "ZarrVolume", "open_volume"]
 
 Array = zarr.Array[Any]
 

@@ -108,3 +108,8 @@ def test_a_network_that_returns_nan_is_an_error(monkeypatch: pytest.MonkeyPatch,
         recipe = denoiser.recipe(make_sampler("mixing", {}, {}), measurement, 0)
         with pytest.raises(EngineError, match=r"NaN or infinite values for planes \[4\]"):
             denoiser.run(recipe, counts[:1], [4])
+
+
+def test_a_list_of_lists_is_a_plane_too() -> None:
+    with Denoiser.load(engine="analytic") as denoiser:
+        assert denoiser.denoise([[1, 2, 3], [4, 5, 9]]).shape == (2, 3)

@@ -51,7 +51,7 @@ VALIDATION_SIGMAS = (0.1, 0.36, 0.5, 0.71)
     "--timesteps", type=click.Choice(get_args(TimestepSampling)), default=DEFAULTS.timesteps,
     help="How training timesteps are drawn.",
 )  # fmt: skip
-@click.option("--bf16", is_flag=True, help="Compute in bfloat16 (2-3 times faster on CPUs with AMX).")
+@click.option("--bf16", is_flag=True, help="Compute in bfloat16; pays on CPUs with AMX.")
 @click.option("--seed", type=int, default=DEFAULTS.seed, help="Seed of everything random.")
 @friendly
 def main(

@@ -22,7 +22,7 @@ class Objective:
 
     Attributes:
         prediction: "eps" (Ho et al. 2020) or "velocity", √ᾱ·ε − √(1−ᾱ)·x_0 (Salimans & Ho 2022),
-            which converges several times faster here; export converts it to ε.
+            which converges faster; export converts it to ε.
         variance: "learned_range" trains a second output with the variational bound.
     """
 

@@ -21,8 +21,8 @@ class UNetConfig:
     Attributes:
         channels: width of each level, finest first; each level halves the resolution.
         blocks: residual blocks per level and per side (encoder, decoder).
-        unshuffle: factor of the pixel-unshuffle stem. At equal width, 2 is about 3-4 times
-            faster than 1: no convolution runs at full resolution.
+        unshuffle: factor of the pixel-unshuffle stem. With 2, no convolution runs at full
+            resolution, which at equal width saves most of the work.
         embedding: width of the timestep embedding.
         out_channels: 1 (the prediction), or 2 with learned-range variance (prediction, v).
     """
