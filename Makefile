@@ -46,12 +46,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
 	@touch $@
 
-$(VENV)/.lowest:  ## the main job with the lowest versions of everything that it depends on
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-lowest.txt -e ".[cpu]"
-	.venv-lowest/bin/baikal-run examples/nuclei.ome.zarr --dry-run
-
-bench: $(VENV)/.dev
+$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[bench]"
 	@touch $@
 
