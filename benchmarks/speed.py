@@ -24,12 +24,13 @@ from baikal_deploy.denoiser import Recipe
 from baikal_deploy.engines.base import Engine, Planes
 from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.tiling import TiledPredictor
-from baikal_export.network import EpsNetwork
+from baikal_export.trained import TrainedModel
 from baikal_training.camera import add_noise
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Objective
 from baikal_training.simulate import simulate_nuclei
-from baikal_training.unet import UNet, UNetConfig
+from baikal_training.unet import UNet
+from baikal_training.unet_config import UNetConfig
 
 PAIRS = 5
 """Planes that are timed with both loops."""
@@ -97,7 +98,7 @@ def torch_ratio(folder: Path, side: int) -> float:
         spec = run.denoiser.manifest.schedule
         untrained = UNet(shape).state_dict()  # weights do not change the time
         checkpoint = Checkpoint(shape, spec, Objective(), run.denoiser.manifest.normalisation, untrained, {})
-        network, recipe = EpsNetwork(checkpoint).eval(), run.recipes[0]
+        network, recipe = TrainedModel.of_checkpoint(checkpoint).network().eval(), run.recipes[0]
         for plane in range(PAIRS + 1):
             pixels = run.volume.read([plane])
             started = time.perf_counter()

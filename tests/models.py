@@ -15,6 +15,7 @@ from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_export.network import EpsNetwork
 from baikal_export.onnx_file import export
+from baikal_export.trained import TrainedModel
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Objective, Prediction
 from baikal_training.unet import UNet, UNetConfig
@@ -53,6 +54,10 @@ def tiny_manifest(checkpoint: Checkpoint) -> ModelManifest:
     )
 
 
+def eps_network(checkpoint: Checkpoint) -> EpsNetwork:
+    return TrainedModel.of_checkpoint(checkpoint).network()
+
+
 def exported(prediction: Prediction = "velocity", variance: Variance = "fixed_small") -> Path:
     """The .onnx file of ``tiny_checkpoint(prediction, variance)``; made once per test session."""
     return _exported(prediction, variance)
@@ -64,5 +69,5 @@ def _exported(prediction: Prediction, variance: Variance) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     checkpoint = tiny_checkpoint(prediction, variance)
     path = folder / f"{prediction}-{variance}.onnx"
-    export(EpsNetwork(checkpoint), tiny_manifest(checkpoint), path)
+    export(eps_network(checkpoint), tiny_manifest(checkpoint), path)
     return path

@@ -1,1 +1,1 @@
-"""Checkpoint -> self-describing ONNX model, proved equal to it."""
+"""Checkpoint, ours or another project's -> self-describing ONNX model, proved equal to it."""

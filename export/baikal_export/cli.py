@@ -8,20 +8,19 @@ from typing import Any
 
 import rich_click as click
 
-from baikal_deploy import __version__
 from baikal_deploy.cli.terminal import friendly
-from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.samplers import make_sampler
-from baikal_export.network import EpsNetwork
+from baikal_export.foreign import layout, layout_names, recognised
 from baikal_export.onnx_file import export
+from baikal_export.trained import TrainedModel
 from baikal_training.checkpoint import Checkpoint
 
 CARD_TABLES = ("card", "recommended")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Model to write [default: beside the checkpoint]."
 )
@@ -31,28 +30,60 @@ CARD_TABLES = ("card", "recommended")
     type=click.Path(path_type=Path),
     help="TOML file with tables [card] (data, licence, limits) and [recommended.SAMPLER] (options).",
 )
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(layout_names()),
+    help="MODEL is not a checkpoint of baikal-train, but another project's.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML or JSON file that states what another project's model does not tell.",
+)
 @friendly
-def main(checkpoint: Path, output: Path | None, name: str | None, card: Path | None) -> None:
+def main(
+    model: Path,
+    output: Path | None,
+    name: str | None,
+    card: Path | None,
+    source: str | None,
+    config: Path | None,
+) -> None:
     """Write a checkpoint's EMA network as one ONNX file that describes itself.
 
     The file is only kept if it agrees with the checkpoint to a relative error of 1e-5.
     """
-    output = output or checkpoint.with_suffix(".onnx")
+    output = output or _beside(model)
     if not output.parent.is_dir():
         raise ConfigError(f"{output.parent}: no such folder to write the model to")
-    loaded = Checkpoint.load(checkpoint)
-    manifest = ModelManifest(
-        name=name or output.stem,
-        schedule=loaded.schedule,
-        variance=loaded.objective.variance,
-        normalisation=loaded.normalisation,
-        downsampling=loaded.unet.downsampling,
-        training=loaded.training | {"exported_by": f"baikal-deploy {__version__}"},
-        **({} if card is None else read_card(card)),
-    )
-    error = export(EpsNetwork(loaded), manifest, output)
+    described = {} if card is None else read_card(card)
+    trained = _read(model, source, config)
+    error = export(trained.network(), trained.manifest(name or output.stem, **described), output)
     size = output.stat().st_size / 1e6
-    click.echo(f"wrote {output} ({size:.1f} MB); it agrees with {checkpoint} to {error:.1e}")
+    click.echo(f"wrote {output} ({size:.1f} MB); it agrees with {model} to {error:.1e}")
+
+
+def _beside(model: Path) -> Path:
+    """Where the ONNX file goes by default."""
+    if not model.is_dir():
+        return model.with_suffix(".onnx")
+    folder = model.resolve()  # "." has no name
+    return folder.with_name(folder.name + ".onnx")
+
+
+def _read(model: Path, source: str | None, config: Path | None) -> TrainedModel:
+    """Our own checkpoint, or with ``source`` a model of that layout."""
+    if source is not None:
+        return layout(source).read(model, config)
+    if config is not None:
+        raise ConfigError(f"--config {config}: a checkpoint of baikal-train needs none; it goes with --from")
+    try:
+        return TrainedModel.of_checkpoint(Checkpoint.load(model))
+    except ModelError as error:
+        if (name := recognised(model)) is None:
+            raise
+        raise ModelError(f"{error}; it looks like another project's: try --from {name}") from error
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baikal_training.checkpoint import Checkpoint
+from baikal_deploy.schedule import ScheduleSpec
+from baikal_training.losses import Prediction
 
 
 class EpsNetwork(nn.Module):
-    """The EMA network with the one contract of all engines.
+    """A trained network with the one contract of all engines.
 
     ``x_t`` (N, 1, H, W) and ``timesteps`` (N,), float32, original and maybe fractional, ->
     ``eps`` (N, 1, H, W), and ``v`` of the same shape with learned-range variance.
@@ -19,11 +20,11 @@ class EpsNetwork(nn.Module):
     signal: Tensor
     noise: Tensor
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, net: nn.Module, prediction: Prediction, schedule: ScheduleSpec) -> None:
         super().__init__()
-        self.net = checkpoint.network()
-        self.velocity = checkpoint.objective.prediction == "velocity"
-        levels = checkpoint.schedule.build().alphas_cumprod
+        self.net = net
+        self.velocity = prediction == "velocity"
+        levels = schedule.build().alphas_cumprod
         self.register_buffer("signal", torch.from_numpy(np.sqrt(levels).astype(np.float32)))
         self.register_buffer("noise", torch.from_numpy(np.sqrt(1 - levels).astype(np.float32)))
 

@@ -1,4 +1,4 @@
-"""Writing the .onnx file, and proving it equal to the checkpoint."""
+"""Writing the .onnx file, and proving it equal to the network."""
 
 from __future__ import annotations
 

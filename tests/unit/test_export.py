@@ -22,7 +22,7 @@ from baikal_export import onnx_file
 from baikal_export.network import EpsNetwork
 from baikal_export.onnx_file import OPSET, TOLERANCE, export, largest_error
 from baikal_training.losses import Prediction
-from tests.models import exported, tiny_checkpoint, tiny_manifest
+from tests.models import eps_network, exported, tiny_checkpoint, tiny_manifest
 
 VARIANTS: list[tuple[Prediction, Variance]] = [
     ("eps", "fixed_small"),
@@ -35,7 +35,7 @@ each_variant = pytest.mark.parametrize(("prediction", "variance"), VARIANTS)
 
 @each_variant
 def test_onnx_equals_torch_at_shapes_that_were_not_traced(prediction: Prediction, variance: Variance) -> None:
-    path, network = exported(prediction, variance), EpsNetwork(tiny_checkpoint(prediction, variance))
+    path, network = exported(prediction, variance), eps_network(tiny_checkpoint(prediction, variance))
     generator = torch.Generator().manual_seed(5)
     with open_engine("onnx-cpu", path, read_manifest(path), threads=1) as engine, torch.no_grad():
         for batch, height, width, t in [
@@ -87,7 +87,7 @@ def test_export_leaves_one_file() -> None:
 @torch.no_grad()
 def test_fractional_timesteps_interpolate_the_conversion() -> None:
     checkpoint = tiny_checkpoint("velocity")
-    network, net = EpsNetwork(checkpoint), checkpoint.network()
+    network, net = eps_network(checkpoint), checkpoint.network()
     x, levels = torch.randn(1, 1, 8, 8), checkpoint.schedule.build().alphas_cumprod
     for t in (0.0, 0.5, 250.25, 998.75, 999.0):
         signal = np.interp(t, np.arange(1000), np.sqrt(levels))
@@ -110,12 +110,12 @@ class Constant(torch.nn.Module):
 @torch.no_grad()
 def test_velocity_becomes_the_eps_that_it_stands_for() -> None:
     """With a network that answers v = √ᾱ·ε − √(1−ᾱ)·x_0, the result must be ε."""
-    network = EpsNetwork(tiny_checkpoint("velocity"))
+    network = eps_network(tiny_checkpoint("velocity"))
     levels = tiny_checkpoint().schedule.build().alphas_cumprod
     x0, eps, t = torch.randn(3, 1, 4, 4), torch.randn(3, 1, 4, 4), torch.tensor([3.0, 500.0, 999.0])
     level = torch.tensor(levels[[3, 500, 999]]).float()[:, None, None, None]
     velocity = level.sqrt() * eps - (1 - level).sqrt() * x0
-    network.net = Constant(velocity)  # type: ignore[assignment]
+    network.net = Constant(velocity)
     torch.testing.assert_close(network(level.sqrt() * x0 + (1 - level).sqrt() * eps, t), eps)
 
 
@@ -150,7 +150,7 @@ def refused(path: Path, match: str) -> None:
     checkpoint = tiny_checkpoint()
     before = path.read_bytes() if path.exists() else None
     with pytest.raises(ModelError, match=match) as caught:
-        export(EpsNetwork(checkpoint), tiny_manifest(checkpoint), path)
+        export(eps_network(checkpoint), tiny_manifest(checkpoint), path)
     assert str(path) in str(caught.value)
     assert (path.read_bytes() if path.exists() else None) == before
     assert not path.with_name(path.name + ".partial").exists()
@@ -160,7 +160,7 @@ def test_unchanged_network_is_exported(traced_then: Any, old: Path) -> None:
     """The control of the refusals below."""
     traced_then(lambda network: None)
     checkpoint = tiny_checkpoint()
-    error = export(EpsNetwork(checkpoint), tiny_manifest(checkpoint), old)
+    error = export(eps_network(checkpoint), tiny_manifest(checkpoint), old)
     assert 0 <= error <= TOLERANCE
     assert read_manifest(old) == tiny_manifest(checkpoint)
 
@@ -199,7 +199,7 @@ def test_missing_folder_is_refused(traced_then: Any, tmp_path: Path) -> None:
 
 def test_error_is_relative_and_of_the_worst_output() -> None:
     checkpoint = tiny_checkpoint("velocity", "learned_range")
-    path, network = exported("velocity", "learned_range"), EpsNetwork(checkpoint)
+    path, network = exported("velocity", "learned_range"), eps_network(checkpoint)
     assert largest_error(network, tiny_manifest(checkpoint), path) <= TOLERANCE
     head = network.net.head
     with torch.no_grad():  # the last channels of the head are those of v

@@ -34,6 +34,8 @@ def test_round_trip(path: Path) -> None:
         schedule=ScheduleSpec("explicit", 3, (0.1, 0.2, 0.3)),
         normalisation=Normalisation(2, 98),
         training={"loss": 0.5, "config": {"bf16": False, "zoom": (0.5, 2.0)}, "versions": {"torch": "2"}},
+        split={"training": [{"name": "a.tif", "planes": 3}]},
+        state={"iteration": 7, "net": {}},
     )
     saved.save(path)
     loaded = Checkpoint.load(path)
@@ -88,9 +90,10 @@ def test_checkpoint_of_another_program_is_refused(state: Any, path: Path) -> Non
     refused(path, "not a checkpoint of baikal-train")
 
 
-def test_newer_checkpoint_asks_for_an_update(path: Path) -> None:
-    torch.save({"format": "baikal-checkpoint", "version": 2}, path)
-    refused(path, "newer version of baikal-train; update baikal-deploy")
+@pytest.mark.parametrize(("version", "age"), [(1, "an older"), (3, "a newer")])
+def test_checkpoint_of_another_version_is_refused(version: int, age: str, path: Path) -> None:
+    torch.save({"format": "baikal-checkpoint", "version": version}, path)
+    refused(path, f"written by {age} version of baikal-train; use the same to export it")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_foreign_file_is_refused(contents: bytes, path: Path) -> None:
     refused(path, "not a readable checkpoint")
 
 
-@pytest.mark.parametrize("field", ["version", "unet", "objective", "normalisation", "ema"])
+@pytest.mark.parametrize("field", ["version", "unet", "objective", "normalisation", "ema", "split", "state"])
 def test_incomplete_checkpoint_is_refused(field: str, path: Path) -> None:
     tiny_checkpoint().save(path)
     state = torch.load(path, weights_only=True)

@@ -2,77 +2,171 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.intensity import Normalisation
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.cli import main
-from baikal_training.data import read_clean
+from baikal_training.data import open_clean, validation_crops
 from baikal_training.losses import Diffusion
 from baikal_training.unet import UNet
+from baikal_training.validation import Validation
+from tests.clean import soft_plane, write_clean
 
 # Crops this small lose more to threads waiting for each other than they gain.
 torch.set_num_threads(1)
 
-NAMES = [f"{i}.png" for i in range(6)]
-"""By the hash of its name, 0.png is the one to validate with."""
-QUICK = ["--iterations", "20", "--batch", "2", "--crop", "32"]
+SMALL = "channels = [8, 16]\nblocks = [1, 1]\n"
+SHAPE = ["--batch", "2", "--crop", "32", "--no-bf16"]
+QUICK = ["--iterations", "20", *SHAPE]
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clean")
-    for seed, name in enumerate(NAMES):
-        soft = gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64)), 3)
-        grey = 255 * (soft - soft.min()) / np.ptp(soft)
-        Image.fromarray(grey.astype(np.uint8)).save(folder / name)
-    return folder
+    return write_clean(tmp_path_factory.mktemp("data") / "clean")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a tiny network."""
+    path = tmp_path_factory.mktemp("unet") / "small.toml"
+    path.write_text(SMALL)
+    return ["--unet", str(path)]
 
 
 def train(*arguments: Any) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def loss_of(net: UNet, checkpoint: Checkpoint, folder: Path) -> float:
-    diffusion = Diffusion(checkpoint.schedule.build(), checkpoint.objective)
-    planes = read_clean(folder, checkpoint.normalisation)
-    x0 = torch.from_numpy(np.stack([plane.pixels for plane in planes]))[:, None]
-    noise, t = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)), torch.arange(6) * 100
-    with torch.no_grad():
-        return diffusion.loss(net, x0, t, noise).item()
-
-
-def test_short_training_writes_a_checkpoint_that_has_learned(clean: Path, tmp_path: Path) -> None:
-    output = tmp_path / "net.pt"
-    result = train(clean, "-o", output, *QUICK, "--learning-rate", "0.1", "--seed", "3")
+def succeeds(result: Result) -> None:
     assert result.exit_code == 0, result.stderr
-    assert "5 planes to train on, 1 to validate with" in result.stderr
-    assert "one-evaluation PSNR" in result.stderr
-    assert [file.name for file in tmp_path.iterdir()] == ["net.pt"]
+
+
+def loss_of(net: UNet, checkpoint: Checkpoint, folder: Path) -> float:
+    crops = validation_crops(open_clean([folder], checkpoint.normalisation).volumes, 32, 32)
+    schedule = checkpoint.schedule.build()
+    return Validation(Diffusion(schedule, checkpoint.objective), schedule, crops).loss(net)
+
+
+def test_short_training_leaves_a_model_that_has_learned_and_a_folder_that_tells(
+    clean: Path, small: list[str], tmp_path: Path
+) -> None:
+    output, run = tmp_path / "net.pt", tmp_path / "net_run"
+    result = train(
+        clean, "-o", output, *QUICK, *small, "--iterations", "60", "--learning-rate", "0.01",
+        "--warm-up", "5", "--report-every", "20", "--save-every", "30", "--seed", "3",
+    )  # fmt: skip
+    succeeds(result)
+    assert "3 planes of 3 volumes for training, 1 planes of 1 volumes for validation" in result.stderr
+    assert "one-evaluation PSNR on test volumes" in result.stderr
+    assert "0.06 million parameters" in result.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["net.pt", "net_run"]
 
     checkpoint = Checkpoint.load(output)
     torch.manual_seed(3)
-    untrained = UNet(checkpoint.unet)
-    assert loss_of(checkpoint.network(), checkpoint, clean) < 0.97 * loss_of(untrained, checkpoint, clean)
-
+    assert loss_of(checkpoint.network(), checkpoint, clean) < 0.9 * loss_of(
+        UNet(checkpoint.unet), checkpoint, clean
+    )
     assert checkpoint.normalisation == Normalisation()
+    assert checkpoint.state is None
     record = checkpoint.training
-    assert (record["planes"], record["validation_planes"]) == (5, 1)
-    assert record["config"]["learning_rate"] == 0.1
-    assert record["config"]["crop"] == 32
-    assert np.isfinite(list(record["validation_psnr_db"].values())).all()
+    assert record["planes"] == {"training": 3, "validation": 1, "test": 2}
+    assert record["config"]["learning_rate"] == 0.01
+    assert np.isfinite(list(record["test_psnr_db"].values())).all()
+
+    with (run / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["20", "30", "40", "60"]
+    assert [bool(row["psnr_0.5"]) for row in rows] == [False, True, False, True]
+    assert json.loads((run / "split.json").read_text()) == checkpoint.split
+    assert json.loads((run / "config.json").read_text())["unet"]["channels"] == [8, 16]
+    assert sorted(path.name for path in (run / "panels").iterdir()) == ["0000030.png", "0000060.png"]
+    with Image.open(run / "curves.png") as curves:
+        assert np.asarray(curves.convert("L")).std() > 5
+    assert _tensorboard_scalars(run) >= {"loss", "learning_rate", "psnr_0.5", "validation_loss"}
+    state = Checkpoint.load(run / "last.pt").state
+    assert state is not None
+    assert state["iteration"] == 60
+
+
+def _tensorboard_scalars(run: Path) -> set[str]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["images"] == ["panel"]
+    return set(events.Tags()["scalars"])
+
+
+def test_any_mix_of_inputs(clean: Path, small: list[str], tmp_path: Path) -> None:
+    np.save(tmp_path / "stack.npy", np.stack([soft_plane(10), soft_plane(11)]))
+    stack = np.stack([soft_plane(i) for i in (12, 13, 14)])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    output = tmp_path / "net.pt"
+    inputs = [clean, tmp_path / "stack.npy", tmp_path / "stack.tif"]
+    succeeds(train(*inputs, "-o", output, *QUICK, *small, "--iterations", "2"))
+    volumes = [volume for part in Checkpoint.load(output).split.values() for volume in part]
+    assert sorted(volume["planes"] for volume in volumes) == [1] * 6 + [2, 3]
+
+
+def test_training_without_validation(small: list[str], tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", soft_plane(0))
+    output = tmp_path / "net.pt"
+    succeeds(train(tmp_path / "one.npy", "-o", output, *QUICK, *small, "--split", "100:0:0"))
+    assert "test_psnr_db" not in Checkpoint.load(output).training
+
+
+def test_bad_files_are_counted_when_they_are_skipped(clean: Path, small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    Image.fromarray(np.full((32, 32), 7, np.uint8)).save(tmp_path / "dark.png")
+    output = tmp_path / "net.pt"
+    result = train(clean, tmp_path, clean / "1.png", "-o", output, *QUICK, *small, "--skip-bad")
+    succeeds(result)
+    assert "left out 1 that cannot be read, the first: " in result.stderr
+    assert "left out 1 that hold one value everywhere" in result.stderr
+    assert "dark.png" in result.stderr
+    assert len([v for part in Checkpoint.load(output).split.values() for v in part]) == 6
+
+
+def test_existing_run_is_not_overwritten(clean: Path, small: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "net.pt"
+    succeeds(train(clean, "-o", output, *QUICK, *small))
+    before = output.read_bytes()
+    result = train(clean, "-o", output, *QUICK, *small)
+    assert result.exit_code == 2
+    assert "net_run: there is a run already; continue it with --resume, or remove the folder" in result.stderr
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--learning-rate", "0.1"], "started with other config (learning_rate 0.0005, now 0.1)"),
+        (["--split", "100:0:0"], "split.json: the run was started with other"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(
+    options: list[str], match: str, clean: Path, small: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "net.pt"
+    succeeds(train(clean, "-o", output, *QUICK, *small))
+    result = train(clean, "-o", output, *QUICK, *small, "--resume", *options)
+    assert result.exit_code == 2
+    assert match in result.stderr
 
 
 def fails(result: Result, output: Path, match: str) -> None:
-    """Exit code 2, one line that says what is wrong, and nothing written."""
+    """Exit code 2, one line that says what is wrong, and no model."""
     assert result.exit_code == 2, result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
@@ -91,6 +185,10 @@ def fails(result: Result, output: Path, match: str) -> None:
         (["--crop", "0"], "at least 1"),
         (["--iterations", "0"], "at least 1"),
         (["--batch", "-2"], "at least 1"),
+        (["--minutes", "1"], "give either iterations or minutes"),
+        (["--split", "80:20"], "--split 80:20: give three shares"),
+        (["--unet", "heavy"], "unet 'heavy': no such file; the presets are"),
+        (["--save-every", "0"], "save_every 0: must be at least 1"),
     ],
     ids=str,
 )
@@ -101,48 +199,48 @@ def test_bad_options_fail_before_anything_is_read(options: list[str], match: str
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [["--seed", "-1"], ["--learning-rate", "-1"]], ids=str)
-def test_impossible_settings_fail_in_one_line(options: list[str], clean: Path, tmp_path: Path) -> None:
+def test_nothing_to_train_on_fails(tmp_path: Path) -> None:
     output = tmp_path / "net.pt"
-    fails(train(clean, "-o", output, *QUICK, *options), output, options[0].strip("-").replace("-", " "))
-
-
-def test_missing_and_empty_folders_fail(tmp_path: Path) -> None:
-    output = tmp_path / "net.pt"
-    fails(train(tmp_path / "gone", "-o", output, *QUICK), output, "gone: no such folder of clean images")
+    fails(train(tmp_path / "gone", "-o", output, *QUICK), output, "gone")
     (tmp_path / "empty").mkdir()
-    fails(train(tmp_path / "empty", "-o", output, *QUICK), output, "empty: no TIFF or PNG images in it")
+    fails(train(tmp_path / "empty", "-o", output, *QUICK), output, "empty")
+    for i in range(3):
+        Image.fromarray(np.full((32, 32), i, np.uint8)).save(tmp_path / "empty" / f"{i}.png")
+    fails(train(tmp_path / "empty", "-o", output, *QUICK), output, "empty")
 
 
 def test_missing_output_folder_fails(clean: Path, tmp_path: Path) -> None:
     output = tmp_path / "gone" / "net.pt"
-    fails(
-        train(clean, "-o", output, *QUICK),
-        output,
-        "cannot be written; give a file name in a folder you may write to",
-    )
+    fails(train(clean, "-o", output, *QUICK), output, "cannot be written; give a file name in a folder")
 
 
 def test_corrupt_image_fails_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no image")
-    fails(
-        train(tmp_path, "-o", tmp_path / "net.pt", *QUICK), tmp_path / "net.pt", "broken.png: cannot be read"
-    )
+    fails(train(tmp_path, "-o", tmp_path / "net.pt", *QUICK), tmp_path / "net.pt", "broken.png")
 
 
-def test_too_few_images_fail(clean: Path, tmp_path: Path) -> None:
-    (tmp_path / "1.png").write_bytes((clean / "1.png").read_bytes())
+def test_too_few_volumes_fail(tmp_path: Path) -> None:
+    clean = write_clean(tmp_path / "few", 2)
     fails(
-        train(tmp_path, "-o", tmp_path / "net.pt", *QUICK),
+        train(clean, "-o", tmp_path / "net.pt", *QUICK),
         tmp_path / "net.pt",
-        "too few clean files to split",
+        "there are only 2 clean volumes for 3 parts",
     )
 
 
-def test_diverging_training_fails_and_writes_nothing(clean: Path, tmp_path: Path) -> None:
+def test_diverging_training_keeps_the_last_good_checkpoint(
+    clean: Path, small: list[str], tmp_path: Path
+) -> None:
     output = tmp_path / "net.pt"
-    result = train(clean, "-o", output, *QUICK, "--learning-rate", "1e30")
+    result = train(
+        clean, "-o", output, *QUICK, *small, "--prediction", "eps", "--save-every", "1",
+        "--learning-rate", "1e30", "--warm-up", "1",
+    )  # fmt: skip
     fails(result, output, "lower --learning-rate")
+    last = Checkpoint.load(tmp_path / "net_run" / "last.pt")
+    assert last.state is not None
+    assert f"iteration {last.state['iteration'] + 1}" in result.stderr
+    assert all(value.isfinite().all() for value in last.ema.values())
 
 
 @pytest.mark.parametrize(

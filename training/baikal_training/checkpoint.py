@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_training.losses import Objective
-from baikal_training.unet import UNet, UNetConfig
+from baikal_training.unet import UNet
+from baikal_training.unet_config import UNetConfig
 
 FORMAT = "baikal-checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Checkpoint:
         schedule, objective, normalisation: how it was trained, and so how it must be used.
         ema: exponential moving average of the weights; the ones to sample with.
         training: provenance (data, iterations, final losses, versions), JSON-compatible.
+        split: the volumes trained on, validated with and held out, with their fingerprints.
+        state: what ``Trainer.restore`` needs to go on; None in a finished model.
     """
 
     unet: UNetConfig
@@ -37,6 +40,8 @@ class Checkpoint:
     normalisation: Normalisation
     ema: dict[str, Tensor]
     training: dict[str, Any]
+    split: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
 
     def network(self) -> UNet:
         """The EMA network in evaluation mode."""
@@ -55,6 +60,8 @@ class Checkpoint:
             "normalisation": vars(self.normalisation),
             "ema": self.ema,
             "training": self.training,
+            "split": self.split,
+            "state": self.state,
         }
         partial = path.with_name(path.name + ".partial")
         try:
@@ -76,8 +83,11 @@ class Checkpoint:
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ModelError(f"{path}: not a checkpoint of baikal-train")
         try:
-            if state["version"] > VERSION:
-                raise ModelError(f"{path}: written by a newer version of baikal-train; update baikal-deploy")
+            if state["version"] != VERSION:
+                age = "a newer" if state["version"] > VERSION else "an older"
+                raise ModelError(
+                    f"{path}: written by {age} version of baikal-train; use the same to export it"
+                )
             return cls(
                 unet=UNetConfig.from_dict(state["unet"]),
                 schedule=ScheduleSpec.from_dict(state["schedule"]),
@@ -85,6 +95,8 @@ class Checkpoint:
                 normalisation=Normalisation(**state["normalisation"]),
                 ema=state["ema"],
                 training=state["training"],
+                split=state["split"],
+                state=state["state"],
             )
         except (KeyError, TypeError, ConfigError) as error:
             raise ModelError(f"{path}: an incomplete or damaged checkpoint ({error!r})") from error

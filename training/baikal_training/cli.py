@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import os
-import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import rich_click as click
-import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from baikal_deploy import __version__
 from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
-from baikal_training.checkpoint import Checkpoint
-from baikal_training.data import read_clean, split
-from baikal_training.loop import TimestepSampling, TrainingConfig, denoising_psnr, train
-from baikal_training.losses import Diffusion, Objective, Prediction
-from baikal_training.unet import UNet, UNetConfig
+from baikal_training.config import DEFAULT_ITERATIONS, TimestepSampling, TrainingConfig
+from baikal_training.data import Catalogue, Shares, Split, open_clean, split
+from baikal_training.distributed import has_fast_bf16, world
+from baikal_training.loop import Step
+from baikal_training.losses import Objective, Prediction
+from baikal_training.runs import Row
+from baikal_training.session import Definition, Housekeeping, Session
+from baikal_training.unet import UNet, flops, parameters
+from baikal_training.unet_config import PRESETS, unet_config
 
-DEFAULTS = TrainingConfig()
-VALIDATION_SIGMAS = (0.1, 0.36, 0.5, 0.71)
+TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
+CHANNEL_HELP = "Number (from 0) or name of the channel to train on."
+SKIP_HELP = "Leave out files that cannot be read, and count them."
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("clean_folder", type=click.Path(path_type=Path))
+@click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
+@click.option("--resume", is_flag=True, help="Go on with the run that this command began.")
+@click.option("--channel", help=CHANNEL_HELP)
+@click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
+@click.option("--skip-bad", is_flag=True, help=SKIP_HELP)
+@click.option("--unet", default="light", help=f"{', '.join(PRESETS)}, or a TOML file.")
 @click.option("--schedule", type=click.Choice(["linear", "cosine"]), default="linear", help="Noise schedule.")
 @click.option(
     "--prediction",
@@ -43,60 +52,140 @@ VALIDATION_SIGMAS = (0.1, 0.36, 0.5, 0.71)
     default="fixed_small",
     help="Variance of a reverse step.",
 )
-@click.option("--iterations", type=int, default=DEFAULTS.iterations, help="Optimiser steps.")
-@click.option("--batch", type=int, default=DEFAULTS.batch, help="Crops per step.")
-@click.option("--crop", type=int, default=DEFAULTS.crop, help="Side of a crop in pixels.")
-@click.option("--learning-rate", type=float, default=DEFAULTS.learning_rate, help="Peak learning rate.")
+@click.option("--iterations", type=int, help=f"Optimiser steps [default: {DEFAULT_ITERATIONS}].")
+@click.option("--minutes", type=float, help="Train for so long instead.")
+@click.option("--batch", type=int, default=TRAINING.batch, help="Crops per step, over all processes.")
+@click.option("--accumulate", type=int, default=1, help="Parts a batch is computed in, to save memory.")
+@click.option("--crop", type=int, default=TRAINING.crop, help="Side of a crop in pixels.")
+@click.option("--learning-rate", type=float, default=TRAINING.learning_rate, help="Peak learning rate.")
+@click.option("--warm-up", type=int, default=TRAINING.warm_up, help="Steps to reach the peak.")
+@click.option("--ema", type=float, default=TRAINING.ema, help="Decay of the moving average of the weights.")
 @click.option(
-    "--timesteps", type=click.Choice(get_args(TimestepSampling)), default=DEFAULTS.timesteps,
+    "--timesteps", type=click.Choice(get_args(TimestepSampling)), default=TRAINING.timesteps,
     help="How training timesteps are drawn.",
 )  # fmt: skip
-@click.option("--bf16", is_flag=True, help="Compute in bfloat16; pays on CPUs with AMX.")
-@click.option("--seed", type=int, default=DEFAULTS.seed, help="Seed of everything random.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
+)
+@click.option(
+    "--bf16/--no-bf16", default=None, help="Compute in bfloat16 [default: where the device is fast at it]."
+)
+@click.option("--compile", "compiled", is_flag=True, help="Translate the network with torch.compile.")
+@click.option("--seed", type=int, default=TRAINING.seed, help="Seed of everything random.")
+@click.option("--report-every", type=int, default=UPKEEP.report_every, help="Steps between rows of the log.")
+@click.option("--save-every", type=int, default=UPKEEP.save_every, help="Steps between checkpoints.")
+@click.option("--workers", type=int, default=UPKEEP.workers, help="Processes that read and augment.")
+@click.option("--memory", type=float, default=UPKEEP.memory / 2**30, help="GiB of images to hold in memory.")
 @friendly
-def main(
-    clean_folder: Path, output: Path, schedule: str, prediction: Any, variance: Any, **options: Any
-) -> None:
-    """Train a noise-prediction network on a folder of clean TIFF or PNG planes."""
-    console = plain_console()
+def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **options: Any) -> None:
+    """Train a noise-prediction network on clean images.
+
+    CLEAN: folders and files of TIFF, PNG, Zarr, .npy, and CARE's .npz. A folder OUTPUT_run beside the
+    checkpoint keeps the log, curves, pictures, and the checkpoint to --resume from. For several devices,
+    start it with torchrun.
+    """
     if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
         raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
-    config = TrainingConfig(**options)
-    objective, normalisation = Objective(prediction, variance), Normalisation()
-    spec = ScheduleSpec(schedule)  # type: ignore[arg-type]  # click has checked the choice
-    shape = UNetConfig(out_channels=objective.out_channels)
-    if config.crop % shape.downsampling:
-        raise ConfigError(f"--crop {config.crop}: must be a multiple of {shape.downsampling}")
-    training, validation = split(read_clean(clean_folder, normalisation))
-    console.print(f"{len(training)} planes to train on, {len(validation)} to validate with")
+    upkeep = Housekeeping(
+        options.pop("report_every"),
+        options.pop("save_every"),
+        options.pop("workers"),
+        int(options.pop("memory") * 2**30),
+    )
+    with world(device) as processes:
+        console = plain_console()
+        console.quiet = not processes.is_main
+        shares, channel, skip_bad = (options.pop(name) for name in ("shares", "channel", "skip_bad"))
+        wanted_shares = Shares.parse(shares)
+        if options["bf16"] is None:
+            options["bf16"] = has_fast_bf16(processes.device)
+        definition = _definition(options)
+        parts = _split(console, clean, wanted_shares, definition.normalisation, channel, skip_bad)
+        _introduce(console, definition, parts)
+        folder = output.with_name(output.stem + "_run")
+        session = Session(definition, parts, processes, upkeep, folder)
+        with _progress(console, definition.config) as progress:
+            model = session.run(resume, progress)
+        if processes.is_main:
+            model.save(output)
+            _conclude(console, model.training, output, folder)
 
-    torch.manual_seed(config.seed)
-    net, table = UNet(shape), spec.build()
-    diffusion = Diffusion(table, objective)
-    with _progress(console) as progress:
-        bar = progress.add_task("training", total=config.iterations, loss="")
 
-        def report(iteration: int, loss: float, rate: float) -> None:
-            text = f"loss {loss:.4f}  rate {rate:.1e}"
-            progress.update(bar, completed=iteration, loss=text)
-            if not console.is_terminal:  # a log file shows no bar
-                console.print(f"iteration {iteration} of {config.iterations}: {text}")
+def _say(console: Console, text: str) -> None:
+    """A line as it is: a log file must not be wrapped."""
+    console.print(text, soft_wrap=True)
 
-        ema, record = train(net, diffusion, table, training, config, report)
-    net.load_state_dict(ema)
-    psnr = {str(s): denoising_psnr(net.eval(), diffusion, table, validation, s) for s in VALIDATION_SIGMAS}
-    record |= {
-        "planes": len(training),
-        "validation_planes": len(validation),
-        "validation_psnr_db": {sigma: round(value, 2) for sigma, value in psnr.items()},
-        "versions": {"baikal-deploy": __version__, "torch": str(torch.__version__)},
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+
+def _definition(options: dict[str, Any]) -> Definition:
+    objective = Objective(options.pop("prediction"), options.pop("variance"))
+    unet = unet_config(options.pop("unet"), objective.out_channels)
+    schedule = ScheduleSpec(options.pop("schedule"))
+    if options["iterations"] is None and options["minutes"] is None:
+        options["iterations"] = DEFAULT_ITERATIONS
+    return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options))
+
+
+def _split(
+    console: Console,
+    paths: tuple[Path, ...],
+    shares: Shares,
+    normalisation: Normalisation,
+    channel: str | None,
+    skip_bad: bool,
+) -> Split:
+    wanted = int(channel) if channel is not None and channel.isdecimal() else channel
+    catalogue = open_clean(paths, normalisation, wanted, skip_bad)
+    _report_left_out(console, catalogue)
+    return split(catalogue.volumes, shares)
+
+
+def _report_left_out(console: Console, catalogue: Catalogue) -> None:
+    """Nothing is left out in silence."""
+    left_out = {
+        "cannot be read": catalogue.skipped,
+        "hold one value everywhere": catalogue.constant,
+        "are copies of others": catalogue.duplicates,
     }
-    Checkpoint(shape, spec, objective, normalisation, ema, record).save(output)
-    console.print(f"one-evaluation PSNR on validation planes: {record['validation_psnr_db']}")
-    console.print(f"wrote {output}")
+    for reason, names in left_out.items():
+        if names:
+            _say(console, f"left out {len(names)} that {reason}, the first: {names[0]}")
 
 
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[loss]}"), console=console)
+def _introduce(console: Console, definition: Definition, parts: Split) -> None:
+    counts = {
+        part: (len(volumes), sum(v["planes"] for v in volumes)) for part, volumes in parts.as_dict().items()
+    }
+    text = ", ".join(f"{planes} planes of {n} volumes for {part}" for part, (n, planes) in counts.items())
+    net = UNet(definition.unet)
+    _say(console, text)
+    _say(
+        console,
+        f"{parameters(net) / 1e6:.2f} million parameters, {flops(net) / 1e3:.0f} kFLOP per pixel, "
+        f"{'bfloat16' if definition.config.bf16 else 'float32'}",
+    )
+
+
+@contextmanager
+def _progress(console: Console, config: TrainingConfig) -> Iterator[Any]:
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=console.quiet) as bar:
+        task = bar.add_task("training", total=1, text="")
+
+        def report(step: Step, row: Row) -> None:
+            text = f"iteration {step.iteration}  loss {row['loss']:.4f}  rate {row['learning_rate']:.1e}"
+            text += f"  {row['crops_per_second']:.1f} crops/s"
+            bar.update(task, completed=config.progress(step.iteration, step.seconds), text=text)
+            if not console.is_terminal:  # a log file shows no bar
+                _say(console, text)
+
+        yield report
+
+
+def _conclude(console: Console, record: dict[str, Any], output: Path, folder: Path) -> None:
+    levels = record.get("test_psnr_db") or {
+        k.removeprefix("psnr_"): v for k, v in record["final"].items() if k.startswith("psnr_")
+    }
+    part = "test" if "test_psnr_db" in record else "validation"
+    if levels:
+        _say(console, f"one-evaluation PSNR on {part} volumes, dB by noise level: {levels}")
+    _say(console, f"wrote {output}; the run is described in {folder}")

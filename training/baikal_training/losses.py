@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.schedule import NoiseSchedule, Variance
@@ -68,7 +69,7 @@ class Diffusion:
     def predict_x0(self, eps: Tensor, x: Tensor, t: Tensor) -> Tensor:
         return (x - _at(self.noise, t) * eps) / _at(self.signal, t)
 
-    def loss(self, net: nn.Module, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def loss(self, net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """MSE of the prediction, plus vb·T/1000 with learned-range variance (Nichol & Dhariwal 2021)."""
         x = self.q_sample(x0, t, noise)
         output = net(x, t).float()

@@ -17,6 +17,10 @@ class Stream(IntEnum):
     NUCLEUS = 1
     NOISE = 2
     CAMERA = 3
+    LAYOUT = 4
+    CELL = 5
+    VOLUME = 6
+    ROWS = 7
 
 
 def generator(stream: Stream, seed: int, index: int = 0) -> Generator:

@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from baikal_deploy.errors import ConfigError
+from baikal_training.blocks import Down, ResBlock, Up, norm
+from baikal_training.unet_config import UNetConfig
+
+COST_SIDE = 128
 
 
-@dataclass(frozen=True)
-class UNetConfig:
-    """Shape of a UNet; travels in the checkpoint.
-
-    Attributes:
-        channels: width of each level, finest first; each level halves the resolution.
-        blocks: residual blocks per level and per side (encoder, decoder).
-        unshuffle: factor of the pixel-unshuffle stem. With 2, no convolution runs at full
-            resolution, which at equal width saves most of the work.
-        embedding: width of the timestep embedding.
-        out_channels: 1 (the prediction), or 2 with learned-range variance (prediction, v).
-    """
-
-    channels: tuple[int, ...] = (48, 64, 96, 112)
-    blocks: tuple[int, ...] = (2, 2, 2, 1)
-    unshuffle: int = 2
-    embedding: int = 128
-    out_channels: int = 1
-
-    def __post_init__(self) -> None:
-        if len(self.channels) != len(self.blocks) or not self.channels:
-            raise ConfigError(
-                f"unet: channels {self.channels} and blocks {self.blocks} need one entry per level"
-            )
-        if self.out_channels not in (1, 2):
-            raise ConfigError(f"unet: out_channels is {self.out_channels}; it must be 1 or 2")
-
-    @property
-    def downsampling(self) -> int:
-        """Heights and widths must be multiples of this, in pixels."""
-        return self.unshuffle << (len(self.channels) - 1)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> UNetConfig:
-        channels, blocks = tuple(data["channels"]), tuple(data["blocks"])
-        return cls(**{**data, "channels": channels, "blocks": blocks})
+Levels = Sequence[Sequence[nn.Module]]
+"""The type of a ModuleList of ModuleLists: the stubs lack it."""
 
 
 def timestep_embedding(t: Tensor, width: int) -> Tensor:
@@ -61,43 +27,6 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
     angles = t.float()[:, None] * torch.exp(-math.log(10000.0) * exponent)[None]
     return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-class ResBlock(nn.Module):
-    """Residual block with scale-shift time conditioning and no normalisation layer.
-
-    Without normalisation nothing depends on the statistics of the window, so a tile's result
-    does not depend on the rest of the tile.
-    """
-
-    def __init__(self, channels_in: int, channels: int, embedding: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
-        self.modulation = nn.Linear(embedding, 2 * channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        # Zero start: every block begins as its skip (and a bias), which replaces what a norm stabilises.
-        nn.init.zeros_(self.conv2.weight)
-        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv1(F.silu(x)) * (1 + scale) + shift
-        out: Tensor = self.skip(x) + self.conv2(F.silu(h))
-        return out
-
-
-class Level(nn.Module):
-    """Residual blocks at one resolution."""
-
-    def __init__(self, channels_in: int, channels: int, count: int, embedding: int) -> None:
-        super().__init__()
-        widths = [channels_in, *[channels] * (count - 1)]
-        self.blocks = nn.ModuleList(ResBlock(width, channels, embedding) for width in widths)
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x, embedding)
-        return x
 
 
 class UNet(nn.Module):
@@ -110,33 +39,113 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        channels, width = config.channels, config.embedding
-        self.embed = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.stem = nn.Conv2d(config.unshuffle**2, channels[0], 3, padding=1)
-        self.encoder = nn.ModuleList(
-            Level(c, c, n, width) for c, n in zip(channels, config.blocks, strict=True)
+        widths, embedding = config.channels, config.embedding
+        self.embed = nn.Sequential(
+            nn.Linear(config.sinusoids, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        pairs = list(itertools.pairwise(channels))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
-        self.middle = Level(channels[-1], channels[-1], 1, width)
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        self.decoder = nn.ModuleList(
-            Level(2 * c, c, n, width) for c, n in zip(channels[:-1], config.blocks, strict=False)
-        )
-        self.head = nn.Conv2d(channels[0], config.out_channels * config.unshuffle**2, 3, padding=1)
+        self.stem = nn.Conv2d(config.unshuffle**2, widths[0], 3, padding=1)
+        self.encoder = _levels(config, _encoder_inputs(config))
+        self.down = nn.ModuleList(_down(config, level) for level in range(len(widths) - 1))
+        self.middle = nn.ModuleList(ResBlock(widths[-1], widths[-1], config, a) for a in config.middle)
+        self.up = nn.ModuleList(_up(config, level) for level in range(len(widths) - 1))
+        self.decoder = _levels(config, _decoder_inputs(config))
+        self.norm = norm(widths[0], config.norm_groups)
+        self.head = nn.Conv2d(widths[0], config.out_channels * config.unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        embedding = self.embed(timestep_embedding(t, self.config.embedding))
-        h = self.stem(F.pixel_unshuffle(x, self.config.unshuffle))
-        skips = []
-        for depth, level in enumerate(self.encoder):
-            h = level(h, embedding)
-            if depth < len(self.down):
-                skips.append(h)
-                h = self.down[depth](h)
-        h = self.middle(h, embedding)
-        for depth in reversed(range(len(self.up))):
-            h = F.interpolate(self.up[depth](h), scale_factor=2.0, mode="nearest")
-            h = self.decoder[depth](torch.cat([h, skips[depth]], dim=1), embedding)
-        return F.pixel_shuffle(self.head(F.silu(h)), self.config.unshuffle)
+        embedding = self.embed(timestep_embedding(t, self.config.sinusoids))
+        h, skips = self._encode(self.stem(F.pixel_unshuffle(x, self.config.unshuffle)), embedding)
+        for block in self.middle:
+            h = block(h, embedding)
+        h = self._decode(h, skips, embedding)
+        return F.pixel_shuffle(self.head(F.silu(self.norm(h))), self.config.unshuffle)
+
+    def _encode(self, h: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        every_block = self.config.skips == "block"
+        skips = [h] if every_block else []
+        for level, blocks in enumerate(self.encoder):
+            for block in blocks:
+                h = block(h, embedding)
+                if every_block:
+                    skips.append(h)
+            if level < len(self.down):
+                skipped = h
+                h = self.down[level](h, embedding)
+                skips.append(h if every_block else skipped)
+        return h, skips
+
+    def _decode(self, h: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        for level in reversed(range(len(self.decoder))):
+            for index, block in enumerate(self.decoder[level]):
+                if index == 0 or self.config.skips == "block":
+                    h = torch.cat([h, skips.pop()], dim=1)
+                h = block(h, embedding)
+            if level:
+                h = self.up[level - 1](h, embedding)
+        return h
+
+
+def _encoder_inputs(config: UNetConfig) -> list[list[int]]:
+    """Widths that the encoder's blocks receive, per level."""
+    # A downsampling between "level" skips changes the width, one between "block" skips does not.
+    first = config.channels if config.skips == "level" else (config.channels[0], *config.channels)
+    return [
+        [before, *[width] * (count - 1)]
+        for before, width, count in zip(first, config.channels, config.blocks, strict=False)
+    ]
+
+
+def _decoder_inputs(config: UNetConfig) -> list[list[int]]:
+    """Widths that the decoder's blocks receive, skips included, per level."""
+    levels = list(zip(config.channels, config.blocks, strict=True))
+    if config.skips == "level":
+        return [*([2 * width, *[width] * (count - 1)] for width, count in levels[:-1]), []]
+    skips = [config.channels[0]]
+    for width, count in levels:
+        skips += [width] * (count + 1)
+    skips.pop()  # there is no downsampling below the coarsest level
+    inputs: list[list[int]] = []
+    h = config.channels[-1]
+    for width, count in reversed(levels):
+        before = [h, *[width] * count]
+        inputs.insert(0, [b + skips.pop() for b in before])
+        h = width
+    return inputs
+
+
+def _levels(config: UNetConfig, inputs: list[list[int]]) -> Levels:
+    levels = nn.ModuleList(
+        nn.ModuleList(ResBlock(b, width, config, level in config.attention) for b in before)
+        for level, (width, before) in enumerate(zip(config.channels, inputs, strict=True))
+    )
+    return cast(Levels, levels)
+
+
+def _down(config: UNetConfig, level: int) -> nn.Module:
+    """From a level to the next coarser one."""
+    width, below = config.channels[level : level + 2]
+    if config.resample == "block":
+        return ResBlock(width, width, config, scale=0.5)
+    return Down(width, below if config.skips == "level" else width)
+
+
+def _up(config: UNetConfig, level: int) -> nn.Module:
+    """To a level from the next coarser one."""
+    width, below = config.channels[level : level + 2]
+    if config.resample == "block":
+        return ResBlock(below, below, config, scale=2)
+    return Up(below, width, 1) if config.skips == "level" else Up(below, below, 3)
+
+
+def parameters(net: nn.Module) -> int:
+    """Number of weights."""
+    return sum(weights.numel() for weights in net.parameters())
+
+
+def flops(net: UNet) -> int:
+    """Floating-point operations (two per multiply-add) of one evaluation per pixel, rounded."""
+    side = max(COST_SIDE, net.config.downsampling)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 1, side, side), torch.zeros(1))
+    return round(counter.get_total_flops() / side**2)

@@ -1,75 +1,23 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_erosion, gaussian_filter, label
+from numpy.typing import NDArray
 
 from baikal_deploy.errors import ConfigError
-from baikal_training.camera import Camera, add_noise
-from baikal_training.simulate import BACKGROUND, Volume, simulate_nuclei
-
-SMALL = (6, 96, 128)
+from baikal_training.camera import PSNR_RANGE, Camera, add_noise
+from baikal_training.simulate import Volume, simulate_nuclei
 
 
 @pytest.fixture(scope="module")
 def clean() -> Volume:
-    return simulate_nuclei(SMALL, seed=3)
+    return simulate_nuclei((6, 96, 128), seed=3)
 
 
-def correlation(a: Volume, b: Volume) -> float:
+def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-
-
-def test_the_same_seed_gives_the_same_volume_and_another_seed_another(clean: Volume) -> None:
-    assert np.array_equal(simulate_nuclei(SMALL, seed=3), clean)
-    assert abs(correlation(simulate_nuclei(SMALL, seed=4), clean)) < 0.5
-
-
-@pytest.mark.parametrize("shape", [(1, 16, 16), (2, 16, 70), SMALL])
-def test_shape_type_and_range(shape: tuple[int, int, int]) -> None:
-    volume = simulate_nuclei(shape, seed=1)
-    assert volume.shape == shape
-    assert volume.dtype == np.float32
-    assert volume.max() == 1
-    assert volume.min() > 0.5 * BACKGROUND
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_nuclei_stand_on_a_dark_background(seed: int) -> None:
-    volume = simulate_nuclei(SMALL, seed)
-    assert np.median(volume) < 3 * BACKGROUND
-    assert 0.03 < np.mean(volume > 0.25) < 0.35
-    assert label(volume > 0.25)[1] >= 5
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_bright_nuclei_and_not_a_lone_speck_set_the_range(seed: int) -> None:
-    assert np.percentile(simulate_nuclei(SMALL, seed), 99.9) > 0.75
-
-
-def test_the_smallest_volumes_hold_a_nucleus_too() -> None:
-    steepest = [np.abs(np.diff(simulate_nuclei((1, 16, 16), seed))).max() for seed in range(20)]
-    assert min(steepest) > 0.1
-
-
-def test_the_interior_of_nuclei_is_textured(clean: Volume) -> None:
-    smooth = gaussian_filter(clean, (0, 2, 2))
-    interior = binary_erosion(clean > 0.25, np.ones((1, 9, 9)))
-    # 0.08 as simulated, 0.04 without the chromatin net
-    assert (clean / smooth)[interior].std() > 0.06
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_near_planes_resemble_each_other_more_than_distant_ones(seed: int) -> None:
-    volume = simulate_nuclei((9, 96, 96), seed)
-    by_distance = [np.mean([correlation(volume[z], volume[z + d]) for z in range(9 - d)]) for d in (1, 3, 7)]
-    assert by_distance[0] > 0.75
-    assert by_distance[0] > by_distance[1] + 0.1 > by_distance[2] + 0.2
 
 
 @settings(max_examples=20, deadline=None)
@@ -123,12 +71,6 @@ def test_camera_clips_at_both_ends_instead_of_wrapping() -> None:
     assert dark.max() < 200
 
 
-@pytest.mark.parametrize("shape", [(0, 32, 32), (2, 15, 32), (2, 32, 15), (32, 32)])
-def test_shapes_that_cannot_be_simulated_are_refused(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ConfigError, match="shape is"):
-        simulate_nuclei(shape)
-
-
 @pytest.mark.parametrize("psnr", [np.nan, np.inf, -np.inf, 81, -21])
 def test_levels_out_of_range_are_refused(clean: Volume, psnr: float) -> None:
     with pytest.raises(ConfigError, match="psnr is"):
@@ -153,8 +95,6 @@ def test_empty_and_black_arrays_are_refused() -> None:
 
 def test_negative_seeds_are_refused(clean: Volume) -> None:
     with pytest.raises(ConfigError, match="seed is -1"):
-        simulate_nuclei(SMALL, -1)
-    with pytest.raises(ConfigError, match="seed is -1"):
         add_noise(clean, 9, -1)
     with pytest.raises(ConfigError, match="seed is -1"):
         Camera().expose(clean, -1)
@@ -167,6 +107,65 @@ def test_cameras_that_make_no_sense_are_refused(field: str, value: float) -> Non
         Camera(**{field: value})
 
 
-def test_simulating_needs_no_torch() -> None:
-    code = "import sys, baikal_training.simulate; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def lag(noise: NDArray[np.float64], rows: int, columns: int) -> float:
+    """Correlation of each pixel of (H, W) with the one so many rows below and columns to the right."""
+    height, width = noise.shape
+    return correlation(noise[rows:, columns:], noise[: height - rows, : width - columns])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("level", [0.0, 0.5])
+def test_correlated_noise_keeps_the_variance_and_correlates_rows_alone(level: float, share: float) -> None:
+    camera = Camera(photons=50, gain=30, read_noise=200, offset=2000, correlated=share)
+    noise = camera.expose(np.full((500, 500), level, np.float32), seed=1) - (2000 + 30 * 50 * level)
+    assert noise.var() == pytest.approx(30 * 30 * 50 * level + 200**2, rel=0.03)
+    assert abs(noise.mean()) < 3
+    assert [lag(noise, 0, d) for d in (1, 2, 3)] == pytest.approx([2 / 3 * share, share / 6, 0], abs=0.015)
+    assert [lag(noise, 1, d) for d in (0, 1)] == pytest.approx([0, 0], abs=0.015)
+
+
+def test_the_noise_of_frames_and_planes_is_independent() -> None:
+    counts = Camera(correlated=0.7).expose(np.full((2, 2, 200, 200), 0.5, np.float32)).astype(np.float64)
+    pairs = [(counts[0, 0], counts[0, 1]), (counts[0, 0], counts[1, 0]), (counts[0, 1], counts[1, 1])]
+    assert [correlation(a, b) for a, b in pairs] == pytest.approx([0, 0, 0], abs=0.025)
+
+
+@pytest.mark.parametrize("psnr", [5.0, 15.0, 30.0, 45.0])
+@pytest.mark.parametrize("share", [0.0, 0.8])
+def test_a_camera_at_a_psnr_has_it(clean: Volume, psnr: float, share: float) -> None:
+    camera = Camera.at_psnr(clean, psnr, share)
+    counts, expected = camera.expose(clean, seed=2).astype(np.float64), camera.expected(clean)
+    peak = camera.gain * camera.photons
+    assert -10 * np.log10(np.mean((counts - expected) ** 2) / peak**2) == pytest.approx(psnr, abs=0.1)
+    assert (counts == 0).sum() + (counts == 65535).sum() < 1e-4 * counts.size
+
+
+def test_expected_counts_are_the_mean_of_many_exposures(clean: Volume) -> None:
+    camera, corner = Camera.at_psnr(clean, 15, 0.5), clean[0, :32, :32]
+    exposures = camera.expose(np.broadcast_to(corner, (2000, 32, 32)), seed=3)
+    error = exposures.mean(0) - camera.expected(corner)
+    deviation = exposures.std(0) / np.sqrt(2000)
+    assert abs((error / deviation).mean()) < 0.1
+    assert (error / deviation).std() == pytest.approx(1, abs=0.1)
+
+
+def test_a_full_well_and_the_converter_saturate() -> None:
+    bright = np.ones((100, 100), np.float32)
+    full = Camera(photons=1000, gain=2, read_noise=0, offset=10, full_well=400)
+    assert np.all(full.expose(bright) == 10 + 2 * 400)
+    assert np.all(full.expected(bright) == 10 + 2 * 400)
+    assert Camera(photons=1000, gain=2, bits=8).expose(bright).max() == 255
+
+
+@pytest.mark.parametrize(
+    "settings", [{"full_well": 0.0}, {"bits": 17}, {"bits": 0}, {"correlated": 1.1}, {"correlated": np.nan}]
+)
+def test_saturation_and_correlation_out_of_range_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="camera"):
+        Camera(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("psnr", [PSNR_RANGE[0] - 0.1, PSNR_RANGE[1] + 0.1, np.nan])
+def test_no_camera_has_a_psnr_out_of_range(clean: Volume, psnr: float) -> None:
+    with pytest.raises(ConfigError, match="psnr is"):
+        Camera.at_psnr(clean, psnr)

@@ -1,4 +1,4 @@
-"""Simulated fluorescent nuclei, for examples, tests and benchmarks; numpy and scipy only.
+"""Nuclei of cultured cells, for examples, tests and benchmarks.
 
 A thick scene of deformed ellipsoids is painted, blurred and cropped to the volume asked for, so
 that planes are cuts through one 3-D structure, and light from above, below and beside reaches
@@ -7,16 +7,20 @@ them. Lengths are in pixels of a plane; planes are PLANE_SPACING pixels apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import ClassVar
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
 from baikal_deploy.errors import ConfigError
 from baikal_training.seeds import Stream, generator
+from baikal_training.simulate.motion import Motion
+from baikal_training.simulate.scenes.base import MIN_SIZE, Scene, Volume
 
-Volume = NDArray[np.float32]
 Point = NDArray[np.float64]
 
 PLANE_SPACING = 3.0
@@ -25,7 +29,6 @@ LENGTHS = (14.0, 24.0, 40.0)  # smallest, commonest and largest length of a nucl
 FILL = 0.15  # share of the scene inside nuclei
 OVERLAP = 0.04  # a nucleus may lose this share of itself to its neighbours: they touch
 BACKGROUND = 0.05
-MIN_SIZE = 16
 MARGIN = np.array([7, 20, 20])  # planes, rows, columns painted around the volume, then cut off
 # (share of the light, sigma in planes, sigma in pixels): the focus, its skirt, and haze.
 BLURS = ((0.72, 0.45, 0.75), (0.20, 2.0, 3.5), (0.08, 3.5, 18.0))
@@ -43,12 +46,39 @@ def simulate_nuclei(shape: tuple[int, int, int] = (12, 256, 256), seed: int = 0)
     """
     if len(shape) != 3 or shape[0] < 1 or min(shape[1:]) < MIN_SIZE:
         raise ConfigError(f"simulation: shape is {shape}; give at least (1, {MIN_SIZE}, {MIN_SIZE})")
-    rng = generator(Stream.SCENE, seed)
-    scene = _scene(rng, shape, seed)
-    inside = tuple(slice(m, -m) for m in MARGIN)
-    light = sum(share * gaussian_filter(scene, (z, xy, xy))[inside] for share, z, xy in BLURS)
-    volume = (1 - BACKGROUND) * light / np.max(light) + _background(rng, shape)
+    (volume,) = _frames((1, *shape), seed)
     return np.asarray(volume / volume.max(), np.float32)
+
+
+class Nuclei(Scene):
+    label: ClassVar[str] = "nuclei"
+    pixel_size: ClassVar[float] = 0.325
+    plane_spacing: ClassVar[float] = PLANE_SPACING
+
+    def frames(self, shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
+        return _frames(shape, seed)
+
+    def to_unit(self, light: Volume) -> Volume:
+        """As simulate_nuclei: the brightest voxel is 1."""
+        return np.asarray(light / light.max(), np.float32)
+
+
+def _frames(shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
+    """The volume, and then the same under a common flow in the plane."""
+    rng = generator(Stream.SCENE, seed)
+    scene = _scene(rng, shape[1:], seed)
+    light = sum(share * gaussian_filter(scene, (z, xy, xy)) for share, z, xy in BLURS)
+    background = _background(rng, shape[1:])
+    light = np.asarray(light)[MARGIN[0] : -MARGIN[0]]
+    inside = (slice(None), *(slice(m, -m) for m in MARGIN[1:]))
+    peak = np.max(light[inside])
+    motion, rest = Motion.random(generator(Stream.LAYOUT, seed), 2), np.indices(light.shape[1:])
+    for time in range(shape[0]):
+        moved = light
+        if time:
+            place = rest - motion.displacement(rest, time) + motion.displacement(rest, 0)
+            moved = np.stack([map_coordinates(plane, place, order=3, mode="nearest") for plane in light])
+        yield (1 - BACKGROUND) * np.maximum(moved[inside], 0) / peak + background
 
 
 def _scene(rng: Generator, shape: tuple[int, int, int], seed: int) -> Volume:

@@ -1,0 +1,66 @@
+"""What export needs of a trained model, wherever it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from baikal_deploy import __version__
+from baikal_deploy.intensity import Normalisation
+from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_export.network import EpsNetwork
+from baikal_training.checkpoint import Checkpoint
+from baikal_training.losses import Prediction
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network and what it takes to use it.
+
+    Attributes:
+        net: (N, 1, H, W) noisy planes in [−1, 1] and (N,) float timesteps 0 … T−1 ->
+            (N, 1, H, W), or (N, 2, H, W) with learned-range variance; in evaluation mode.
+        prediction: what its first output is.
+        schedule, variance, normalisation: as in the manifest.
+        downsampling: H and W must be multiples of it.
+        training: provenance, JSON-compatible.
+    """
+
+    net: nn.Module
+    prediction: Prediction
+    schedule: ScheduleSpec
+    variance: Variance
+    normalisation: Normalisation
+    downsampling: int
+    training: dict[str, Any]
+
+    @classmethod
+    def of_checkpoint(cls, checkpoint: Checkpoint) -> TrainedModel:
+        return cls(
+            net=checkpoint.network(),
+            prediction=checkpoint.objective.prediction,
+            schedule=checkpoint.schedule,
+            variance=checkpoint.objective.variance,
+            normalisation=checkpoint.normalisation,
+            downsampling=checkpoint.unet.downsampling,
+            training=checkpoint.training,
+        )
+
+    def network(self) -> EpsNetwork:
+        """The graph to export."""
+        return EpsNetwork(self.net, self.prediction, self.schedule)
+
+    def manifest(self, name: str, **described: Any) -> ModelManifest:
+        """The manifest to put into the file; ``described`` are its fields that are a matter of words."""
+        return ModelManifest(
+            name=name,
+            schedule=self.schedule,
+            variance=self.variance,
+            normalisation=self.normalisation,
+            downsampling=self.downsampling,
+            training=self.training | {"exported_by": f"baikal-deploy {__version__}"},
+            **described,
+        )

@@ -1,0 +1,27 @@
+"""Clean images on disk -> random training crops.
+
+``readers`` opens files of every format, ``sources`` makes normalised volumes of them, ``splits`` deals them
+out to training, validation and test, and ``crops`` draws from them.
+"""
+
+from __future__ import annotations
+
+from baikal_training.data.crops import Augmentation, CropDataset, validation_crops
+from baikal_training.data.readers import Planes
+from baikal_training.data.sources import Catalogue, open_clean
+from baikal_training.data.splits import Shares, Split, split
+from baikal_training.data.volumes import CleanVolume, in_memory
+
+__all__ = [
+    "Augmentation",
+    "Catalogue",
+    "CleanVolume",
+    "CropDataset",
+    "Planes",
+    "Shares",
+    "Split",
+    "in_memory",
+    "open_clean",
+    "split",
+    "validation_crops",
+]

@@ -1,0 +1,139 @@
+"""Folders, files and Zarr stores -> clean volumes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.intensity import Normalisation, sample_windows
+from baikal_training.data.readers import FORMATS, Channel, Planes, close_files, images, is_image, is_volume
+from baikal_training.data.volumes import CleanVolume
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What was found.
+
+    Attributes:
+        volumes: to learn from, each once.
+        skipped: why files could not be used: the messages.
+        constant: names of volumes that hold one value and were left out.
+        duplicates: names of volumes that were left out, as the same pixels came before.
+    """
+
+    volumes: tuple[CleanVolume, ...]
+    skipped: tuple[str, ...]
+    constant: tuple[str, ...]
+    duplicates: tuple[str, ...]
+
+
+def open_clean(
+    paths: Sequence[Path], normalisation: Normalisation, channel: Channel = None, skip_bad: bool = False
+) -> Catalogue:
+    """Opens clean images. Of each, a bounded sample is read.
+
+    Args:
+        paths: files, Zarr stores, and folders, which are searched in sorted order.
+        channel: of images with several.
+        skip_bad: go on without the files that cannot be used.
+
+    Raises:
+        VolumeError: a path that does not exist, a file that cannot be used, or nothing to learn from.
+    """
+    close_files()
+    opened: dict[str, CleanVolume] = {}
+    skipped: list[str] = []
+    constant: list[str] = []
+    duplicates: list[str] = []
+    for volume in _volumes(paths, normalisation, channel, skipped if skip_bad else None):
+        if volume.intensity.is_constant:
+            constant.append(volume.name)
+        elif volume.fingerprint in opened:
+            duplicates.append(f"{volume.name} (the same as {opened[volume.fingerprint].name})")
+        else:
+            opened[volume.fingerprint] = volume
+    if not opened:
+        raise _nothing(paths, skipped, constant)
+    return Catalogue(tuple(opened.values()), tuple(skipped), tuple(constant), tuple(duplicates))
+
+
+def _volumes(
+    paths: Sequence[Path], normalisation: Normalisation, channel: Channel, skipped: list[str] | None
+) -> Iterator[CleanVolume]:
+    """Every volume; bad files go to ``skipped``, or end it all."""
+    for path in _inputs(paths):
+        try:
+            found = [_measured(image.planes(channel), normalisation) for image in images(path)]
+        except VolumeError as error:
+            if skipped is None:
+                raise
+            skipped.append(str(error))
+            continue
+        yield from found
+
+
+def _nothing(paths: Sequence[Path], skipped: Sequence[str], constant: Sequence[str]) -> VolumeError:
+    where = ", ".join(map(str, paths))
+    if skipped:
+        return VolumeError(f"{where}: no file can be used ({len(skipped)} bad); the first: {skipped[0]}")
+    if constant:
+        return VolumeError(
+            f"{where}: every image is constant, all background; there is nothing to learn from"
+        )
+    return VolumeError(f"{where}: no images in it; {FORMATS} are read: give a folder with some")
+
+
+def _inputs(paths: Sequence[Path]) -> Iterator[Path]:
+    """The files and Zarr stores among paths, and in the folders among them."""
+    for path in paths:
+        try:
+            if not path.exists():
+                raise VolumeError(f"{path}: no such file or folder of clean images; check the path")
+            yield from _below(path, ()) if path.is_dir() and not is_volume(path) else (path,)
+        except OSError as error:
+            raise VolumeError(
+                f"{error.filename or path}: cannot be looked at: {error.strerror or error}; "
+                f"check the path and its permissions"
+            ) from error
+
+
+def _below(folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:
+    """Inputs in a folder. Hidden entries are none: macOS leaves "._" files that only look like images."""
+    resolved = folder.resolve()
+    if resolved in parents:  # a link to a folder above
+        return
+    for entry in sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
+        if entry.is_dir() and not is_volume(entry):
+            yield from _below(entry, (*parents, resolved))
+        elif entry.is_dir() or is_image(entry):
+            yield entry
+
+
+def _measured(planes: Planes, normalisation: Normalisation) -> CleanVolume:
+    sample = _sample(planes)
+    if not all(np.isfinite(window).all() for window in sample):
+        raise VolumeError(
+            f"{planes.name}: holds NaN or infinite pixels; clean images must not: "
+            f"replace them, or take the file away"
+        )
+    return CleanVolume(planes.name, planes, normalisation.of(sample), _fingerprint(planes, sample))
+
+
+def _sample(planes: Planes) -> list[NDArray[Any]]:
+    count, *sides = planes.shape
+    windows = sample_windows(count, (sides[0], sides[1]))
+    return [planes.read(plane, rows, columns) for plane, rows, columns in windows]
+
+
+def _fingerprint(planes: Planes, sample: Sequence[NDArray[Any]]) -> str:
+    digest = hashlib.sha256(f"{planes.shape} {planes.dtype.name}".encode())
+    for window in sample:
+        digest.update(window.astype(window.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()

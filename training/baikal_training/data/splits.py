@@ -1,0 +1,122 @@
+"""Which volumes to train on, to validate with, and to test with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from baikal_deploy.errors import ConfigError
+from baikal_training.data.volumes import CleanVolume
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of the data goes where; only their ratios matter.
+
+    Raises:
+        ConfigError: a share that is negative or not finite, or none to train on.
+    """
+
+    training: float = 80
+    validation: float = 10
+    test: float = 10
+
+    def __post_init__(self) -> None:
+        if not all(0 <= share < math.inf for share in astuple(self)) or not self.training:
+            raise ConfigError(
+                f"--split {self}: shares must be 0 or more, and the training's above 0; for example 80:10:10"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Shares:
+        """From "80:10:10". Raises ConfigError for anything else."""
+        try:
+            training, validation, test = map(float, text.split(":"))
+        except ValueError as error:
+            raise ConfigError(
+                f"--split {text}: give three shares, training:validation:test, for example 80:10:10"
+            ) from error
+        return cls(training, validation, test)
+
+    def __str__(self) -> str:
+        return ":".join(f"{share:g}" for share in astuple(self))
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Where each part with a share lies within 0 … 1."""
+        parts = {part: share for part, share in asdict(self).items() if share > 0}
+        total, edges, found = sum(parts.values()), 0.0, {}
+        for part, share in parts.items():
+            found[part] = (edges, edges + share / total)
+            edges += share / total
+        return found
+
+
+@dataclass(frozen=True)
+class Split:
+    """Volumes by what they are for."""
+
+    training: tuple[CleanVolume, ...]
+    validation: tuple[CleanVolume, ...]
+    test: tuple[CleanVolume, ...]
+
+    def as_dict(self) -> dict[str, list[dict[str, Any]]]:
+        """For a record in JSON."""
+        parts = {"training": self.training, "validation": self.validation, "test": self.test}
+        return {part: [_described(volume) for volume in volumes] for part, volumes in parts.items()}
+
+
+def _described(volume: CleanVolume) -> dict[str, Any]:
+    planes, height, width = volume.planes.shape
+    return {
+        "name": volume.name,
+        "fingerprint": volume.fingerprint,
+        "planes": planes,
+        "shape": [height, width],
+        "dtype": volume.planes.dtype.name,
+    }
+
+
+def split(volumes: Sequence[CleanVolume], shares: Shares) -> Split:
+    """Deals out volumes, never single planes of them.
+
+    The part follows from a volume's fingerprint, so it stays when others come or files are renamed.
+    Where that leaves a part empty, the volume that lies nearest to it is moved there.
+
+    Raises:
+        ConfigError: fewer volumes than parts.
+    """
+    intervals = shares.intervals()
+    if len(volumes) < len(intervals):
+        raise ConfigError(_too_few(len(volumes), shares, len(intervals)))
+    parts: dict[str, list[CleanVolume]] = {part: [] for part in intervals}
+    for volume in volumes:
+        parts[min(intervals, key=lambda part: _distance(volume, intervals[part]))].append(volume)
+    for part, interval in intervals.items():
+        if not parts[part]:
+            _fill(parts, part, interval)
+    return Split(*(tuple(parts.get(part, ())) for part in ("training", "validation", "test")))
+
+
+def _fill(parts: dict[str, list[CleanVolume]], empty: str, interval: tuple[float, float]) -> None:
+    """Move the nearest volume of a part that can spare one."""
+    spare = [(volume, held) for held in parts.values() if len(held) > 1 for volume in held]
+    nearest, held = min(spare, key=lambda pair: (_distance(pair[0], interval), pair[0].fingerprint))
+    held.remove(nearest)
+    parts[empty].append(nearest)
+
+
+def _distance(volume: CleanVolume, interval: tuple[float, float]) -> float:
+    """How far a volume's number lies from an interval; 0 inside."""
+    number = (int(volume.fingerprint[:13], 16) + 0.5) / 16**13
+    return max(interval[0] - number, number - interval[1], 0.0)
+
+
+def _too_few(count: int, shares: Shares, parts: int) -> str:
+    found = "is only 1 clean volume" if count == 1 else f"are only {count} clean volumes"
+    options = "" if count < 2 else "--split 90:10:0, or "
+    return (
+        f"--split {shares}: there {found} for {parts} parts, and planes of one volume are never split; "
+        f"give more, or use {options}--split 100:0:0 to go without validation"
+    )

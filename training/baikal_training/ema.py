@@ -1,0 +1,32 @@
+"""Moving average of weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """Exponential moving average of a network's weights; sampling with it is steadier.
+
+    Attributes:
+        weights: the average, named like the network's state.
+        updates: how many there were.
+    """
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module) -> None:
+        self.updates += 1
+        # A short memory at first: the initial weights must not linger.
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, value in net.state_dict().items():
+            self.weights[name].lerp_(value, 1 - decay)
+
+    def restore(self, weights: dict[str, Tensor], updates: int) -> None:
+        self.updates = updates
+        for name, value in weights.items():
+            self.weights[name].copy_(value)

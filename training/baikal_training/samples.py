@@ -1,0 +1,81 @@
+"""Training samples: a crop with its timestep and noise, all determined by the sample's number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from baikal_deploy.schedule import NoiseSchedule
+from baikal_training.config import TimestepSampling
+from baikal_training.data import CropDataset
+
+Sample = tuple[Tensor, Tensor, Tensor]
+"""x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
+
+SIGMAS = (0.02, 3.0)
+"""Noise levels that "denoising" draws from; an image spans [−1, 1]."""
+UNIFORM_SHARE = 0.2
+_NOISE = 1
+"""Last word of the random key: the crop of the same number has a stream of its own."""
+
+
+class TimestepSampler:
+    """Draws training timesteps."""
+
+    def __init__(self, schedule: NoiseSchedule, kind: TimestepSampling) -> None:
+        self.levels, self.kind = schedule.noise_levels, kind
+
+    def __call__(self, rng: Generator) -> int:
+        """One original timestep."""
+        if self.kind == "uniform" or rng.random() < UNIFORM_SHARE:
+            return int(rng.integers(len(self.levels)))
+        sigma = np.exp(rng.uniform(*np.log(SIGMAS)))
+        return round(float(np.interp(sigma, self.levels, np.arange(len(self.levels)))))
+
+
+class SampleDataset(Dataset[Sample]):
+    """Sample i depends on (seed, i) alone, so that processes, workers and restarts change nothing."""
+
+    def __init__(self, crops: CropDataset, timesteps: TimestepSampler, seed: int) -> None:
+        self.crops, self.timesteps, self.seed = crops, timesteps, seed
+
+    def __getitem__(self, index: int) -> Sample:
+        crop = self.crops[index]
+        rng = np.random.default_rng([self.seed, index, _NOISE])
+        timestep = self.timesteps(rng)
+        noise = rng.standard_normal(tuple(crop.shape), dtype=np.float32)
+        return crop, torch.tensor(timestep), torch.from_numpy(noise)
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The numbers of the samples of each part of each batch that one process computes, from ``first`` on.
+
+    Attributes:
+        first: iteration to begin with.
+        last: iteration to end before; None: never.
+        part: samples that a process computes at once.
+        parts: of a batch, over all processes; they take turns.
+        rank, processes: which process this is, of how many.
+    """
+
+    first: int
+    last: int | None
+    part: int
+    parts: int
+    rank: int = 0
+    processes: int = 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        iteration = self.first
+        while self.last is None or iteration < self.last:
+            for turn in range(self.rank, self.parts, self.processes):
+                start = (iteration * self.parts + turn) * self.part
+                yield list(range(start, start + self.part))
+            iteration += 1

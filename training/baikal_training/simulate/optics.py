@@ -1,0 +1,78 @@
+"""From stain to light: point spread function, haze, absorption, uneven background."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from baikal_training.simulate.waves import WaveField
+
+Volume = NDArray[np.float32]
+Blur = tuple[float, float, float]
+COARSE = 4
+"""Haze is computed on pixels this much larger."""
+
+
+@dataclass(frozen=True)
+class Optics:
+    """A point spread function of three Gaussians, each (share, sigma in planes, sigma in pixels).
+
+    Attributes:
+        core: in focus.
+        skirt: around it; its share grows with the depth in the tissue, at the core's expense.
+        haze: light from far out of focus.
+        fading: depth in pixels at which light has fallen to 1/e.
+        background: level, where the brightest stain is about 1.
+    """
+
+    core: Blur
+    skirt: Blur
+    haze: Blur
+    fading: float
+    background: float
+
+    def image(self, stain: Volume, depth: Volume) -> Volume:
+        """Light of a stained volume.
+
+        Args:
+            stain: (Z, Y, X).
+            depth: of the tissue above each voxel, in pixels; broadcasts against `stain`.
+        """
+        through = np.exp(-np.maximum(depth, 0) / np.float32(self.fading))
+        lit = stain * through
+        (core, *focus), (skirt, *wide), _ = self.core, self.skirt, self.haze
+        scattered = np.float32(0.35 * core) * (1 - through)
+        light = (core - scattered) * gaussian_filter(lit, _sigmas(focus))
+        light += (skirt + scattered) * gaussian_filter(lit, _sigmas(wide))
+        return np.asarray(light + self._haze(lit))
+
+    def _haze(self, lit: Volume) -> Volume:
+        share, planes, pixels = self.haze
+        height, width = lit.shape[1:]
+        padded = np.pad(lit, ((0, 0), (0, -height % COARSE), (0, -width % COARSE)), mode="edge")
+        blocks = padded.reshape(len(lit), padded.shape[1] // COARSE, COARSE, -1, COARSE).mean((2, 4))
+        blurred = gaussian_filter(blocks, _sigmas((planes, pixels / COARSE)))
+        large = zoom(blurred, (1, COARSE, COARSE), order=1, grid_mode=True, mode="nearest")
+        return np.asarray(share * large[:, :height, :width], np.float32)
+
+
+def _sigmas(blur: tuple[float, ...] | list[float]) -> tuple[float, float, float]:
+    planes, pixels = blur
+    return planes, pixels, pixels
+
+
+def uneven(rng: Generator, plane: tuple[int, int], depth: float) -> Volume:
+    """A slow factor across the field (H, W), about 1, of relative amplitude `depth`."""
+    grid = np.stack(np.meshgrid(*map(np.arange, plane), indexing="ij"))
+    field = WaveField.random(rng, 1.5 * max(plane), 2, 5)(grid)
+    return np.asarray(np.exp(np.float32(depth) * np.clip(field, -2, 2)), np.float32)
+
+
+def voxel_grid(shape: tuple[int, ...], spacing: NDArray[np.float64]) -> Volume:
+    """Coordinates (dimensions, *shape) of every voxel, in pixels."""
+    axes = [np.arange(n, dtype=np.float32) * np.float32(s) for n, s in zip(shape, spacing, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"))

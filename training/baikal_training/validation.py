@@ -1,0 +1,90 @@
+"""How well a network denoises: figures and pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from baikal_deploy.noise import NoiseField
+from baikal_deploy.samplers import make_sampler
+from baikal_deploy.samplers.base import Planes
+from baikal_deploy.schedule import NoiseSchedule
+from baikal_training.losses import Diffusion
+
+SIGMAS = (0.1, 0.36, 0.5, 0.71)
+"""Noise standard deviations on the network's scale, where an image spans [−1, 1]."""
+CROPS = 64
+PANEL_SIGMA = 0.5
+PANEL_CROPS = 4
+_PART = 16
+
+
+class Validation:
+    """Fixed noise on fixed crops, so that figures of different moments can be compared."""
+
+    def __init__(self, diffusion: Diffusion, schedule: NoiseSchedule, crops: Tensor) -> None:
+        """``crops`` are clean, (N, 1, H, W)."""
+        self.diffusion, self.schedule, self.crops = diffusion, schedule, crops
+        self.noise = torch.randn(crops.shape, generator=torch.Generator().manual_seed(0))
+
+    @torch.no_grad()
+    def loss(self, net: nn.Module) -> float:
+        """The training loss, with timesteps spread evenly."""
+        t = torch.linspace(0, len(self.schedule) - 1, len(self.crops)).round().long()
+        return float(np.mean([float(self.diffusion.loss(net, *part)) for part in self._parts(net, t)]))
+
+    def psnr(self, net: nn.Module) -> dict[str, float]:
+        """Mean PSNR (dB, on the clean range [0, 1]) of one evaluation, by the noise's sigma."""
+        return {str(sigma): round(self._psnr(net, sigma), 2) for sigma in SIGMAS}
+
+    @torch.no_grad()
+    def _psnr(self, net: nn.Module, sigma: float) -> float:
+        t = torch.full((len(self.crops),), round(self.schedule.timestep_of_noise(sigma)))
+        values = []
+        for x0, steps, noise in self._parts(net, t):
+            estimate = self._denoised(net, self.diffusion.q_sample(x0, steps, noise), steps)
+            mse = ((estimate - x0) / 2).square().mean(dim=(1, 2, 3))
+            values.append(-10 * mse.log10())
+        return float(torch.cat(values).mean())
+
+    def _parts(self, net: nn.Module, t: Tensor) -> list[tuple[Tensor, ...]]:
+        device = next(net.parameters()).device
+        parts = (tensor.to(device).split(_PART) for tensor in (self.crops, t, self.noise))
+        return list(zip(*parts, strict=True))
+
+    def _denoised(self, net: nn.Module, x: Tensor, t: Tensor) -> Tensor:
+        return self.diffusion.predict_x0(self.diffusion.to_eps(net(x, t)[:, :1], x, t), x, t)
+
+    @torch.no_grad()
+    def panel(self, net: nn.Module) -> NDArray[np.uint8]:
+        """Rows of crops: clean, noisy, denoised by one evaluation, denoised by Repaint. (H, W)."""
+        device = next(net.parameters()).device
+        clean, noise = self.crops[:PANEL_CROPS].to(device), self.noise[:PANEL_CROPS].to(device)
+        step = round(self.schedule.timestep_of_noise(PANEL_SIGMA))
+        t = torch.full((len(clean),), step, device=device)
+        x = self.diffusion.q_sample(clean, t, noise)
+        y = clean + PANEL_SIGMA * noise
+        rows = [clean, y, self._denoised(net, x, t), self._repainted(net, y, step)]
+        tiled = torch.cat([row.cpu().squeeze(1).permute(1, 0, 2).flatten(1) for row in rows])
+        return ((tiled + 1) * 127.5).clamp(0, 255).byte().numpy()
+
+    def _repainted(self, net: nn.Module, y: Tensor, step: int) -> Tensor:
+        """The runtime's Repaint, with this network as its engine."""
+        variance = self.diffusion.objective.variance
+        sampler = make_sampler("repaint", {}, {}).resolved(step, len(self.schedule), variance)
+        fields = [NoiseField(0, plane, (y.shape[2], y.shape[3])) for plane in range(len(y))]
+
+        def noise(visit: int, draw: int) -> Planes:
+            return np.stack([field(visit, draw) for field in fields])[:, None]
+
+        def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
+            xs = torch.from_numpy(x).to(y.device)
+            steps = torch.full((len(xs),), round(t), device=y.device)
+            output = net(xs, steps)
+            eps = self.diffusion.to_eps(output[:, :1], xs, steps).cpu().numpy()
+            return eps, output[:, 1:].cpu().numpy() if output.shape[1] > 1 else None
+
+        x0 = sampler.sample(predict, y.cpu().numpy(), sampler.respace(self.schedule), noise)
+        return torch.from_numpy(x0).to(y.device)
