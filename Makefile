@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test lint ci lowest bench quality sample clean
+.PHONY: demo test lint ci lowest bench bench-train quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -28,6 +28,9 @@ lowest:  ## the main job with the lowest versions of everything that it depends 
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
+
+bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
+	$(BIN)/python benchmarks/training.py --memory-steps 2000
 
 quality: $(VENV)/.bench  ## PSNR and SSIM on real pairs in the folder PAIRS, and on simulated ones
 	$(BIN)/python benchmarks/quality.py table $(PAIRS)
