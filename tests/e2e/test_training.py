@@ -104,3 +104,20 @@ def test_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None
     assert "cannot be written" in result.stderr.splitlines()[-1]
     assert last.read_bytes() == before
     assert not output.exists()
+
+
+def test_interrupted_training_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+    output, log = tmp_path / "net.pt", tmp_path / "net_run" / "log.csv"
+    options = arguments(data, output, "--iterations", "100000", "--save-every", "20")
+    process = subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) > 50):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert messages.splitlines()[-2:] == [
+        f"stopped; --resume goes on from the last checkpoint in {tmp_path / 'net_run'}",
+        "interrupted",
+    ]
+    assert not output.exists()

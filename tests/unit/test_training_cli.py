@@ -152,6 +152,7 @@ def test_existing_run_is_not_overwritten(clean: Path, small: list[str], tmp_path
     ("options", "match"),
     [
         (["--learning-rate", "0.1"], "started with other config (learning_rate 0.0005, now 0.1)"),
+        (["--unet", "light"], "started with other unet (channels [8, 16], now [48, 64, 96, 112])"),
         (["--split", "100:0:0"], "split.json: the run was started with other"),
     ],
 )
@@ -163,6 +164,11 @@ def test_resuming_with_other_settings_is_refused(
     result = train(clean, "-o", output, *QUICK, *small, "--resume", *options)
     assert result.exit_code == 2
     assert match in result.stderr
+
+
+def test_resuming_nothing_is_refused(clean: Path, small: list[str], tmp_path: Path) -> None:
+    result = train(clean, "-o", tmp_path / "net.pt", *QUICK, *small, "--resume")
+    fails(result, tmp_path / "net.pt", "there is no run to resume")
 
 
 def fails(result: Result, output: Path, match: str) -> None:

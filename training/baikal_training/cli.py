@@ -104,8 +104,12 @@ def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **opt
         _introduce(console, definition, parts)
         folder = output.with_name(output.stem + "_run")
         session = Session(definition, parts, processes, upkeep, folder)
-        with _progress(console, definition.config) as progress:
-            model = session.run(resume, progress)
+        try:
+            with _progress(console, definition.config) as progress:
+                model = session.run(resume, progress)
+        except KeyboardInterrupt:
+            _say(console, f"stopped; --resume goes on from the last checkpoint in {folder}")
+            raise
         if processes.is_main:
             model.save(output)
             _conclude(console, model.training, output, folder)

@@ -60,14 +60,8 @@ class RunFolder:
         return cls(path, [])
 
     @classmethod
-    def reopen(cls, path: Path, config: Mapping[str, Any], split: Mapping[str, Any], iteration: int) -> Self:
-        """Continue a run from an iteration; what was logged after it is forgotten.
-
-        Raises:
-            ConfigError: the run in the folder was started with another configuration or on other data.
-        """
-        for name, wanted in ((_CONFIG, config), (_SPLIT, split)):
-            _check_same(path / name, wanted)
+    def reopen(cls, path: Path, iteration: int) -> Self:
+        """Continue a run from an iteration; what was logged after it is forgotten."""
         with (path / _LOG).open(newline="") as file:
             rows = [_parsed(row) for row in csv.DictReader(file)]
         return cls(path, [row for row in rows if row["iteration"] <= iteration], iteration + 1)
@@ -79,8 +73,20 @@ class RunFolder:
     def log(
         self, iteration: int, values: Mapping[str, float], panel: NDArray[np.uint8] | None = None
     ) -> None:
-        """Add a row (its columns are COLUMNS), and the curves and pictures that go with it."""
+        """Add a row (its columns are COLUMNS), and the curves and pictures that go with it.
+
+        Raises:
+            ConfigError: the folder cannot be written to.
+        """
         self.rows.append({"iteration": iteration, **values})
+        try:
+            self._write(iteration, values, panel)
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be written ({error.strerror}); make room, then use --resume"
+            ) from error
+
+    def _write(self, iteration: int, values: Mapping[str, float], panel: NDArray[np.uint8] | None) -> None:
         self._write_rows("a", self.rows[-1:])
         for name, value in values.items():
             self._tensorboard.add_scalar(name, value, iteration)
@@ -120,6 +126,12 @@ class RunFolder:
 def _parsed(row: Mapping[str, str]) -> Row:
     values: Row = {name: float(value) for name, value in row.items() if value}
     return values | {"iteration": int(row["iteration"])}
+
+
+def check_same_run(path: Path, config: Mapping[str, Any], split: Mapping[str, Any]) -> None:
+    """Raises ConfigError if the run in a folder was started with another configuration or on other data."""
+    _check_same(path / _CONFIG, config)
+    _check_same(path / _SPLIT, split)
 
 
 def _check_same(path: Path, wanted: Mapping[str, Any]) -> None:

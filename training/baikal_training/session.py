@@ -23,7 +23,7 @@ from baikal_training.data import Augmentation, CleanVolume, Split, in_memory, va
 from baikal_training.distributed import World
 from baikal_training.loop import Step, Trainer
 from baikal_training.losses import Diffusion, Objective
-from baikal_training.runs import LAST, Row, RunFolder
+from baikal_training.runs import LAST, Row, RunFolder, check_same_run
 from baikal_training.unet import UNet
 from baikal_training.unet_config import UNetConfig
 from baikal_training.validation import CROPS, Validation
@@ -94,26 +94,25 @@ class Session:
             ConfigError: the folder holds another run, or none to resume; the training diverged.
             ModelError: a checkpoint cannot be read or written; the one before it stays.
         """
+        description = asdict(self.definition), self.split.as_dict()
         if resume:
-            self._restore()
+            check_same_run(self.folder, *description)
+            last = Checkpoint.load(self.folder / LAST)
+            assert last.state is not None, "the run folder's own checkpoint has a state"
+            self.trainer.restore(last.state, last.ema)
         if not self.world.is_main:
             for _ in self._steps():
                 pass
             return self._checkpoint({}, None)
-        with closing(self._open(resume)) as run:
+        folder = self.folder
+        opened = (
+            RunFolder.reopen(folder, self.trainer.iteration)
+            if resume
+            else RunFolder.create(folder, *description)
+        )
+        with closing(opened) as run:
             self._train(run, progress)
             return self._finished(run)
-
-    def _restore(self) -> None:
-        last = Checkpoint.load(self.folder / LAST)
-        assert last.state is not None, "the run folder's own checkpoint has a state"
-        self.trainer.restore(last.state, last.ema)
-
-    def _open(self, resume: bool) -> RunFolder:
-        description, split = asdict(self.definition), self.split.as_dict()
-        if resume:
-            return RunFolder.reopen(self.folder, description, split, self.trainer.iteration)
-        return RunFolder.create(self.folder, description, split)
 
     def _steps(self) -> Iterator[Step]:
         held = in_memory(self.split.training, self.housekeeping.memory)
