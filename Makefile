@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test lint ci lowest bench bench-train quality sample clean
+.PHONY: demo test test-slow lint ci lowest bench bench-train quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -12,6 +12,9 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev  ## tests that take long or need a C++ compiler
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev  ## style, types, import layers
 	$(BIN)/ruff check .

@@ -41,7 +41,9 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def losses(output: Path) -> dict[int, float]:
     with (output.with_name(output.stem + "_run") / "log.csv").open() as file:
-        return {int(row["iteration"]): float(row["loss"]) for row in csv.DictReader(file)}
+        rows = [(int(row["iteration"]), float(row["loss"])) for row in csv.DictReader(file)]
+    assert [iteration for iteration, _ in rows] == list(range(1, len(rows) + 1))
+    return dict(rows)
 
 
 def kill_halfway(arguments: list[str], output: Path) -> None:
@@ -121,3 +123,13 @@ def test_interrupted_training_says_how_to_go_on(data: Path, tmp_path: Path) -> N
         "interrupted",
     ]
     assert not output.exists()
+
+
+@pytest.mark.slow  # half a minute in a C++ compiler
+def test_compiled_network_trains_like_the_plain_one(data: Path, tmp_path: Path) -> None:
+    plain, compiled = tmp_path / "plain.pt", tmp_path / "compiled.pt"
+    options = ["--iterations", "20", "--learning-rate", "1e-3"]
+    assert run([*COMMAND, *arguments(data, plain, *options)]).returncode == 0
+    result = run([*COMMAND, *arguments(data, compiled, *options, "--compile")])
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(list(losses(compiled).values()), list(losses(plain).values()), rtol=1e-4)
