@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +44,11 @@ def volumes() -> list[CleanVolume]:
 def trainer_step(config: TrainingConfig, clean: list[CleanVolume]) -> Callable[[], None]:
     trainer = Trainer(UNet(PRESETS["light"]), DIFFUSION, SCHEDULE, config, World())
     steps = trainer.steps(clean, Augmentation(), workers=0)
-    return lambda: consume(steps)
 
+    def step() -> None:
+        next(steps)
 
-def consume(steps: Iterator[object]) -> None:
-    next(steps)
+    return step
 
 
 def bare_step(config: TrainingConfig) -> Callable[[], None]:
@@ -88,7 +88,8 @@ def main() -> None:
     config = TrainingConfig(iterations=10**6, bf16=bf16)
     ours, bare = trainer_step(config, volumes()), bare_step(config)
     for _ in range(WARM_UP):
-        ours(), bare()
+        ours()
+        bare()
     times = np.array([(seconds(ours), seconds(bare)) for _ in range(args.steps)])
     mine, theirs = np.median(times, axis=0)
     precision = "bfloat16" if bf16 else "float32"

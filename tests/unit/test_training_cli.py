@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from baikal_deploy.intensity import Normalisation
+from baikal_deploy.intensity import Normalisation, sample_windows
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.cli import main
 from baikal_training.data import open_clean, validation_crops
@@ -246,7 +246,33 @@ def test_diverging_training_keeps_the_last_good_checkpoint(
     last = Checkpoint.load(tmp_path / "net_run" / "last.pt")
     assert last.state is not None
     assert f"iteration {last.state['iteration'] + 1}" in result.stderr
+    assert f"{tmp_path / 'net_run' / 'last.pt'} is from before that" in result.stderr
     assert all(value.isfinite().all() for value in last.ema.values())
+
+
+def test_divergence_before_the_first_checkpoint_promises_none(
+    clean: Path, small: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "net.pt"
+    options = ["--prediction", "eps", "--learning-rate", "1e30", "--warm-up", "1"]
+    fails(train(clean, "-o", output, *QUICK, *small, *options), output, "no checkpoint was due before that")
+    assert not (tmp_path / "net_run" / "last.pt").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_pixels_that_spoil_the_training_are_named_in_one_line(
+    workers: str, small: list[str], tmp_path: Path
+) -> None:
+    """Outside of the sample that is looked at when the volume is opened, everything is NaN."""
+    stack = np.full((5, 1024, 1024), np.nan, np.float32)
+    for plane, rows, columns in sample_windows(5, (1024, 1024)):
+        stack[plane, rows, columns] = soft_plane(plane, 256)
+    np.save(tmp_path / "stack.npy", stack)
+    output = tmp_path / "net.pt"
+    options = ["--split", "100:0:0", "--memory", "0", "--workers", workers]
+    result = train(tmp_path / "stack.npy", "-o", output, *QUICK, *small, *options)
+    fails(result, output, "holds NaN or infinite pixels")
+    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'stack.npy'}, plane ")
 
 
 @pytest.mark.parametrize(

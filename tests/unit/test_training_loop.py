@@ -104,14 +104,14 @@ def run(trainer: Trainer) -> list[Step]:
 
 @pytest.mark.parametrize("variance", ["fixed_small", "learned_range"])
 def test_training_lowers_the_loss(variance: Any) -> None:
-    trained = trainer(Objective("velocity", variance), iterations=120)
-    crops = validation_crops(clean_volumes(), 32, 16)
-    validation = Validation(trained.diffusion, SCHEDULE, crops)
-    before = validation.loss(trained.net)
+    trained = trainer(Objective("velocity", variance), iterations=250)
+    x0 = validation_crops(clean_volumes(), 64, 3)
+    noise, t = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)), torch.tensor([50, 200, 500])
+    before = trained.diffusion.loss(trained.net, x0, t, noise).item()
     steps = run(trained)
-    assert [step.iteration for step in steps] == list(range(1, 121))
-    assert [step.is_last for step in steps] == [False] * 119 + [True]
-    assert validation.loss(trained.net) < 0.92 * before
+    assert [step.iteration for step in steps] == list(range(1, 251))
+    assert [step.is_last for step in steps] == [False] * 249 + [True]
+    assert trained.diffusion.loss(trained.net, x0, t, noise).item() < 0.8 * before
 
 
 def losses_of(**values: Any) -> list[float]:
@@ -191,4 +191,6 @@ def test_panel_shows_clean_noisy_and_two_estimates() -> None:
     assert set(np.unique(panel[:32])) == {127, 191}
     noisy = panel[32:64, 30:48].astype(float)
     assert noisy.std() == pytest.approx(0.5 * 127.5, rel=0.15)
-    np.testing.assert_allclose(panel[64:96], panel[32:64], atol=12)  # the level's timestep is rounded
+    np.testing.assert_allclose(
+        panel[64:96].astype(int), panel[32:64].astype(int), atol=3
+    )  # the level's timestep is rounded

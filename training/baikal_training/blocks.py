@@ -38,13 +38,21 @@ class Attention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Residual block with scale-shift time conditioning; may halve or double the resolution."""
+    """Residual block with scale-shift time conditioning; may change the resolution by a factor of 0.5 or 2.
+
+    (N, channels_in, H, W) and (N, embedding) -> (N, channels, H·resolution, W·resolution).
+    """
 
     def __init__(
-        self, channels_in: int, channels: int, config: UNetConfig, attention: bool = False, scale: float = 1.0
+        self,
+        channels_in: int,
+        channels: int,
+        config: UNetConfig,
+        attention: bool = False,
+        resolution: float = 1.0,
     ) -> None:
         super().__init__()
-        self.scale = scale
+        self.resolution = resolution
         self.norm1 = norm(channels_in, config.norm_groups)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.modulation = nn.Linear(config.embedding, 2 * channels)
@@ -65,9 +73,9 @@ class ResBlock(nn.Module):
         return out
 
     def _resampled(self, x: Tensor) -> Tensor:
-        if self.scale < 1:
+        if self.resolution < 1:
             return F.avg_pool2d(x, 2)
-        return F.interpolate(x, scale_factor=2.0, mode="nearest") if self.scale > 1 else x
+        return F.interpolate(x, scale_factor=2.0, mode="nearest") if self.resolution > 1 else x
 
 
 class Down(nn.Conv2d):

@@ -27,17 +27,15 @@ from baikal_training.unet import UNet, flops, parameters
 from baikal_training.unet_config import PRESETS, unet_config
 
 TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
-CHANNEL_HELP = "Number (from 0) or name of the channel to train on."
-SKIP_HELP = "Leave out files that cannot be read, and count them."
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
 @click.option("--resume", is_flag=True, help="Go on with the run that this command began.")
-@click.option("--channel", help=CHANNEL_HELP)
+@click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
-@click.option("--skip-bad", is_flag=True, help=SKIP_HELP)
+@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read, and count them.")
 @click.option("--unet", default="light", help=f"{', '.join(PRESETS)}, or a TOML file.")
 @click.option("--schedule", type=click.Choice(["linear", "cosine"]), default="linear", help="Noise schedule.")
 @click.option(
@@ -110,7 +108,7 @@ def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **opt
         except KeyboardInterrupt:
             _say(console, f"stopped; --resume goes on from the last checkpoint in {folder}")
             raise
-        if processes.is_main:
+        if model is not None:
             model.save(output)
             _conclude(console, model.training, output, folder)
 

@@ -132,7 +132,7 @@ class Trainer:
         if not math.isfinite(loss + norm):
             raise ConfigError(
                 f"the loss became {loss} and the gradient {norm} at iteration {self.iteration + 1}; "
-                f"lower --learning-rate. The checkpoint in the run folder is from before that"
+                f"lower --learning-rate"
             )
         self.optimiser.step()
         self.ema.update(self.net)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from baikal_deploy import __version__
-from baikal_deploy.errors import ConfigError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_training.checkpoint import Checkpoint
@@ -84,14 +84,15 @@ class Session:
         net = UNet(definition.unet)
         self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world)
 
-    def run(self, resume: bool, progress: Progress) -> Checkpoint:
+    def run(self, resume: bool, progress: Progress) -> Checkpoint | None:
         """Train to the end, or go on from the run folder's last checkpoint.
 
         Returns:
-            The finished model.
+            The finished model, in the main process; None in the others.
 
         Raises:
             ConfigError: the folder holds another run, or none to resume; the training diverged.
+            VolumeError: pixels that cannot be read, or are not finite.
             ModelError: a checkpoint cannot be read or written; the one before it stays.
         """
         description = asdict(self.definition), self.split.as_dict()
@@ -103,7 +104,7 @@ class Session:
         if not self.world.is_main:
             for _ in self._steps():
                 pass
-            return self._checkpoint({}, None)
+            return None
         folder = self.folder
         opened = (
             RunFolder.reopen(folder, self.trainer.iteration)
@@ -116,7 +117,15 @@ class Session:
 
     def _steps(self) -> Iterator[Step]:
         held = in_memory(self.split.training, self.housekeeping.memory)
-        return self.trainer.steps(held, self.definition.augmentation, self.housekeeping.workers)
+        last = self.folder / LAST
+        try:
+            yield from self.trainer.steps(held, self.definition.augmentation, self.housekeeping.workers)
+        except ConfigError as error:
+            kept = f"{last} is from before that" if last.exists() else "no checkpoint was due before that"
+            raise ConfigError(f"{error}; {kept}") from error
+        except VolumeError as error:
+            # A worker's error arrives with its traceback; the message stands at the end.
+            raise VolumeError(str(error).rpartition("VolumeError: ")[2].strip()) from error
 
     def _train(self, run: RunFolder, progress: Progress) -> None:
         """The loop, with its log and checkpoints."""

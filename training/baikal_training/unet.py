@@ -126,7 +126,7 @@ def _down(config: UNetConfig, level: int) -> nn.Module:
     """From a level to the next coarser one."""
     width, below = config.channels[level : level + 2]
     if config.resample == "block":
-        return ResBlock(width, width, config, scale=0.5)
+        return ResBlock(width, width, config, resolution=0.5)
     return Down(width, below if config.skips == "level" else width)
 
 
@@ -134,7 +134,7 @@ def _up(config: UNetConfig, level: int) -> nn.Module:
     """To a level from the next coarser one."""
     width, below = config.channels[level : level + 2]
     if config.resample == "block":
-        return ResBlock(below, below, config, scale=2)
+        return ResBlock(below, below, config, resolution=2)
     return Up(below, width, 1) if config.skips == "level" else Up(below, below, 3)
 
 
