@@ -187,10 +187,10 @@ def test_bad_options_end_in_one_line_and_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_morphology_ends_in_one_line(tmp_path: Path) -> None:
+def test_an_unknown_morphology_is_answered_with_those_there_are(tmp_path: Path) -> None:
     result = run("zebra", tmp_path / "out")
     assert result.exit_code == 2
-    assert "unknown scene 'zebra'; choose one of flywing" in result.output
+    assert "'zebra' is not one of 'flywing', 'nuclei'" in " ".join(result.output.replace("│", "").split())
     assert not (tmp_path / "out").exists()
 
 

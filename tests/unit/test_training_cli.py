@@ -166,6 +166,15 @@ def test_resuming_with_other_settings_is_refused(
     assert match in result.stderr
 
 
+def test_resuming_without_the_log_is_refused(clean: Path, small: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "net.pt"
+    succeeds(train(clean, "-o", output, *QUICK, *small, "--iterations", "2"))
+    (tmp_path / "net_run" / "log.csv").unlink()
+    (tmp_path / "net_run" / "log.csv").mkdir()
+    result = train(clean, "-o", output, *QUICK, *small, "--iterations", "2", "--resume")
+    fails(result, tmp_path / "other.pt", "net_run: its log.csv cannot be read and written (Is a directory)")
+
+
 def test_resuming_nothing_is_refused(clean: Path, small: list[str], tmp_path: Path) -> None:
     result = train(clean, "-o", tmp_path / "net.pt", *QUICK, *small, "--resume")
     fails(result, tmp_path / "net.pt", "there is no run to resume")

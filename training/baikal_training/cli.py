@@ -16,9 +16,10 @@ from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, TimestepSampling, TrainingConfig
 from baikal_training.data import Catalogue, Shares, Split, open_clean, split
-from baikal_training.distributed import has_fast_bf16, world
+from baikal_training.distributed import World, has_fast_bf16, world
 from baikal_training.loop import Step
 from baikal_training.losses import Objective, Prediction
 from baikal_training.runs import Row
@@ -84,30 +85,18 @@ def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **opt
     """
     if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
         raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
-    upkeep = Housekeeping(
-        options.pop("report_every"),
-        options.pop("save_every"),
-        options.pop("workers"),
-        int(options.pop("memory") * 2**30),
-    )
+    upkeep = _housekeeping(options)
     with world(device) as processes:
         console = plain_console()
         console.quiet = not processes.is_main
         shares, channel, skip_bad = (options.pop(name) for name in ("shares", "channel", "skip_bad"))
         wanted_shares = Shares.parse(shares)
-        if options["bf16"] is None:
-            options["bf16"] = has_fast_bf16(processes.device)
-        definition = _definition(options)
+        definition = _definition(options, processes)
         parts = _split(console, clean, wanted_shares, definition.normalisation, channel, skip_bad)
         _introduce(console, definition, parts)
         folder = output.with_name(output.stem + "_run")
         session = Session(definition, parts, processes, upkeep, folder)
-        try:
-            with _progress(console, definition.config) as progress:
-                model = session.run(resume, progress)
-        except KeyboardInterrupt:
-            _say(console, f"stopped; --resume goes on from the last checkpoint in {folder}")
-            raise
+        model = _trained(console, session, resume)
         if model is not None:
             model.save(output)
             _conclude(console, model.training, output, folder)
@@ -118,12 +107,21 @@ def _say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _definition(options: dict[str, Any]) -> Definition:
+def _housekeeping(options: dict[str, Any]) -> Housekeeping:
+    names = "report_every", "save_every", "workers"
+    return Housekeeping(
+        **{name: options.pop(name) for name in names}, memory=int(options.pop("memory") * 2**30)
+    )
+
+
+def _definition(options: dict[str, Any], processes: World) -> Definition:
     objective = Objective(options.pop("prediction"), options.pop("variance"))
     unet = unet_config(options.pop("unet"), objective.out_channels)
     schedule = ScheduleSpec(options.pop("schedule"))
     if options["iterations"] is None and options["minutes"] is None:
         options["iterations"] = DEFAULT_ITERATIONS
+    if options["bf16"] is None:
+        options["bf16"] = has_fast_bf16(processes.device)
     return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options))
 
 
@@ -165,6 +163,15 @@ def _introduce(console: Console, definition: Definition, parts: Split) -> None:
         f"{parameters(net) / 1e6:.2f} million parameters, {flops(net) / 1e3:.0f} kFLOP per pixel, "
         f"{'bfloat16' if definition.config.bf16 else 'float32'}",
     )
+
+
+def _trained(console: Console, session: Session, resume: bool) -> Checkpoint | None:
+    try:
+        with _progress(console, session.definition.config) as progress:
+            return session.run(resume, progress)
+    except KeyboardInterrupt:
+        _say(console, f"stopped; --resume goes on from the last checkpoint in {session.folder}")
+        raise
 
 
 @contextmanager

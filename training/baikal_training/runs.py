@@ -51,20 +51,29 @@ class RunFolder:
             (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             (path / _SPLIT).write_text(json.dumps(split, indent=2) + "\n")
             (path / "panels").mkdir()
+            return cls(path, [])
         except FileExistsError as error:
             raise ConfigError(
                 f"{path}: there is a run already; continue it with --resume, or remove the folder"
             ) from error
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
-        return cls(path, [])
 
     @classmethod
     def reopen(cls, path: Path, iteration: int) -> Self:
-        """Continue a run from an iteration; what was logged after it is forgotten."""
-        with (path / _LOG).open(newline="") as file:
-            rows = [_parsed(row) for row in csv.DictReader(file)]
-        return cls(path, [row for row in rows if row["iteration"] <= iteration], iteration + 1)
+        """Continue a run from an iteration; what was logged after it is forgotten.
+
+        Raises:
+            ConfigError: the folder's log cannot be read or written.
+        """
+        try:
+            with (path / _LOG).open(newline="") as file:
+                rows = [_parsed(row) for row in csv.DictReader(file)]
+            return cls(path, [row for row in rows if row["iteration"] <= iteration], iteration + 1)
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: its {_LOG} cannot be read and written ({error.strerror}); nothing was trained"
+            ) from error
 
     def close(self) -> None:
         """Write out what TensorBoard still buffers."""

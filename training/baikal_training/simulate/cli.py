@@ -18,9 +18,8 @@ from baikal_training.simulate.pairs import PairSet
 @click.command(
     "baikal-simulate",
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog=f"MORPHOLOGY is one of {', '.join(morphologies())}.",
 )
-@click.argument("morphology")
+@click.argument("morphology", type=click.Choice(morphologies()))
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--size", metavar="PX", type=int, default=512, help="Height and width of a plane.")
 @click.option("--planes", metavar="N", type=int, default=1, help="Planes of a volume.")

@@ -3,7 +3,6 @@ textured chromatin and nucleoli; the light fades quickly with depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from baikal_training.seeds import Stream, generator
 from baikal_training.simulate.nucleus import Style
-from baikal_training.simulate.optics import Optics, uneven, voxel_grid
+from baikal_training.simulate.optics import Optics, uneven
 from baikal_training.simulate.packing import Points
-from baikal_training.simulate.scenes.base import Scene, Volume
-from baikal_training.simulate.tissue import Tissue
+from baikal_training.simulate.scenes.base import Volume
+from baikal_training.simulate.tissue_scene import TissueScene
 from baikal_training.simulate.waves import WaveField
 
 MARGIN = np.array([4, 20, 20])
@@ -76,28 +74,22 @@ class Parenchyma:
         return np.asarray((self.depth(points.T) > 5) & (self.organs(points.T) > self.emptiness))
 
 
-class Planaria(Scene):
+class Planaria(TissueScene):
     label: ClassVar[str] = "nuclei"
     pixel_size: ClassVar[float] = 0.4
     plane_spacing: ClassVar[float] = 5.0
+    body = Parenchyma
+    style = STYLE
+    optics = OPTICS
+    margin = MARGIN
 
-    def frames(self, shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
-        rng = generator(Stream.SCENE, seed)
-        spacing = np.array([self.plane_spacing, 1.0, 1.0])
-        painted = tuple((np.array(shape[1:]) + 2 * MARGIN).tolist())
-        body = Parenchyma.random(rng, np.array(painted) * spacing)
-        tissue = Tissue.grow(painted, MARGIN, spacing, body, STYLE, seed)
-        grid = voxel_grid(painted, spacing)
-        depth = body.depth(grid).astype(np.float32)
-        glow = _glow(rng, grid, depth)[tuple(slice(m, -m) for m in MARGIN.tolist())]
-        field = uneven(rng, shape[2:], 0.08)
-        for light in tissue.frames(shape[0], OPTICS, depth):
-            yield np.asarray((light + glow) * field, np.float32)
+    def glow(self, rng: Generator, grid: Volume, depth: Volume) -> Volume:
+        """Background, and stain between the nuclei."""
+        level = uneven(rng, (grid.shape[2], grid.shape[3]), 0.3)
+        cloud = np.exp(0.6 * WaveField.random(rng, 50, 2, 14)(grid[1:, 0]))
+        tissue = 1 / (1 + np.exp(-depth / 6)) * np.exp(-np.maximum(depth, 0) / np.float32(self.optics.fading))
+        return np.asarray(self.optics.background * (level + 1.2 * tissue * cloud), np.float32)
 
-
-def _glow(rng: Generator, grid: Volume, depth: Volume) -> Volume:
-    """Background, and stain between the nuclei."""
-    level = uneven(rng, (grid.shape[2], grid.shape[3]), 0.3)
-    cloud = np.exp(0.6 * WaveField.random(rng, 50, 2, 14)(grid[1:, 0]))
-    tissue = 1 / (1 + np.exp(-depth / 6)) * np.exp(-np.maximum(depth, 0) / np.float32(OPTICS.fading))
-    return np.asarray(OPTICS.background * (level + 1.2 * tissue * cloud), np.float32)
+    def lighting(self, rng: Generator, plane: tuple[int, int]) -> Volume:
+        """Nearly even."""
+        return uneven(rng, plane, 0.08)

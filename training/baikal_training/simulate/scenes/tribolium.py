@@ -3,7 +3,6 @@ serosa, with yolk haze below."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -11,12 +10,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from baikal_training.seeds import Stream, generator
 from baikal_training.simulate.nucleus import Style
-from baikal_training.simulate.optics import Optics, uneven, voxel_grid
+from baikal_training.simulate.optics import Optics, uneven
 from baikal_training.simulate.packing import Points
-from baikal_training.simulate.scenes.base import Scene, Volume
-from baikal_training.simulate.tissue import Tissue
+from baikal_training.simulate.scenes.base import Volume
+from baikal_training.simulate.tissue_scene import TissueScene
 from baikal_training.simulate.waves import WaveField
 
 MARGIN = np.array([4, 24, 24])
@@ -83,37 +81,26 @@ class Embryo:
         return np.asarray((depth > 6) & (depth < LAYER[0] + (LAYER[1] - LAYER[0]) * germ))
 
 
-class Tribolium(Scene):
+class Tribolium(TissueScene):
     label: ClassVar[str] = "nuclei"
     pixel_size: ClassVar[float] = 0.4
     plane_spacing: ClassVar[float] = 5.0
+    body = Embryo
+    style = STYLE
+    optics = OPTICS
+    margin = MARGIN
 
-    def frames(self, shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
-        rng = generator(Stream.SCENE, seed)
-        spacing = np.array([self.plane_spacing, 1.0, 1.0])
-        painted = tuple((np.array(shape[1:]) + 2 * MARGIN).tolist())
-        embryo = Embryo.random(rng, np.array(painted) * spacing)
-        tissue = Tissue.grow(painted, MARGIN, spacing, embryo, STYLE, seed)
-        grid = voxel_grid(painted, spacing)
-        depth = embryo.depth(grid).astype(np.float32)
-        glow = _glow(rng, grid, depth)[tuple(slice(m, -m) for m in MARGIN.tolist())]
-        streaks = _streaks(rng, shape[2:])
-        for light in tissue.frames(shape[0], OPTICS, depth):
-            yield np.asarray((light + glow) * streaks, np.float32)
+    def glow(self, rng: Generator, grid: Volume, depth: Volume) -> Volume:
+        """Background, and the yolk's own light, which fills the embryo."""
+        level = uneven(rng, (grid.shape[2], grid.shape[3]), 0.25)
+        yolk = 1 / (1 + np.exp(-(depth - 10) / 14))
+        yolk *= np.exp(-np.maximum(depth, 0) / (2 * self.optics.fading))
+        cloud = np.exp(0.5 * WaveField.random(rng, 160, 2, 10)(grid[1:, 0]))
+        return np.asarray(self.optics.background * (level + 2.0 * yolk * cloud), np.float32)
 
-
-def _glow(rng: Generator, grid: Volume, depth: Volume) -> Volume:
-    """Background, and the yolk's own light, which fills the embryo."""
-    level = uneven(rng, (grid.shape[2], grid.shape[3]), 0.25)
-    yolk = 1 / (1 + np.exp(-(depth - 10) / 14))
-    yolk *= np.exp(-np.maximum(depth, 0) / (2 * OPTICS.fading))
-    cloud = np.exp(0.5 * WaveField.random(rng, 160, 2, 10)(grid[1:, 0]))
-    return np.asarray(OPTICS.background * (level + 2.0 * yolk * cloud), np.float32)
-
-
-def _streaks(rng: Generator, plane: tuple[int, int]) -> Volume:
-    """Faint shadows along the light sheet, which comes from one side: a factor (H, W)."""
-    rows = np.arange(plane[0], dtype=np.float32)[None]
-    shade = WaveField.random(rng, 23, 1, 10)(rows)[:, None]
-    along = np.linspace(0, 1, plane[1], dtype=np.float32)
-    return np.asarray((1 - 0.25 * (along - 0.5)) * (1 + 0.03 * along * shade), np.float32)
+    def lighting(self, rng: Generator, plane: tuple[int, int]) -> Volume:
+        """Faint shadows along the light sheet, which comes from one side: a factor (H, W)."""
+        rows = np.arange(plane[0], dtype=np.float32)[None]
+        shade = WaveField.random(rng, 23, 1, 10)(rows)[:, None]
+        along = np.linspace(0, 1, plane[1], dtype=np.float32)
+        return np.asarray((1 - 0.25 * (along - 0.5)) * (1 + 0.03 * along * shade), np.float32)
