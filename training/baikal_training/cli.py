@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -108,10 +109,8 @@ def _say(console: Console, text: str) -> None:
 
 
 def _housekeeping(options: dict[str, Any]) -> Housekeeping:
-    names = "report_every", "save_every", "workers"
-    return Housekeeping(
-        **{name: options.pop(name) for name in names}, memory=int(options.pop("memory") * 2**30)
-    )
+    options["memory"] = int(options["memory"] * 2**30)
+    return Housekeeping(**{field.name: options.pop(field.name) for field in fields(Housekeeping)})
 
 
 def _definition(options: dict[str, Any], processes: World) -> Definition:
