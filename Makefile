@@ -35,7 +35,7 @@ bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
 	$(BIN)/python benchmarks/training.py --memory-steps 2000
 
-quality: $(VENV)/.bench  ## PSNR and SSIM on real pairs in the folder PAIRS, and on simulated ones
+quality: $(VENV)/.bench  ## PSNR and SSIM on real pairs in the folder PAIRS, if given, and on simulated ones
 	$(BIN)/python benchmarks/quality.py table $(PAIRS)
 
 sample: $(VENV)/.dev  ## make the sample volume again

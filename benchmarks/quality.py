@@ -1,8 +1,9 @@
-"""Quality of the samplers against a Gaussian blur and BM3D, on real pairs and on simulated nuclei.
+"""Quality of the samplers against a Gaussian blur and BM3D, on real pairs and on simulated planes.
 
-    python benchmarks/quality.py table PAIRS [--panels FOLDER]
-    python benchmarks/quality.py sweep PAIRS
+    python benchmarks/quality.py table [PAIRS] [--model MODEL] [--panels FOLDER]
+    python benchmarks/quality.py sweep [PAIRS] [--model MODEL]
 
+The simulated planes are of the morphology that the model is named after, with seeds that none was trained on.
 PAIRS is a folder with NAME_raw1.png and NAME_gt.png (or .tif) of each pair, such as the nuclei of
 the FMD data set (Zhang et al., CVPR 2019).
 """
@@ -26,10 +27,13 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from baikal_deploy import Denoiser
 from baikal_deploy.intensity import noise_std
 from baikal_training.camera import add_noise
-from baikal_training.simulate import simulate_nuclei
+from baikal_training.simulate import simulate
 
 REAL = ("TwoPhoton_MICE", "n2f_mice", "TwoPhoton_BPAE_B", "Confocal_BPAE_B")
 SIMULATED_PSNR = (15.0, 12.0, 9.0)
+SIMULATED = {"nuclei": (8, 4), "tribolium": (1, 0), "flywing": (1, 0)}
+"""Planes of the simulated volume, and the plane that is used."""
+SEED = 100
 SAMPLERS = ("forward-backward", "mixing", "repaint")
 GAUSSIAN_SIGMAS = np.arange(0.5, 6.1, 0.25)
 
@@ -58,8 +62,8 @@ class Pair:
         return Pair(self.name, self.noisy[:side, :side], self.clean[:side, :side], self.data_range)
 
 
-def real_pairs(folder: Path) -> Iterator[Pair]:
-    for name in REAL:
+def real_pairs(folder: Path | None) -> Iterator[Pair]:
+    for name in REAL if folder else ():
         yield Pair(name, _read(folder, f"{name}_raw1"), _read(folder, f"{name}_gt"), 255.0)
 
 
@@ -69,8 +73,10 @@ def _read(folder: Path, stem: str) -> Plane:
     return tifffile.imread(folder / f"{stem}.tif").astype(np.float64)
 
 
-def simulated_pairs(side: int) -> Iterator[Pair]:
-    clean = simulate_nuclei((8, side, side), seed=100)[4].astype(np.float64)
+def simulated_pairs(model: str, side: int) -> Iterator[Pair]:
+    morphology = Path(model).stem
+    planes, plane = SIMULATED[morphology]
+    clean = simulate(morphology, (1, planes, side, side), SEED)[0, plane].astype(np.float64)
     for psnr in SIMULATED_PSNR:
         noisy = add_noise(clean, psnr, seed=int(psnr)).astype(np.float64)
         yield Pair(f"simulated, {psnr:g} dB", noisy, clean, 1.0)
@@ -98,7 +104,7 @@ def sampled(denoiser: Denoiser, sampler: str, **options: Any) -> Callable[[Pair]
 
 def table(args: argparse.Namespace) -> None:
     """Every method on every pair."""
-    pairs = [*real_pairs(args.pairs), *simulated_pairs(512)]
+    pairs = [*real_pairs(args.pairs), *simulated_pairs(args.model, 512)]
     rows, panels = [], {pair.name: [] for pair in pairs}
     with Denoiser.load(args.model) as denoiser:
         methods: dict[str, Callable[[Pair], Any]] = {
@@ -171,16 +177,18 @@ SWEEPS: dict[str, list[dict[str, Any]]] = {
 
 def sweep(args: argparse.Namespace) -> None:
     """Mean PSNR of option sets, as differences from the model's recommended options."""
-    pairs = [pair.cropped(256) for pair in real_pairs(args.pairs)] + list(simulated_pairs(256))
+    real, simulated = list(real_pairs(args.pairs)), list(simulated_pairs(args.model, 256))
+    pairs = [pair.cropped(256) for pair in real] + simulated
     with Denoiser.load(args.model) as denoiser:
         for name in args.sampler or SAMPLERS:
             for options in [{}, *SWEEPS[name]]:
                 run = sampled(denoiser, name, **options)
                 values = [pair.psnr(run(pair)[0]) for pair in pairs]
-                real, simulated = np.mean(values[: len(REAL)]), np.mean(values[len(REAL) :])
+                means = f"simulated {np.mean(values[len(real) :]):.2f}"
+                if real:
+                    means = f"real {np.mean(values[: len(real)]):.2f} {means}"
                 each = " ".join(f"{value:.2f}" for value in values)
-                line = f"{name:17} real {real:.2f} simulated {simulated:.2f} [{each}] {options}"
-                print(line, flush=True)
+                print(f"{name:17} {means} [{each}] {options}", flush=True)
 
 
 def main() -> None:
@@ -188,7 +196,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     for command in (table, sweep):
         sub = commands.add_parser(command.__name__, help=command.__doc__)
-        sub.add_argument("pairs", type=Path)
+        sub.add_argument("pairs", nargs="?", type=Path)
         sub.add_argument("--model", default="nuclei")
         sub.set_defaults(run=command)
         if command is table:
