@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
@@ -24,10 +25,13 @@ lint: $(VENV)/.dev  ## style, types, import layers
 
 ci: lint test
 
-lowest:  ## the main job with the lowest versions of everything that it depends on
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-lowest.txt -e ".[cpu]"
-	.venv-lowest/bin/baikal-run examples/nuclei.ome.zarr --dry-run
+lowest:  ## the main job and a training with the lowest versions of what they depend on
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-lowest.txt -e ".[cpu,train]"
+	$(LOWEST)/bin/baikal-run examples/nuclei.ome.zarr --dry-run
+	$(LOWEST)/bin/baikal-simulate nuclei $(LOWEST)/data --count 3 --size 64 --format tiff
+	$(LOWEST)/bin/baikal-train $(LOWEST)/data/clean -o $(LOWEST)/net.pt --iterations 2 --batch 2
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py

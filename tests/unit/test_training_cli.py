@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,40 @@ def test_resuming_without_the_log_is_refused(clean: Path, small: list[str], tmp_
 def test_resuming_nothing_is_refused(clean: Path, small: list[str], tmp_path: Path) -> None:
     result = train(clean, "-o", tmp_path / "net.pt", *QUICK, *small, "--resume")
     fails(result, tmp_path / "net.pt", "there is no run to resume")
+
+
+def test_init_starts_from_a_checkpoint_and_records_it(clean: Path, small: list[str], tmp_path: Path) -> None:
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    succeeds(train(clean, "-o", first, *QUICK, *small, "--seed", "1"))
+    still = ["--iterations", "1", "--learning-rate", "1e-9", "--warm-up", "1", "--seed", "2"]
+    succeeds(train(clean, "--init", first, "-o", second, *SHAPE, *small, *still))
+    before, after = Checkpoint.load(first), Checkpoint.load(second)
+    for name, weights in before.ema.items():
+        torch.testing.assert_close(after.ema[name], weights, rtol=0, atol=1e-7)
+    assert after.training["before"]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert after.training["before"]["iterations"] == 20
+    assert before.training["before"] is None
+    result = train(clean, "-o", second, *SHAPE, *small, *still, "--resume")
+    assert "started with other start (" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--init", "{first}"], "first.pt: its unet is another than this training's"),
+        (["--unet", "{small}", "--prediction", "eps"], "first.pt: its objective is another than"),
+        (["--unet", "{small}", "--schedule", "cosine"], "first.pt: its schedule is another than"),
+        (["--unet", "{small}", "--init", "none.pt"], "--init none.pt: cannot be read (No such file"),
+        (["--unet", "{small}", "--init", "{small}"], "small.toml: not a readable checkpoint"),
+    ],
+)
+def test_init_refuses_other_networks(
+    options: list[str], match: str, clean: Path, small: list[str], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    succeeds(train(clean, "-o", first, *SHAPE, *small, "--iterations", "1"))
+    filled = [option.format(first=first, small=small[1]) for option in options]
+    fails(train(clean, "-o", second, *QUICK, "--init", first, *filled), second, match)
 
 
 def fails(result: Result, output: Path, match: str) -> None:

@@ -24,7 +24,7 @@ from baikal_training.distributed import World, has_fast_bf16, world
 from baikal_training.loop import Step
 from baikal_training.losses import Objective, Prediction
 from baikal_training.runs import Row
-from baikal_training.session import Definition, Housekeeping, Session
+from baikal_training.session import Definition, Housekeeping, Session, Start
 from baikal_training.unet import UNet, flops, parameters
 from baikal_training.unet_config import PRESETS, unet_config
 
@@ -34,6 +34,7 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
+@click.option("--init", type=click.Path(path_type=Path), help="Checkpoint to start from.")
 @click.option("--resume", is_flag=True, help="Go on with the run that this command began.")
 @click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
@@ -114,6 +115,8 @@ def _housekeeping(options: dict[str, Any]) -> Housekeeping:
 
 
 def _definition(options: dict[str, Any], processes: World) -> Definition:
+    init = options.pop("init")
+    start = None if init is None else Start.of(init)
     objective = Objective(options.pop("prediction"), options.pop("variance"))
     unet = unet_config(options.pop("unet"), objective.out_channels)
     schedule = ScheduleSpec(options.pop("schedule"))
@@ -121,7 +124,7 @@ def _definition(options: dict[str, Any], processes: World) -> Definition:
         options["iterations"] = DEFAULT_ITERATIONS
     if options["bf16"] is None:
         options["bf16"] = has_fast_bf16(processes.device)
-    return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options))
+    return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options), start=start)
 
 
 def _split(

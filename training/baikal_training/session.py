@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -33,6 +34,23 @@ Progress = Callable[[Step, Row], None]
 
 
 @dataclass(frozen=True)
+class Start:
+    """The checkpoint whose weights (the averaged ones) a training begins with."""
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Raises ConfigError for a file that cannot be read."""
+        try:
+            with path.open("rb") as file:
+                return cls(str(path), hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise ConfigError(f"--init {path}: cannot be read ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
 class Definition:
     """Everything but the data that defines a trained model."""
 
@@ -42,6 +60,7 @@ class Definition:
     normalisation: Normalisation
     config: TrainingConfig
     augmentation: Augmentation = field(default_factory=Augmentation)
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         if self.config.crop % self.unet.downsampling:
@@ -82,6 +101,11 @@ class Session:
         self.diffusion = Diffusion(self.schedule, definition.objective)
         torch.manual_seed(definition.config.seed)
         net = UNet(definition.unet)
+        self.before: dict[str, Any] | None = None
+        if definition.start is not None:
+            first = _checkpoint_to_start_from(definition, definition.start)
+            net.load_state_dict(first.ema)
+            self.before = {"sha256": definition.start.sha256, **first.training}
         self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world)
 
     def run(self, resume: bool, progress: Progress) -> Checkpoint | None:
@@ -193,6 +217,7 @@ class Session:
         parts = self.split.as_dict()
         return {
             "config": asdict(self.definition.config),
+            "before": self.before,
             "augmentation": asdict(self.definition.augmentation),
             "iterations": self.trainer.iteration,
             "minutes": round(self.trainer.seconds / 60, 1),
@@ -211,3 +236,12 @@ class Session:
         if test is not None:
             record["test_psnr_db"] = test.psnr(self._averaged())
         return self._checkpoint(record, None)
+
+
+def _checkpoint_to_start_from(definition: Definition, start: Start) -> Checkpoint:
+    """Raises ConfigError for one of another network, schedule or objective."""
+    found = Checkpoint.load(Path(start.path))
+    for name in ("unet", "schedule", "objective"):
+        if getattr(found, name) != getattr(definition, name):
+            raise ConfigError(f"--init {start.path}: its {name} is another than this training's")
+    return found
