@@ -75,13 +75,18 @@ class ModelManifest:
             raise ModelError(f"the manifest is damaged ({' '.join(str(error).split())})") from error
 
 
+def shipped_models() -> dict[str, Path]:
+    """The files of the models that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.onnx"))}
+
+
 def find_model(model: str | Path) -> Path:
     """The file of a shipped model's name, or of a path to an .onnx file.
 
     Raises:
         ModelError: neither.
     """
-    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.onnx"))}
+    shipped = shipped_models()
     if str(model) in shipped:
         return shipped[str(model)]
     path = Path(model)

@@ -15,7 +15,7 @@ from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import DEFAULT_ENGINE, engine_names
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -34,7 +34,9 @@ FILE = click.Path(path_type=Path)
 @click.argument("input_path", metavar="INPUT", type=FILE)
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @click.option(
-    "--model", default=DEFAULT_MODEL, help="Name of a shipped model, or an .onnx file of baikal-export."
+    "--model",
+    default=DEFAULT_MODEL,
+    help=f"Shipped model ({', '.join(shipped_models())}), or an .onnx file of baikal-export.",
 )
 @click.option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}.")
 @click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import torch
 from baikal_deploy import __version__
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Normalisation
+from baikal_deploy.manifest import file_sha256
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import TrainingConfig
@@ -44,8 +44,7 @@ class Start:
     def of(cls, path: Path) -> Self:
         """Raises ConfigError for a file that cannot be read."""
         try:
-            with path.open("rb") as file:
-                return cls(str(path), hashlib.file_digest(file, "sha256").hexdigest())
+            return cls(str(path), file_sha256(path))
         except OSError as error:
             raise ConfigError(f"--init {path}: cannot be read ({error.strerror})") from error
 
