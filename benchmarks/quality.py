@@ -3,7 +3,8 @@
     python benchmarks/quality.py table [PAIRS] [--model MODEL] [--panels FOLDER]
     python benchmarks/quality.py sweep [PAIRS] [--model MODEL]
 
-The simulated planes are of the morphology that the model is named after, with seeds that none was trained on.
+The simulated planes are of the morphology that the model is named after (none, for a model of another name),
+with a seed that none was trained on.
 PAIRS is a folder with NAME_raw1.png and NAME_gt.png (or .tif) of each pair, such as the nuclei of
 the FMD data set (Zhang et al., CVPR 2019).
 """
@@ -75,6 +76,8 @@ def _read(folder: Path, stem: str) -> Plane:
 
 def simulated_pairs(model: str, side: int) -> Iterator[Pair]:
     morphology = Path(model).stem
+    if morphology not in SIMULATED:
+        return
     planes, plane = SIMULATED[morphology]
     clean = simulate(morphology, (1, planes, side, side), SEED)[0, plane].astype(np.float64)
     for psnr in SIMULATED_PSNR:
@@ -157,7 +160,7 @@ def save_panel(path: Path, images: list[Plane], side: int = 256) -> None:
 
 SWEEPS: dict[str, list[dict[str, Any]]] = {
     "forward-backward": [{"start_scale": s} for s in (0.7, 1.0, 1.2, 1.5, 1.8, 2.2)]
-    + [{"steps": s} for s in ("walk5", "walk20")],
+    + [{"steps": s} for s in ("walk5", "walk20")] + [{"start_scale": 1.0, "steps": "walk5"}],
     "mixing": [
         {"mix": m, "start_scale": s, "w_start": w}
         for m in ("before", "after") for s in (1.2, 1.45, 1.8) for w in (0.15, 0.3, 0.5)
@@ -184,9 +187,8 @@ def sweep(args: argparse.Namespace) -> None:
             for options in [{}, *SWEEPS[name]]:
                 run = sampled(denoiser, name, **options)
                 values = [pair.psnr(run(pair)[0]) for pair in pairs]
-                means = f"simulated {np.mean(values[len(real) :]):.2f}"
-                if real:
-                    means = f"real {np.mean(values[: len(real)]):.2f} {means}"
+                groups = {"real": values[: len(real)], "simulated": values[len(real) :]}
+                means = " ".join(f"{kind} {np.mean(own):.2f}" for kind, own in groups.items() if own)
                 each = " ".join(f"{value:.2f}" for value in values)
                 print(f"{name:17} {means} [{each}] {options}", flush=True)
 

@@ -5,7 +5,7 @@
 1. Steps of baikal-train (reading, augmentation, noise, averaging, checks) and bare torch steps (forward,
    backward, AdamW) on one fixed batch, of the same network, in turn; the share is of their median times.
 2. With --memory-steps N: resident memory after a tenth of N steps and after all of them, on small crops,
-   which take a fifteenth of the time and hide no leak.
+   which take less time; a leak per step shows all the same.
 """
 
 from __future__ import annotations
