@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
-from baikal_deploy.engines import DEFAULT_ENGINE
+from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.volumes.stores import is_zarr
 
@@ -26,7 +26,7 @@ class RunConfig:
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.
         seed: of the noise.
-        engine: name of the back end.
+        engine, precision: see ``Denoiser.load``.
         tile, overlap, batch: see ``Denoiser.load``.
         guide: another denoiser's output for the same volume, to guide the sampler.
         overwrite: replace an existing output, once the new one is complete.
@@ -38,7 +38,8 @@ class RunConfig:
     sampler: str = DEFAULT_SAMPLER
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    engine: str = DEFAULT_ENGINE
+    engine: str = AUTO
+    precision: Precision = "fp32"
     tile: int = DEFAULT_TILE
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1

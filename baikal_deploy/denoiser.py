@@ -11,12 +11,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.engines import DEFAULT_ENGINE, open_engine
-from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.engines import AUTO, fastest_engine, open_engine
+from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.intensity import Measurement, Raw, fill_non_finite, measure, sample_windows
-from baikal_deploy.manifest import DEFAULT_MODEL, ModelManifest, file_sha256, find_model, read_manifest
-from baikal_deploy.noise import NoiseField
+from baikal_deploy.manifest import (
+    DEFAULT_MODEL,
+    ModelManifest,
+    Precision,
+    file_sha256,
+    find_model,
+    read_manifest,
+)
+from baikal_deploy.noise import noise_source
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.schedule import NoiseSchedule
@@ -62,21 +69,32 @@ class Denoiser:
         manifest: of the model.
         model_path, model_sha256: the model's file.
         predictor: the tiled network.
+        passed_over: why engine "auto" did not take a faster engine, by name.
     """
 
-    def __init__(self, engine: Engine, model_path: Path, tile: int, overlap: int, batch: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        model_path: Path,
+        tile: int,
+        overlap: int,
+        batch: int,
+        passed_over: Mapping[str, str],
+    ) -> None:
         self.manifest: ModelManifest = engine.manifest
         self.model_path = model_path
         self.model_sha256 = file_sha256(model_path)
         self.predictor = TiledPredictor(engine, tile, overlap, batch)
+        self.passed_over = passed_over
         self._schedule = self.manifest.schedule.build()
 
     @classmethod
     def load(
         cls,
         model: str | Path = DEFAULT_MODEL,
-        engine: str = DEFAULT_ENGINE,
+        engine: str = AUTO,
         *,
+        precision: Precision = "fp32",
         threads: int | None = None,
         tile: int = DEFAULT_TILE,
         overlap: int = DEFAULT_OVERLAP,
@@ -85,7 +103,9 @@ class Denoiser:
         """Load a shipped model by name, or an .onnx file of baikal-export.
 
         Args:
-            engine: name of the back end; it is never replaced by another.
+            engine: name of the back end, which is never replaced by another; "auto" takes the
+                fastest that works here (see ``engines.fastest_engine``).
+            precision: what the network computes in.
             threads: CPU threads of an evaluation; None: all cores.
             tile, overlap: windows of the network, in pixels; see ``tiling.TilePlan``.
             batch: planes walked together, and windows in one engine call.
@@ -94,7 +114,11 @@ class Denoiser:
             ModelError, EngineUnavailable, ConfigError: as their names say.
         """
         path = find_model(model)
-        return cls(open_engine(engine, path, read_manifest(path), threads), path, tile, overlap, batch)
+        manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
+        passed_over: Mapping[str, str] = {}
+        if engine == AUTO:
+            engine, passed_over = fastest_engine(manifest, precision)
+        return cls(open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over)
 
     def denoise(
         self,
@@ -151,8 +175,9 @@ class Denoiser:
         """One evaluation at the timestep whose noise level is sigma, with nothing added to y."""
         index = round(self._schedule.timestep_of_noise(sigma))
         x = np.float32(np.sqrt(self._schedule.alphas_cumprod[index])) * y[None, None]
-        eps, _ = self.predictor.predict(x, float(index))
-        x0: NDArray[np.float32] = self._schedule.predict_x0(x, index, eps)[0, 0]
+        engine = self.predictor.engine
+        eps, _ = self.predictor.predict(engine.upload(x), float(index))
+        x0: NDArray[np.float32] = self._schedule.predict_x0(x, index, engine.download(eps))[0, 0]
         return x0
 
     def check(self, sampler: Sampler) -> None:
@@ -226,11 +251,9 @@ class Denoiser:
     ) -> tuple[Raw, int]:
         """Denoised planes, and how many pixels lay beyond the training."""
         intensity = recipe.measurement.intensity
-        y = _normalised(recipe, planes)
-        fields = [NoiseField(recipe.seed, index, planes.shape[1:]) for index in indices]
-
-        def noise(visit: int, draw: int) -> Planes:
-            return np.stack([field(visit, draw) for field in fields])[:, None]
+        engine, y = self.predictor.engine, _normalised(recipe, planes)
+        observed = engine.upload(y)
+        noise = noise_source(recipe.seed, indices, planes.shape[1:], like=observed)
 
         def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
             output = self.predictor.predict(x, t)
@@ -238,8 +261,8 @@ class Denoiser:
                 progress(len(x))
             return output
 
-        guide = None if guides is None else _normalised(recipe, guides)
-        x0 = recipe.sampler.sample(predict, y, recipe.schedule, noise, guide)
+        guide = None if guides is None else engine.upload(_normalised(recipe, guides))
+        x0 = engine.download(recipe.sampler.sample(predict, observed, recipe.schedule, noise, guide))
         if not np.isfinite(x0).all():
             raise EngineError(
                 f"model {self.manifest.name}: the network returned NaN or infinite values for planes "

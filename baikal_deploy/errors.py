@@ -6,7 +6,9 @@
     ├── ConfigError            an option, or a combination of options, that makes no sense
     ├── ModelError             a model file that is missing, damaged, or not ours
     ├── EngineError            a back end that cannot do what was asked
-    │   └── EngineUnavailable  a back end that is not installed or cannot run here
+    │   ├── EngineUnavailable    a back end that is not installed or cannot run here
+    │   ├── EngineBuildError     an engine file that cannot be built from a model
+    │   └── ShapeOutsideProfile  planes larger or smaller than an engine file was built for
     └── VolumeError            an input or output that cannot be read, written, or understood
 
 A message says what was wrong, where (file, array, plane), and what to do. The library raises;
@@ -33,7 +35,24 @@ class EngineError(BaikalError):
 
 
 class EngineUnavailable(EngineError):
-    """A back end that is not installed, or cannot run on this machine."""
+    """A back end that is not installed, or cannot run on this machine.
+
+    Attributes:
+        reason: why.
+        fix: what to do about it, if anything can be done.
+    """
+
+    def __init__(self, reason: str, fix: str = "") -> None:
+        super().__init__(f"{reason}; {fix}" if fix else reason)
+        self.reason, self.fix = reason, fix
+
+
+class EngineBuildError(EngineError):
+    """An engine file that cannot be built from a model."""
+
+
+class ShapeOutsideProfile(EngineError):
+    """Planes larger or smaller than an engine file was built for."""
 
 
 class VolumeError(BaikalError):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
@@ -17,7 +17,11 @@ from baikal_deploy.schedule import ScheduleSpec, Variance
 SHIPPED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "nuclei"
 METADATA_KEY = "baikal_manifest"
-SCHEMA = 1
+SCHEMA = 2
+"""2 added ``precision`` and ``verification``; files of schema 1 are fp32."""
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What a network computes in: convolutions and matrix products; int8 with fp32 around them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class ModelManifest:
         variance: how the reverse variance is set by default; "learned_range" if the graph returns v.
         normalisation: percentiles that map to −1 and 1.
         downsampling: H and W must be multiples of it.
+        precision: of the graph. Its inputs and outputs are float32 whatever it is.
+        verification: how the file was compared with the checkpoint, and what was measured.
         recommended: options that measured best, by sampler name.
         card: data, licence and limits, in words.
         training: provenance.
@@ -44,6 +50,8 @@ class ModelManifest:
     variance: Variance
     normalisation: Normalisation
     downsampling: int
+    precision: Precision = "fp32"
+    verification: dict[str, Any] = field(default_factory=dict)
     recommended: dict[str, dict[str, Any]] = field(default_factory=dict)
     card: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

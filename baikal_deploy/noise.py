@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +56,20 @@ class NoiseField:
         key = np.array([self.seed, self.plane], dtype=np.uint64)
         generator = np.random.Generator(np.random.Philox(counter=counter, key=key))
         return generator.standard_normal((BLOCK, BLOCK), dtype=np.float32)
+
+
+def noise_source(
+    seed: int, planes: Sequence[int], shape: tuple[int, int], like: NDArray[np.float32]
+) -> Callable[[int, int], NDArray[np.float32]]:
+    """(visit, draw) -> noise of several planes: (len(planes), 1, height, width).
+
+    Args:
+        planes: their indices in the volume.
+        like: an array of the kind to return.
+    """
+    fields = [NoiseField(seed, plane, shape) for plane in planes]
+
+    def noise(visit: int, draw: int) -> NDArray[np.float32]:
+        return np.stack([field(visit, draw) for field in fields])[:, None]
+
+    return noise

@@ -70,7 +70,12 @@ class Run:
             self._check_outputs()
             self.denoiser = stack.enter_context(
                 Denoiser.load(
-                    config.model, config.engine, tile=config.tile, overlap=config.overlap, batch=config.batch
+                    config.model,
+                    config.engine,
+                    precision=config.precision,
+                    tile=config.tile,
+                    overlap=config.overlap,
+                    batch=config.batch,
                 )
             )
             recommended = self.denoiser.recommended(config.sampler)
@@ -171,14 +176,19 @@ class Run:
 
     def provenance(self, tally: Tally) -> dict[str, Any]:
         """What made the output: enough to make it again."""
-        config, info = self.config, self.volume.info
+        config, info, engine = self.config, self.volume.info, self.denoiser.predictor.engine
         return {
             "software": "baikal-deploy",
             "version": __version__,
             "input": str(config.input.absolute()),
             "guide": None if config.guide is None else str(config.guide.absolute()),
             "model": {"name": self.denoiser.manifest.name, "sha256": self.denoiser.model_sha256},
-            "engine": config.engine,
+            "engine": {
+                "name": engine.name,
+                "version": engine.version(),
+                "device": engine.device,
+                "precision": engine.precision,
+            },
             "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
             "sampler": config.sampler,
             "seed": config.seed,

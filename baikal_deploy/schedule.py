@@ -1,7 +1,8 @@
 """Noise schedules of a DDPM and their respacing.
 
 Indexing: timestep t runs 0 … T−1, and t = 0 means that one noising step has been applied; the
-alphas_cumprod of a clean image is 1. Tables are float64; arithmetic on planes is float32.
+alphas_cumprod of a clean image is 1. Tables are float64; arithmetic on planes is float32, in the
+array module that the planes come from: Python numbers change neither it nor the dtype.
 
 Formulas: Ho et al. 2020 (reverse step, fixed variances), Nichol & Dhariwal 2021 (cosine
 schedule, learned-range variance, respacing).
@@ -19,6 +20,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import ConfigError
@@ -159,12 +161,12 @@ class NoiseSchedule:
     def q_sample(self, x0: Plane, index: int, noise: Plane) -> Plane:
         """q(x_t | x_0) = √ᾱ·x_0 + √(1−ᾱ)·noise."""
         level = self.alphas_cumprod[index]
-        return np.float32(np.sqrt(level)) * x0 + np.float32(np.sqrt(1 - level)) * noise
+        return math.sqrt(level) * x0 + math.sqrt(1 - level) * noise
 
     def predict_x0(self, x: Plane, index: int, eps: Plane) -> Plane:
         """x̂_0 = √(1/ᾱ)·x − √(1/ᾱ − 1)·ε, unclipped."""
         inverse = 1 / self.alphas_cumprod[index]
-        return np.float32(np.sqrt(inverse)) * x - np.float32(np.sqrt(inverse - 1)) * eps
+        return math.sqrt(inverse) * x - math.sqrt(inverse - 1) * eps
 
     def posterior_mean(self, x0: Plane, x: Plane, index: int) -> Plane:
         """Mean of q(x_{t−1} | x_t, x_0)."""
@@ -172,9 +174,9 @@ class NoiseSchedule:
         beta = self.betas[index]
         of_x0 = beta * np.sqrt(previous) / (1 - level)
         of_x = (1 - previous) * np.sqrt(1 - beta) / (1 - level)
-        return np.float32(of_x0) * x0 + np.float32(of_x) * x
+        return float(of_x0) * x0 + float(of_x) * x
 
-    def reverse_std(self, index: int, variance: Variance, v: Plane | None = None) -> Plane | np.float32:
+    def reverse_std(self, index: int, variance: Variance, v: Plane | None = None) -> Plane | float:
         """Standard deviation of the noise that a reverse step adds.
 
         Args:
@@ -184,12 +186,12 @@ class NoiseSchedule:
         if variance == "learned_range":
             if v is None:
                 raise ConfigError("variance 'learned_range' needs a model with a variance output")
-            fraction = (v + np.float32(1)) * np.float32(0.5)
-            low, high = np.float32(self._log_small[index]), np.float32(np.log(self.betas[index]))
-            std: Plane = np.exp(np.float32(0.5) * (low + fraction * (high - low)))
+            fraction = (v + 1) * 0.5
+            low, high = float(self._log_small[index]), math.log(self.betas[index])
+            std: Plane = array_namespace(v).exp(0.5 * (low + fraction * (high - low)))
             return std
         log = self._log_small if variance == "fixed_small" else self._log_large
-        return np.float32(np.exp(0.5 * log[index]))
+        return math.exp(0.5 * log[index])
 
 
 def parse_respacing(text: str, num_timesteps: int, start: int) -> list[int]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from baikal_deploy.engines.base import Engine, Planes
@@ -20,7 +21,6 @@ from baikal_deploy.errors import ConfigError
 
 DEFAULT_TILE = 512
 DEFAULT_OVERLAP = 64
-_PADDING = ((0, 0), (0, 0))
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,7 @@ class TiledPredictor:
         height, width = x_t.shape[2:]
         plan = self.plan((height, width))
         bottom, right = plan.padding
-        if bottom or right:
-            x_t = np.pad(x_t, (*_PADDING, (0, bottom), (0, right)), mode="reflect")
+        x_t = _reflected(_reflected(x_t, 2, bottom), 3, right)
         eps, v = self._blended(x_t, t, plan)
         return eps[..., :height, :width], None if v is None else v[..., :height, :width]
 
@@ -163,19 +162,31 @@ class TiledPredictor:
         places = [(plane, window) for plane in range(len(x_t)) for window in range(len(windows))]
         if len(windows) == 1 and len(x_t) == self.batch:
             return self.engine.predict(x_t, t)
-        weights = plan.blend_weights()
-        eps, v = np.zeros_like(x_t), None
+        xp = array_namespace(x_t)
+        weights = [xp.asarray(weight, device=device(x_t)) for weight in plan.blend_weights()]
+        eps, v = xp.zeros_like(x_t), None
         for group in _groups(places, self.batch):
             crops = [x_t[(plane, slice(None), *windows[window])] for plane, window in group]
             crops += crops[-1:] * (self.batch - len(crops))
-            outputs = self.engine.predict(np.stack(crops), t)
+            outputs = self.engine.predict(xp.stack(crops), t)
             if outputs[1] is not None and v is None:
-                v = np.zeros_like(x_t)
+                v = xp.zeros_like(x_t)
             for total, output in zip((eps, v), outputs, strict=True):
-                for (plane, window), part in zip(group, [] if output is None else output, strict=False):
+                for place, (plane, window) in enumerate([] if output is None else group):
                     assert total is not None
-                    total[(plane, slice(None), *windows[window])] += weights[window] * part
+                    assert output is not None
+                    total[(plane, slice(None), *windows[window])] += weights[window] * output[place, ...]
         return eps, v
+
+
+def _reflected(planes: Planes, axis: int, margin: int) -> Planes:
+    """Planes with a margin at the end of an axis, by reflection."""
+    if not margin:
+        return planes
+    xp = array_namespace(planes)
+    indices = np.pad(np.arange(planes.shape[axis]), (0, margin), mode="reflect")
+    padded: Planes = xp.take(planes, xp.asarray(indices, device=device(planes)), axis=axis)
+    return padded
 
 
 @lru_cache(maxsize=32)

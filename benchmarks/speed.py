@@ -13,7 +13,6 @@ import platform
 import tempfile
 import time
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ import zarr
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoiser import Recipe
 from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
 from baikal_training.camera import add_noise
@@ -41,10 +39,6 @@ class TimedEngine(Engine):
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.manifest, self.seconds = engine, engine.manifest, 0.0
-
-    @classmethod
-    def open(cls, path: Path, manifest: ModelManifest, threads: int | None) -> Self:
-        raise NotImplementedError("wrap an open engine")
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         started = time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import rich_click as click
 from rich.console import Console
@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from baikal_deploy import __version__
 from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import DEFAULT_SAMPLER
-from baikal_deploy.engines import DEFAULT_ENGINE, engine_names
+from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -24,7 +24,7 @@ click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
         {"name": "What to do", "options": ["--overwrite", "--dry-run", "--preview", "--guide"]},
         {"name": "How to denoise", "options": ["--model", "--sampler", "--option", "--steps", "--seed"]},
-        {"name": "How to compute", "options": ["--engine", "--tile", "--overlap", "--batch"]},
+        {"name": "How to compute", "options": ["--engine", "--precision", "--tile", "--overlap", "--batch"]},
     ]
 }
 FILE = click.Path(path_type=Path)
@@ -48,7 +48,17 @@ FILE = click.Path(path_type=Path)
     help="Respacing: N or ddimN of all timesteps, or N from start to 0. [default: what the model recommends]",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
-@click.option("--engine", default=DEFAULT_ENGINE, help=f"One of {', '.join(engine_names())}.")
+@click.option(
+    "--engine",
+    default=AUTO,
+    help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its place.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="fp32",
+    help="What the network computes in; others than fp32 are faster and less exact.",
+)
 @click.option(
     "--tile", metavar="PX", type=int, default=DEFAULT_TILE, help="Largest side of the network's windows."
 )
@@ -119,11 +129,20 @@ def describe(run: Run) -> list[str]:
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.target}: {size}, with its pyramid",
-        f"model     {manifest.name}{default}, on {config.engine}",
+        f"model     {manifest.name}{default}",
+        _describe_engine(run.denoiser),
         *(_describe_channel(run, channel) for channel in range(info.num_channels)),
         f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
         f"{run.evaluations} network evaluations of planes",
     ]
+
+
+def _describe_engine(denoiser: Denoiser) -> str:
+    engine = denoiser.predictor.engine
+    line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
+    if not denoiser.passed_over:
+        return line
+    return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
 
 
 def _describe_channel(run: Run, channel: int) -> str:

@@ -4,22 +4,78 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baikal_deploy.engines.base import Engine
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.engines.base import Engine, EngineOptions
+from baikal_deploy.errors import ConfigError, EngineUnavailable
+from baikal_deploy.manifest import ModelManifest, Precision
 from baikal_deploy.plugins import load_plugin, plugin_names
 
-DEFAULT_ENGINE = "onnx-cpu"
+AUTO = "auto"
+FASTEST: tuple[str, ...] = (
+    "tensorrt",
+    "tensorrt-rtx",
+    "onnx-tensorrt",
+    "onnx-cuda",
+    "onnx-cpu",
+    "openvino",
+)
+"""Engines in the order that ``auto`` tries them in. docs/engines.md has the measurements."""
 
 
 def engine_names() -> list[str]:
     return plugin_names(__name__)
 
 
-def open_engine(name: str, path: Path, manifest: ModelManifest, threads: int | None = None) -> Engine:
+def engine_class(name: str) -> type[Engine]:
+    """Raises ConfigError, listing the engines there are, for any other name."""
+    return load_plugin(__name__, name, Engine)  # type: ignore[type-abstract]
+
+
+def open_engine(
+    name: str, path: Path, manifest: ModelManifest, options: EngineOptions | None = None
+) -> Engine:
     """The engine of that name, with the model loaded; never another one in its place.
 
     Raises:
-        ConfigError: unknown engine.
+        ConfigError: unknown engine, or a precision that it cannot compute this model in.
         EngineUnavailable, ModelError: as ``Engine.open``.
     """
-    return load_plugin(__name__, name, Engine).open(path, manifest, threads)  # type: ignore[type-abstract]
+    options = options or EngineOptions()
+    kind = engine_class(name)
+    check_precision(name, manifest, options.precision)
+    return kind.open(path, manifest, options)
+
+
+def check_precision(name: str, manifest: ModelManifest, precision: Precision) -> None:
+    """Raise ConfigError if the engine cannot compute this model in this precision."""
+    offered = engine_class(name).COMPUTES.get(manifest.precision, ())
+    if precision in offered:
+        return
+    model = f"model {manifest.name}, stored in {manifest.precision},"
+    if offered:
+        choice = f"{model} can be computed there in {' or '.join(offered)}"
+        raise ConfigError(f"engine {name}: not in {precision}; {choice} (--precision {offered[0]})")
+    raise ConfigError(f"engine {name}: {model} cannot be computed there; choose another engine")
+
+
+def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, dict[str, str]]:
+    """The fastest engine that works here for this model and precision.
+
+    Returns:
+        Its name, and why each faster one was passed over, by name.
+
+    Raises:
+        EngineUnavailable: none works; with all the reasons.
+    """
+    passed_over: dict[str, str] = {}
+    for name in FASTEST:
+        try:
+            check_precision(name, manifest, precision)
+            engine_class(name).check(precision)
+            return name, passed_over
+        except (ConfigError, EngineUnavailable) as error:
+            passed_over[name] = str(error)
+    reasons = " | ".join(passed_over.values())
+    raise EngineUnavailable(
+        f"engine auto: none computes model {manifest.name} in {precision} here ({reasons})",
+        "run baikal-doctor",
+    )

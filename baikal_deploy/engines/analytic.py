@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.manifest import ModelManifest, Precision
 
 
 class Analytic(Engine):
@@ -21,12 +22,16 @@ class Analytic(Engine):
         mean, std: of the data, on the network's scale.
     """
 
+    COMPUTES: ClassVar[Mapping[Precision, tuple[Precision, ...]]] = {
+        "fp32": ("fp32",), "bf16": ("fp32",), "fp16": ("fp32",), "int8": ("fp32",)
+    }  # fmt: skip
+
     def __init__(self, manifest: ModelManifest, mean: float = -0.5, std: float = 0.5) -> None:
         self.manifest, self.mean, self.std = manifest, mean, std
         self._alphas_cumprod = manifest.schedule.build().alphas_cumprod
 
     @classmethod
-    def open(cls, path: Path, manifest: ModelManifest, threads: int | None) -> Self:
+    def open(cls, path: Path, manifest: ModelManifest, options: EngineOptions) -> Self:
         return cls(manifest)
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, None]:

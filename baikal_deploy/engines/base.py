@@ -2,62 +2,126 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from baikal_deploy import __version__
 from baikal_deploy.errors import EngineError
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.manifest import ModelManifest, Precision
 
 Planes = NDArray[np.float32]
-"""(N, 1, H, W) on the network's scale."""
+"""(N, 1, H, W) on the network's scale: a NumPy array, or one of ``Engine.upload``."""
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine is to compute.
+
+    Attributes:
+        threads: CPU threads of one evaluation; None: as many as there are cores.
+        precision: what the network computes in.
+        batch, side: most planes, and largest height and width, of one evaluation. Engines that
+            are built for a range of shapes need them; the others take any.
+    """
+
+    threads: int | None = None
+    precision: Precision = "fp32"
+    batch: int = 1
+    side: int = 512
+
+    @property
+    def cores(self) -> int:
+        """``threads``, or the cores that this process may use: on a shared machine fewer than there are."""
+        if self.threads is not None:
+            return self.threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Engine(ABC):
     """A network, ready to be evaluated. Close it, or use it as a context manager.
 
+    Threads may share an engine, but not its last call and ``close``.
+
     Attributes:
+        name: of the engine, that of its file.
+        COMPUTES: the precisions that a model of each precision can be computed in.
         manifest: of the model it serves.
+        precision: what it computes in.
+        device: what it computes on, for people.
     """
 
+    name: ClassVar[str]
+    COMPUTES: ClassVar[Mapping[Precision, tuple[Precision, ...]]] = {"fp32": ("fp32",)}
     manifest: ModelManifest
+    precision: Precision = "fp32"
+    device: str = "CPU"
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
     @classmethod
-    @abstractmethod
-    def open(cls, path: Path, manifest: ModelManifest, threads: int | None) -> Self:
-        """Load a model.
+    def check(cls, precision: Precision = "fp32") -> None:  # noqa: B027  # some run everywhere
+        """Find out, without a model and quickly, whether the back end can run here.
+
+        Raises:
+            EngineUnavailable: it cannot; with the reason, and what to do.
+        """
+
+    @classmethod
+    def version(cls) -> str:
+        """Name and version of the back end, such as "onnxruntime 1.32.0"; needs ``check`` to pass."""
+        return f"baikal-deploy {__version__}"
+
+    @classmethod
+    def open(cls, path: Path, manifest: ModelManifest, options: EngineOptions) -> Self:
+        """Load a model whose precision fits ``options`` (see ``open_engine``, which checks that).
 
         Args:
             path: the .onnx file.
-            threads: CPU threads of one evaluation; None: as many as there are cores.
 
         Raises:
-            EngineUnavailable: the back end is not installed or cannot run here; never a fallback.
+            EngineUnavailable: as ``check``; never a fallback.
             ModelError: the back end cannot load this file.
         """
+        raise NotImplementedError(f"{cls.__name__} is made around something that is open already")
+
+    def upload(self, planes: Planes) -> Planes:
+        """NumPy planes as the array on the engine's device that ``predict`` takes."""
+        return planes
+
+    def download(self, planes: Planes) -> Planes:
+        """Planes on the engine's device as a NumPy array."""
+        return planes
 
     def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         """One network evaluation.
 
         Args:
-            x_t: float32 (N, 1, H, W); H and W multiples of ``manifest.downsampling``.
+            x_t: float32 (N, 1, H, W), on the engine's device; H and W multiples of
+                ``manifest.downsampling``.
             t: original timestep, the same for all planes.
 
         Returns:
-            (eps, v), each (N, 1, H, W); v is None unless the model has learned-range variance.
+            (eps, v), each (N, 1, H, W) on the engine's device; v is None unless the model has
+            learned-range variance.
 
         Raises:
             EngineError: a shape or dtype that the network does not take, or a failing back end.
         """
         factor = self.manifest.downsampling
         fits = x_t.ndim == 4 and x_t.shape[1] == 1 and not (x_t.shape[2] % factor or x_t.shape[3] % factor)
-        if not fits or x_t.dtype != np.float32 or 0 in x_t.shape:
+        if not fits or x_t.dtype != array_namespace(x_t).float32 or 0 in x_t.shape:
             raise EngineError(
-                f"model {self.manifest.name}: cannot take {x_t.dtype} planes of shape {x_t.shape}; needed "
-                f"are float32 (N, 1, H, W) with H and W multiples of {factor}"
+                f"model {self.manifest.name}: cannot take {x_t.dtype} planes of shape {tuple(x_t.shape)}; "
+                f"needed are float32 (N, 1, H, W) with H and W multiples of {factor}"
             )
         return self._predict(x_t, t)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import ConfigError
@@ -110,18 +112,19 @@ class Sampler(ABC):
             x_0, (N, 1, H, W).
         """
         guide = y if guide is None else guide
-        total = np.zeros_like(y)
+        total: Planes = array_namespace(y).zeros_like(y)
         for run in range(self.runs):
-            total += self._run(Walk(self, predict, y, guide, schedule, noise, run))
-        return total / np.float32(self.runs)
+            total += self.walk(Walk(self, predict, y, guide, schedule, noise, run))
+        total *= 1 / self.runs
+        return total
 
     @abstractmethod
     def nfe(self, schedule: NoiseSchedule) -> int:
         """Network evaluations per plane."""
 
     @abstractmethod
-    def _run(self, walk: Walk) -> Planes:
-        """One run from y to x_0."""
+    def walk(self, walk: Walk) -> Planes:
+        """One run from y to x_0, in the moves of ``walk``."""
 
 
 class Walk:
@@ -149,9 +152,10 @@ class Walk:
         self._predict, self._noise, self._run = predict, noise, run
         self._variance = sampler.variance
         self._visit = 0
+        self._xp = array_namespace(y)
         low, high = OBSERVED_RANGE
         unit = sampler.clip == "unit"
-        self._bounds = (-1.0, 1.0) if unit else (np.minimum(y, low), np.maximum(y, high))
+        self._bounds = (-1.0, 1.0) if unit else (self._xp.clip(y, None, low), self._xp.clip(y, high, None))
 
     def diffuse(self, image: Planes) -> Planes:
         """q(image, start): where a run begins."""
@@ -162,7 +166,7 @@ class Walk:
         self._visit += 1
         schedule = self.schedule
         eps, v = self._predict(x, float(schedule.timesteps[index]))
-        x0 = np.clip(schedule.predict_x0(x, index, eps), *self._bounds)
+        x0 = self._xp.clip(schedule.predict_x0(x, index, eps), *self._bounds)
         mean = schedule.posterior_mean(x0, x, index)
         if index == 0:
             return mean
@@ -173,13 +177,13 @@ class Walk:
         if weight == 0:
             return x
         noisy = self.schedule.q_sample(self.guide, index, self._draw(_MIX))
-        return np.float32(1 - weight) * x + np.float32(weight) * noisy
+        return float(1 - weight) * x + float(weight) * noisy
 
     def renoise(self, x: Planes, index: int) -> Planes:
         """One forward step: x at ``index`` − 1 -> x at ``index`` (Lugmayr et al. 2022)."""
         self._visit += 1
         beta = self.schedule.betas[index]
-        return np.float32(np.sqrt(1 - beta)) * x + np.float32(np.sqrt(beta)) * self._draw(_MAIN)
+        return math.sqrt(1 - beta) * x + math.sqrt(beta) * self._draw(_MAIN)
 
     def _draw(self, draw: int) -> Planes:
         return self._noise(self._visit, draw + self._run * _DRAWS_PER_RUN)

@@ -19,7 +19,7 @@ class ForwardBackward(Sampler):
         assert self.start is not None, "resolve the sampler first"
         return schedule.index_of(self.start) * self.runs
 
-    def _run(self, walk: Walk) -> Planes:
+    def walk(self, walk: Walk) -> Planes:
         x = walk.diffuse(walk.guide)
         for i in reversed(range(walk.start)):
             x = walk.reverse(x, i)

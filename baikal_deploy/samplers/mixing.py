@@ -24,7 +24,7 @@ class Mixing(MixingSampler):
         assert self.start is not None, "resolve the sampler first"
         return schedule.index_of(self.start) * self.runs
 
-    def _run(self, walk: Walk) -> Planes:
+    def walk(self, walk: Walk) -> Planes:
         weights = self.mixing_weights(walk.schedule)
         x = walk.diffuse(walk.y)
         for i in reversed(range(walk.start)):

@@ -60,7 +60,7 @@ class Repaint(MixingSampler):
             yield top, bottom, final_repeats if top <= stop else self.repeats
             top = bottom
 
-    def _run(self, walk: Walk) -> Planes:
+    def walk(self, walk: Walk) -> Planes:
         weights = self.mixing_weights(walk.schedule)
         x = walk.diffuse(walk.y)
         for top, bottom, repeats in self._blocks(walk.schedule):

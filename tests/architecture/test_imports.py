@@ -22,7 +22,8 @@ HEAVY = {"torch", "onnxruntime", "onnx", "zarr", "yaozarrs", "pydantic", "tifffi
 EVERYWHERE = {"numpy", "click", "rich", "rich_click"}
 """Third-party packages that any module of the runtime may use."""
 VENDORS = {
-    "onnxruntime": {"engines/onnx_cpu.py"},
+    "onnxruntime": {"engines/_onnxruntime.py"},
+    "array_api_compat": {"engines/base.py", "samplers/base.py", "schedule.py", "tiling.py"},
     "zarr": {"volumes/zarr.py", "volumes/output.py"},
     "yaozarrs": {"volumes/ngff.py"},
     "PIL": {"preview.py"},

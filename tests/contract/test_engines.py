@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from baikal_deploy.engines import engine_names, open_engine
-from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import ConfigError, EngineError, EngineUnavailable, ModelError
 from baikal_deploy.manifest import read_manifest
 from baikal_deploy.schedule import ScheduleSpec
@@ -37,7 +37,7 @@ def engine(request: pytest.FixtureRequest, model: Path) -> Iterator[Engine]:
 
 def opened(name: str, path: Path) -> Engine:
     try:
-        return open_engine(name, path, read_manifest(path), threads=1)
+        return open_engine(name, path, read_manifest(path), EngineOptions(threads=1))
     except EngineUnavailable as error:
         pytest.skip(str(error))
 
@@ -164,7 +164,7 @@ def test_two_engines_live_side_by_side(name: str) -> None:
         before, _ = first.predict(x, 300.0)
         path = exported("eps", "learned_range")
         cosine = replace(read_manifest(path), schedule=ScheduleSpec("cosine"))
-        with open_engine(name, path, cosine, threads=1) as second:
+        with open_engine(name, path, cosine, EngineOptions(threads=1)) as second:
             other, _ = second.predict(x, 300.0)
             np.testing.assert_array_equal(first.predict(x, 300.0)[0], before)
             first.close()

@@ -68,7 +68,10 @@ def test_the_provenance_is_enough_to_do_it_again(
     assert provenance["version"] == __version__
     assert provenance["input"] == str(noisy_zarr)
     assert provenance["model"]["sha256"] == file_sha256(find_model("nuclei"))
-    assert (provenance["engine"], provenance["sampler"], provenance["seed"]) == ("analytic", "repaint", 3)
+    assert (provenance["sampler"], provenance["seed"]) == ("repaint", 3)
+    assert provenance["engine"] == {
+        "name": "analytic", "version": f"baikal-deploy {__version__}", "device": "CPU", "precision": "fp32"
+    }  # fmt: skip
     (channel,) = provenance["channels"]
     options = channel["options"]
     assert options["w_start"] == 0.4

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
 from baikal_deploy.engines import open_engine
+from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.manifest import ModelManifest, file_sha256, read_manifest
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_export.cli import main
@@ -41,7 +42,7 @@ def exported(folder: Path, net: Any, scheduler: Any) -> ModelManifest:
 def compare(path: Path, manifest: ModelManifest, expected: Any) -> None:
     """Against (x, t) -> (N, outputs, H, W)."""
     x = torch.randn(2, 1, 12, 20, generator=torch.Generator().manual_seed(1))
-    with open_engine("onnx-cpu", path, manifest, threads=1) as engine, torch.no_grad():
+    with open_engine("onnx-cpu", path, manifest, EngineOptions(threads=1)) as engine, torch.no_grad():
         for t in (3, 640):
             outputs = [output for output in engine.predict(x.numpy(), float(t)) if output is not None]
             found, wanted = np.concatenate(outputs, axis=1), expected(x, t).numpy()

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from baikal_deploy.engines import open_engine
+from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.manifest import file_sha256, read_manifest
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_export.cli import main
@@ -170,7 +171,7 @@ def test_exported_model_equals_the_original(tmp_path: Path) -> None:
     assert origin["stated"]["norm_groups"] == 4
     assert str(tmp_path) not in manifest.to_json()
     x = torch.randn(3, 1, 10, 14)
-    with open_engine("onnx-cpu", path, manifest, threads=1) as engine, torch.no_grad():
+    with open_engine("onnx-cpu", path, manifest, EngineOptions(threads=1)) as engine, torch.no_grad():
         expected = original(x, torch.full((3,), 421.0)).numpy()
         eps, v = engine.predict(x.numpy(), 421.0)
     assert v is not None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
-
 import numpy as np
 from scipy import ndimage
 
@@ -28,10 +25,6 @@ class Convolutions(Engine):
         self.manifest = ModelManifest("convolutions", SPEC, kind, Normalisation(), factor)
         self.radius, self.shapes = radius, list[tuple[int, ...]]()
         self._kernels = np.random.default_rng(radius).normal(0, 0.5, (radius, 1, 1, 3, 3))
-
-    @classmethod
-    def open(cls, path: Path, manifest: ModelManifest, threads: int | None) -> Self:
-        raise NotImplementedError
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         self.shapes.append(x_t.shape)

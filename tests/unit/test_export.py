@@ -15,6 +15,7 @@ import torch
 
 import baikal_export
 from baikal_deploy.engines import open_engine
+from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ModelError
 from baikal_deploy.manifest import METADATA_KEY, read_manifest
 from baikal_deploy.schedule import Variance
@@ -37,7 +38,8 @@ each_variant = pytest.mark.parametrize(("prediction", "variance"), VARIANTS)
 def test_onnx_equals_torch_at_shapes_that_were_not_traced(prediction: Prediction, variance: Variance) -> None:
     path, network = exported(prediction, variance), eps_network(tiny_checkpoint(prediction, variance))
     generator = torch.Generator().manual_seed(5)
-    with open_engine("onnx-cpu", path, read_manifest(path), threads=1) as engine, torch.no_grad():
+    engine = open_engine("onnx-cpu", path, read_manifest(path), EngineOptions(threads=1))
+    with engine, torch.no_grad():
         for batch, height, width, t in [
             (1, 4, 4, 0.0), (1, 64, 4, 999.0), (5, 12, 28, 333.3), (2, 36, 20, 998.5), (2, 16, 24, 0.25)
         ]:  # fmt: skip

@@ -65,7 +65,7 @@ def test_json_is_stable_and_says_its_schema() -> None:
 
 
 def test_newer_schema_asks_for_an_update() -> None:
-    with pytest.raises(ModelError, match=r"schema 2; update baikal-deploy"):
+    with pytest.raises(ModelError, match=r"schema 3; update baikal-deploy"):
         ModelManifest.from_json(changed(schema=SCHEMA + 1))
 
 

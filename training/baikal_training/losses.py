@@ -53,7 +53,7 @@ class Diffusion:
         self.mean_of_x0 = _tensor(beta * np.sqrt(previous) / (1 - schedule.alphas_cumprod))
         self.mean_of_x = _tensor((1 - previous) * np.sqrt(1 - beta) / (1 - schedule.alphas_cumprod))
         self.log_small = _tensor(
-            2 * np.log([schedule.reverse_std(i, "fixed_small") for i in range(len(schedule))])
+            2 * np.log(np.asarray([schedule.reverse_std(i, "fixed_small") for i in range(len(schedule))]))
         )
         self.log_large = _tensor(np.log(beta))
 

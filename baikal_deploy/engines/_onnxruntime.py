@@ -1,0 +1,118 @@
+"""What the engines of ONNX Runtime share."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
+from baikal_deploy.manifest import ModelManifest
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Providers = list[str | tuple[str, dict[str, Any]]]
+
+
+class OnnxRuntimeEngine(Engine):
+    """A session whose execution providers are those that were asked for, and no other.
+
+    Asked for a provider that it cannot have, ONNX Runtime logs a line and computes on the CPU.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, manifest: ModelManifest, options: EngineOptions
+    ) -> None:
+        self.manifest, self.precision = manifest, options.precision
+        self._session: onnxruntime.InferenceSession | None = session
+
+    @classmethod
+    def version(cls) -> str:
+        import onnxruntime
+
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        feed = {"x_t": np.ascontiguousarray(x_t), "timesteps": np.full(len(x_t), t, dtype=np.float32)}
+        try:
+            outputs = self.session.run(None, feed)
+        except Exception as error:  # ONNX Runtime has no common base for what it raises here
+            raise EngineError(f"engine {self.name}: evaluation failed ({first_line(error)})") from error
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """Raises EngineError after ``close``."""
+        if self._session is None:
+            raise EngineError(f"engine {self.name}: used after close")
+        return self._session
+
+    def close(self) -> None:
+        self._session = None
+
+
+def check_installed(name: str, package: str, extra: str) -> None:
+    """Raise EngineUnavailable unless ``package`` provides ONNX Runtime, and no other package does.
+
+    ``onnxruntime`` and ``onnxruntime-gpu`` install the same files: the last one wins, and removing
+    either breaks both.
+    """
+    installed = [one for one in ("onnxruntime", "onnxruntime-gpu") if _is_installed(one)]
+    install = f"pip install 'baikal-deploy[{extra}]'"
+    if find_spec("onnxruntime") is None:
+        raise EngineUnavailable(f"engine {name}: ONNX Runtime is not installed", install)
+    if len(installed) == 2:
+        raise EngineUnavailable(
+            f"engine {name}: onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            f"pip uninstall onnxruntime onnxruntime-gpu, then {install}",
+        )
+    if package == "onnxruntime-gpu" and installed == ["onnxruntime"]:
+        raise EngineUnavailable(
+            f"engine {name}: the installed ONNX Runtime is the one for CPUs",
+            f"pip uninstall onnxruntime, then {install}",
+        )
+
+
+def open_session(
+    name: str, path: Path, options: EngineOptions, providers: Providers
+) -> onnxruntime.InferenceSession:
+    """A session on exactly these providers (and the CPU's, for what they leave over).
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the file.
+        EngineUnavailable: the session runs on other providers than these.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.cores
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
+    except Exception as error:  # as above
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
+    wanted = [one if isinstance(one, str) else one[0] for one in providers]
+    if session.get_providers()[: len(wanted)] != wanted:
+        raise EngineUnavailable(
+            f"engine {name}: ONNX Runtime could not use {wanted[0]} and would compute on "
+            f"{session.get_providers()[0]}",
+            "run baikal-doctor to see what is missing",
+        )
+    return session
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
