@@ -2,10 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+# Packages whose names the tests check, or that only one test may see: they cannot be installed beside the others.
+BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest bench bench-train quality sample clean
+.PHONY: demo test test-slow lint ci lowest bench bench-engines bench-train quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -14,7 +16,7 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.dev  ## tests that take long or need a C++ compiler
+test-slow: $(VENV)/.dev $(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev  ## style, types, import layers
@@ -36,6 +38,9 @@ lowest:  ## the main job and a training with the lowest versions of what they de
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
 
+bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratios to torch eager
+	$(BIN)/python benchmarks/engines.py
+
 bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
 	$(BIN)/python benchmarks/training.py --memory-steps 2000
 
@@ -54,7 +59,16 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
+	$(PIP) --no-deps --upgrade --target $(BINDINGS)/tensorrt-10.16 tensorrt-cu13-bindings==10.16.1.11
+	$(PIP) --no-deps --upgrade --target $(BINDINGS)/tensorrt-11.4 tensorrt-cu13-bindings==11.4.0.106
+	$(PIP) --no-deps --upgrade --target $(BINDINGS)/cuda cuda-bindings==13.5.0 cuda-pathfinder==1.9.0
 	@touch $@
+
+$(BINDINGS)/cupy: | $(VENV)/.dev
+	$(PIP) --no-deps --target $@ cupy-cuda13x==14.2.0
+
+$(BINDINGS)/onnxruntime-gpu: | $(VENV)/.dev
+	$(PIP) --no-deps --target $@ onnxruntime-gpu==1.31.1
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[bench]"

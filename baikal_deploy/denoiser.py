@@ -258,7 +258,7 @@ class Denoiser:
         def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
             output = self.predictor.predict(x, t)
             if progress is not None:
-                progress(len(x))
+                progress(x.shape[0])
             return output
 
         guide = None if guides is None else engine.upload(_normalised(recipe, guides))

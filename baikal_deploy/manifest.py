@@ -17,6 +17,8 @@ from baikal_deploy.schedule import ScheduleSpec, Variance
 SHIPPED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "nuclei"
 METADATA_KEY = "baikal_manifest"
+FUSED_KEY = "baikal_fused"
+"""Of files that hold a whole sampler (docs/fused.md), which are no models."""
 SCHEMA = 2
 """2 added ``precision`` and ``verification``; files of schema 1 are fp32."""
 
@@ -117,6 +119,11 @@ def read_manifest(path: Path) -> ModelManifest:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except (IndexError, UnicodeDecodeError, _NotProtobuf) as error:
         raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
+    if FUSED_KEY in metadata:
+        raise ModelError(
+            f"{path}: a whole sampler for programs that call ONNX Runtime themselves (docs/fused.md), not a "
+            "network; give the model that it was made of"
+        )
     if METADATA_KEY not in metadata:
         raise ModelError(f"{path}: an ONNX file without a manifest; export it with baikal-export")
     try:

@@ -17,6 +17,7 @@ from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser, Recipe
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import sample_windows
+from baikal_deploy.noise import noise_generator
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
@@ -127,10 +128,12 @@ class Run:
     def estimate_seconds(self) -> float:
         """Expected time of the network evaluations, from two timed calls with one window."""
         plan = self.denoiser.predictor.plan(self.volume.info.plane_shape)
-        window = np.zeros((self.config.batch, 1, plan.y.window, plan.x.window), dtype=np.float32)
-        self.denoiser.predictor.engine.predict(window, 0)  # the first call of a shape is slower
+        engine = self.denoiser.predictor.engine
+        shape = self.config.batch, 1, plan.y.window, plan.x.window
+        window = engine.upload(np.zeros(shape, dtype=np.float32))
+        engine.download(engine.predict(window, 0)[0])  # the first call of a shape is slower
         started = time.perf_counter()
-        self.denoiser.predictor.engine.predict(window, 0)
+        engine.download(engine.predict(window, 0)[0])  # a device may still be computing until then
         seconds = (time.perf_counter() - started) / self.config.batch
         return seconds * len(plan.windows) * self.evaluations
 
@@ -192,6 +195,7 @@ class Run:
             "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
             "sampler": config.sampler,
             "seed": config.seed,
+            "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
             "channels": [
                 {"name": info.channel_name(channel), "nfe": recipe.nfe}
                 | {"options": asdict(recipe.sampler), "measurement": asdict(recipe.measurement)}

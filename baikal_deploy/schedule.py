@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import ConfigError
 
 Plane = NDArray[np.float32]

@@ -7,15 +7,15 @@ feathering finished tiles cannot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from baikal_deploy.arrays import array_namespace, device
 from baikal_deploy.engines.base import Engine, Planes
 from baikal_deploy.errors import ConfigError
 
@@ -138,6 +138,7 @@ class TiledPredictor:
     tile: int = DEFAULT_TILE
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1
+    _kept: dict[Hashable, _Tools] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -151,19 +152,28 @@ class TiledPredictor:
     def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         """As ``Engine.predict``, for any H and W."""
         height, width = x_t.shape[2:]
-        plan = self.plan((height, width))
-        bottom, right = plan.padding
-        x_t = _reflected(_reflected(x_t, 2, bottom), 3, right)
-        eps, v = self._blended(x_t, t, plan)
+        tools = self._tools((height, width), x_t)
+        for axis, indices in tools.reflections.items():
+            x_t = array_namespace(x_t).take(x_t, indices, axis=axis)
+        eps, v = self._blended(x_t, t, tools)
         return eps[..., :height, :width], None if v is None else v[..., :height, :width]
 
-    def _blended(self, x_t: Planes, t: float, plan: TilePlan) -> tuple[Planes, Planes | None]:
-        windows = plan.windows
-        places = [(plane, window) for plane in range(len(x_t)) for window in range(len(windows))]
-        if len(windows) == 1 and len(x_t) == self.batch:
+    def _tools(self, shape: tuple[int, int], like: Planes) -> _Tools:
+        """Those for planes of ``shape`` beside ``like``; kept, since a walk needs them at every step."""
+        key = shape, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
+        tools = self._kept.get(key)
+        if tools is None:
+            tools = _Tools.make(self.plan(shape), like)
+            self._kept.clear()  # all planes of a run have one shape
+            self._kept[key] = tools
+        return tools
+
+    def _blended(self, x_t: Planes, t: float, tools: _Tools) -> tuple[Planes, Planes | None]:
+        count, windows, weights = x_t.shape[0], tools.windows, tools.weights
+        if len(windows) == 1 and count == self.batch:
             return self.engine.predict(x_t, t)
+        places = [(plane, window) for plane in range(count) for window in range(len(windows))]
         xp = array_namespace(x_t)
-        weights = [xp.asarray(weight, device=device(x_t)) for weight in plan.blend_weights()]
         eps, v = xp.zeros_like(x_t), None
         for group in _groups(places, self.batch):
             crops = [x_t[(plane, slice(None), *windows[window])] for plane, window in group]
@@ -179,14 +189,30 @@ class TiledPredictor:
         return eps, v
 
 
-def _reflected(planes: Planes, axis: int, margin: int) -> Planes:
-    """Planes with a margin at the end of an axis, by reflection."""
-    if not margin:
-        return planes
-    xp = array_namespace(planes)
-    indices = np.pad(np.arange(planes.shape[axis]), (0, margin), mode="reflect")
-    padded: Planes = xp.take(planes, xp.asarray(indices, device=device(planes)), axis=axis)
-    return padded
+@dataclass(frozen=True)
+class _Tools:
+    """What a plan needs at every step, on the device of the planes.
+
+    Attributes:
+        windows: see ``TilePlan.windows``.
+        weights: blend weights of each of them.
+        reflections: for each axis of the planes that has to be padded, the pixels it then holds.
+    """
+
+    windows: list[tuple[slice, slice]]
+    weights: list[Planes]
+    reflections: dict[int, NDArray[np.int64]]
+
+    @classmethod
+    def make(cls, plan: TilePlan, like: Planes) -> _Tools:
+        xp, where = array_namespace(like), device(like)
+        weights = [xp.asarray(weight, device=where) for weight in plan.blend_weights()]
+        reflections = {}
+        for axis, (side, margin) in enumerate(zip(plan.shape, plan.padding, strict=True), start=2):
+            if margin:
+                indices = np.pad(np.arange(side), (0, margin), mode="reflect")
+                reflections[axis] = xp.asarray(indices, device=where)
+        return cls(plan.windows, weights, reflections)
 
 
 @lru_cache(maxsize=32)

@@ -10,15 +10,10 @@ from baikal_deploy.manifest import ModelManifest, Precision
 from baikal_deploy.plugins import load_plugin, plugin_names
 
 AUTO = "auto"
-FASTEST: tuple[str, ...] = (
-    "tensorrt",
-    "tensorrt-rtx",
-    "onnx-tensorrt",
-    "onnx-cuda",
-    "onnx-cpu",
-    "openvino",
-)
+_ON_GPU = ("tensorrt", "tensorrt-rtx", "onnx-tensorrt", "onnx-cuda")
+FASTEST: tuple[str, ...] = (*_ON_GPU, "onnx-cpu", "openvino")
 """Engines in the order that ``auto`` tries them in. docs/engines.md has the measurements."""
+FASTEST_IN_INT8: tuple[str, ...] = (*_ON_GPU, "openvino", "onnx-cpu")
 
 
 def engine_names() -> list[str]:
@@ -64,10 +59,17 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
         Its name, and why each faster one was passed over, by name.
 
     Raises:
+        ConfigError: no engine computes this model in this precision anywhere.
         EngineUnavailable: none works; with all the reasons.
     """
+    names = FASTEST_IN_INT8 if precision == "int8" else FASTEST
+    if not any(precision in engine_class(name).COMPUTES.get(manifest.precision, ()) for name in names):
+        raise ConfigError(
+            f"engine auto: no engine computes model {manifest.name}, stored in {manifest.precision}, in "
+            f"{precision}; export it with --precision {precision}"
+        )
     passed_over: dict[str, str] = {}
-    for name in FASTEST:
+    for name in names:
         try:
             check_precision(name, manifest, precision)
             engine_class(name).check(precision)

@@ -1,7 +1,10 @@
-"""What the engines of ONNX Runtime share."""
+"""What the engines of ONNX Runtime share. The only file that imports it."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import io
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +20,14 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Providers = list[str | tuple[str, dict[str, Any]]]
+_NO_NODES = (
+    b'\x08\n:#\x12\x01g*\r\x08\x01\x10\x01"\x04\x00\x00\x00\x00B\x01a'
+    b"b\x0f\n\x01a\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
+)
+"""An ONNX model whose output is a constant. It loads at once on any provider that can be had."""
+_WARNING, _ERROR, _FATAL = 2, 3, 4
+"""Severities of ONNX Runtime's log; the first is its default."""
+_LIBRARIES = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
 
 
 class OnnxRuntimeEngine(Engine):
@@ -78,6 +89,45 @@ def check_installed(name: str, package: str, extra: str) -> None:
         )
 
 
+def check_provider(name: str, provider: str, fix: str) -> None:
+    """Raise EngineUnavailable, with ``fix``, unless a session gets this execution provider.
+
+    That the package was built with it, which is all that ``get_available_providers`` tells, is not enough.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL
+    onnxruntime.set_default_logger_severity(_FATAL)  # what it has to say is said below
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls()  # from the packages of NVIDIA's, where the loader would not look
+        session = onnxruntime.InferenceSession(_NO_NODES, settings, providers=[provider], enable_fallback=0)
+        if provider in session.get_providers():
+            return
+        reason = ""
+    except (RuntimeError, ValueError) as error:
+        reason = first_line(error)
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNING)
+    raise EngineUnavailable(
+        f"engine {name}: ONNX Runtime has no {provider} here ({_missing_library(provider) or reason})", fix
+    )
+
+
+def _missing_library(provider: str) -> str:
+    """What the system's loader says about the library of a provider that ONNX Runtime could not load."""
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    for library in folder.glob(f"*onnxruntime_providers_{_LIBRARIES[provider]}.*"):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            return first_line(error)
+    return ""
+
+
 def open_session(
     name: str, path: Path, options: EngineOptions, providers: Providers
 ) -> onnxruntime.InferenceSession:
@@ -92,8 +142,9 @@ def open_session(
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.cores
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.log_severity_level = _ERROR
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # as above
         raise ModelError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
     wanted = [one if isinstance(one, str) else one[0] for one in providers]

@@ -37,4 +37,4 @@ class Analytic(Engine):
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, None]:
         level = np.interp(t, np.arange(len(self._alphas_cumprod)), self._alphas_cumprod)
         gain = np.sqrt(1 - level) / (level * self.std**2 + 1 - level)
-        return np.float32(gain) * (x_t - np.float32(np.sqrt(level) * self.mean)), None
+        return float(gain) * (x_t - float(np.sqrt(level) * self.mean)), None

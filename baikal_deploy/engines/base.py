@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from baikal_deploy import __version__
+from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import EngineError
 from baikal_deploy.manifest import ModelManifest, Precision
 
@@ -67,8 +67,8 @@ class Engine(ABC):
     def __init_subclass__(cls) -> None:
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
 
-    @classmethod
-    def check(cls, precision: Precision = "fp32") -> None:  # noqa: B027  # some run everywhere
+    @classmethod  # noqa: B027  # some run everywhere
+    def check(cls, precision: Precision = "fp32") -> None:
         """Find out, without a model and quickly, whether the back end can run here.
 
         Raises:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
+from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.schedule import NoiseSchedule, Variance, parse_respacing
 
@@ -153,9 +153,12 @@ class Walk:
         self._variance = sampler.variance
         self._visit = 0
         self._xp = array_namespace(y)
-        low, high = OBSERVED_RANGE
-        unit = sampler.clip == "unit"
-        self._bounds = (-1.0, 1.0) if unit else (self._xp.clip(y, None, low), self._xp.clip(y, high, None))
+        observed = sampler.clip == "observed"
+        self._low, self._high = (
+            self._xp.full_like(y, bound) for bound in (OBSERVED_RANGE if observed else (-1.0, 1.0))
+        )
+        if observed:
+            self._low, self._high = self._xp.minimum(y, self._low), self._xp.maximum(y, self._high)
 
     def diffuse(self, image: Planes) -> Planes:
         """q(image, start): where a run begins."""
@@ -166,7 +169,9 @@ class Walk:
         self._visit += 1
         schedule = self.schedule
         eps, v = self._predict(x, float(schedule.timesteps[index]))
-        x0 = self._xp.clip(schedule.predict_x0(x, index, eps), *self._bounds)
+        # Not clip, which for CuPy is made of boolean masks that wait for the device.
+        x0 = self._xp.maximum(schedule.predict_x0(x, index, eps), self._low)
+        x0 = self._xp.minimum(x0, self._high)
         mean = schedule.posterior_mean(x0, x, index)
         if index == 0:
             return mean

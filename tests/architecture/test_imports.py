@@ -22,8 +22,15 @@ HEAVY = {"torch", "onnxruntime", "onnx", "zarr", "yaozarrs", "pydantic", "tifffi
 EVERYWHERE = {"numpy", "click", "rich", "rich_click"}
 """Third-party packages that any module of the runtime may use."""
 VENDORS = {
+    "array_api_compat": {"arrays.py"},
+    "cuda": {"engines/_cuda.py"},
+    "cupy": {"engines/_cupy.py"},
+    "filelock": {"engines/_cache_files.py"},
     "onnxruntime": {"engines/_onnxruntime.py"},
-    "array_api_compat": {"engines/base.py", "samplers/base.py", "schedule.py", "tiling.py"},
+    "openvino": {"engines/_openvino.py", "engines/openvino.py"},
+    "platformdirs": {"engines/_cache.py"},
+    "tensorrt": {"engines/_trt_compat.py"},
+    "tensorrt_rtx": {"engines/_trt_compat.py"},
     "zarr": {"volumes/zarr.py", "volumes/output.py"},
     "yaozarrs": {"volumes/ngff.py"},
     "PIL": {"preview.py"},

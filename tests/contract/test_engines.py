@@ -1,49 +1,155 @@
-"""The contract of every engine in the folder."""
+"""The contract of every engine in the folder, in every precision that it offers.
+
+What this machine cannot run is skipped, with its reason, by one test; all others run over the rest.
+"""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
-from baikal_deploy.engines import engine_names, open_engine
+from baikal_deploy import machine
+from baikal_deploy.engines import engine_class, engine_names, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import ConfigError, EngineError, EngineUnavailable, ModelError
-from baikal_deploy.manifest import read_manifest
-from baikal_deploy.schedule import ScheduleSpec
-from tests.models import exported
+from baikal_deploy.manifest import Precision, read_manifest
+from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_training.losses import Prediction
+from tests.contract.stored import stored
+from tests.models import eps_network, exported, tiny_checkpoint
 
-MODELS = [("velocity", "fixed_small"), ("eps", "learned_range")]
-NETWORKS = [name for name in engine_names() if name != "analytic"]
-"""Engines that read the model's file; the analytic oracle has none."""
-
-
-@pytest.fixture(params=MODELS, ids="-".join)
-def model(request: pytest.FixtureRequest) -> Path:
-    return exported(*request.param)
-
-
-@pytest.fixture(params=engine_names())
-def engine(request: pytest.FixtureRequest, model: Path) -> Iterator[Engine]:
-    with opened(request.param, model) as engine:
-        yield engine
+MODELS: list[tuple[Prediction, Variance]] = [("velocity", "fixed_small"), ("eps", "learned_range")]
+TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2, "int8": 8e-2}
+"""Largest relative error (L2) of what was stored or computed in a precision."""
+MOST_GROWTH = 4 << 20
+"""Bytes that the process may grow by in 2,000 calls, whose results have twice as many."""
 
 
-def opened(name: str, path: Path) -> Engine:
+@dataclass(frozen=True)
+class Case:
+    """An engine, how the model is stored, what it is computed in, and the model."""
+
+    engine: str
+    stored: Precision
+    precision: Precision
+    model: tuple[Prediction, Variance]
+
+    def __str__(self) -> str:
+        return "-".join([self.engine, self.stored, self.precision, *self.model])
+
+    @property
+    def path(self) -> Path:
+        return stored(self.stored, *self.model)
+
+    def open(self, threads: int = 1) -> Engine:
+        return open_engine(
+            self.engine, self.path, read_manifest(self.path), EngineOptions(threads, self.precision)
+        )
+
+
+def works(name: str, precision: Precision) -> bool:
     try:
-        return open_engine(name, path, read_manifest(path), EngineOptions(threads=1))
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
+        engine_class(name).check(precision)
+    except EngineUnavailable:
+        return False
+    return True
+
+
+def cases() -> Iterator[Case]:
+    """All that this machine can run; the model without v only as it is stored by default."""
+    for name in engine_names():
+        for kind, offered in engine_class(name).COMPUTES.items():
+            if name == "analytic" and kind != "fp32":
+                continue  # it does not read the file
+            for precision in offered:
+                if works(name, precision):
+                    models = MODELS if kind == "fp32" else MODELS[1:]
+                    yield from (Case(name, kind, precision, model) for model in models)
+
+
+CASES = list(cases())
+NETWORKS = [case for case in CASES if case.engine != "analytic"]
+"""Engines that read the model's file; the analytic oracle does not."""
+FIRST = list({(case.engine, case.precision): case for case in NETWORKS}.values())
+"""One for each engine and precision."""
+LOADERS = sorted({case.engine for case in NETWORKS})
+
+
+@pytest.fixture(scope="module", params=CASES, ids=str)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with request.param.open() as engine:
+        yield engine
 
 
 def planes(*shape: int, seed: int = 0) -> Planes:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def tolerance(engine: Engine) -> float:
+    return max(TOLERANCE[engine.precision], TOLERANCE[engine.manifest.precision])
+
+
+def error(found: Planes | None, expected: Planes | None) -> float:
+    assert found is not None
+    assert expected is not None
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+@functools.cache
+def torch_network(variance: Variance) -> torch.nn.Module:
+    return eps_network(tiny_checkpoint(*next(model for model in MODELS if model[1] == variance)))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        (name, precision)
+        for name in engine_names()
+        for precision in dict.fromkeys(p for offered in engine_class(name).COMPUTES.values() for p in offered)
+    ],
+)
+def test_every_engine_runs_here_or_says_what_is_missing(name: str, precision: Precision) -> None:
+    try:
+        engine_class(name).check(precision)
+    except EngineUnavailable as unavailable:
+        assert unavailable.reason.startswith(f"engine {name}: ")
+        assert unavailable.fix
+        pytest.skip(str(unavailable))
+    assert any((case.engine, case.precision) == (name, precision) for case in CASES)
+
+
+def test_engines_of_the_development_environment_are_not_skipped() -> None:
+    ran = {(case.engine, case.stored, case.precision) for case in CASES}
+    assert {("onnx-cpu", "fp32", "fp32"), ("onnx-cpu", "fp16", "fp16"), ("onnx-cpu", "int8", "int8")} <= ran
+    assert {("openvino", "fp32", "fp32"), ("openvino", "fp16", "fp32"), ("openvino", "int8", "int8")} <= ran
+    features = machine.cpu().features
+    if features is None:
+        pytest.skip("what this CPU has cannot be told without OpenVINO")
+    assert (("openvino", "fp32", "bf16") in ran) is features["BF16"]
+    assert (("openvino", "bf16", "bf16") in ran) is features["BF16"]
+
+
+@pytest.mark.parametrize("t", [17.0, 300.0, 905.5])
+def test_results_are_those_of_torch(engine: Engine, t: float) -> None:
+    if engine.name == "analytic":
+        pytest.skip("the oracle has no network")
+    x = planes(2, 1, 32, 24)
+    with torch.no_grad():
+        expected = torch_network(engine.manifest.variance)(torch.from_numpy(x), torch.full((2,), t))
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    found = [one for one in engine.predict(x, t) if one is not None]
+    for got, wanted in zip(found, expected, strict=True):
+        assert error(got, wanted.numpy()) < tolerance(engine)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +172,11 @@ def test_v_is_returned_only_for_learned_range(engine: Engine) -> None:
         assert v is None
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_v_is_the_second_output_of_the_network(name: str) -> None:
-    with opened(name, exported("eps", "learned_range")) as engine:
+@pytest.mark.parametrize("case", [case for case in NETWORKS if case.model == MODELS[1]], ids=str)
+def test_v_is_the_second_output_of_the_network(case: Case) -> None:
+    with case.open() as engine:
         eps, v = engine.predict(planes(1, 1, 8, 8), 300.0)
-    assert v is not None
-    assert not np.allclose(eps, v, atol=0.01)
+    assert error(v, eps) > 0.1
 
 
 def test_result_does_not_depend_on_the_batch(engine: Engine) -> None:
@@ -79,8 +184,8 @@ def test_result_does_not_depend_on_the_batch(engine: Engine) -> None:
     together, _ = engine.predict(x, 420.0)
     alone = np.concatenate([engine.predict(x[i : i + 1], 420.0)[0] for i in range(5)])
     reordered, _ = engine.predict(x[::-1], 420.0)
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-    np.testing.assert_allclose(together, reordered[::-1], atol=1e-5)
+    assert error(together, alone) < TOLERANCE[engine.precision]
+    assert error(together, reordered[::-1]) < TOLERANCE[engine.precision]
 
 
 def test_same_call_gives_the_same_bits(engine: Engine) -> None:
@@ -88,6 +193,16 @@ def test_same_call_gives_the_same_bits(engine: Engine) -> None:
     first, _ = engine.predict(x, 77.0)
     engine.predict(planes(1, 1, 32, 8), 5.0)
     np.testing.assert_array_equal(first, engine.predict(x, 77.0)[0])
+
+
+def test_a_result_is_not_written_to_by_later_calls(engine: Engine) -> None:
+    results = [engine.predict(planes(1, 1, 16, 16, seed=seed), 300.0) for seed in range(3)]
+    copies = [eps.copy() for eps, _ in results]
+    engine.predict(planes(1, 1, 16, 16, seed=3), 300.0)
+    for (eps, v), copy in zip(results, copies, strict=True):
+        np.testing.assert_array_equal(eps, copy)
+        assert v is None or not np.shares_memory(eps, v)
+    assert error(copies[0], copies[1]) > 0.1
 
 
 def test_input_is_left_alone(engine: Engine) -> None:
@@ -101,14 +216,23 @@ def test_views_are_taken_as_what_they_show(engine: Engine) -> None:
     wide = planes(2, 1, 16, 32)
     for view in (wide[..., ::2], wide[..., 4:20], wide.swapaxes(2, 3)):
         expected, _ = engine.predict(view.copy(), 300.0)
-        np.testing.assert_allclose(engine.predict(view, 300.0)[0], expected, atol=1e-6)
+        assert error(engine.predict(view, 300.0)[0], expected) < 1e-6
+
+
+def test_planes_go_to_the_device_and_back(engine: Engine) -> None:
+    x = planes(2, 1, 8, 12)
+    there = engine.upload(x)
+    np.testing.assert_array_equal(engine.download(there), x)
+    eps = engine.download(engine.predict(there, 300.0)[0])
+    assert isinstance(eps, np.ndarray)
+    assert eps.shape == x.shape
 
 
 @pytest.mark.parametrize("t", [0.0, 250.0, 998.0])
 def test_fractional_timesteps_continue_whole_ones(engine: Engine, t: float) -> None:
     x = planes(1, 1, 16, 16)
     here, near, halfway, following = (engine.predict(x, t + step)[0] for step in (0, 1e-3, 0.5, 1))
-    np.testing.assert_allclose(near, here, atol=2e-3)
+    assert error(near, here) < max(2e-3, tolerance(engine))
     assert np.abs(halfway - here).max() > 1e-5
     assert np.abs(halfway - following).max() > 1e-5
 
@@ -141,44 +265,84 @@ def test_other_dtypes_and_dimensions_are_refused(engine: Engine, x: np.ndarray) 
     assert str(x.dtype) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", engine_names())
-def test_is_a_context_manager_and_may_be_closed_twice(name: str) -> None:
-    engine = opened(name, exported())
+def test_several_threads_may_call_one_engine(engine: Engine) -> None:
+    calls = [(planes(1 + i % 3, 1, 16, 16, seed=i), 30.0 * i) for i in range(24)]
+    expected = [engine.predict(*call)[0] for call in calls]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda call: engine.predict(*call)[0], calls))
+    for eps, wanted in zip(found, expected, strict=True):
+        assert error(eps, wanted) < 1e-6
+
+
+@pytest.mark.parametrize("case", FIRST, ids=str)
+def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
+    x = planes(1, 1, 64, 64)
+    with case.open(threads=1) as one, case.open(threads=2) as two:
+        assert error(two.predict(x, 300.0)[0], one.predict(x, 300.0)[0]) < TOLERANCE[case.precision]
+
+
+@pytest.mark.skipif(machine.resident_bytes() is None, reason="this system does not tell")
+@pytest.mark.parametrize("case", FIRST, ids=str)
+def test_memory_does_not_grow_over_2000_calls(case: Case) -> None:
+    x = planes(1, 1, 32, 32)
+    with case.open() as engine:
+        for _ in range(200):
+            engine.predict(x, 300.0)
+        before = machine.resident_bytes() or 0
+        for _ in range(2000):
+            engine.predict(x, 300.0)
+        after = machine.resident_bytes() or 0
+    assert after - before < MOST_GROWTH
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_is_a_context_manager_and_may_be_closed_twice(case: Case) -> None:
+    engine = case.open()
     with engine as entered:
         assert entered is engine
     engine.close()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_use_after_close_is_an_error(name: str) -> None:
-    with opened(name, exported()) as engine:
+@pytest.mark.parametrize("case", NETWORKS, ids=str)
+def test_use_after_close_is_an_error(case: Case) -> None:
+    with case.open() as engine:
         engine.predict(planes(1, 1, 4, 4), 1.0)
-    with pytest.raises(EngineError, match="used after close"):
+    with pytest.raises(EngineError, match=f"engine {case.engine}: used after close"):
         engine.predict(planes(1, 1, 4, 4), 1.0)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.model == MODELS[0]], ids=str)
+def test_two_engines_live_side_by_side(case: Case) -> None:
+    x = planes(2, 1, 16, 16)
+    other_case = replace(case, model=MODELS[1])
+    cosine = replace(read_manifest(other_case.path), schedule=ScheduleSpec("cosine"))
+    options = EngineOptions(1, case.precision)
+    with case.open() as first, open_engine(case.engine, other_case.path, cosine, options) as second:
+        before, other = first.predict(x, 300.0)[0], second.predict(x, 300.0)[0]
+        np.testing.assert_array_equal(first.predict(x, 300.0)[0], before)
+        first.close()
+        np.testing.assert_array_equal(second.predict(x, 300.0)[0], other)
+    assert error(other, before) > 0.01
+
+
+def test_engines_say_what_they_compute_in_and_with(engine: Engine) -> None:
+    assert engine.precision in engine.COMPUTES[engine.manifest.precision]
+    assert engine.device
+    assert any(character.isdigit() for character in engine.version())
 
 
 @pytest.mark.parametrize("name", engine_names())
-def test_two_engines_live_side_by_side(name: str) -> None:
-    x = planes(2, 1, 16, 16)
-    with opened(name, exported("velocity")) as first:
-        before, _ = first.predict(x, 300.0)
-        path = exported("eps", "learned_range")
-        cosine = replace(read_manifest(path), schedule=ScheduleSpec("cosine"))
-        with open_engine(name, path, cosine, EngineOptions(threads=1)) as second:
-            other, _ = second.predict(x, 300.0)
-            np.testing.assert_array_equal(first.predict(x, 300.0)[0], before)
-            first.close()
-            np.testing.assert_array_equal(second.predict(x, 300.0)[0], other)
-    assert np.abs(before - other).max() > 0.01
-
-
-def test_several_threads_may_call_one_engine(engine: Engine) -> None:
-    calls = [(planes(1 + i % 3, 1, 16, 8 + 4 * (i % 4), seed=i), 30.0 * i) for i in range(24)]
-    expected = [engine.predict(*call)[0] for call in calls]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda call: engine.predict(*call)[0], calls))
-    for eps, wanted in zip(found, expected, strict=True):
-        np.testing.assert_allclose(eps, wanted, atol=1e-6)
+def test_a_precision_that_an_engine_does_not_offer_is_refused_with_those_it_does(name: str) -> None:
+    for kind in get_args(Precision):
+        manifest = replace(read_manifest(exported()), precision=kind)
+        offered = engine_class(name).COMPUTES.get(kind, ())
+        for precision in set(get_args(Precision)) - set(offered):
+            with pytest.raises(ConfigError) as caught:
+                open_engine(name, exported(), manifest, EngineOptions(precision=precision))
+            message = str(caught.value)
+            assert f"engine {name}: " in message
+            assert f"stored in {kind}" in message
+            assert all(one in message for one in offered)
 
 
 def test_unknown_engine_is_refused_with_those_there_are() -> None:
@@ -187,16 +351,24 @@ def test_unknown_engine_is_refused_with_those_there_are() -> None:
     assert all(name in str(caught.value) for name in engine_names())
 
 
-def test_missing_onnxruntime_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("onnx-cpu", "onnxruntime", "cpu"), ("openvino", "openvino", "openvino")]
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = read_manifest(exported())
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EngineUnavailable, match=r"pip install 'baikal-deploy\[cpu\]'"):
-        open_engine("onnx-cpu", exported(), manifest)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EngineUnavailable, match=f"engine {name}: .* is not installed") as caught:
+        open_engine(name, exported(), manifest)
+    assert caught.value.fix == f"pip install 'baikal-deploy[{extra}]'"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LOADERS)
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "random"])
-def test_damaged_model_file_is_named(name: str, damage: str, tmp_path: Path) -> None:
+def test_damaged_model_file_is_named(
+    name: str, damage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     whole, path = exported().read_bytes(), tmp_path / "damaged.onnx"
     contents = {"empty": b"", "truncated": whole[: len(whole) // 2], "random": planes(1000).tobytes()}
     if damage in contents:
@@ -205,9 +377,10 @@ def test_damaged_model_file_is_named(name: str, damage: str, tmp_path: Path) -> 
         open_engine(name, path, read_manifest(exported()))
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "".join(capfd.readouterr()) == ""
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", LOADERS)
 def test_graph_of_another_contract_fails_as_an_engine_error(name: str, tmp_path: Path) -> None:
     image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1])
     result = onnx.helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, [1])
@@ -218,9 +391,10 @@ def test_graph_of_another_contract_fails_as_an_engine_error(name: str, tmp_path:
     manifest = read_manifest(exported())
     with (
         open_engine(name, tmp_path / "foreign.onnx", manifest) as engine,
-        pytest.raises(EngineError, match="evaluation failed"),
+        pytest.raises(EngineError, match="evaluation failed") as caught,
     ):
         engine.predict(planes(1, 1, 4, 4), 1.0)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("t", [0, 40, 700, 999])
@@ -231,6 +405,6 @@ def test_analytic_eps_is_that_of_the_bayes_estimate(t: int) -> None:
     x = planes(1, 1, 8, 8)
     observed, precision = x / np.sqrt(level), level / (1 - level)
     x0 = (observed * precision + mean / std**2) / (precision + 1 / std**2)
-    with opened("analytic", exported()) as engine:
+    with open_engine("analytic", exported(), read_manifest(exported())) as engine:
         eps, _ = engine.predict(x, float(t))
     np.testing.assert_allclose(eps, (x - np.sqrt(level) * x0) / np.sqrt(1 - level), rtol=1e-4, atol=1e-5)

@@ -124,7 +124,7 @@ def test_metadata_of_a_real_model_is_what_onnx_reads() -> None:
     stored = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert dict(module._metadata_props(path.read_bytes())) == stored
     assert read_manifest(path) == ModelManifest.from_json(stored[METADATA_KEY])
-    assert read_manifest(path) == tiny_manifest(tiny_checkpoint())
+    assert replace(read_manifest(path), verification={}) == tiny_manifest(tiny_checkpoint())
 
 
 def test_onnx_file_without_a_manifest(tmp_path: Path) -> None:

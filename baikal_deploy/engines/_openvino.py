@@ -1,0 +1,205 @@
+"""OpenVINO's CPU plug-in: models compiled for a shape, and kept once compiled. The only file that imports it.
+
+OpenVINO has a cache of its own, but takes from it whatever is there: with some bits of the weights
+flipped it computed other pixels and said nothing. So compiled models are kept as engine files are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from baikal_deploy.engines import _cache_files as files
+from baikal_deploy.engines._engine_key import model_sha256
+from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
+from baikal_deploy.manifest import ModelManifest, Precision
+
+if TYPE_CHECKING:
+    import openvino
+
+Shape = tuple[int, ...]
+"""(N, 1, H, W); -1 for what may be any."""
+ANY: Shape = (-1, 1, -1, -1)
+DEVICE = "CPU"
+MOST_FILES = 32
+"""Compiled models that are kept on disk; those used last."""
+
+_log = logging.getLogger(__name__)
+
+
+def check(name: str, precision: Precision) -> None:
+    """Raise EngineUnavailable unless OpenVINO is installed and this CPU has what the precision needs."""
+    install = "pip install 'baikal-deploy[openvino]'"
+    if find_spec("openvino") is None:
+        raise EngineUnavailable(f"engine {name}: OpenVINO is not installed", install)
+    try:
+        import openvino  # noqa: F401
+
+        found = capabilities()
+    except (ImportError, RuntimeError) as error:
+        raise EngineUnavailable(
+            f"engine {name}: OpenVINO cannot be used ({reason(error)})", f"{install} --force-reinstall"
+        ) from error
+    if precision == "bf16" and "BF16" not in found:
+        raise EngineUnavailable(
+            f"engine {name}: this CPU cannot compute in bf16 (it has neither AVX512-BF16 nor AMX-BF16)",
+            "choose --precision fp32, or run on a CPU that can (Intel Xeon from 2020, AMD from Zen 4)",
+        )
+
+
+def capabilities() -> list[str]:
+    """What OpenVINO can compute in on this CPU, such as "FP32" and "BF16"."""
+    return list(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+
+
+def version() -> str:
+    """In full, with the build."""
+    import openvino
+
+    return str(openvino.__version__)
+
+
+class Model:
+    """A model in a precision, to be compiled for one shape after the other.
+
+    Attributes:
+        hint: the precision, as OpenVINO calls it.
+        outputs: how many there are; a network that is compiled may have more.
+
+    Raises:
+        ModelError: OpenVINO cannot read the file.
+    """
+
+    def __init__(self, path: Path, manifest: ModelManifest, options: EngineOptions) -> None:
+        # A file that stores int8 or bf16 says itself what is computed in what; the hint is for the rest.
+        stored = manifest.precision in ("int8", "bf16")
+        self.hint = "bf16" if options.precision == "bf16" and not stored else "f32"
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": self.hint,  # OpenVINO's own choice may be bf16
+            "INFERENCE_NUM_THREADS": options.cores,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # other processes may have been given the same cores
+        }
+        self._sha256 = model_sha256(path)  # first, since OpenVINO would try to read anything as something
+        try:
+            self._model = _core().read_model(path)
+            self.outputs = len(self._model.outputs)
+            if self.hint == "bf16":
+                _keep_timesteps_precise(self._model)
+        except RuntimeError as error:
+            raise ModelError(f"{path}: OpenVINO cannot load it ({reason(error)})") from error
+        operators = {operator.get_type_name() for operator in self._model.get_ops()}
+        # compile_model of 2026.4 crashes on scaled and shifted group norms of a fixed shape in fp32.
+        self._any_shape = self.hint == "f32" and "GroupNormalization" in operators
+
+    def compile(self, shape: Shape) -> openvino.InferRequest:
+        """The model for planes of this shape, ready to compute.
+
+        Raises:
+            EngineError: it would compute in another precision than it should.
+            RuntimeError: OpenVINO cannot compile it.
+        """
+        key = self._key(ANY if self._any_shape else shape)
+        compiled = self._kept(key) or self._compile(key)
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if precision != self.hint:
+            raise EngineError(f"OpenVINO would compute in {precision} instead of {self.hint}")
+        return compiled.create_infer_request()
+
+    def _key(self, shape: Shape) -> dict[str, Any]:
+        return {
+            "model": self._sha256,
+            "openvino": version(),
+            "precision": self.hint,
+            "shape": list(shape),
+            "cpu": f"{_core().get_property(DEVICE, 'FULL_DEVICE_NAME')} {' '.join(capabilities())}",
+        }
+
+    def _kept(self, key: dict[str, Any]) -> openvino.CompiledModel | None:
+        """What was kept under this key, unless a check fails."""
+        path = _path(key)
+        if not path.exists():
+            return None
+        try:
+            files.check_folder()
+            compiled = _core().import_model(files.read(path, key), DEVICE, self._settings)
+            path.touch()
+            return compiled
+        except (files.Refused, RuntimeError, OSError) as error:
+            _log.warning("compiled model %s %s; it is compiled again", path, reason(error))
+        except EngineError as error:
+            _log.warning("%s; the model is compiled again", error)
+        return None
+
+    def _compile(self, key: dict[str, Any]) -> openvino.CompiledModel:
+        shape = key["shape"]
+        self._model.reshape({"x_t": shape, "timesteps": shape[:1]})
+        compiled = _core().compile_model(self._model, DEVICE, self._settings)
+        try:
+            _keep(key, compiled.export_model().getvalue())
+        except (EngineError, OSError) as error:  # it serves all the same, and is compiled again next time
+            _log.warning("%s", reason(error))
+        return compiled
+
+
+def _keep_timesteps_precise(model: openvino.Model) -> None:
+    """Make what the embedding of the timesteps is computed from an output of the model.
+
+    In bf16 timesteps from 512 on would be rounded to multiples of 4, and the phases of their embedding
+    likewise. But between the last matrix product and an output OpenVINO computes in fp32.
+    """
+    planes, timesteps = ({model.input(name).get_node().get_name()} for name in ("x_t", "timesteps"))
+    sources = []
+    for operator in model.get_ordered_ops():
+        inputs = [one.get_source_output() for one in operator.inputs()]
+        kind, names = operator.get_type_name(), {one.get_node().get_name() for one in inputs}
+        if kind != "ShapeOf" and not planes.isdisjoint(names):
+            planes.add(operator.get_name())
+        elif kind in ("MatMul", "Convolution"):
+            sources += [one for one in inputs if one.get_node().get_name() in timesteps]
+        elif not timesteps.isdisjoint(names):
+            timesteps.add(operator.get_name())
+    model.add_outputs(sources)
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    import openvino
+
+    return openvino.Core()
+
+
+def _path(key: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return files.engine_folder() / f"{digest}.openvino"
+
+
+def _keep(key: dict[str, Any], data: bytes) -> None:
+    """Without the lock of engine files, which may take minutes to build. Of two processes that keep the
+    same one prevails; a mixture of theirs would be refused.
+
+    Raises:
+        EngineError: the cache is not safe, or cannot be written.
+        OSError: its folder cannot be made.
+    """
+    folder = files.engine_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.check_folder()
+    files.write(_path(key), data, key)
+    with contextlib.suppress(FileNotFoundError):  # another process was quicker
+        for old in sorted(folder.glob("*.openvino"), key=lambda path: path.stat().st_mtime)[:-MOST_FILES]:
+            files.discard(old)
+
+
+def reason(error: Exception) -> str:
+    """One line of what OpenVINO says, without where in its source it says so."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    return " ".join(told) or type(error).__name__

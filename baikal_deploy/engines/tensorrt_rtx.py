@@ -1,0 +1,12 @@
+"""TensorRT for RTX on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from baikal_deploy.engines._trt_compat import TENSORRT_RTX
+from baikal_deploy.engines._trt_runtime import TensorRtEngine
+
+
+class TensorRtRtx(TensorRtEngine):
+    """TensorRT for RTX, with an engine file for GPUs of this one's compute capability."""
+
+    FAMILY = TENSORRT_RTX

@@ -1,0 +1,116 @@
+"""Writing a fused sampler, and proving it equal to the NumPy one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import onnx
+
+from baikal_deploy import __version__
+from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.manifest import FUSED_KEY, ModelManifest, Precision, file_sha256, read_manifest
+from baikal_deploy.samplers import make_sampler
+from baikal_deploy.samplers.base import Sampler
+from baikal_export.fused.graph import build
+from baikal_export.fused.program import Program, compile_program
+from baikal_export.fused.proof import Proof
+
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
+"""Largest difference from the NumPy sampler, on the network's scale, where an image spans [−1, 1]; by
+the network's precision, since there a last bit of fp32 can tip a value to the next one of fp16 or int8."""
+
+
+@dataclass(frozen=True)
+class FusedSampler:
+    """A sampler that has been compiled for a model.
+
+    Attributes:
+        name: of the sampler.
+        sampler: its options.
+        program: its walks.
+    """
+
+    name: str
+    sampler: Sampler
+    program: Program
+
+    @classmethod
+    def parse(cls, text: str, manifest: ModelManifest) -> Self:
+        """The sampler that a text asks for.
+
+        Args:
+            text: "NAME,key=value,…", such as "repaint,steps=walk10"; options that it does not name
+                are those that the model recommends.
+
+        Raises:
+            ConfigError: a text of another form, an unknown sampler or option, or options that do not fit
+                the model.
+        """
+        name, *pairs = text.split(",")
+        options: dict[str, str] = {}
+        for pair in pairs:
+            key, equals, value = pair.partition("=")
+            if not equals or not key or key in options:
+                raise ConfigError(
+                    f"--fused-sampler {text}: '{pair}'; write NAME,KEY=VALUE,… with each key once, "
+                    "such as repaint,steps=walk10"
+                )
+            options[key] = value
+        sampler = make_sampler(name, options, manifest.recommended.get(name, {}))
+        return cls(name, sampler, compile_program(sampler, manifest))
+
+    def path(self, model: Path) -> Path:
+        """Where the file goes: model.onnx -> model-NAME.onnx beside it."""
+        return model.with_name(f"{model.stem}-{self.name}.onnx")
+
+
+def write(fused: FusedSampler, model: Path, path: Path) -> float:
+    """Write ``path``, after proving it equal to the NumPy sampler with ``model`` on ONNX Runtime's CPU.
+
+    Args:
+        model: .onnx file of the model that the sampler was compiled for.
+
+    Returns:
+        The largest difference, on the network's scale, of two planes at up to three noise levels.
+
+    Raises:
+        ConfigError: a model in a precision that ONNX Runtime's CPU provider cannot compute.
+        ModelError: the file cannot be written, or the results differ by more than TOLERANCES. Nothing
+            is left at ``path`` then but what was there before.
+    """
+    manifest = read_manifest(model)
+    graph = build(onnx.load(model), manifest, fused.sampler, fused.program)
+    graph.metadata_props.add(key=FUSED_KEY, value=json.dumps(_description(fused, manifest, model)))
+    onnx.checker.check_model(graph, full_check=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        onnx.save(graph, partial)
+        difference = Proof(fused.sampler, fused.program, model).largest_difference(partial)
+        if not difference <= (allowed := TOLERANCES[manifest.precision]):
+            raise ModelError(
+                f"{path}: not written; the graph and the NumPy sampler differ by {difference:.1e}, "
+                f"more than {allowed:.0e}"
+            )
+        os.replace(partial, path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return difference
+
+
+def _description(fused: FusedSampler, manifest: ModelManifest, model: Path) -> dict[str, Any]:
+    """What the file says of itself; not a manifest, since it is not a model of baikal-run."""
+    evaluations = fused.program.evaluations
+    return {
+        "model": {"name": manifest.name, "sha256": file_sha256(model)},
+        "sampler": fused.name,
+        "options": asdict(fused.sampler),
+        "noise": fused.program.draws,
+        "nfe": {"least": int(evaluations.min()), "most": int(evaluations.max())},
+        "version": __version__,
+    }
