@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
+from baikal_deploy.protobuf import NotProtobuf, fields
 from baikal_deploy.schedule import ScheduleSpec, Variance
 
 SHIPPED = Path(__file__).parent / "models"
@@ -117,7 +118,7 @@ def read_manifest(path: Path) -> ModelManifest:
         metadata = dict(_metadata_props(path.read_bytes()))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except (IndexError, UnicodeDecodeError, _NotProtobuf) as error:
+    except (IndexError, UnicodeDecodeError, NotProtobuf) as error:
         raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
     if FUSED_KEY in metadata:
         raise ModelError(
@@ -136,55 +137,12 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# The few lines of protobuf below save the runtime from needing the onnx package for one string.
-# Wire format: https://protobuf.dev/programming-guides/encoding; ModelProto.metadata_props is field 14.
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _METADATA_PROPS = 14
-
-
-class _NotProtobuf(Exception):
-    pass
+"""Field of ModelProto."""
 
 
 def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == _METADATA_PROPS and isinstance(value, memoryview):
-            entry = {
-                key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)
-            }
+            entry = {key: bytes(text).decode() for key, text in fields(value) if isinstance(text, memoryview)}
             yield entry.get(1, ""), entry.get(2, "")
-
-
-def _fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of each field of a message."""
-    view, position = memoryview(data), 0
-    while position < len(view):
-        tag, position = _varint(view, position)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, position = _varint(view, position)
-            yield number, value
-            continue
-        if wire == _BYTES:
-            length, position = _varint(view, position)
-        elif wire in (_FIXED64, _FIXED32):
-            length = 8 if wire == _FIXED64 else 4
-        else:
-            raise _NotProtobuf
-        if number == 0 or position + length > len(view):
-            raise _NotProtobuf
-        yield number, view[position : position + length]
-        position += length
-
-
-def _varint(view: memoryview, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = view[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-        if shift > 63:
-            raise _NotProtobuf

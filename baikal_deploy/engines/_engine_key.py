@@ -13,7 +13,8 @@ from typing import Any
 from baikal_deploy.engines import _trt_compat as compat
 from baikal_deploy.engines._trt_profile import Profile
 from baikal_deploy.errors import ModelError
-from baikal_deploy.manifest import ModelManifest, Precision, _fields, _NotProtobuf
+from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.protobuf import NotProtobuf, fields
 
 SCHEMA = 1
 """Of keys and sidecars."""
@@ -119,14 +120,14 @@ def model_sha256(path: Path) -> str:
     """
     try:
         data = path.read_bytes()
-        if not any(number == _GRAPH for number, _ in _fields(data)):
-            raise _NotProtobuf
+        if not any(number == _GRAPH for number, _ in fields(data)):
+            raise NotProtobuf
         hashes = hashlib.sha256(data)
         for name in sorted(set(_locations(data, "model"))):
             hashes.update((path.parent / name).read_bytes())
     except OSError as error:
         raise ModelError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    except (IndexError, ValueError, _NotProtobuf) as error:
+    except (IndexError, ValueError, NotProtobuf) as error:
         raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
     return hashes.hexdigest()
 
@@ -146,13 +147,13 @@ _INSIDE: dict[str, dict[int, str]] = {
 
 def _locations(data: bytes | memoryview, kind: str) -> Iterator[str]:
     """Names of the files that hold the data of tensors, beside the .onnx file."""
-    for number, value in _fields(data):
+    for number, value in fields(data):
         inside = _INSIDE[kind].get(number)
         if inside is None or not isinstance(value, memoryview):
             continue
         if inside != "external":
             yield from _locations(value, inside)
             continue
-        entry = {key: bytes(text).decode() for key, text in _fields(value) if isinstance(text, memoryview)}
+        entry = {key: bytes(text).decode() for key, text in fields(value) if isinstance(text, memoryview)}
         if entry.get(1) == "location":
             yield entry.get(2, "")

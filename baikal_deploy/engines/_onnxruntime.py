@@ -68,7 +68,7 @@ class OnnxRuntimeEngine(Engine):
 
 
 def check_installed(name: str, package: str, extra: str) -> None:
-    """Raise EngineUnavailable unless ``package`` provides ONNX Runtime, and no other package does.
+    """Raise EngineUnavailable unless ``package`` provides ONNX Runtime, no other package does, and it loads.
 
     ``onnxruntime`` and ``onnxruntime-gpu`` install the same files: the last one wins, and removing
     either breaks both.
@@ -87,6 +87,13 @@ def check_installed(name: str, package: str, extra: str) -> None:
             f"engine {name}: the installed ONNX Runtime is the one for CPUs",
             f"pip uninstall onnxruntime, then {install}",
         )
+    try:
+        import onnxruntime  # noqa: F401
+    except Exception as error:  # a missing library, one of another version, or whatever it runs into
+        raise EngineUnavailable(
+            f"engine {name}: ONNX Runtime cannot be imported ({first_line(error)})",
+            f"{install} --force-reinstall",
+        ) from error
 
 
 def check_provider(name: str, provider: str, fix: str) -> None:

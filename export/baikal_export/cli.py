@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import rich_click as click
 
 from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.engines._trt_compat import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_export import engine_files
+from baikal_export.card import read_card
 from baikal_export.foreign import layout, layout_names, recognised
-from baikal_export.onnx_file import export
+from baikal_export.fused import FusedSampler, write
+from baikal_export.onnx_file import MAX_LOSS_DB, export
+from baikal_export.planes import Images
+from baikal_export.report import report
 from baikal_export.trained import TrainedModel
 from baikal_training.checkpoint import Checkpoint
 
-CARD_TABLES = ("card", "recommended")
+click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
+    "baikal-export": [
+        {"name": "The model", "options": ["--output", "--name", "--card", "--from", "--config"]},
+        {
+            "name": "Its precision",
+            "options": ["--precision", "--verify", "--calibrate", "--channel", "--max-loss"],
+        },
+        {
+            "name": "What else to make of it",
+            "options": ["--fused-sampler", "--tensorrt", "--tensorrt-rtx", "--sm", "--profile"],
+        },
+    ]
+}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("baikal-export", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Model to write [default: beside the checkpoint]."
-)
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="Model to write [default: beside the checkpoint, named after it and the precision].",
+)  # fmt: skip
 @click.option("--name", help="Name of the model [default: the output's].")
 @click.option(
     "--card",
@@ -41,6 +59,43 @@ CARD_TABLES = ("card", "recommended")
     type=click.Path(path_type=Path),
     help="TOML or JSON file that states what another project's model does not tell.",
 )
+@click.option(
+    "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True,
+    help="What the network computes in.",
+)  # fmt: skip
+@click.option(
+    "--verify", type=click.Path(path_type=Path), multiple=True,
+    help="Clean images to measure the loss on [default: the checkpoint's validation volumes].",
+)  # fmt: skip
+@click.option(
+    "--calibrate", type=click.Path(path_type=Path), multiple=True,
+    help="Clean images to calibrate int8 with [default: the checkpoint's training volumes].",
+)  # fmt: skip
+@click.option("--channel", help="Number (from 0) or name of the channel of those images.")
+@click.option(
+    "--max-loss", type=click.FloatRange(min=0), default=MAX_LOSS_DB, show_default=True, metavar="DB",
+    help="PSNR that denoised images may lose against torch.",
+)  # fmt: skip
+@click.option(
+    "--fused-sampler", "fused", multiple=True, metavar="NAME,KEY=VALUE,…",
+    help="Also write a whole sampler as one graph, for programs in C, C++, C# or Java; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--tensorrt", is_flag=True, help="Also build the engine file of TensorRT for this machine's GPU."
+)
+@click.option(
+    "--tensorrt-rtx", is_flag=True, help="Also build the engine file of TensorRT for RTX; needs no GPU."
+)
+@click.option(
+    "--sm", metavar="86,89,…",
+    help="Compute capabilities that --tensorrt-rtx builds for [default: all that it can but 75].",
+)  # fmt: skip
+@click.option(
+    "--profile", metavar="MIN,OPT,MAX",
+    help="Shapes that engine files serve and are tuned for, each BATCHxHEIGHTxWIDTH, such as "
+    "1x16x16,1x512x512,4x512x512 [default: what baikal-run asks for]. A run finds the file only if MIN is "
+    "not above the model's downsampling.",
+)  # fmt: skip
 @friendly
 def main(
     model: Path,
@@ -49,27 +104,61 @@ def main(
     card: Path | None,
     source: str | None,
     config: Path | None,
+    precision: Precision,
+    verify: tuple[Path, ...],
+    calibrate: tuple[Path, ...],
+    channel: str | None,
+    max_loss: float,
+    fused: tuple[str, ...],
+    tensorrt: bool,
+    tensorrt_rtx: bool,
+    sm: str | None,
+    profile: str | None,
 ) -> None:
     """Write a checkpoint's EMA network as one ONNX file that describes itself.
 
-    The file is only kept if it agrees with the checkpoint to a relative error of 1e-5.
+    The file is compared with the checkpoint in torch. In fp32 it must agree to a relative error of 1e-5; in
+    another precision, images that it denoises must not lose more than --max-loss.
     """
-    output = output or _beside(model)
+    output = output or _beside(model, precision)
     if not output.parent.is_dir():
         raise ConfigError(f"{output.parent}: no such folder to write the model to")
     described = {} if card is None else read_card(card)
+    families = [family for family, wanted in ((TENSORRT, tensorrt), (TENSORRT_RTX, tensorrt_rtx)) if wanted]
+    sms = () if sm is None else engine_files.parse_sm(sm)
+    engine_files.check(families, sms, profile)
     trained = _read(model, source, config)
-    error = export(trained.network(), trained.manifest(name or output.stem, **described), output)
-    size = output.stat().st_size / 1e6
-    click.echo(f"wrote {output} ({size:.1f} MB); it agrees with {model} to {error:.1e}")
+    planes = Images(verify, calibrate, channel).planes(precision, trained)
+    manifest = trained.manifest(name or output.stem, precision=precision, **described)
+    samplers = _samplers(fused, manifest, output)
+    found = export(trained.network(), manifest, output, *planes, max_loss)
+    for line in report(model, output, precision, found):
+        click.echo(line)
+    for path, sampler in samplers.items():
+        difference = write(sampler, output, path)
+        click.echo(f"wrote {path}; it agrees with the NumPy sampler to {difference:.1e}")
+    for line in engine_files.build_for(output, families, sms, profile):
+        click.echo(line)
 
 
-def _beside(model: Path) -> Path:
+def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> dict[Path, FusedSampler]:
+    """What --fused-sampler asks for, by the file it goes to; compiled before anything is written."""
+    samplers: dict[Path, FusedSampler] = {}
+    for text in texts:
+        sampler = FusedSampler.parse(text, manifest)
+        path = sampler.path(output)
+        if path in samplers:
+            raise ConfigError(f"--fused-sampler {text}: {path} is asked for twice; give each sampler once")
+        samplers[path] = sampler
+    return samplers
+
+
+def _beside(model: Path, precision: Precision = "fp32") -> Path:
     """Where the ONNX file goes by default."""
-    if not model.is_dir():
-        return model.with_suffix(".onnx")
-    folder = model.resolve()  # "." has no name
-    return folder.with_name(folder.name + ".onnx")
+    folder = model.resolve() if model.is_dir() else None  # "." has no name
+    stem = model.stem if folder is None else folder.name
+    name = f"{stem}.onnx" if precision == "fp32" else f"{stem}-{precision}.onnx"
+    return (folder or model).with_name(name)
 
 
 def _read(model: Path, source: str | None, config: Path | None) -> TrainedModel:
@@ -84,35 +173,3 @@ def _read(model: Path, source: str | None, config: Path | None) -> TrainedModel:
         if (name := recognised(model)) is None:
             raise
         raise ModelError(f"{error}; it looks like another project's: try --from {name}") from error
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """The card and the recommended options of a model.
-
-    Raises:
-        ConfigError: no such file, not TOML, or tables and options that nothing knows.
-    """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as a model card ({error})") from error
-    for table in tables:
-        if table not in CARD_TABLES:
-            raise ConfigError(f"{path}: unknown table [{table}]; there are {', '.join(CARD_TABLES)}")
-    card, recommended = tables.get("card", {}), tables.get("recommended", {})
-    _check_table(path, "card", card, str, "text")
-    _check_table(path, "recommended", recommended, dict, "a table of a sampler's options")
-    for sampler, options in recommended.items():
-        try:
-            make_sampler(sampler, options, {})
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-    return tables
-
-
-def _check_table(path: Path, name: str, table: Any, kind: type, needed: str) -> None:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: {name} = {table}: needed is a table [{name}]")
-    for key, value in table.items():
-        if not isinstance(value, kind):
-            raise ConfigError(f"{path}: [{name}] {key} = {value}: needed is {needed}")

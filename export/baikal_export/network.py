@@ -23,15 +23,19 @@ class EpsNetwork(nn.Module):
     def __init__(self, net: nn.Module, prediction: Prediction, schedule: ScheduleSpec) -> None:
         super().__init__()
         self.net = net
-        self.velocity = prediction == "velocity"
+        self.prediction, self.schedule = prediction, schedule
         levels = schedule.build().alphas_cumprod
         self.register_buffer("signal", torch.from_numpy(np.sqrt(levels).astype(np.float32)))
         self.register_buffer("noise", torch.from_numpy(np.sqrt(1 - levels).astype(np.float32)))
 
+    def around(self, net: nn.Module) -> EpsNetwork:
+        """The same around another form of the network."""
+        return EpsNetwork(net, self.prediction, self.schedule).eval()
+
     def forward(self, x_t: Tensor, timesteps: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         output = self.net(x_t, timesteps)
         eps = output[:, :1]
-        if self.velocity:
+        if self.prediction == "velocity":
             # v = √ᾱ·ε − √(1−ᾱ)·x_0, so that ε = √ᾱ·v + √(1−ᾱ)·x_t (Salimans & Ho 2022).
             eps = _interpolate(self.signal, timesteps) * eps + _interpolate(self.noise, timesteps) * x_t
         return eps if output.shape[1] == 1 else (eps, output[:, 1:])

@@ -1,113 +1,100 @@
-"""Writing the .onnx file, and proving it equal to the network."""
+"""Writing the .onnx file, once it is known what it loses."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
+import math
 import os
-import warnings
-from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
-import torch
 
 from baikal_deploy.engines import open_engine
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
 from baikal_deploy.manifest import METADATA_KEY, ModelManifest
 from baikal_export.network import EpsNetwork
+from baikal_export.planes import NONE, CleanPlanes
+from baikal_export.precision.convert import Converted, convert
+from baikal_export.torch_eager import TorchEngine
+from baikal_export.verification import FILE, ROUNDED, TORCH, Verification, verify
 
-OPSET = 20
-"""From 21 on, GroupNormalization is emitted, for which ONNX Runtime's CPU provider has no kernel."""
 TOLERANCE = 1e-5
-"""Largest relative error (L2) of the ONNX result against torch."""
-_TRACED = (2, 4, 6)
-_CHECKED = ((1, 7, 3, 17.0), (3, 2, 9, 801.0), (4, 5, 5, 250.5))
-"""(batch, height and width in units of the downsampling, timestep) of what is traced and checked."""
+"""Largest relative error (L2) of an fp32 file against torch."""
+MAX_LOSS_DB = 0.1
+"""PSNR that the denoised planes may lose."""
+_ENGINES = {"bf16": "openvino"}
+"""What runs a file where ONNX Runtime's CPU provider has no kernels for it."""
 
 
-def export(network: EpsNetwork, manifest: ModelManifest, path: Path) -> float:
-    """Write ``path`` with the manifest inside, after proving it equal to ``network``.
+def export(
+    network: EpsNetwork,
+    manifest: ModelManifest,
+    path: Path,
+    clean: CleanPlanes = NONE,
+    calibration: CleanPlanes = NONE,
+    max_loss_db: float = MAX_LOSS_DB,
+) -> Verification:
+    """Write ``path`` in the manifest's precision, with the manifest inside, after comparing it with
+    ``network``.
+
+    Args:
+        clean: planes to compare on; without any, denoised planes are not compared.
+        calibration: planes that int8 is calibrated with.
+        max_loss_db: PSNR that the denoised planes may lose.
 
     Returns:
-        The largest relative error against torch, at shapes, batch sizes and timesteps that the
-        export did not trace.
+        What was compared; it is the manifest's ``verification``.
 
     Raises:
-        ModelError: the file cannot be written, or the results differ by more than TOLERANCE.
-            Nothing is left at ``path`` then but what was there before.
+        ModelError: the file cannot be written; fp32 results differ by more than TOLERANCE; or those of
+            another precision are not finite, or lose more than ``max_loss_db``. Nothing is left at
+            ``path`` then but what was there before.
+        EngineUnavailable: what would run the file cannot run here.
     """
-    model = _trace(network, manifest)
-    model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    converted = convert(network, manifest, clean, calibration)
     partial = path.with_name(path.name + ".partial")
     try:
-        onnx.save(model, partial)
-        error = largest_error(network, manifest, partial)
-        if not error <= TOLERANCE:
-            raise ModelError(
-                f"{path}: not written; ONNX and torch differ by {error:.1e}, more than {TOLERANCE:.0e}"
-            )
+        _save(converted.model, manifest, partial)
+        verification = _verified(network, manifest, converted, partial, clean)
+        _check(path, manifest, verification, max_loss_db)
+        _save(converted.model, replace(manifest, verification=verification.as_dict()), partial)
         os.replace(partial, path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         partial.unlink(missing_ok=True)
-    return error
+    return verification
 
 
-def _trace(network: EpsNetwork, manifest: ModelManifest) -> onnx.ModelProto:
-    batch, height, width = _TRACED
-    factor = manifest.downsampling
-    example = (torch.zeros(batch, 1, height * factor, width * factor), torch.zeros(batch))
-    dynamic = torch.export.Dim.DYNAMIC
-    outputs = ["eps", "v"] if manifest.variance == "learned_range" else ["eps"]
-    with _quiet():
-        program = torch.onnx.export(
-            network.eval(),
-            example,
-            dynamo=True,
-            opset_version=OPSET,
-            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}),
-            input_names=["x_t", "timesteps"],
-            output_names=outputs,
+def _save(model: onnx.ModelProto, manifest: ModelManifest, path: Path) -> None:
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    onnx.save(model, path)
+
+
+def _verified(
+    network: EpsNetwork, manifest: ModelManifest, converted: Converted, path: Path, clean: CleanPlanes
+) -> Verification:
+    precision = manifest.precision
+    engines: dict[str, Engine] = {TORCH: TorchEngine(network, manifest)}
+    with ExitStack() as stack:
+        name, options = _ENGINES.get(precision, "onnx-cpu"), EngineOptions(precision=precision)
+        engines[FILE] = stack.enter_context(open_engine(name, path, manifest, options))
+        if converted.rounded is not None:
+            engines[ROUNDED] = TorchEngine(converted.rounded, manifest)
+        return verify(engines, path, clean, converted.details)
+
+
+def _check(path: Path, manifest: ModelManifest, found: Verification, max_loss_db: float) -> None:
+    """Raise ModelError if the file must not be kept."""
+    error, precision = found.largest_error, manifest.precision
+    if not math.isfinite(error) or (precision == "fp32" and not error <= TOLERANCE):
+        allowed = f", more than {TOLERANCE:.0e}" if precision == "fp32" else ""
+        raise ModelError(f"{path}: not written; ONNX and torch differ by {error:.1e}{allowed}")
+    if found.denoised is not None and not found.loss_db <= max_loss_db:
+        raise ModelError(
+            f"{path}: not written; in {precision}, denoised planes lose {found.loss_db:.2f} dB of PSNR, more "
+            f"than {max_loss_db:g}; choose another --precision, or allow it with --max-loss"
         )
-    assert program is not None
-    model = program.model_proto
-    for node in model.graph.node:
-        # The exporter records source lines and paths of the machine that ran it.
-        del node.metadata_props[:]
-        node.doc_string = ""
-    return model
-
-
-def largest_error(network: EpsNetwork, manifest: ModelManifest, path: Path) -> float:
-    """Largest relative error ‖onnx − torch‖ / ‖torch‖ over the checked cases and outputs."""
-    errors = []
-    generator = torch.Generator().manual_seed(0)
-    with open_engine("onnx-cpu", path, manifest) as engine, torch.no_grad():
-        for batch, height, width, t in _CHECKED:
-            shape = (batch, 1, height * manifest.downsampling, width * manifest.downsampling)
-            x = torch.randn(shape, generator=generator)
-            expected = network(x, torch.full((batch,), t))
-            expected = expected if isinstance(expected, tuple) else (expected,)
-            for got, wanted in zip(engine.predict(x.numpy(), t), expected, strict=False):
-                assert got is not None
-                difference = np.linalg.norm(got - wanted.numpy()) / np.linalg.norm(wanted.numpy())
-                errors.append(float(difference))
-    return float(np.max(errors))  # unlike max(), NaN if any is
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter reports its progress, and torch's own deprecations, to whoever calls it."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -27,6 +27,8 @@ class TrainedModel:
         schedule, variance, normalisation: as in the manifest.
         downsampling: H and W must be multiples of it.
         training: provenance, JSON-compatible.
+        volumes: what it was trained on and validated with, by part (see ``Split.as_dict``); none are
+            known of another project's model.
     """
 
     net: nn.Module
@@ -36,6 +38,7 @@ class TrainedModel:
     normalisation: Normalisation
     downsampling: int
     training: dict[str, Any]
+    volumes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> TrainedModel:
@@ -47,6 +50,7 @@ class TrainedModel:
             normalisation=checkpoint.normalisation,
             downsampling=checkpoint.unet.downsampling,
             training=checkpoint.training,
+            volumes=checkpoint.split,
         )
 
     def network(self) -> EpsNetwork:

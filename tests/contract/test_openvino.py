@@ -82,7 +82,7 @@ def test_openvino_cannot_choose_another_precision_in_silence(monkeypatch: pytest
         pytest.skip("this CPU computes in fp16")
     model = compiler.Model(exported(), read_manifest(exported()), EngineOptions(1))
     model.hint = model._settings["INFERENCE_PRECISION_HINT"] = "f16"
-    with pytest.raises(EngineError, match="OpenVINO would compute in (f32|bf16) instead of f16"):
+    with pytest.raises(EngineError, match=r"OpenVINO would compute in (f32|bf16) instead of f16"):
         model.compile((1, 1, 16, 16))
 
 

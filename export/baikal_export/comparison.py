@@ -1,0 +1,89 @@
+"""How much one engine's results differ from another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.noise import NoiseField
+from baikal_deploy.samplers import make_sampler
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_export.planes import CleanPlanes, NoisyPlane
+from baikal_training.data.volumes import Plane
+
+Outputs = tuple[Planes, Planes | None]
+SIGMA = 0.5
+"""Standard deviation of the noise in planes that are denoised, on the network's scale."""
+DATA_RANGE = 2.0
+"""Of PSNR and SSIM: the network's scale, where a clean image's percentiles lie at −1 and 1."""
+TIMESTEPS = 5
+ERROR_PLANES = 4
+"""Planes that the error at each timestep is measured on."""
+_SAMPLER_SEED, _OBSERVED_SEED, _ERROR_SEED = 0, 1, 2
+_UNTRACED = ((1, 7, 3, 0.017), (3, 2, 9, 0.801), (4, 5, 5, 0.2505))
+"""(batch, height and width in units of the downsampling, share of T)."""
+
+
+def timesteps(manifest: ModelManifest, count: int) -> list[int]:
+    """``count`` of them, spread evenly over 0 … T−1."""
+    return [round(t) for t in np.linspace(0, manifest.schedule.num_timesteps - 1, count)]
+
+
+def noisy_planes(clean: CleanPlanes, manifest: ModelManifest) -> list[NoisyPlane]:
+    """ERROR_PLANES of the planes at each of TIMESTEPS; of noise alone if there are none."""
+    if not clean.planes:
+        side = 8 * manifest.downsampling
+        noise = (NoiseField(_ERROR_SEED, plane, (side, side))(1, 0) for plane in range(ERROR_PLANES))
+        clean = CleanPlanes(tuple(noise), clean.source)
+    steps = [t for t in timesteps(manifest, TIMESTEPS) for _ in range(ERROR_PLANES)]
+    few = CleanPlanes(clean.planes[:ERROR_PLANES], clean.source)
+    return list(few.noised(manifest.schedule.build(), steps, _ERROR_SEED))
+
+
+def untraced_shapes(manifest: ModelManifest) -> list[NoisyPlane]:
+    """Noise, in shapes and batch sizes and at timesteps that no export traces."""
+    last = manifest.schedule.num_timesteps - 1
+    inputs = []
+    for batch, height, width, share in _UNTRACED:
+        shape = (height * manifest.downsampling, width * manifest.downsampling)
+        planes = [NoiseField(_ERROR_SEED, plane, shape)(2, 0) for plane in range(batch)]
+        inputs.append((np.stack(planes)[:, None], share * last))
+    return inputs
+
+
+def relative_error(found: Outputs, wanted: Outputs) -> float:
+    """‖found − wanted‖ / ‖wanted‖, the larger one of eps and v; NaN if any value is."""
+    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if a is not None and b is not None]
+    return float(np.max([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]))
+
+
+def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane]:
+    """The planes with noise of SIGMA, denoised by the default sampler with the model's own options.
+
+    The noise and its level are known, so that nothing but the network's results can differ.
+    """
+    denoiser = Denoiser(engine, model_path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
+    sampler = make_sampler(DEFAULT_SAMPLER, {}, denoiser.recommended(DEFAULT_SAMPLER))
+    measurement = Measurement(IntensityMap(-1.0, 1.0), SIGMA, 0)
+    recipe = denoiser.recipe(sampler, measurement, _SAMPLER_SEED)
+    results = []
+    for index, plane in enumerate(clean.planes):
+        noise = NoiseField(_OBSERVED_SEED, index, (plane.shape[0], plane.shape[1]))(0, 0)
+        noisy = plane + np.float32(SIGMA) * noise
+        results.append(denoiser.run(recipe, noisy[None], [index])[0][0])
+    return results
+
+
+def quality(results: Sequence[Plane], clean: CleanPlanes) -> tuple[float, float]:
+    """PSNR in dB and SSIM against the clean planes, means over planes."""
+    pairs = list(zip(clean.planes, results, strict=True))
+    psnr = [peak_signal_noise_ratio(plane, result, data_range=DATA_RANGE) for plane, result in pairs]
+    ssim = [structural_similarity(plane, result, data_range=DATA_RANGE) for plane, result in pairs]
+    return float(np.mean(psnr)), float(np.mean(ssim))
