@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import read_manifest
-from baikal_export import onnx_file
-from baikal_export.cli import main, read_card
+from baikal_deploy.manifest import FUSED_KEY, read_manifest
+from baikal_export.card import read_card
+from baikal_export.cli import main
+from baikal_export.precision import convert
 from tests.models import exported, tiny_checkpoint
 
 CARD = """
@@ -33,14 +34,14 @@ w_start = 0.1
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint whose trace is already there: tracing is tested in test_export."""
 
-    model_file = exported()  # before _trace is replaced
+    model_file = exported()  # before trace is replaced
 
     def traced(network: Any, manifest: Any) -> onnx.ModelProto:
         model = onnx.load(model_file)
         del model.metadata_props[:]
         return model
 
-    monkeypatch.setattr(onnx_file, "_trace", traced)
+    monkeypatch.setattr(convert, "trace", traced)
     path = tmp_path / "net.pt"
     tiny_checkpoint().save(path)
     return path
@@ -55,7 +56,7 @@ def test_model_is_written_beside_the_checkpoint(checkpoint: Path) -> None:
     output = checkpoint.with_suffix(".onnx")
     assert result.exit_code == 0, result.stderr
     size = output.stat().st_size / 1e6
-    assert f"wrote {output} ({size:.1f} MB); it agrees with {checkpoint} to " in result.stdout
+    assert f"wrote {output} ({size:.1f} MB, fp32); it agrees with {checkpoint} to " in result.stdout
     manifest = read_manifest(output)
     assert manifest.name == "net"
     assert manifest.training["iterations"] == 0
@@ -133,3 +134,43 @@ def test_usage_error_has_exit_code_2() -> None:
     result = run()
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_fused_sampler_lies_beside_the_model(checkpoint: Path) -> None:
+    result = run(
+        checkpoint, "--fused-sampler", "mixing,steps=walk2", "--fused-sampler", "forward-backward,start=9"
+    )
+    assert result.exit_code == 0, result.stderr
+    for name in ("net-mixing.onnx", "net-forward-backward.onnx"):
+        path = checkpoint.with_name(name)
+        assert FUSED_KEY in [entry.key for entry in onnx.load(path).metadata_props]
+        assert f"wrote {path}; it agrees with the NumPy sampler to " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--fused-sampler", "magic"], "unknown sampler 'magic'"),
+        (["--fused-sampler", "mixing,steps"], "write NAME,KEY=VALUE"),
+        (["--fused-sampler", "mixing", "--fused-sampler", "mixing,stop=3"], "give each sampler once"),
+        (["--sm", "86"], "--sm goes with --tensorrt-rtx"),
+        (["--profile", "1x16x16,1x32x32,1x32x32"], "--profile goes with --tensorrt"),
+        (["--tensorrt-rtx", "--profile", "large"], "profile 'large'"),
+    ],
+)
+def test_options_for_more_files_are_checked_before_anything_is_written(
+    options: list[str], match: str, checkpoint: Path
+) -> None:
+    fails(run(checkpoint, *options), match, checkpoint.with_suffix(".onnx"))
+
+
+def test_engine_file_of_tensorrt_rtx_is_built(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    monkeypatch.setenv("BAIKAL_CACHE", str(tmp_path / "cache"))
+    profile = ["--profile", "1x4x4,1x32x32,2x32x32"]
+    first, second = (run(checkpoint, "--tensorrt-rtx", "--sm", "86", *profile) for _ in range(2))
+    (path,) = (tmp_path / "cache" / "engines").glob("*.engine")
+    assert f"built tensorrt-rtx engine file {path}" in first.stdout, first.stderr
+    assert f"found tensorrt-rtx engine file {path}" in second.stdout
