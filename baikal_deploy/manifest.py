@@ -42,7 +42,8 @@ class ModelManifest:
         normalisation: percentiles that map to −1 and 1.
         downsampling: H and W must be multiples of it.
         precision: of the graph. Its inputs and outputs are float32 whatever it is.
-        verification: how the file was compared with the checkpoint, and what was measured.
+        verification: how the file was compared with the checkpoint, and what was measured
+            (docs/export.md).
         recommended: options that measured best, by sampler name.
         card: data, licence and limits, in words.
         training: provenance.

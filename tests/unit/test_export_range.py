@@ -26,13 +26,14 @@ def inputs() -> list[NoisyPlane]:
     return [(generator.standard_normal((2, 1, 16, 16), dtype=np.float32), t) for t in (0.0, 400.0, 999.0)]
 
 
-def scaled(weight: str, factor: float) -> onnx.ModelProto:
-    """The fp16 model with another stem."""
+def scaled(name: str, factor: float) -> onnx.ModelProto:
+    """The fp16 model with other weights of that name."""
     model = onnx.load(reduced("fp16").path)
-    (stem,) = [one for one in model.graph.initializer if one.name == weight]
-    values = numpy_helper.to_array(stem).astype(np.float32) * factor
+    (weight,) = [one for one in model.graph.initializer if one.name == name]
+    values = numpy_helper.to_array(weight)
     with np.errstate(over="ignore"):
-        stem.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stem.name))
+        larger = (values.astype(np.float32) * factor).astype(values.dtype)
+    weight.CopyFrom(numpy_helper.from_array(larger, name))
     return model
 
 
@@ -59,7 +60,7 @@ def test_largest_value_is_found_with_its_place(inputs: list[NoisyPlane]) -> None
 
 @torch.no_grad()
 def test_values_near_the_limit_are_listed_and_those_beyond_refused(inputs: list[NoisyPlane]) -> None:
-    once = stem_reach(inputs, 1.0)
+    once = stem_reach(inputs, 1e4) / 1e4
     far, near, beyond = (
         audit(scaled(STEM, level / once), inputs) for level in (0.9 * NEAR, 1.1 * NEAR, 1.1 * LIMIT)
     )
