@@ -43,14 +43,14 @@ def check(name: str, precision: Precision) -> None:
         import openvino  # noqa: F401
 
         found = capabilities()
-    except (ImportError, RuntimeError) as error:
+    except Exception as error:  # a missing library, one of another version, or whatever it runs into
         raise EngineUnavailable(
             f"engine {name}: OpenVINO cannot be used ({reason(error)})", f"{install} --force-reinstall"
         ) from error
     if precision == "bf16" and "BF16" not in found:
         raise EngineUnavailable(
             f"engine {name}: this CPU cannot compute in bf16 (it has neither AVX512-BF16 nor AMX-BF16)",
-            "choose --precision fp32, or run on a CPU that can (Intel Xeon from 2020, AMD from Zen 4)",
+            "choose --precision fp32, or a CPU that can (AMD from Zen 4, Intel Xeon from Sapphire Rapids)",
         )
 
 
@@ -71,7 +71,8 @@ class Model:
 
     Attributes:
         hint: the precision, as OpenVINO calls it.
-        outputs: how many there are; a network that is compiled may have more.
+        outputs: how many there are; once compiled it may have more.
+        any_shape: whether it can only be compiled for any shape.
 
     Raises:
         ModelError: OpenVINO cannot read the file.
@@ -97,16 +98,16 @@ class Model:
             raise ModelError(f"{path}: OpenVINO cannot load it ({reason(error)})") from error
         operators = {operator.get_type_name() for operator in self._model.get_ops()}
         # compile_model of 2026.4 crashes on scaled and shifted group norms of a fixed shape in fp32.
-        self._any_shape = self.hint == "f32" and "GroupNormalization" in operators
+        self.any_shape = self.hint == "f32" and "GroupNormalization" in operators
 
     def compile(self, shape: Shape) -> openvino.InferRequest:
-        """The model for planes of this shape, ready to compute.
+        """The model for planes of this shape, or of ANY, ready to compute.
 
         Raises:
             EngineError: it would compute in another precision than it should.
             RuntimeError: OpenVINO cannot compile it.
         """
-        key = self._key(ANY if self._any_shape else shape)
+        key = self._key(shape)
         compiled = self._kept(key) or self._compile(key)
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if precision != self.hint:
@@ -130,9 +131,10 @@ class Model:
         try:
             files.check_folder()
             compiled = _core().import_model(files.read(path, key), DEVICE, self._settings)
-            path.touch()
+            with contextlib.suppress(OSError):  # it is as good where nothing can be written
+                path.touch()
             return compiled
-        except (files.Refused, RuntimeError, OSError) as error:
+        except (files.Refused, RuntimeError) as error:
             _log.warning("compiled model %s %s; it is compiled again", path, reason(error))
         except EngineError as error:
             _log.warning("%s; the model is compiled again", error)
@@ -193,8 +195,9 @@ def _keep(key: dict[str, Any], data: bytes) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.check_folder()
     files.write(_path(key), data, key)
+    kept = [*folder.glob("*.openvino"), *folder.glob("*.openvino*.partial")]  # the latter of killed processes
     with contextlib.suppress(FileNotFoundError):  # another process was quicker
-        for old in sorted(folder.glob("*.openvino"), key=lambda path: path.stat().st_mtime)[:-MOST_FILES]:
+        for old in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MOST_FILES]:
             files.discard(old)
 
 

@@ -72,6 +72,7 @@ class OpenVino(Engine):
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
         """That of a shape; the one that was not used for longest makes room for a new one."""
+        shape = compiler.ANY if model.any_shape else shape
         if shape not in self._requests:
             if len(self._requests) == MOST_SHAPES:
                 self._requests.popitem(last=False)

@@ -61,7 +61,9 @@ def untraced_shapes(manifest: ModelManifest) -> list[NoisyPlane]:
 def relative_error(found: Outputs, wanted: Outputs) -> float:
     """‖found − wanted‖ / ‖wanted‖, the larger one of eps and v; NaN if any value is."""
     pairs = [
-        (a, np.float64(b)) for a, b in zip(found, wanted, strict=True) if a is not None and b is not None
+        (a, np.asarray(b, np.float64))
+        for a, b in zip(found, wanted, strict=True)
+        if a is not None and b is not None
     ]
     with np.errstate(all="ignore"):  # what is not finite shows in the result
         return float(np.max([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]))

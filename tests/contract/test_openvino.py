@@ -143,13 +143,16 @@ def test_files_that_were_not_used_for_longest_are_deleted(
     first = kept(cache)
     evaluated(x=planes(1, 1, 20, 16))
     (second,) = set(cache.glob("*.openvino")) - {first}
-    for age, file in enumerate((first, second)):
+    half_written = cache / f"{first.name}.of-a-killed-process.partial"
+    half_written.touch()
+    for age, file in enumerate((half_written, first, second)):
         os.utime(file, (age, age))
     evaluated()
     evaluated(x=planes(1, 1, 24, 16))
     left = set(cache.glob("*.openvino"))
     assert len(left) == 2
     assert second not in left
+    assert not half_written.exists()
     assert {file.name for file in cache.glob("*.json")} == {f"{file.name}.json" for file in left}
 
 
@@ -252,6 +255,8 @@ with (
     open_engine("onnx-cpu", path, read_manifest(path), EngineOptions(1)) as other,
 ):
     found, expected = engine.predict(x, 3.0)[0], other.predict(x, 3.0)[0]
+    engine.predict(x[..., :16], 3.0)
+    assert list(engine._requests) == [(-1, 1, -1, -1)]
 print(float(np.abs(found - expected).max() / np.abs(expected).max()))
 """
 
