@@ -14,6 +14,7 @@ from baikal_deploy.manifest import FUSED_KEY, read_manifest
 from baikal_export.card import read_card
 from baikal_export.cli import main
 from baikal_export.precision import convert
+from tests.clean import write_clean
 from tests.models import exported, tiny_checkpoint
 
 CARD = """
@@ -57,6 +58,7 @@ def test_model_is_written_beside_the_checkpoint(checkpoint: Path) -> None:
     assert result.exit_code == 0, result.stderr
     size = output.stat().st_size / 1e6
     assert f"wrote {output} ({size:.1f} MB, fp32); it agrees with {checkpoint} to " in result.stdout
+    assert result.stdout.endswith("not compared on denoised planes: the model names no validation volumes\n")
     manifest = read_manifest(output)
     assert manifest.name == "net"
     assert manifest.training["iterations"] == 0
@@ -98,6 +100,49 @@ def test_differing_model_fails_in_one_line(checkpoint: Path, tmp_path: Path) -> 
     fails(run(checkpoint), "not written; ONNX and torch differ", tmp_path / "net.onnx")
 
 
+def test_model_is_compared_on_named_images(checkpoint: Path, tmp_path: Path) -> None:
+    clean = write_clean(tmp_path / "clean", 2)
+    result = run(checkpoint, "--verify", clean / "0.png", "--verify", clean / "1.png")
+    assert result.exit_code == 0, result.stderr
+    assert "; PSNR of 8 denoised planes " in result.stdout
+    record = read_manifest(checkpoint.with_suffix(".onnx")).verification
+    assert (record["source"], record["planes"]) == ("2 of 2 volumes that were named", 8)
+
+
+def test_model_of_another_precision_is_named_after_it(checkpoint: Path, tmp_path: Path) -> None:
+    clean = write_clean(tmp_path / "clean", 2)
+    result = run(checkpoint, "--precision", "int8", "--verify", clean, "--calibrate", clean, "--max-loss", 9)
+    assert result.exit_code == 0, result.stderr
+    output = tmp_path / "net-int8.onnx"
+    assert f"wrote {output} (" in result.stdout
+    assert " MB, int8); relative error " in result.stdout
+    manifest = read_manifest(output)
+    assert (manifest.name, manifest.precision) == ("net-int8", "int8")
+    assert not checkpoint.with_suffix(".onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (
+            ["--precision", "fp16"],
+            "--precision fp16: the model names no validation volumes; name clean images",
+        ),
+        (["--precision", "int8", "--verify", "."], "the model names no training volumes; name clean images"),
+        (["--precision", "fp16", "--calibrate", "."], "--calibrate: --precision fp16 takes no calibration"),
+        (["--verify", "gone.png"], "gone.png: no such file or folder of clean images"),
+        (["--verify", "net.pt"], "net.pt: is no image that can be read"),
+        (["--channel", "1"], "--channel 1: of which images?"),
+    ],
+)
+def test_missing_or_wrong_images_fail_in_one_line(
+    options: list[str], match: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clean(tmp_path / "clean", 1)
+    monkeypatch.chdir(tmp_path)
+    fails(run(checkpoint, *options), match, checkpoint.with_suffix(".onnx"))
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -131,9 +176,10 @@ def test_missing_card_fails(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_usage_error_has_exit_code_2() -> None:
-    result = run()
-    assert result.exit_code == 2
-    assert "Traceback" not in result.output
+    for arguments in ([], ["net.pt", "--max-loss", "-1"], ["net.pt", "--precision", "fp8"]):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
 
 
 def test_fused_sampler_lies_beside_the_model(checkpoint: Path) -> None:

@@ -14,9 +14,11 @@ from onnx import TensorProto, numpy_helper
 
 import baikal_export
 from baikal_deploy.engines import engine_class, open_engine
+from baikal_deploy.engines._trt_compat import TENSORRT_RTX
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineUnavailable, ModelError
 from baikal_deploy.manifest import Precision, read_manifest
+from baikal_export.engine_files import build_for
 from baikal_export.precision.int8 import BUDGET, quantised
 from baikal_export.tracing import OPSET
 from tests.reduced import UNETS, Reduced, reduced
@@ -155,3 +157,12 @@ def test_network_without_a_convolution_for_int8_is_refused() -> None:
     every = [node.input[1] for node in model.graph.node if node.op_type == "Conv"]
     with pytest.raises(ModelError, match=f"no convolution .* within an error of {BUDGET:.0%}; choose"):
         quantised(model, every, [])
+
+
+def test_tensorrt_takes_every_precision(
+    precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    monkeypatch.setenv("BAIKAL_CACHE", str(tmp_path))
+    (line,) = build_for(made(precision).path, [TENSORRT_RTX], (86,), "1x2x2,1x32x32,2x32x32")
+    assert line.startswith("built tensorrt-rtx engine file")
