@@ -21,7 +21,7 @@ from tests.clean import write_clean
 from tests.parity.guided_diffusion import Shape, random_model
 from tests.parity.test_guided_diffusion import STATED
 
-pytestmark = pytest.mark.slow  # exports whole networks of other projects, several times
+pytestmark = pytest.mark.slow  # tracing takes a dozen seconds each
 
 
 def exported(folder: Path, precision: str, *arguments: Any) -> onnx.ModelProto:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baikal_deploy.errors import ModelError
 from baikal_export.precision.half import HalfNetwork
@@ -70,6 +73,42 @@ def test_emulation_rounds_as_operators_of_16_bits_do(net: UNet, half: HalfNetwor
     assert epsilon / 8 < difference(emulated, exact) < 4 * epsilon
     assert 0.5 < difference(emulated, exact) / difference(native, exact) < 2
     assert difference(emulated, native) < difference(emulated, exact)
+
+
+class Convolution(nn.Module):
+    """A network that ends with a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Dtypes(TorchDispatchMode):
+    """Notes what convolutions compute with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.convolution.default:
+            self.found |= {argument.dtype for argument in args[:3]}
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_emulation_needs_no_operators_of_16_bits() -> None:
+    """A convolution of float16 takes a CPU a hundred times as long."""
+    half, x = HalfNetwork(Convolution().eval(), 4, torch.float16), torch.randn(1, 1, 8, 8)
+    for emulated, expected in ((False, torch.float16), (True, torch.float32)):
+        half.emulated = emulated
+        with Dtypes() as dtypes:
+            output = half(x, torch.zeros(1))
+        assert dtypes.found == {expected}
+        assert torch.equal(output, output.half().float())
 
 
 def test_the_network_itself_stays_as_it_is(net: UNet, half: HalfNetwork) -> None:

@@ -19,6 +19,9 @@ from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineUnavailable, ModelError
 from baikal_deploy.manifest import Precision, read_manifest
 from baikal_export.engine_files import build_for
+from baikal_export.planes import NONE
+from baikal_export.precision import convert
+from baikal_export.precision.half import HalfNetwork
 from baikal_export.precision.int8 import BUDGET, quantised
 from baikal_export.tracing import OPSET
 from tests.reduced import UNETS, Reduced, reduced
@@ -129,6 +132,17 @@ def test_planes_are_in_16_bits_and_timesteps_norms_and_softmax_in_32(precision: 
             timestep = "embed." in name or "modulation." in name
             assert (weight.data_type == half) is not timestep, name
     assert not [node for node in graph.of("Cast") if node.input[0] in graph.weights]
+
+
+def test_what_a_gpu_rounds_is_computed_with_operators_that_a_cpu_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = made("fp16")
+    monkeypatch.setattr(convert, "trace", lambda network, manifest: onnx.load(file.path))
+    converted = convert.convert(file.trained.network(), read_manifest(file.path), NONE, NONE)
+    assert converted.rounded is not None
+    assert isinstance(converted.rounded.net, HalfNetwork)
+    assert converted.rounded.net.emulated
 
 
 def test_convolutions_are_in_8_bits_but_for_the_most_sensitive() -> None:

@@ -54,6 +54,8 @@ def test_largest_value_is_found_with_its_place(inputs: list[NoisyPlane]) -> None
         reach = audit(scaled(STEM, factor), inputs)
         places = dict(reach.largest)
         assert places["stem (Conv)"] == pytest.approx(stem_reach(inputs, factor), rel=2e-3)
+        weight = float(reduced("fp16").checkpoint.network().stem.weight.abs().max())
+        assert places["stem.weight"] == pytest.approx(factor * weight, rel=2e-3)
         values = [value for _, value in reach.largest]
         assert values == sorted(values, reverse=True)
 
@@ -85,7 +87,10 @@ def test_fp32_inside_the_graph_may_be_larger(inputs: list[NoisyPlane]) -> None:
 def test_weights_that_fp16_cannot_hold_are_refused(inputs: list[NoisyPlane]) -> None:
     with pytest.raises(ModelError, match=r"intermediate values or weights .* \(the largest, (inf|nan), at "):
         audit(scaled(STEM, 1e9), inputs).check()
-    assert Range((("a", float("nan")),)).near
+    broken = Range((("a", float("nan")),))
+    assert broken.near
+    with pytest.raises(ModelError, match="nan, at a"):
+        broken.check()
 
 
 def test_overflowing_network_is_not_exported(tmp_path: Path) -> None:

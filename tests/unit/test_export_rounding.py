@@ -39,7 +39,7 @@ def net() -> Two:
 @pytest.fixture
 def inputs() -> list[NoisyPlane]:
     generator = torch.Generator().manual_seed(1)
-    return [(scale * torch.randn(1, 1, 8, 8, generator=generator).numpy(), 5.0) for scale in (1.0, 3.0)]
+    return [(scale * torch.randn(1, 1, 8, 8, generator=generator).numpy(), 5.0) for scale in (3.0, 1.0)]
 
 
 @torch.no_grad()
