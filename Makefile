@@ -71,7 +71,7 @@ $(BINDINGS)/onnxruntime-gpu: | $(VENV)/.dev
 	$(PIP) --no-deps --target $@ onnxruntime-gpu==1.31.1
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e ".[bench]"
+	$(PIP) -e ".[eval]"
 	@touch $@
 
 clean:

@@ -1,0 +1,93 @@
+"""What a denoising method is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Stack = NDArray[np.float32]
+"""Planes (N, H, W) in raw units."""
+Needs = Literal["nothing", "noisy", "pairs"]
+"""What a method learns from."""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What methods may learn from: all get the same images.
+
+    Attributes:
+        noisy: stacks (N, H, W) in raw units, one of each image.
+        clean: as many, of the same shapes, in the same units; None where there is no clean side.
+    """
+
+    noisy: tuple[Stack, ...]
+    clean: tuple[Stack, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """How methods learn.
+
+    Attributes:
+        images: to learn from.
+        minutes: CPU time, the same for every method.
+        seed: of everything random.
+        folder: keeps what was learnt, one file or folder of each method; nothing that is there
+            already for the same images, minutes and seed is learnt again.
+    """
+
+    images: TrainingImages
+    minutes: float
+    seed: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Denoised planes (N, H, W) in the raw units of the noisy ones, and network evaluations per plane."""
+
+    planes: Stack
+    nfe: int = 0
+
+
+class Method(ABC):
+    """A denoiser. Construct it, ``fit`` it if it ``NEEDS`` that, then ``denoise`` one image after the other.
+
+    Attributes:
+        NEEDS: what it learns from.
+        ORACLE: whether it looks at the clean side of the very image that it denoises.
+    """
+
+    NEEDS: ClassVar[Needs] = "nothing"
+    ORACLE: ClassVar[bool] = False
+
+    def fit(self, training: Training) -> Self:
+        """Learn; or take what was learnt from the same training before.
+
+        Raises:
+            EvaluationError: it cannot.
+        """
+        return self
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides its predictions, as JSON: options, versions, hashes of weights."""
+
+    @abstractmethod
+    def denoise(self, noisy: Stack, clean: Stack | None, guide: Stack | None = None) -> Prediction:
+        """Denoise one image.
+
+        Args:
+            noisy: (N, H, W) in raw units.
+            clean: the truth in the same units, for oracles alone.
+            guide: another method's prediction for ``noisy``, for the methods that take one.
+
+        Raises:
+            EvaluationError: it cannot denoise this image; the message says why and what to do.
+        """
