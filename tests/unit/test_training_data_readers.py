@@ -13,7 +13,7 @@ import zarr
 from PIL import Image
 
 from baikal_deploy.errors import VolumeError
-from baikal_training.data.readers import Planes, images
+from baikal_training.data.readers import Planes, care_pair, images
 from baikal_training.data.readers.base import OnDisk
 
 
@@ -118,6 +118,48 @@ def test_care_npz_gives_its_clean_side(
     clean = np.asfortranarray(counts(*shape, dtype="f4"))
     save(tmp_path / "a.npz", X=counts(*shape, seed=1), Y=clean, axes=axes)
     assert_holds(only(tmp_path / "a.npz"), clean.reshape(-1, 20, 30))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("flat", [(2, 1, 1, 20, 30), (2, 1, 20, 30)], ids=["one plane", "no z axis"])
+def test_both_sides_of_care_npz_whose_clean_side_is_a_projection(
+    save: Callable[..., None], flat: tuple[int, ...], tmp_path: Path
+) -> None:
+    noisy, clean = counts(2, 1, 3, 20, 30), counts(*flat, seed=1)
+    save(tmp_path / "a.npz", X=noisy, Y=clean, axes="SCZYX")
+    first, second = care_pair(tmp_path / "a.npz")
+    assert_holds(first.planes(None), noisy.reshape(6, 20, 30))
+    assert_holds(second.planes(None), clean.reshape(2, 20, 30))
+    assert_holds(only(tmp_path / "a.npz"), clean.reshape(2, 20, 30))
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("scyx", (4, 1, 20, 30)), ("sczyx", (2, 1, 3, 20, 30))])
+def test_care_npz_without_a_record_of_its_axes(axes: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", X=counts(*shape), Y=counts(*shape, seed=1))
+    assert [side.axes for side in care_pair(tmp_path / "a.npz")] == [axes, axes]
+
+
+def test_care_npz_without_a_noisy_side(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", Y=counts(3, 20, 30), axes="SYX")
+    with pytest.raises(VolumeError, match="holds the arrays Y, axes; needed are X, Y and axes"):
+        care_pair(tmp_path / "a.npz")
+    (tmp_path / "b.npz").write_bytes(b"no zip at all")
+    with pytest.raises(VolumeError, match=r"b\.npz: cannot be read as an image"):
+        care_pair(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(("axis", "at"), [("t", 0), ("c", 1), ("z", 2)])
+def test_images_along_an_axis(axis: str, at: int, tmp_path: Path) -> None:
+    pixels = counts(2, 3, 4, 20, 30)
+    (image,) = images(write_ome_zarr(tmp_path / "a.zarr", pixels, "tczyx", ["A", "B", "C"]))
+    parts = image.along(axis)
+    assert len(parts) == pixels.shape[at]
+    for place, part in enumerate(parts):
+        own = np.take(pixels, place, at)
+        expected = own if axis == "c" else own.take(1, axis=own.shape.index(3))
+        assert_holds(part.planes(None if axis == "c" else 1), expected.reshape(-1, 20, 30))
+    (plain,) = images(write_tiff(tmp_path / "a.tif", pixels[0, 0, 0]))
+    assert plain.along(axis) == [plain]
 
 
 def test_what_can_be_is_memory_mapped(tmp_path: Path) -> None:

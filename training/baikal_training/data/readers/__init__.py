@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.stores import is_zarr
@@ -12,7 +13,19 @@ from baikal_training.data.readers.base import Planes, close_files, reason
 from baikal_training.data.readers.image import Channel, Image
 from baikal_training.data.readers.zarr import zarr_images
 
-__all__ = ["FORMATS", "Channel", "Image", "Planes", "close_files", "images", "is_image", "is_volume"]
+__all__ = [
+    "FORMATS",
+    "Channel",
+    "Image",
+    "Planes",
+    "care_pair",
+    "close_files",
+    "images",
+    "is_image",
+    "is_volume",
+]
+
+_T = TypeVar("_T")
 
 _READERS: dict[str, Callable[[Path], list[Image]]] = {
     ".tif": tiff.tiff_images,
@@ -42,8 +55,21 @@ def images(path: Path) -> list[Image]:
     """
     if not path.is_dir() and not is_image(path):
         raise VolumeError(f"{path}: is no image that can be read; {FORMATS} can: convert it to one of them")
+    return _read(zarr_images if path.is_dir() else _READERS[path.suffix.lower()], path)
+
+
+def care_pair(path: Path) -> tuple[Image, Image]:
+    """The noisy and the clean side of a .npz file of CARE training data.
+
+    Raises:
+        VolumeError: one that is damaged, or is something else.
+    """
+    return _read(npy.npz_pair, path)
+
+
+def _read(reader: Callable[[Path], _T], path: Path) -> _T:
     try:
-        return zarr_images(path) if path.is_dir() else _READERS[path.suffix.lower()](path)
+        return reader(path)
     except (VolumeError, MemoryError):
         raise
     except Exception as error:  # damaged files make every library raise almost anything

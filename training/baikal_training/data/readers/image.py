@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,23 @@ class Image:
         several = self._num_channels > 1
         return ImagePlanes(f"{self.name}, channel {number}" if several else self.name, self, number)
 
+    def along(self, axis: str) -> list[Image]:
+        """The images at each place of an axis; this one where it has no such axis."""
+        at = self.axes.find(axis)
+        if at < 0:
+            return [self]
+        shape, axes = self.shape[:at] + self.shape[at + 1 :], self.axes.replace(axis, "")
+        return [
+            replace(
+                self,
+                name=f"{self.name}, {axis} {place}",
+                pixels=Section(self.pixels, at, place),
+                shape=shape,
+                axes=axes,
+            )
+            for place in range(self.shape[at])
+        ]
+
     @property
     def _num_channels(self) -> int:
         return self.shape[self.axes.index("c")] if "c" in self.axes else 1
@@ -89,6 +106,18 @@ class Image:
             f"{number} {name!r}" if name else str(number) for number, name in enumerate(names)
         )
         return f"{len(names)} channels ({entries})" if len(names) > 1 else f"one channel ({entries})"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Pixels at one place of an axis."""
+
+    pixels: Pixels
+    axis: int
+    place: int
+
+    def __getitem__(self, index: Index, /) -> NDArray[Any]:
+        return self.pixels[(*index[: self.axis], self.place, *index[self.axis :])]
 
 
 @dataclass(frozen=True, eq=False)

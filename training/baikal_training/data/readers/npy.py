@@ -15,8 +15,10 @@ from baikal_deploy.errors import VolumeError
 from baikal_training.data.readers.base import OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 
-CLEAN = "Y"
-"""The array with the clean side; X is the noisy one."""
+NOISY, CLEAN = "X", "Y"
+"""The arrays with the two sides."""
+_AXES = {4: "scyx", 5: "sczyx"}
+"""Of arrays without a record of them: csbdeep puts samples first, then channels."""
 _LOCAL_HEADER = struct.Struct("<26xHH")
 """Of a member of a ZIP file: the lengths of the name and of the extra field that follow (APPNOTE 4.3.7)."""
 
@@ -34,23 +36,41 @@ def npz_images(path: Path) -> list[Image]:
 
     Y is memory-mapped where it is stored uncompressed, and held in memory otherwise.
     """
+    return [_npz_image(path, CLEAN)]
+
+
+def npz_pair(path: Path) -> tuple[Image, Image]:
+    """Both sides of such a file, the noisy one first."""
+    return _npz_image(path, NOISY), _npz_image(path, CLEAN)
+
+
+def _npz_image(path: Path, name: str) -> Image:
     with path.open("rb") as file, np.load(file) as arrays:
-        if not {CLEAN, "axes"} <= set(arrays.files):
-            raise VolumeError(
-                f"{path}: holds the arrays {', '.join(arrays.files)}; needed are X, Y and axes, as CARE "
-                f"has them: save the clean images as .npy"
-            )
-        axes = str(arrays["axes"]).lower()
-    offset = _stored_offset(path)
-    if offset is None:
-        with path.open("rb") as file, np.load(file) as arrays:
-            array = arrays[CLEAN]
-        pixels: Pixels = array
-    else:
+        found = arrays.files
+        axes = str(arrays["axes"]).lower() if "axes" in found else ""
+    if name in found:
+        pixels, shape, dtype = _member(path, name)
+        axes = axes or _AXES.get(len(shape), "")
+    if name not in found or not axes:
+        raise VolumeError(
+            f"{path}: holds the arrays {', '.join(found)}; needed are X, Y and axes, as CARE "
+            f"has them: save the clean images as .npy"
+        )
+    _require_planes(path, shape)
+    if len(shape) == len(axes) - 1:  # Y is a projection of X
+        axes = axes.replace("z", "")
+    return Image(f"{path}, {name}", pixels, shape, dtype, axes)
+
+
+def _member(path: Path, name: str) -> tuple[Pixels, tuple[int, ...], np.dtype[Any]]:
+    offset = _stored_offset(path, name)
+    if offset is not None:
         member = NpzMember(path, offset)
-        pixels, array = OnDisk(member), member.open()
-    _require_planes(path, array.shape)
-    return [Image(f"{path}, {CLEAN}", pixels, array.shape, array.dtype, axes)]
+        mapped = member.open()
+        return OnDisk(member), mapped.shape, mapped.dtype
+    with path.open("rb") as file, np.load(file) as arrays:
+        array = arrays[name]
+    return array, array.shape, array.dtype
 
 
 def _require_planes(path: Path, shape: tuple[int, ...]) -> None:
@@ -69,10 +89,10 @@ class NpyFile:
         return array
 
 
-def _stored_offset(path: Path) -> int | None:
-    """Where Y begins in the file, if it is stored uncompressed."""
+def _stored_offset(path: Path, name: str) -> int | None:
+    """Where an array begins in the file, if it is stored uncompressed."""
     with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(f"{CLEAN}.npy")
+        info = archive.getinfo(f"{name}.npy")
     if info.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as file:
