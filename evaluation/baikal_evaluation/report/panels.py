@@ -1,0 +1,118 @@
+"""Which images a page shows, and how."""
+
+from __future__ import annotations
+
+import io
+import math
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from baikal_deploy.preview import RANGE
+from baikal_evaluation.results import Metric, Results
+
+SIDE = 512
+"""Pixels of a panel at most: a part of the plane. A reduced plane would look less noisy than it is."""
+PICTURES = 144
+"""That a page holds at most: about 30 MB if all of them are nothing but noise."""
+QUALITY = 85
+"""Of WebP. Its errors are far below the noise."""
+
+Plane = NDArray[np.float32]
+"""(H, W) in raw units."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plane of an image, noisy, clean, and denoised by each method; all of the same shape.
+
+    Attributes:
+        image: its name in the results.
+        clean: None where there is no clean side.
+        predictions: by method.
+    """
+
+    image: str
+    noisy: Plane
+    clean: Plane | None
+    predictions: Mapping[str, Plane]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Upper left of the part that is shown, the brightest of its size: there is something in it."""
+        height, width = self.noisy.shape
+        guide = np.nan_to_num(self._guide.astype(np.float64), posinf=0, neginf=0)
+        sums = np.pad(guide, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+        h, w = min(height, SIDE), min(width, SIDE)
+        boxes = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+        y, x = np.unravel_index(boxes.argmax(), boxes.shape)
+        return int(y), int(x)
+
+    def cropped(self) -> Panel:
+        """The part that is shown; it is all that need be kept in memory."""
+        y, x = self.corner
+        part = np.s_[y : y + SIDE, x : x + SIDE]
+        clean = None if self.clean is None else self.clean[part].copy()
+        predictions = {method: plane[part].copy() for method, plane in self.predictions.items()}
+        return Panel(self.image, self.noisy[part].copy(), clean, predictions)
+
+    @property
+    def contrast(self) -> tuple[float, float]:
+        """Intensities that are shown black and white in all pictures of the panel."""
+        finite = self._guide[np.isfinite(self._guide)]
+        low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 1.0)
+        return float(low), float(high)
+
+    @property
+    def _guide(self) -> Plane:
+        return self.noisy if self.clean is None else self.clean
+
+
+def picture(plane: Plane, contrast: tuple[float, float]) -> str:
+    """A plane as the address of an image that holds it."""
+    low, high = contrast
+    span = max(high - low, np.finfo(np.float64).tiny)
+    grey = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / span, 0, 1)
+    file = io.BytesIO()
+    Image.fromarray((grey * 255).round().astype(np.uint8)).save(file, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+
+
+def choose(results: Results, images: Sequence[str]) -> list[str]:
+    """Those of the images that a page has room for.
+
+    If it has not room for all, they are the worst, the best, and those evenly between, by ``merit``.
+    """
+    count = max(3, PICTURES // (len(results.methods) + 2))
+    if len(images) <= count:
+        return list(images)
+    _, merits = merit(results)
+    order = sorted(images, key=lambda image: merits.get(image, -math.inf))
+    chosen = {order[round(place)] for place in np.linspace(0, len(order) - 1, count)}
+    return [image for image in images if image in chosen]
+
+
+def merit(results: Results) -> tuple[str, dict[str, float]]:
+    """What images are ordered by, in words and as numbers: the second method minus the first.
+
+    Where there is no clean side nothing orders them, and the numbers are missing.
+    """
+    metric = next((metric for metric in results.metrics if metric.best is not None), None)
+    if metric is None:
+        return "in the order of the images", {}
+    first, *others = results.methods[:2]
+    base = _values(metric, results, first)
+    if not others:
+        return f"by {metric.label} of {first}", base
+    values = _values(metric, results, others[0])
+    differences = {image: value - base[image] for image, value in values.items() if image in base}
+    return f"by {metric.label} of {others[0]} minus {first}", differences
+
+
+def _values(metric: Metric, results: Results, method: str) -> dict[str, float]:
+    values = {image: metric.of(row) for image, row in results.done(method).items()}
+    return {image: value for image, value in values.items() if value is not None and math.isfinite(value)}
