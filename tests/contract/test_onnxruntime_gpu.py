@@ -20,16 +20,15 @@ import pytest
 from baikal_deploy.engines import _cuda, _onnxruntime, onnx_cuda, onnx_tensorrt, open_engine
 from baikal_deploy.engines._onnxruntime import Providers
 from baikal_deploy.engines._trt_profile import Profile
-from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError, ShapeOutsideProfile
 from baikal_deploy.manifest import read_manifest
 from tests.contract import test_engines as contract
-from tests.contract.test_tensorrt_fake import FromHost
 from tests.fakes import Device, install
 from tests.fakes.device import Stream, Work
 from tests.models import exported
 
-OPTIONS = EngineOptions(batch=7, side=64)
+OPTIONS = contract.OPTIONS
 MODULES = {"onnx-cuda": onnx_cuda, "onnx-tensorrt": onnx_tensorrt}
 
 
@@ -100,9 +99,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Device:
 
 
 @pytest.fixture(params=MODULES)
-def engine(request: pytest.FixtureRequest, gpu: Device, model: Path) -> Iterator[FromHost]:
+def engine(request: pytest.FixtureRequest, gpu: Device, model: Path) -> Iterator[Engine]:
     with open_engine(request.param, model, read_manifest(model), OPTIONS) as engine:
-        yield FromHost(engine)
+        yield engine
     assert gpu.misuses == []
 
 

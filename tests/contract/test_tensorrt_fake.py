@@ -10,37 +10,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from baikal_deploy.engines import open_engine
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.engines.base import Engine
 from baikal_deploy.manifest import read_manifest
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
 from tests.models import exported
 
 MODELS = [("velocity", "fixed_small"), ("eps", "learned_range")]
-
-
-class FromHost:
-    """An engine that takes and gives NumPy arrays, as the contract's tests do."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def upload(self, planes: Planes) -> Planes:
-        return planes
-
-    download = upload
-
-    def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
-        eps, v = self._engine.predict(self._engine.upload(x_t), t)
-        return self._engine.download(eps), None if v is None else self._engine.download(v)
 
 
 @pytest.fixture(params=MODELS, ids="-".join)
@@ -54,9 +34,9 @@ def gpu(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Device:
 
 
 @pytest.fixture(params=["tensorrt", "tensorrt-rtx"])
-def engine(request: pytest.FixtureRequest, gpu: Device, model: Path) -> Iterator[FromHost]:
-    with open_engine(request.param, model, read_manifest(model), EngineOptions(batch=7, side=64)) as engine:
-        yield FromHost(engine)
+def engine(request: pytest.FixtureRequest, gpu: Device, model: Path) -> Iterator[Engine]:
+    with open_engine(request.param, model, read_manifest(model), contract.OPTIONS) as engine:
+        yield engine
     assert gpu.misuses == []
     left = gpu.live() | {"device": 0}  # exceptions that tests caught may hold arrays
     assert not any(left.values())
