@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -28,6 +31,18 @@ class TrainingImages:
     noisy: tuple[Stack, ...]
     clean: tuple[Stack, ...] | None = None
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all pixels and shapes."""
+        return _sha256(stack for side in (self.noisy, self.clean or ()) for stack in side)
+
+
+def _sha256(stacks: Iterable[Stack]) -> str:
+    digest = hashlib.sha256()
+    for stack in stacks:
+        digest.update(str(stack.shape).encode() + np.ascontiguousarray(stack).tobytes())
+    return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Training:
@@ -45,6 +60,15 @@ class Training:
     minutes: float
     seed: int
     folder: Path
+
+    def key(self, method: str) -> str:
+        """Names what a method learns: it is the same for the same images, minutes and seed.
+
+        Args:
+            method: its name, with the version of how it learns.
+        """
+        text = f"{method} {self.images.digest} {self.minutes} {self.seed}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,151 @@
+"""Every method on every pair."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import BaikalError
+from baikal_evaluation.errors import EvaluationError
+from baikal_evaluation.methods import Model, Spec
+from baikal_evaluation.methods.base import Method, Stack, Training
+from baikal_evaluation.metrics import Definition, noise_levels, score
+from baikal_evaluation.pairs import Pair
+from baikal_evaluation.report import Panel
+from baikal_evaluation.results import Row
+from baikal_evaluation.store import Denoised, Store
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method that is ready to denoise, and the one whose prediction guides it."""
+
+    name: str
+    method: Method
+    guide: Candidate | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides its predictions."""
+        guide = None if self.guide is None else self.guide.identity
+        return {"kind": type(self.method).__qualname__, "method": self.method.identity, "guide": guide}
+
+    def denoise(self, pair: Pair, store: Store) -> Denoised:
+        """The prediction for one image, from the store if it is there.
+
+        Raises:
+            BaikalError: the image cannot be read or denoised; says why.
+        """
+        made_from = {"image": pair.digest, **self.identity}
+        found = store.find(made_from)
+        if found is None:
+            found = self._denoise(pair, store)
+            store.keep(made_from, found)
+        return found
+
+    def _denoise(self, pair: Pair, store: Store) -> Denoised:
+        noisy, clean = pair.read()
+        guide = None if self.guide is None else self.guide.denoise(pair, store)
+        started = time.perf_counter()
+        prediction = self.method.denoise(
+            noisy, clean if self.method.ORACLE else None, None if guide is None else guide.planes
+        )
+        seconds = (time.perf_counter() - started) / len(noisy)
+        _check(self.name, prediction.planes, noisy)
+        if guide is None:
+            return Denoised(prediction.planes, prediction.nfe, seconds)
+        return Denoised(prediction.planes, prediction.nfe + guide.nfe, seconds + guide.seconds)
+
+
+def _check(name: str, planes: Stack, noisy: Stack) -> None:
+    if planes.shape != noisy.shape:
+        raise EvaluationError(f"{name}: predicted planes of shape {planes.shape} for {noisy.shape}")
+    if not np.isfinite(planes).all():
+        raise EvaluationError(f"{name}: predicted NaN or infinite values; no figure can be had of them")
+
+
+def candidates(specs: Sequence[Spec], model: Model, training: Callable[[], Training]) -> list[Candidate]:
+    """Methods that are ready to denoise; those that learn have learnt.
+
+    Args:
+        training: gives what to learn from, when a method needs it.
+
+    Raises:
+        BaikalError: a method that cannot be had, or cannot learn.
+    """
+    read = cache(training)
+
+    @cache
+    def fitted(name: str) -> Method:
+        return _fitted(Spec.parse(name).make(model), name, read)
+
+    def make(spec: Spec) -> Candidate:
+        method = spec.make(model) if spec.is_sampler else fitted(spec.name)
+        guide = None if spec.guide is None else make(Spec.parse(spec.guide))
+        return Candidate(spec.text, method, guide)
+
+    return [make(spec) for spec in specs]
+
+
+def _fitted(method: Method, name: str, training: Callable[[], Training]) -> Method:
+    if method.NEEDS == "nothing":
+        return method
+    if method.NEEDS == "pairs" and training().images.clean is None:
+        raise EvaluationError(f"{name}: learns from noisy and clean images; give some with --train")
+    return method.fit(training())
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    tried: Sequence[Candidate],
+    store: Store,
+    definition: Definition,
+) -> Iterator[Row]:
+    """Every method on every pair. A method that fails on an image is a row that says so; the rest goes on."""
+    for pair in pairs:
+        for candidate in tried:
+            try:
+                yield _row(pair, candidate, candidate.denoise(pair, store), definition)
+            except BaikalError as error:
+                yield Row(pair.name, candidate.name, error=str(error))
+            except Exception as error:  # of a method's library: any of them may fail on any image
+                yield Row(pair.name, candidate.name, error=f"{type(error).__name__}: {error}")
+
+
+def _row(pair: Pair, candidate: Candidate, denoised: Denoised, definition: Definition) -> Row:
+    noisy, clean = pair.read()
+    if clean is None:
+        figures = noise_levels(noisy, denoised.planes)._asdict()
+    else:
+        figures = score(denoised.planes, clean, definition, pair.is_volume)._asdict()
+    return Row(
+        pair.name,
+        candidate.name,
+        nfe=denoised.nfe,
+        seconds_per_plane=denoised.seconds,
+        planes=len(noisy),
+        **figures,
+    )
+
+
+def panel(pair: Pair, tried: Sequence[Candidate], store: Store) -> Panel:
+    """One plane of an image as each method leaves it: volumes max-projected, else the middle plane."""
+    noisy, clean = pair.read()
+    planes = {}
+    for candidate in tried:
+        with suppress(Exception):  # it has a row that says why
+            planes[candidate.name] = _shown(pair, candidate.denoise(pair, store).planes)
+    return Panel(
+        pair.name, _shown(pair, noisy), None if clean is None else _shown(pair, clean), planes
+    ).cropped()
+
+
+def _shown(pair: Pair, planes: Stack) -> Stack:
+    plane: Stack = planes.max(axis=0) if pair.is_volume else planes[len(planes) // 2]
+    return plane

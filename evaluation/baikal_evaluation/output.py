@@ -1,0 +1,60 @@
+"""The folder that an evaluation leaves behind."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from baikal_deploy import __version__, machine
+from baikal_evaluation.errors import EvaluationError
+from baikal_evaluation.evaluation import Candidate, panel
+from baikal_evaluation.metrics import Definition
+from baikal_evaluation.pairs import Pair
+from baikal_evaluation.report import choose, write_csv, write_html, write_json
+from baikal_evaluation.results import Results, Row
+from baikal_evaluation.store import Store
+
+PACKAGES = ("numpy", "scipy", "scikit-image")
+
+
+def results_of(rows: Iterable[Row], definition: Definition, tried: Sequence[Candidate]) -> Results:
+    """Rows, and what has to stand beside them."""
+    return Results(
+        tuple(rows),
+        str(definition),
+        f"{machine.system()}, {machine.cpu().model or 'unknown CPU'}, {machine.cpu().cores} cores",
+        " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        {"baikal-deploy": __version__, "python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        frozenset(candidate.name for candidate in tried if candidate.method.ORACLE),
+    )
+
+
+def write_results(
+    folder: Path, results: Results, pairs: Sequence[Pair], tried: Sequence[Candidate], store: Store
+) -> list[Path]:
+    """results.csv, results.json and report.html.
+
+    Raises:
+        EvaluationError: they cannot be written.
+    """
+    files = [folder / name for name in ("results.csv", "results.json", "report.html")]
+    make_folder(folder)
+    write_csv(files[0], results)
+    write_json(files[1], results)
+    shown = set(choose(results, [pair.name for pair in pairs]))
+    write_html(files[2], results, [panel(pair, tried, store) for pair in pairs if pair.name in shown])
+    return files
+
+
+def make_folder(folder: Path) -> None:
+    """Raises EvaluationError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvaluationError(
+            f"{folder}: cannot be made ({error.strerror}); choose another output"
+        ) from error

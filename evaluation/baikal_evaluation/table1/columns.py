@@ -1,0 +1,140 @@
+"""The work behind Table 1: learning and denoising in processes of one thread each, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from baikal_evaluation.evaluation import Candidate, candidates
+from baikal_evaluation.methods import Model, Spec
+from baikal_evaluation.methods.base import Training, TrainingImages
+from baikal_evaluation.store import Store
+from baikal_evaluation.table1.datasets import DataSet
+from baikal_evaluation.table1.prior import learn_prior
+
+ROWS = {
+    "Noise": "noisy",
+    "Gaussian, best sigma": "gaussian",
+    "BM3D": "bm3d",
+    "N2V": "{n2v}",
+    "SSID": "ssid",
+    "Forward Backward - Noise": "forward-backward,preset=paper",
+    "Forward Backward - N2V": "forward-backward@{n2v},preset=paper",
+    "Mixing - Noise": "mixing,preset=paper",
+    "Mixing - N2V": "mixing@{n2v},preset=paper",
+    "Repaint - Noise": "repaint,preset=paper",
+    "Repaint - N2V": "repaint@{n2v},preset=paper",
+    "Repaint, 30 evaluations": "repaint",
+    "CARE": "care",
+}
+"""Method of each row. The paper's are those with its published settings; the others are for comparison."""
+N2V = {"tribolium": "structn2v"}
+"""What "N2V" stands for where it is not n2v: the paper's authors took structN2V for correlated noise."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A data set, and how everything learns from it.
+
+    Attributes:
+        data: the images.
+        folder: keeps what is learnt and denoised.
+        minutes: CPU time that every method may learn for.
+        engine: see ``Denoiser.load``.
+        seed: of everything random.
+    """
+
+    data: DataSet
+    folder: Path
+    minutes: float
+    engine: str
+    seed: int
+
+    def training(self) -> Training:
+        """The images that everything learns from, read."""
+        read = [pair.read() for pair in self.data.training]
+        clean = tuple(side for _, side in read if side is not None)
+        images = TrainingImages(tuple(noisy for noisy, _ in read), clean)
+        return Training(images, self.minutes, self.seed, self.folder / "learnt")
+
+    def specs(self) -> dict[str, Spec]:
+        """The method of every row."""
+        n2v = N2V.get(self.data.name, "n2v")
+        return {row: Spec.parse(text.format(n2v=n2v)) for row, text in ROWS.items()}
+
+    def candidates(self) -> list[Candidate]:
+        """The methods of all rows, in their order; what is not learnt yet is learnt now."""
+        training = self.training()
+        model = Model(str(learn_prior(training)), self.engine, 1, self.seed)
+        return candidates(list(self.specs().values()), model, lambda: training)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "predictions")
+
+
+def learners(column: Column) -> list[str]:
+    """What has to learn: the prior, and the methods that need it."""
+    return ["prior", N2V.get(column.data.name, "n2v"), "ssid", "care"]
+
+
+def learn(column: Column, what: str) -> None:
+    """One of ``learners`` learns; nothing that is kept already."""
+    training = column.training()
+    if what == "prior":
+        learn_prior(training)
+    else:
+        Spec.parse(what).make(Model()).fit(training)
+
+
+def denoise(column: Column, image: int) -> None:
+    """Every method on one test image; the store keeps what succeeds, the rest fails again when it is told."""
+    for candidate in column.candidates():
+        with suppress(Exception):
+            candidate.denoise(column.data.test[image], column.store)
+
+
+def fill(columns: Sequence[Column], jobs: int, progress: Callable[[str, int, int], None]) -> None:
+    """Learn and denoise everything that is not in the folders yet.
+
+    Args:
+        jobs: processes.
+        progress: (what is being done, how many are done, of how many).
+
+    Raises:
+        BaikalError: something cannot be learnt. What was learnt and denoised before is kept.
+    """
+    with _pool(jobs) as pool:
+        tasks = [pool.submit(learn, column, what) for column in columns for what in learners(column)]
+        _wait("learning", tasks, progress)
+        images = ((column, image) for column in columns for image in range(len(column.data.test)))
+        tasks = [pool.submit(denoise, column, image) for column, image in images]
+        _wait("denoising", tasks, progress)
+
+
+def _wait(what: str, tasks: Sequence[Future[None]], progress: Callable[[str, int, int], None]) -> None:
+    progress(what, 0, len(tasks))
+    for done, task in enumerate(as_completed(tasks), 1):
+        task.result()
+        progress(what, done, len(tasks))
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes of one thread each; those that are not needed any more after an error are not started."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # before the libraries of the new processes count cores
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
