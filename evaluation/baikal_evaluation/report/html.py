@@ -130,10 +130,12 @@ def _choices(views: list[View]) -> dict[str, str]:
 
 
 def _first_right(results: Results, choices: dict[str, str]) -> str:
-    """The picture that is on the right at first: of the best method, if it can be told."""
-    keys = [key for key in choices if key != NOISY]
+    """The picture that is on the right at first: of the best method, if it can be told; no oracle, if any
+    other will do."""
     best = results.best(results.metrics[0]) if results.metrics else None
-    return next((key for key in keys if choices[key] == best), keys[0] if keys else NOISY)
+    keys = [key for key in choices if key != NOISY]
+    keys.sort(key=lambda key: (choices[key] != best, key == CLEAN, choices[key] in results.oracles))
+    return keys[0] if keys else NOISY
 
 
 def _left_out(results: Results, views: list[View]) -> str:
