@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,14 @@ def test_time_budget_ends_the_training_with_the_rate_near_zero() -> None:
     assert steps[-1].is_last
     assert 3 <= steps[-1].seconds < 6
     assert steps[-1].learning_rate < 0.05 * 5e-3 < steps[len(steps) // 3].learning_rate
+
+
+def test_time_budget_in_cpu_time_is_not_spent_by_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)  # the wall clock stands still
+    began = time.process_time()
+    steps = run(trainer(iterations=None, minutes=0.02, clock="cpu", warm_up=1))
+    assert steps[-1].is_last
+    assert 1.2 <= steps[-1].seconds <= time.process_time() - began
 
 
 def test_bfloat16_keeps_float32_weights() -> None:

@@ -18,7 +18,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_training.checkpoint import Checkpoint
-from baikal_training.config import DEFAULT_ITERATIONS, TimestepSampling, TrainingConfig
+from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
 from baikal_training.data import Catalogue, Shares, Split, open_clean, split
 from baikal_training.distributed import World, has_fast_bf16, world
 from baikal_training.loop import Step
@@ -55,6 +55,7 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 )
 @click.option("--iterations", type=int, help=f"Optimiser steps [default: {DEFAULT_ITERATIONS}].")
 @click.option("--minutes", type=float, help="Train for so long instead.")
+@click.option("--clock", type=click.Choice(get_args(Clock)), default=TRAINING.clock, help="Of --minutes.")
 @click.option("--batch", type=int, default=TRAINING.batch, help="Crops per step, over all processes.")
 @click.option("--accumulate", type=int, default=1, help="Parts a batch is computed in, to save memory.")
 @click.option("--crop", type=int, default=TRAINING.crop, help="Side of a crop in pixels.")

@@ -9,6 +9,7 @@ from typing import Literal
 from baikal_deploy.errors import ConfigError
 
 TimestepSampling = Literal["denoising", "uniform"]
+Clock = Literal["wall", "cpu"]
 DEFAULT_ITERATIONS = 6000
 
 
@@ -18,7 +19,9 @@ class TrainingConfig:
 
     Attributes:
         iterations: optimiser steps; None with ``minutes``.
-        minutes: wall time to train for instead.
+        minutes: time to train for instead.
+        clock: of ``minutes``: wall time, or CPU time of this process, which other work on the machine
+            does not shorten.
         batch: crops per step, over all processes and accumulations.
         accumulate: parts that a batch is computed in, one after another, to save memory.
         crop: side of a crop in pixels.
@@ -34,6 +37,7 @@ class TrainingConfig:
 
     iterations: int | None = DEFAULT_ITERATIONS
     minutes: float | None = None
+    clock: Clock = "wall"
     batch: int = 16
     accumulate: int = 1
     crop: int = 128

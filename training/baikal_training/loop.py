@@ -113,13 +113,14 @@ class Trainer:
             self.world.size,
         )
         batches = iter(DataLoader(samples, batch_sampler=plan, num_workers=workers))
-        began = time.monotonic() - self.seconds
+        clock = time.process_time if self.config.clock == "cpu" else time.monotonic
+        began = clock() - self.seconds
         progress = self.config.progress(self.iteration, self.seconds)
         while progress < 1:
             rate = self.config.learning_rate_at(self.iteration, progress)
             loss = self._step(batches, rate)
             self.iteration += 1
-            self.seconds = self.world.from_main(time.monotonic() - began)
+            self.seconds = self.world.from_main(clock() - began)
             progress = self.config.progress(self.iteration, self.seconds)
             yield Step(self.iteration, loss, rate, self.seconds, progress >= 1)
 

@@ -21,8 +21,6 @@ VERSION = "1"
 def learn_prior(training: Training) -> Path:
     """Train and export a model, or find the one that was learnt from the same before.
 
-    One thread computes, so that ``training.minutes`` of wall time are as many of CPU time.
-
     Returns:
         The .onnx file.
 
@@ -40,17 +38,10 @@ def learn_prior(training: Training) -> Path:
         for index, stack in enumerate(training.images.clean):
             np.save(folder / "clean" / f"{index:05d}.npy", stack)
         checkpoint, exported = folder / "prior.pt", folder / "prior.onnx"
-        options = [
-            "--split",
-            "100:0:0",
-            "--crop",
-            CROP,
-            "--minutes",
-            training.minutes,
-            "--seed",
-            training.seed,
-        ]
-        _run("baikal-train", folder / "clean", "-o", checkpoint, *options)
+        options = (
+            f"--split 100:0:0 --crop {CROP} --minutes {training.minutes} --clock cpu --seed {training.seed}"
+        )
+        _run("baikal-train", folder / "clean", "-o", checkpoint, *options.split())
         _run("baikal-export", checkpoint, "-o", exported)
         exported.rename(target)
     return target
