@@ -182,6 +182,13 @@ def test_table_of_anything(found: Results) -> None:
     assert DEFINITION in printed(found)
 
 
+def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
+    rows = [Row("[red]a", "[bold]m", psnr=30.0), Row("[red]b", "[bold]m", error="[/]")]
+    lines = printed(results(rows)).splitlines()
+    assert any(line.startswith("[bold]m 30.00") for line in lines)
+    assert "[bold]m failed on [red]b: [/]" in lines
+
+
 def test_few_images_have_no_interval() -> None:
     found = results([row(image, "noisy") for image in IMAGES[:2]])
     assert "[" not in printed(found)
