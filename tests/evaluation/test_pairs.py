@@ -259,6 +259,8 @@ def test_places_without_pairs(tmp_path: Path) -> None:
     refused(save(tmp_path / "a.png", counts(20, 30)), rf"a\.png: is no data set; {needed}")
     (tmp_path / "noisy").mkdir()
     refused(tmp_path, "no pairs")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    refused(tmp_path / "loop.csv", r"loop\.csv: cannot be read: .*; check the path and its permissions")
     refused(write_table(tmp_path / "t.csv"), "no pairs")
 
 

@@ -77,7 +77,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
 def _in_table(path: Path, channel: Channel) -> Iterator[Pair]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
-            table = csv.DictReader(file, restval="")
+            table = csv.DictReader(file)
             rows, columns = list(table), table.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(f"{path}: is no CSV file in UTF-8 ({error}); save it as one") from error
