@@ -121,15 +121,17 @@ def main(
     another precision, images that it denoises must not lose more than --max-loss.
     """
     output = output or _beside(model, precision)
+    if output.resolve() == model.resolve():
+        raise ConfigError(f"-o {output}: that is the checkpoint, which would be lost; choose another name")
     if not output.parent.is_dir():
         raise ConfigError(f"{output.parent}: no such folder to write the model to")
     described = {} if card is None else read_card(card)
     families = [family for family, wanted in ((TENSORRT, tensorrt), (TENSORRT_RTX, tensorrt_rtx)) if wanted]
     sms = () if sm is None else engine_files.parse_sm(sm)
-    engine_files.check(families, sms, profile)
     trained = _read(model, source, config)
-    planes = Images(verify, calibrate, channel).planes(precision, trained)
     manifest = trained.manifest(name or output.stem, precision=precision, **described)
+    engine_files.check(families, sms, profile, manifest)
+    planes = Images(verify, calibrate, channel).planes(precision, trained)
     samplers = _samplers(fused, manifest, output)
     found = export(trained.network(), manifest, output, *planes, max_loss)
     for line in report(model, output, precision, found):

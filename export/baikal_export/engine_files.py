@@ -31,11 +31,13 @@ def parse_sm(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def check(families: Sequence[compat.Family], sms: Sequence[int], profile: str | None) -> None:
+def check(
+    families: Sequence[compat.Family], sms: Sequence[int], profile: str | None, manifest: ModelManifest
+) -> None:
     """Find out, before a model is exported, whether engine files can be built here.
 
     Raises:
-        ConfigError: options that do not fit together, or no profile.
+        ConfigError: options that do not fit together or with the model, or no profile.
         EngineUnavailable: a family that is not installed, or that needs a GPU and finds none.
         EngineBuildError: a compute capability that cannot be built for.
     """
@@ -44,7 +46,7 @@ def check(families: Sequence[compat.Family], sms: Sequence[int], profile: str | 
     if profile is not None:
         if not families:
             raise ConfigError("--profile goes with --tensorrt or --tensorrt-rtx")
-        Profile.parse(profile)
+        Profile.parse(profile).check(manifest)
     for family in families:
         _targets(family, sms)
 
@@ -67,8 +69,8 @@ def build_for(
         ConfigError, EngineUnavailable, EngineBuildError: as ``check`` and ``build_engine``.
         EngineError: the cache cannot be used.
     """
-    check(families, sms, profile)
     manifest = read_manifest(path)
+    check(families, sms, profile, manifest)
     shapes = Profile.default(EngineOptions(), manifest) if profile is None else Profile.parse(profile)
     for family in families:
         started = time.perf_counter()
@@ -85,7 +87,6 @@ def _cached(
     targets: tuple[int, ...],
     gpu: str,
 ) -> CachedEngine:
-    profile.check(manifest)
     key = EngineKey.of(family, path, manifest, profile, targets, gpu)
     return find_or_build(key, lambda: build_engine(family, path, manifest, profile, targets), exact=True)
 

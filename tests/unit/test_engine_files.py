@@ -22,6 +22,7 @@ from baikal_deploy.manifest import read_manifest
 from baikal_export.engine_files import build_for, check, parse_sm
 from tests.models import exported
 
+MANIFEST = read_manifest(exported("eps"))
 FROM_HERE = replace(TENSORRT_RTX, portable=False)
 """A family that builds for the GPU of this machine, as TensorRT, which cannot be installed everywhere."""
 
@@ -60,17 +61,18 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
         ((TENSORRT,), (86,), None, "--sm goes with --tensorrt-rtx"),
         ((), (), "1x8x8,1x8x8,1x8x8", "--profile goes with --tensorrt or --tensorrt-rtx"),
         ((TENSORRT_RTX,), (86,), "large", "profile 'large': needed are min,opt,max"),
+        ((TENSORRT_RTX,), (86,), "1x6x8,1x8x8,1x8x8", "multiples of 4, not 6x8"),
     ],
 )
 def test_options_that_make_no_sense_are_found_before_anything_is_exported(
     families: Sequence[Family], sms: Sequence[int], profile: str | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        check(families, sms, profile)
+        check(families, sms, profile, MANIFEST)
 
 
 def test_nothing_asked_for_is_nothing_to_check() -> None:
-    check((), (), None)
+    check((), (), None, MANIFEST)
     assert list(build_for(exported("eps"), (), (), None)) == []
 
 
@@ -80,14 +82,14 @@ def test_a_missing_family_is_found_before_anything_is_exported(
 ) -> None:
     monkeypatch.setitem(sys.modules, family.module, None)
     with pytest.raises(EngineUnavailable, match=f"engine {family.name}: .* is not installed"):
-        check((family,), (), None)
+        check((family,), (), None, MANIFEST)
 
 
 def test_a_gpu_that_is_not_built_for_is_found_before_anything_is_exported(rtx: Any) -> None:
     with pytest.raises(
         EngineBuildError, match=r"cannot build for compute capability 90; .* builds for 75, 80"
     ):
-        check((TENSORRT_RTX,), (86, 90), None)
+        check((TENSORRT_RTX,), (86, 90), None, MANIFEST)
 
 
 def test_without_a_gpu_only_portable_engine_files_are_built(rtx: Any, folder: Path) -> None:

@@ -202,12 +202,21 @@ def test_fused_sampler_lies_beside_the_model(checkpoint: Path) -> None:
         (["--sm", "86"], "--sm goes with --tensorrt-rtx"),
         (["--profile", "1x16x16,1x32x32,1x32x32"], "--profile goes with --tensorrt"),
         (["--tensorrt-rtx", "--profile", "large"], "profile 'large'"),
+        (["--tensorrt-rtx", "--profile", "1x4x4,1x6x8,1x8x8"], "multiples of 4, not 6x8"),
     ],
 )
 def test_options_for_more_files_are_checked_before_anything_is_written(
     options: list[str], match: str, checkpoint: Path
 ) -> None:
     fails(run(checkpoint, *options), match, checkpoint.with_suffix(".onnx"))
+
+
+def test_the_checkpoint_is_not_written_over(checkpoint: Path) -> None:
+    before = checkpoint.read_bytes()
+    result = run(checkpoint, "-o", checkpoint.parent / "." / checkpoint.name)
+    assert result.exit_code == 2
+    assert "that is the checkpoint, which would be lost" in result.stderr
+    assert checkpoint.read_bytes() == before
 
 
 def test_engine_file_of_tensorrt_rtx_is_built(

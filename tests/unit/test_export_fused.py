@@ -168,6 +168,12 @@ def test_sigma_is_an_input_only_where_something_depends_on_it(fused: Callable[..
     assert fused("repaint,preset=paper").inputs == ["image", "noise", "intensity"]
 
 
+def test_precision_that_the_result_cannot_be_proved_in_is_refused() -> None:
+    manifest = dataclasses.replace(read_manifest(exported()), precision="bf16")
+    with pytest.raises(ConfigError, match=r"in bf16, which .* choose --precision fp32, fp16, int8"):
+        FusedSampler.parse("repaint", manifest)
+
+
 def test_file_is_valid_and_loads_without_a_word(
     fused: Callable[..., Fused], capfd: pytest.CaptureFixture[str]
 ) -> None:

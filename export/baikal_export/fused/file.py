@@ -47,9 +47,14 @@ class FusedSampler:
                 are those that the model recommends.
 
         Raises:
-            ConfigError: a text of another form, an unknown sampler or option, or options that do not fit
-                the model.
+            ConfigError: a text of another form, an unknown sampler or option, options that do not fit
+                the model, or a model in a precision that ONNX Runtime's CPU provider cannot compute.
         """
+        if manifest.precision not in TOLERANCES:
+            raise ConfigError(
+                f"--fused-sampler {text}: not for model {manifest.name} in {manifest.precision}, which ONNX "
+                f"Runtime's CPU provider cannot compute; choose --precision {', '.join(TOLERANCES)}"
+            )
         name, *pairs = text.split(",")
         options: dict[str, str] = {}
         for pair in pairs:
@@ -78,7 +83,6 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
         The largest difference, on the network's scale, of two planes at up to three noise levels.
 
     Raises:
-        ConfigError: a model in a precision that ONNX Runtime's CPU provider cannot compute.
         ModelError: the file cannot be written, or the results differ by more than TOLERANCES. Nothing
             is left at ``path`` then but what was there before.
     """
