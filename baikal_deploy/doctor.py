@@ -218,7 +218,7 @@ def _broken(error: BaseException) -> Support:
 def _bytes_in(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # another process may be tidying up
+        with suppress(OSError):  # another process may be tidying up, or the folder be another user's
             total += path.stat().st_size if path.is_file() else 0
     return total
 

@@ -16,7 +16,7 @@ from threading import Timer
 from typing import Any
 
 from baikal_deploy.doctor import EngineReport, Report
-from baikal_deploy.engines import engine_class
+from baikal_deploy.engines import check_precision, engine_class
 from baikal_deploy.engines._cache import VARIABLE
 from baikal_deploy.gpu_smoke.bench import REFERENCE
 from baikal_deploy.gpu_smoke.findings import Run, problems, read, write
@@ -56,7 +56,7 @@ def smoke(
         What was found, by engine and precision ("tensorrt fp32"), for each that works here.
 
     Raises:
-        ConfigError: the file cannot be written.
+        ConfigError: the file cannot be written, or the reference cannot compute the model.
         EngineUnavailable: the reference does not work here.
     """
     chosen, model_path = [one for one in report.engines if one.name in engines], find_model(model)
@@ -72,6 +72,7 @@ def smoke(
     }
     write(path, data)
     if jobs:
+        check_precision(REFERENCE, report.model, report.model.precision)
         engine_class(REFERENCE).check(report.model.precision)
     for name, precision in jobs:
         say(f"{name} {precision}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from baikal_deploy.engines import engine_class, open_engine
+from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.gpu_smoke.bench import REFERENCE, Bench, memory
 from baikal_deploy.gpu_smoke.findings import read, write
@@ -39,8 +39,8 @@ def measure(name: str, precision: Precision, path: Path, record: Callable[[str, 
     seconds = time.perf_counter() - started
     about = {"version": engine.version(), "device": engine.device, "precision": engine.precision}
     record("open", {"seconds": seconds, **about, "before": before, "after": memory()})
-    offered = engine_class(REFERENCE).COMPUTES[manifest.precision][0]
-    with open_engine(REFERENCE, path, manifest, EngineOptions(precision=offered)) as reference:
+    as_stored = EngineOptions(precision=manifest.precision)
+    with open_engine(REFERENCE, path, manifest, as_stored) as reference:
         bench = Bench(path, options, engine, reference)
         for step, take in STEPS.items():
             try:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.doctor import examine, examine_engine
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import ConfigError, EngineError, ShapeOutsideProfile
-from baikal_deploy.gpu_smoke import quality, steps
+from baikal_deploy.gpu_smoke import quality, smoke, steps
 from baikal_deploy.gpu_smoke.bench import Bench, evaluate, relative_error, worst
 from baikal_deploy.gpu_smoke.findings import GROWTH_BYTES, problems, read, write
 from baikal_deploy.gpu_smoke.measure import measure
@@ -267,6 +268,13 @@ def test_engine_that_cannot_be_opened_is_told() -> None:
     measure("onnx-cpu", "bf16", exported(), found.__setitem__)
     assert list(found) == ["open"]
     assert "not in bf16" in found["open"]["error"]
+
+
+def test_model_that_the_reference_cannot_compute_is_refused(tmp_path: Path) -> None:
+    engine, report = examine_engine("analytic"), examine("nuclei")
+    bf16 = replace(report, model=replace(report.model, precision="bf16"), engines=[engine])
+    with pytest.raises(ConfigError, match="engine onnx-cpu: model nuclei, stored in bf16, cannot"):
+        smoke(tmp_path / "out.json", "nuclei", bf16, ["analytic"], lambda line: None)
 
 
 def test_findings_can_be_written(bench: Bench, tmp_path: Path) -> None:
