@@ -59,8 +59,9 @@ def locked() -> Iterator[None]:
         ) from error
     try:
         with _writable(folder):
-            for leftover in folder.glob(f"*.engine*{_PARTIAL}"):
-                leftover.unlink()
+            for kind in ("engine", "timing"):
+                for leftover in folder.glob(f"*.{kind}*{_PARTIAL}"):
+                    leftover.unlink()
         yield
     finally:
         lock.release()

@@ -146,8 +146,8 @@ class Model:
         compiled = _core().compile_model(self._model, DEVICE, self._settings)
         try:
             _keep(key, compiled.export_model().getvalue())
-        except (EngineError, OSError) as error:  # it serves all the same, and is compiled again next time
-            _log.warning("%s", reason(error))
+        except EngineError as error:  # it serves all the same, and is compiled again next time
+            _log.warning("%s", error)
         return compiled
 
 
@@ -189,11 +189,8 @@ def _keep(key: dict[str, Any], data: bytes) -> None:
 
     Raises:
         EngineError: the cache is not safe, or cannot be written.
-        OSError: its folder cannot be made.
     """
     folder = files.engine_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.check_folder()
     files.write(_path(key), data, key)
     kept = [*folder.glob("*.openvino"), *folder.glob("*.openvino*.partial")]  # the latter of killed processes
     with contextlib.suppress(FileNotFoundError):  # another process was quicker

@@ -15,10 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class TimingCache:
-    """That of one version of TensorRT, beside the engine files.
-
-    Of two processes that keep theirs at once one prevails; a mixture would be refused and begun anew.
-    """
+    """That of one version of TensorRT, beside the engine files; used while their cache is locked."""
 
     def __init__(self, family: compat.Family, trt: Any) -> None:
         version = compat.version(trt)

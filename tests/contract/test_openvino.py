@@ -233,6 +233,7 @@ def test_without_a_cache_it_computes_all_the_same_and_says_so(
     monkeypatch.setenv("BAIKAL_CACHE", str(tmp_path / "file"))
     np.testing.assert_array_equal(evaluated(), before)
     assert str(tmp_path / "file") in caplog.text
+    assert "set BAIKAL_CACHE to a folder that can" in caplog.text
 
 
 def test_a_cache_that_others_can_write_to_is_not_read(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
