@@ -2,12 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+BASELINES := .venv-baselines
 # Packages whose names the tests check, or that only one test may see: they cannot be installed beside the others.
 BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest bench bench-engines bench-train quality sample clean
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-train quality sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -16,7 +17,7 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest
 
-test-slow: $(VENV)/.dev $(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu  ## tests that take long, need a C++ compiler or large packages
+test-slow: $(VENV)/.dev $(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev  ## style, types, import layers
@@ -34,6 +35,8 @@ lowest:  ## the main job and a training with the lowest versions of what they de
 	$(LOWEST)/bin/baikal-run examples/nuclei.ome.zarr --dry-run
 	$(LOWEST)/bin/baikal-simulate nuclei $(LOWEST)/data --count 3 --size 64 --format tiff
 	$(LOWEST)/bin/baikal-train $(LOWEST)/data/clean -o $(LOWEST)/net.pt --iterations 2 --batch 2
+
+baselines: $(BASELINES)/.done  ## CAREamics, for the methods n2v, structn2v and care, in an environment of its own
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
@@ -74,5 +77,11 @@ $(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[eval]"
 	@touch $@
 
+$(BASELINES)/.done: requirements-baselines.txt
+	$(PYTHON) -m venv $(BASELINES)
+	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
+	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps careamics==0.3.5
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BASELINES) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

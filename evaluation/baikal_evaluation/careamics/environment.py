@@ -1,0 +1,72 @@
+"""The Python that has CAREamics, and running the worker in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from baikal_evaluation.errors import EvaluationError
+
+VARIABLE = "BAIKAL_BASELINES"
+"""Environment variable that names the Python to use, before the one of MADE."""
+MADE = Path(__file__).parents[3] / ".venv-baselines"
+"""The environment that ``make baselines`` creates in a clone."""
+WORKER = Path(__file__).with_name("worker.py")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python that has CAREamics.
+
+    Attributes:
+        python: its executable.
+        versions: of the packages there that decide a result, and the SHA-256 of the worker.
+    """
+
+    python: str
+    versions: dict[str, str]
+
+    @classmethod
+    def find(cls, method: str) -> Self:
+        """Raises EvaluationError where there is none; the message begins with the method."""
+        named = os.environ.get(VARIABLE)
+        python = named or str(MADE / "bin" / "python")
+        try:
+            done = subprocess.run([python, WORKER, "versions"], capture_output=True, text=True, check=True)
+            worker = hashlib.sha256(WORKER.read_bytes()).hexdigest()
+            return cls(python, {**json.loads(done.stdout), "worker": worker})
+        except (OSError, subprocess.CalledProcessError) as error:
+            found = f"{VARIABLE} is {named}, which has no CAREamics" if named else "CAREamics is not set up"
+            raise EvaluationError(
+                f"{method}: {found}; run make baselines, or name a Python that has it in {VARIABLE}"
+            ) from error
+
+    def run(self, what: str, log: Path, *arguments: str | Path) -> None:
+        """Run the worker, on one thread.
+
+        Args:
+            what: is done, for messages.
+            log: file for all that it prints.
+            arguments: of the worker.
+
+        Raises:
+            EvaluationError: it failed; the message holds its last line and names the log.
+        """
+        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+        with log.open("w") as file:
+            done = subprocess.run(
+                [self.python, WORKER, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=one_thread,
+            )
+        if done.returncode:
+            lines = log.read_text(errors="replace").split("\n")
+            last = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
+            raise EvaluationError(f"{what} by CAREamics failed: {last.strip()}; the whole log is {log}")
