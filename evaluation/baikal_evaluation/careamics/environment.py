@@ -51,22 +51,23 @@ class Environment:
 
         Args:
             what: is done, for messages.
-            log: file for all that it prints.
+            log: file for all that it prints, if it fails.
             arguments: of the worker.
 
         Raises:
             EvaluationError: it failed; the message holds its last line and names the log.
         """
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-        with log.open("w") as file:
-            done = subprocess.run(
-                [self.python, WORKER, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=one_thread,
-            )
+        done = subprocess.run(
+            [self.python, WORKER, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
         if done.returncode:
-            lines = log.read_text(errors="replace").split("\n")
+            log.write_text(done.stdout)
+            lines = done.stdout.split("\n")
             last = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
             raise EvaluationError(f"{what} by CAREamics failed: {last.strip()}; the whole log is {log}")
