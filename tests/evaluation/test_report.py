@@ -10,6 +10,7 @@ import re
 from base64 import b64decode
 from dataclasses import replace
 from html import unescape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_page_escapes_names_and_messages(page: str) -> None:
     assert "<script>alert" not in page
     assert "<b>&" not in page
-    assert "gauss,<i>" not in page
+    assert METHODS[1] not in page
     assert AWKWARD in unescape(page)
     assert "Abacus <9000>" in unescape(page)
     assert DEFINITION in unescape(page)
@@ -226,6 +227,23 @@ def test_page_of_a_method_that_changes_nothing_shows_it_once(page: str) -> None:
     assert page.count("<img ") == len(IMAGES) * 4
     left = page[page.index('id="left"') : page.index('id="right"')]
     assert re.findall(r'<option value="(\S+)"', left) == ["noisy", "method-1", "method-2", "clean"]
+
+
+def test_page_first_shows_the_best_method_and_rather_no_oracle(tmp_path: Path) -> None:
+    rows = [row(image, method) for image in IMAGES for method in METHODS]
+    assert first_shown(tmp_path, results(rows)) == METHODS[2]
+    assert first_shown(tmp_path, results(rows, oracles=frozenset())) == METHODS[2]
+    assert first_shown(tmp_path, results(rows, oracles=frozenset(METHODS[2:]))) == METHODS[1]
+    assert first_shown(tmp_path, results([Row(*pair) for pair in product(IMAGES, METHODS)])) == METHODS[2]
+    assert first_shown(tmp_path, results(rows), METHODS[:1]) == "clean"
+
+
+def first_shown(folder: Path, found: Results, methods: tuple[str, ...] = METHODS) -> str:
+    """The choice for the right side when the page is opened."""
+    write_html(folder / "report.html", found, [panel(image, methods) for image in IMAGES])
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    (title,) = re.findall(r'<option value="[^"]*" selected>([^<]*)', page[page.index('id="right"') :])
+    return unescape(title)
 
 
 @pytest.mark.parametrize("found", CASES)
