@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.evaluation import Candidate, candidates
 from baikal_evaluation.methods import Model, Spec
 from baikal_evaluation.methods.base import Training, TrainingImages
@@ -107,7 +109,8 @@ def fill(columns: Sequence[Column], jobs: int, progress: Callable[[str, int, int
         progress: (what is being done, how many are done, of how many).
 
     Raises:
-        BaikalError: something cannot be learnt. What was learnt and denoised before is kept.
+        BaikalError: something cannot be learnt, or a process died. What was learnt and denoised before is
+            kept.
     """
     with _pool(jobs) as pool:
         tasks = [pool.submit(learn, column, what) for column in columns for what in learners(column)]
@@ -132,6 +135,11 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
     try:
         yield pool
+    except BrokenProcessPool as error:
+        raise EvaluationError(
+            "a process was killed, by a lack of memory perhaps; the same command goes on from what is done, "
+            "with fewer --jobs if need be"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
         if before is None:
