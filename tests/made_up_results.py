@@ -35,9 +35,8 @@ def row(image: str, method: str) -> Row:
     """Figures that have no short decimal form."""
     i, j = IMAGES.index(image), METHODS.index(method)
     psnr = 20 + i / 3 + 5 * j + 0.1 * np.sin(7.0 * i * j)
-    return Row(
-        image, method, 0.5 + j / 7 + i / 90, float(psnr), 10 ** (-psnr / 10), 10**j - 1, 0.1 + j / 3, 2
-    )
+    ssim, mse = 0.5 + j / 7 + i / 90, float(10 ** (-psnr / 10))
+    return Row(image, method, ssim, float(psnr), mse, (0, 9, 30)[j], seconds_per_plane=0.1 + j / 3, planes=2)
 
 
 def panel(image: str, methods: tuple[str, ...] = METHODS, side: int = 40, clean: bool = True) -> Panel:

@@ -28,7 +28,7 @@ def test_summary_is_of_the_images_that_did_not_fail() -> None:
     }  # fmt: skip
     values = [row(image, METHODS[2]).psnr for image in IMAGES if image != IMAGES[2]]
     assert summary[METHODS[2]].metrics["psnr"] == mean_interval([value for value in values if value])
-    assert summary[METHODS[2]].nfe == 99
+    assert summary[METHODS[2]].nfe == 30
     assert summary[METHODS[2]].seconds_per_plane == pytest.approx(0.1 + 2 / 3)
 
 
