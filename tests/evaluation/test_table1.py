@@ -71,6 +71,7 @@ def test_simulated_images_are_made_once(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(datasets, "PARTS", {"training": (3, 1), "test": (2, 2)})
     first = simulated("tribolium", tmp_path)
     assert (len(first.training), len(first.test)) == (3, 2)
+    assert len(simulated("tribolium", tmp_path, 1).test) == 1
     digests = {pair.digest for pair in (*first.training, *first.test)}
     assert len(digests) == 5
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.tif")}

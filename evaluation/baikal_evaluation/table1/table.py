@@ -31,7 +31,7 @@ class Table1:
     engine: see ``Denoiser.load``.
     seed: of everything random.
     jobs: processes of one thread each.
-    most: test images of each published data set; None: all.
+    most: test images of each data set; None: all.
     """
 
     source: str
@@ -72,7 +72,7 @@ class Table1:
 
     def _data(self, name: str) -> DataSet:
         if self.source == SIMULATED:
-            return simulated(name, self.output)
+            return simulated(name, self.output, self.most)
         return published(name, Path(self.source), self.most)
 
     @property
