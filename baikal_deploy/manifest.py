@@ -18,6 +18,8 @@ from baikal_deploy.schedule import ScheduleSpec, Variance
 SHIPPED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "nuclei"
 METADATA_KEY = "baikal_manifest"
+CHECKSUM_KEY = "baikal_sha256"
+"""Of the ``checksum`` of the file; what was exported by earlier versions has none."""
 FUSED_KEY = "baikal_fused"
 """Of files that hold a whole sampler (docs/fused.md), which are no models."""
 SCHEMA = 2
@@ -113,10 +115,12 @@ def read_manifest(path: Path) -> ModelManifest:
     """The manifest inside an .onnx file, read without any back end.
 
     Raises:
-        ModelError: not an ONNX file, or one without a manifest.
+        ModelError: not an ONNX file, one without a manifest, or not as it was exported.
     """
     try:
-        metadata = dict(_metadata_props(path.read_bytes()))
+        data = path.read_bytes()
+        metadata = dict(_metadata_props(data))
+        intact = CHECKSUM_KEY not in metadata or metadata[CHECKSUM_KEY] == checksum(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
     except (IndexError, UnicodeDecodeError, NotProtobuf) as error:
@@ -128,6 +132,11 @@ def read_manifest(path: Path) -> ModelManifest:
         )
     if METADATA_KEY not in metadata:
         raise ModelError(f"{path}: an ONNX file without a manifest; export it with baikal-export")
+    if not intact:
+        raise ModelError(
+            f"{path}: damaged, or changed after it was exported (its SHA-256 is another one); "
+            "get or export it again"
+        )
     try:
         return ModelManifest.from_json(metadata[METADATA_KEY])
     except BaikalError as error:
@@ -138,6 +147,21 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def checksum(data: bytes) -> str:
+    """SHA-256 of an .onnx file without the entry that holds it.
+
+    Raises:
+        NotProtobuf, IndexError, UnicodeDecodeError: not an ONNX file.
+    """
+    hashes = hashlib.sha256()
+    for number, value in fields(data):
+        content = value if isinstance(value, memoryview) else str(value).encode()
+        if number != _METADATA_PROPS or _entry(content)[0] != CHECKSUM_KEY:
+            hashes.update(f"{number} {len(content)} ".encode())
+            hashes.update(content)
+    return hashes.hexdigest()
+
+
 _METADATA_PROPS = 14
 """Field of ModelProto."""
 
@@ -145,5 +169,10 @@ _METADATA_PROPS = 14
 def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
     for number, value in fields(data):
         if number == _METADATA_PROPS and isinstance(value, memoryview):
-            entry = {key: bytes(text).decode() for key, text in fields(value) if isinstance(text, memoryview)}
-            yield entry.get(1, ""), entry.get(2, "")
+            yield _entry(value)
+
+
+def _entry(data: bytes | memoryview) -> tuple[str, str]:
+    """Key and value."""
+    texts = {number: bytes(text).decode() for number, text in fields(data) if isinstance(text, memoryview)}
+    return texts.get(1, ""), texts.get(2, "")

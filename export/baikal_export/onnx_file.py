@@ -13,7 +13,7 @@ import onnx
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
-from baikal_deploy.manifest import METADATA_KEY, ModelManifest
+from baikal_deploy.manifest import CHECKSUM_KEY, METADATA_KEY, ModelManifest, checksum
 from baikal_export.network import EpsNetwork
 from baikal_export.planes import NONE, CleanPlanes
 from baikal_export.precision.convert import Converted, convert
@@ -71,6 +71,7 @@ def export(
 def _save(model: onnx.ModelProto, manifest: ModelManifest, path: Path) -> None:
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
+    model.metadata_props.add(key=CHECKSUM_KEY, value=checksum(model.SerializeToString()))
     onnx.save(model, path)
 
 

@@ -306,8 +306,8 @@ def test_network_of_a_lower_precision_may_differ_more(spoil: Callable[[float], N
     """With the fp32 network, which only says that it is another one."""
     manifest = dataclasses.replace(MANIFEST, precision="fp16")
     model = onnx.load(exported())
-    (entry,) = (entry for entry in model.metadata_props if entry.key == METADATA_KEY)
-    entry.value = manifest.to_json()
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     onnx.save(model, tmp_path / "half.onnx")
     compiled = FusedSampler.parse(f"repaint,{SHORT},stop=10", manifest)
     spoil(1.001)

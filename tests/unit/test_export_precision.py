@@ -17,7 +17,7 @@ from baikal_deploy.engines import engine_class, open_engine
 from baikal_deploy.engines._trt_compat import TENSORRT_RTX
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineUnavailable, ModelError
-from baikal_deploy.manifest import Precision, read_manifest
+from baikal_deploy.manifest import CHECKSUM_KEY, METADATA_KEY, Precision, read_manifest
 from baikal_export.engine_files import build_for
 from baikal_export.planes import NONE
 from baikal_export.precision import convert
@@ -83,7 +83,7 @@ def test_file_is_whole_and_says_what_it_is(precision: Precision) -> None:
     assert [value.name for value in values] == ["x_t", "timesteps", *outputs]
     assert {value.type.tensor_type.elem_type for value in values} == {TensorProto.FLOAT}
     assert read_manifest(file.path).precision == precision
-    assert len(model.metadata_props) == 1
+    assert [entry.key for entry in model.metadata_props] == [METADATA_KEY, CHECKSUM_KEY]
 
 
 def test_file_tells_nothing_of_the_machine_that_made_it(precision: Precision) -> None:

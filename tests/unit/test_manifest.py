@@ -18,6 +18,7 @@ from baikal_deploy import manifest as module
 from baikal_deploy.errors import ModelError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.manifest import (
+    CHECKSUM_KEY,
     METADATA_KEY,
     SCHEMA,
     ModelManifest,
@@ -171,6 +172,31 @@ def test_truncated_model_never_yields_a_manifest(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(ModelError):
             read_manifest(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_of_an_exported_model_is_found(
+    tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
+) -> None:
+    contents, path = bytearray(exported().read_bytes()), tmp_path_factory.getbasetemp() / "flipped.onnx"
+    before_the_checksum = contents.rindex(CHECKSUM_KEY.encode()) - 5  # with the lengths of entry and key
+    contents[int(place * before_the_checksum)] ^= 1 << bit
+    path.write_bytes(contents)
+    with pytest.raises(ModelError) as caught:
+        read_manifest(path)
+    assert str(path) in str(caught.value)
+
+
+def test_changed_weights_are_told(tmp_path: Path) -> None:
+    model, path = onnx.load(exported()), tmp_path / "other.onnx"
+    onnx.save(model, path)
+    assert read_manifest(path) == read_manifest(exported())
+    weights = next(one for one in model.graph.initializer if len(one.raw_data) > 100)
+    weights.raw_data = bytes(len(weights.raw_data))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="damaged, or changed after it was exported"):
+        read_manifest(path)
 
 
 @settings(max_examples=300, deadline=None)
