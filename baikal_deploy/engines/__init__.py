@@ -66,7 +66,7 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
     if not any(precision in engine_class(name).COMPUTES.get(manifest.precision, ()) for name in names):
         raise ConfigError(
             f"engine auto: no engine computes model {manifest.name}, stored in {manifest.precision}, in "
-            f"{precision}; export it with --precision {precision}"
+            f"{precision}; choose --precision {manifest.precision}, or export it with --precision {precision}"
         )
     passed_over: dict[str, str] = {}
     for name in names:

@@ -102,7 +102,7 @@ def test_all_reasons_are_told_when_none_works(only: Only) -> None:
 def test_a_precision_that_no_engine_offers_is_an_option_that_makes_no_sense(only: Only) -> None:
     only(*engine_names())
     with pytest.raises(
-        ConfigError, match="model tiny, stored in fp32, in int8; export it with --precision int8"
+        ConfigError, match="model tiny, stored in fp32, in int8; choose --precision fp32, or export it with"
     ):
         fastest_engine(manifest(), "int8")
 
