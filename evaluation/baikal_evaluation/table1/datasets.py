@@ -44,12 +44,14 @@ class DataSet:
     test: tuple[Pair, ...]
 
 
-def simulated(name: str, folder: Path) -> DataSet:
-    """The simulator's data set, which is made below ``folder`` if it is not there."""
-    training, test = (
-        _simulated(name, part, folder / name / "images" / part) for part in ("training", "test")
-    )
-    return DataSet(name, training, test)
+def simulated(name: str, folder: Path, most: int | None = None) -> DataSet:
+    """The simulator's data set, which is made below ``folder`` if it is not there.
+
+    Args:
+        most: test images at the most; None: all of them.
+    """
+    training, test = (_simulated(name, part, folder / name / "images" / part) for part in PARTS)
+    return DataSet(name, training, test[:most])
 
 
 def _simulated(name: str, part: str, place: Path) -> tuple[Pair, ...]:
