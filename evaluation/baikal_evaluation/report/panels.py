@@ -62,10 +62,14 @@ class Panel:
 
     @property
     def contrast(self) -> tuple[float, float]:
-        """Intensities that are shown black and white in all pictures of the panel."""
-        finite = self._guide[np.isfinite(self._guide)]
-        low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 1.0)
-        return float(low), float(high)
+        """Intensities that are shown black and white in all pictures of the panel: those of the clean side,
+        unless there is none or nothing on it."""
+        for plane in (self._guide, self.noisy):
+            finite = plane[np.isfinite(plane)]
+            low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 0.0)
+            if low < high:
+                return float(low), float(high)
+        return float(low), float(low) + 1
 
     @property
     def _guide(self) -> Plane:
@@ -75,8 +79,7 @@ class Panel:
 def picture(plane: Plane, contrast: tuple[float, float]) -> str:
     """A plane as the address of an image that holds it."""
     low, high = contrast
-    span = max(high - low, np.finfo(np.float64).tiny)
-    grey = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / span, 0, 1)
+    grey = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / (high - low), 0, 1)
     file = io.BytesIO()
     Image.fromarray((grey * 255).round().astype(np.uint8)).save(file, "WEBP", quality=QUALITY)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
