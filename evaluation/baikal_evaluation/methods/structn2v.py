@@ -1,4 +1,4 @@
-"""StructN2V (Broaddus et al., ISBI 2020), by CAREamics: Noise2Void for noise that is correlated nearby."""
+"""StructN2V (Broaddus et al., ISBI 2020), by CAREamics: Noise2Void for correlated noise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from baikal_evaluation.methods.base import Needs
 
 
 class StructN2V(CAREamicsMethod):
-    """Predicts pixels from what lies outside a square of 5 x 5 pixels around them."""
+    """Predicts pixels without two neighbours on either side in their row; for noise along rows."""
 
     NEEDS: ClassVar[Needs] = "noisy"
