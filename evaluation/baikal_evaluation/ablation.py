@@ -75,7 +75,7 @@ class Sweep:
         from matplotlib.figure import Figure
 
         with rc_context({"svg.hashsalt": "baikal"}):
-            figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+            figure = Figure(figsize=(6.6, 3.6), layout="constrained")
             axes: Axes = figure.subplots()
             for curve in dict.fromkeys(point.curve for point in self.points):
                 points = [point for point in self.points if point.curve == curve]
@@ -84,7 +84,7 @@ class Sweep:
                 axes.plot([point.x for point in known], heights, "o-", ms=3, lw=1.2, label=curve)
             axes.set(xlabel=self.axis, ylabel="SSIM")
             axes.grid(alpha=0.3)
-            axes.legend(fontsize="small")
+            figure.legend(fontsize="small", loc="outside right upper")
             drawn = io.StringIO()
             figure.savefig(drawn, format="svg", metadata={"Date": None})
         return drawn.getvalue()
