@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -80,10 +79,13 @@ def candidates(specs: Sequence[Spec], model: Model, training: Callable[[], Train
         BaikalError: a method that cannot be had, or cannot learn.
     """
     read = cache(training)
+    for spec in (*specs, *(Spec.parse(spec.guide) for spec in specs if spec.guide is not None)):
+        _check_needs(spec.name, spec.make(model), read)  # what cannot be had is told before anything learns
 
     @cache
     def fitted(name: str) -> Method:
-        return _fitted(Spec.parse(name).make(model), name, read)
+        method = Spec.parse(name).make(model)
+        return method if method.NEEDS == "nothing" else method.fit(read())
 
     def make(spec: Spec) -> Candidate:
         method = spec.make(model) if spec.is_sampler else fitted(spec.name)
@@ -93,12 +95,9 @@ def candidates(specs: Sequence[Spec], model: Model, training: Callable[[], Train
     return [make(spec) for spec in specs]
 
 
-def _fitted(method: Method, name: str, training: Callable[[], Training]) -> Method:
-    if method.NEEDS == "nothing":
-        return method
+def _check_needs(name: str, method: Method, training: Callable[[], Training]) -> None:
     if method.NEEDS == "pairs" and training().images.clean is None:
         raise EvaluationError(f"{name}: learns from noisy and clean images; give some with --train")
-    return method.fit(training())
 
 
 def evaluate(
@@ -134,16 +133,16 @@ def _row(pair: Pair, candidate: Candidate, denoised: Denoised, definition: Defin
     )
 
 
-def panel(pair: Pair, tried: Sequence[Candidate], store: Store) -> Panel:
-    """One plane of an image as each method leaves it: volumes max-projected, else the middle plane."""
-    noisy, clean = pair.read()
-    planes = {}
-    for candidate in tried:
-        with suppress(Exception):  # it has a row that says why
-            planes[candidate.name] = _shown(pair, candidate.denoise(pair, store).planes)
-    return Panel(
-        pair.name, _shown(pair, noisy), None if clean is None else _shown(pair, clean), planes
-    ).cropped()
+def panel(pair: Pair, shown: Sequence[Candidate], store: Store) -> Panel:
+    """One plane of an image as each method leaves it: volumes max-projected, else the middle plane.
+
+    Args:
+        shown: methods that did not fail on the image.
+    """
+    noisy, clean = (None if side is None else _shown(pair, side) for side in pair.read())
+    assert noisy is not None, "a pair has a noisy side"
+    planes = {one.name: _shown(pair, one.denoise(pair, store).planes) for one in shown}
+    return Panel(pair.name, noisy, clean, planes).cropped()
 
 
 def _shown(pair: Pair, planes: Stack) -> Stack:

@@ -35,19 +35,23 @@ def results_of(rows: Iterable[Row], definition: Definition, tried: Sequence[Cand
 
 def write_results(
     folder: Path, results: Results, pairs: Sequence[Pair], tried: Sequence[Candidate], store: Store
-) -> list[Path]:
+) -> None:
     """results.csv, results.json and report.html.
 
     Raises:
         EvaluationError: they cannot be written.
     """
-    files = [folder / name for name in ("results.csv", "results.json", "report.html")]
     make_folder(folder)
-    write_csv(files[0], results)
-    write_json(files[1], results)
-    shown = set(choose(results, [pair.name for pair in pairs]))
-    write_html(files[2], results, [panel(pair, tried, store) for pair in pairs if pair.name in shown])
-    return files
+    write_csv(folder / "results.csv", results)
+    write_json(folder / "results.json", results)
+    chosen = set(choose(results, [pair.name for pair in pairs]))
+    done = {candidate.name: results.done(candidate.name) for candidate in tried}
+    panels = [
+        panel(pair, [candidate for candidate in tried if pair.name in done[candidate.name]], store)
+        for pair in pairs
+        if pair.name in chosen
+    ]
+    write_html(folder / "report.html", results, panels)
 
 
 def make_folder(folder: Path) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.errors import BaikalError
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.evaluation import Candidate, candidates, evaluate, panel
 from baikal_evaluation.methods import Model, Spec
+from baikal_evaluation.methods._careamics import CAREamicsMethod
 from baikal_evaluation.methods.base import Method, Prediction, Stack, Training, TrainingImages
 from baikal_evaluation.metrics import AUTHORS, score
+from baikal_evaluation.output import results_of, write_results
 from baikal_evaluation.pairs import Pair, find_pairs
 from baikal_evaluation.store import Store
 
@@ -155,13 +158,35 @@ def test_without_a_clean_side_the_noise_is_measured(pairs: list[Pair], store: St
 
 
 def test_a_panel_shows_one_plane_of_each(pairs: list[Pair], store: Store) -> None:
-    tried = [Candidate("half", Half()), Candidate("spoils", Spoils(1, fails))]
-    shown = panel(pairs[0], tried, store)
+    shown = panel(pairs[0], [Candidate("half", Half())], store)
     noisy, _ = pairs[0].read()
     assert pairs[0].is_volume
     assert np.array_equal(shown.noisy, noisy.max(axis=0))
-    assert list(shown.predictions) == ["half"]
     assert np.array_equal(shown.predictions["half"], noisy.max(axis=0) / 2)
+
+
+def test_what_failed_is_not_tried_again_for_its_picture(
+    pairs: list[Pair], store: Store, tmp_path: Path
+) -> None:
+    spoils = Spoils(1, fails)
+    tried = [Candidate("half", Half()), Candidate("spoils", spoils)]
+    results = results_of(evaluate(pairs, tried, store, AUTHORS), AUTHORS, tried)
+    write_results(tmp_path, results, pairs, tried, store)
+    assert len(spoils.calls) == len(pairs)
+    assert "does not like this image" in (tmp_path / "report.html").read_text()
+
+
+def test_what_cannot_be_had_is_told_before_anything_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*_: Any) -> None:
+        raise AssertionError("it learns")
+
+    monkeypatch.setattr(CAREamicsMethod, "fit", fit)
+    training = Training(TrainingImages((np.zeros((1, 64, 64), np.float32),)), 0.1, 0, tmp_path)
+    for text, words in (("repaint,strength=3", "no option 'strength'"), ("care", "--train")):
+        with pytest.raises(BaikalError, match=words):
+            candidates([Spec.parse("n2v"), Spec.parse(text)], Model(engine="analytic"), lambda: training)
 
 
 def test_learning_from_pairs_needs_pairs(pairs: list[Pair], tmp_path: Path) -> None:
