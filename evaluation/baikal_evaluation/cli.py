@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import rich_click as click
+from click import get_current_context
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -26,6 +28,9 @@ from baikal_evaluation.session import Evaluation, Progress
 from baikal_evaluation.table1 import SIMULATED, Table1
 
 DEFAULT_METHODS = "noisy gaussian bm3d forward-backward mixing repaint"
+TABLE_ONLY = {"jobs", "most"}
+TABLE_OPTIONS = {*TABLE_ONLY, "minutes", "engine", "seed"}
+"""What --table1 heeds, beside --output."""
 PATH = click.Path(path_type=Path)
 
 click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
@@ -101,6 +106,7 @@ def main(
     """
     if (pairs is None) == (table is None):
         raise ConfigError("give PAIRS, or --table1")
+    _refuse_ignored(table is not None, ablation is not None)
     if table is not None:
         _fill_table(table, output or Path("table1"), options)
         return
@@ -117,8 +123,24 @@ def main(
     click.echo(f"{evaluation.output}: {', '.join(files)}")
 
 
+def _refuse_ignored(table: bool, ablation: bool) -> None:
+    """Raises ConfigError for options that would change nothing."""
+    context = get_current_context()
+    given = {
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if table:
+        used, why = {*TABLE_OPTIONS, "table", "output"}, "with --table1"
+    elif ablation:
+        used, why = given - {*TABLE_ONLY, "methods", "train", "minutes"}, "with --ablation"
+    else:
+        used, why = given - TABLE_ONLY, "without --table1"
+    if ignored := sorted(given - used):
+        raise ConfigError(f"--{ignored[0].replace('_', '-')}: changes nothing {why}; leave it out")
+
+
 def _fill_table(source: str, output: Path, options: dict[str, Any]) -> None:
-    settings = {name: options[name] for name in ("minutes", "engine", "seed", "jobs", "most")}
+    settings = {name: options[name] for name in TABLE_OPTIONS}
     with _progress(plain_console()) as progress:
         page = Table1(source, output, **settings).run(progress)
     click.echo(page.read_text())

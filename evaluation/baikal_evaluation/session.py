@@ -48,6 +48,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         if not self.minutes > 0:
             raise ConfigError(f"minutes {self.minutes}: must be above 0")
+        if not self.methods:
+            raise ConfigError("there is no method to evaluate; name one, such as noisy")
 
     def run(self, progress: Progress) -> Results:
         """Learn, denoise, compare, and write results.csv, results.json and report.html.
@@ -61,8 +63,9 @@ class Evaluation:
         make_folder(self.output)
         progress("learning", 0, len(specs))
         tried = candidates(specs, self.model, partial(self._training, pairs))
-        results = compare(pairs, tried, Store(self.output / "predictions"), self.definition, progress)
-        write_results(self.output, results, pairs, tried, Store(self.output / "predictions"))
+        store = Store(self.output / "predictions")
+        results = compare(pairs, tried, store, self.definition, progress)
+        write_results(self.output, results, pairs, tried, store)
         return results
 
     def _training(self, pairs: list[Pair]) -> Training:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from baikal_evaluation.careamics.environment import Environment
 from baikal_evaluation.cli import main
 from baikal_evaluation.metrics import AUTHORS, Definition, score
 from baikal_evaluation.pairs import find_pairs
@@ -116,6 +117,9 @@ def unmatched(pairs: Path) -> None:
         (None, ["--minutes", "0"], "minutes 0"),
         (None, ["--table1", "simulated"], "give PAIRS, or --table1"),
         (None, ["--channel", "GFP", "-m", "noisy"], "GFP"),
+        (None, ["-m", ""], "no method"),
+        (None, ["--most", "2"], "--most: changes nothing without --table1"),
+        (None, ["--ablation", "start", "-m", "noisy"], "--methods: changes nothing with --ablation"),
     ],
 )
 def test_bad_input_is_one_line(pairs: Path, spoil: Any, arguments: list[str], words: str) -> None:
@@ -142,7 +146,22 @@ def test_neither_pairs_nor_table() -> None:
     assert "give PAIRS, or --table1" in result.stderr
 
 
-def test_data_sets_that_are_not_there(tmp_path: Path) -> None:
+def test_a_table_without_careamics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAIKAL_BASELINES", str(tmp_path / "none"))
+    result = baikal_eval("--table1", "simulated", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "make baselines" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_other_methods(tmp_path: Path) -> None:
+    result = baikal_eval("--table1", "simulated", "-o", tmp_path / "out", "-m", "noisy")
+    assert result.exit_code == 2
+    assert "--methods: changes nothing with --table1" in result.stderr
+
+
+def test_data_sets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Environment, "find", lambda method: None)
     result = baikal_eval("--table1", tmp_path, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "Denoising_Planaria" in result.stderr

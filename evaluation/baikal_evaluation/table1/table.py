@@ -9,6 +9,7 @@ from pathlib import Path
 
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
+from baikal_evaluation.careamics.environment import Environment
 from baikal_evaluation.metrics import AUTHORS, AUTHORS_STORED, Definition
 from baikal_evaluation.output import make_folder, write_results
 from baikal_evaluation.report.files import write_text
@@ -53,9 +54,10 @@ class Table1:
             table1.md; table1.csv lies beside it, and a folder of results for each data set.
 
         Raises:
-            BaikalError: data sets that are not there, or a method that cannot learn. What was done before
-                is kept.
+            BaikalError: data sets or CAREamics that are not there, or a method that cannot learn. What was
+                done before is kept.
         """
+        Environment.find("table 1")  # before others have learnt for minutes
         make_folder(self.output)
         columns = [
             Column(self._data(name), self.output / name, self.minutes, self.engine, self.seed)
