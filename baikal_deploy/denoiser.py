@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import ConfigError, EngineError
-from baikal_deploy.intensity import Measurement, Raw, fill_non_finite, measure, sample_windows
+from baikal_deploy.intensity import Raw, as_dtype, sample_windows
 from baikal_deploy.manifest import (
     DEFAULT_MODEL,
     ModelManifest,
@@ -23,14 +22,16 @@ from baikal_deploy.manifest import (
     find_model,
     read_manifest,
 )
+from baikal_deploy.measurement import Measurement, analyse, measure
 from baikal_deploy.noise import noise_source
+from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Sampler
-from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.samplers.base import Sampler, WalkSampler
+from baikal_deploy.samplers.matched import posterior_mean
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, TiledPredictor
 
-DEFAULT_SAMPLER = "repaint"
+DEFAULT_SAMPLER = "auto"
 BRIGHTEST_TRAINED = 5.0
 """Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
 
@@ -38,28 +39,6 @@ Progress = Callable[[int], None]
 """Called after each network evaluation with the number of planes that it advanced."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides how a channel's planes are denoised.
-
-    Attributes:
-        sampler: with nothing left automatic.
-        schedule: the respaced schedule that it walks along.
-        measurement: intensity map and noise level of the channel.
-        seed: of the noise.
-    """
-
-    sampler: Sampler
-    schedule: NoiseSchedule
-    measurement: Measurement
-    seed: int
-
-    @property
-    def nfe(self) -> int:
-        """Network evaluations per plane; none where there is nothing to denoise."""
-        return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
 
 
 class Denoiser:
@@ -155,8 +134,10 @@ class Denoiser:
             )
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
+        if guides is not None and not chosen.TAKES_GUIDE:
+            raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
         windows = sample_windows(len(stack), stack.shape[1:])
-        measurement = self.measure([stack[plane, y, x] for plane, y, x in windows])
+        measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
         recipe = self.recipe(chosen, measurement, seed)
         result, tally = self.run(recipe, stack, range(len(stack)), guides, progress)
         for note in tally.notes():
@@ -167,22 +148,31 @@ class Denoiser:
         """The model's own options for a sampler."""
         return self.manifest.recommended.get(sampler, {})
 
-    def measure(self, sample: Sequence[Raw]) -> Measurement:
-        """Intensity map and noise level of a channel, from (H, W) windows in raw units."""
-        return measure(sample, self.manifest.normalisation, self._estimate)
+    def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
+        """Intensity map and noise of a channel, as much as the sampler needs.
+
+        Args:
+            sample: (H, W) windows in raw units.
+        """
+        found = measure(sample, self.manifest.normalisation, self._estimate)
+        if sampler.noise == "uniform":
+            return found
+        return analyse(sample, self.manifest.normalisation, found, self._estimate)
 
     def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        """One evaluation at the timestep whose noise level is sigma, with nothing added to y."""
-        index = round(self._schedule.timestep_of_noise(sigma))
-        x = np.float32(np.sqrt(self._schedule.alphas_cumprod[index])) * y[None, None]
+        """The posterior mean at the noise level sigma."""
         engine = self.predictor.engine
-        eps, _ = self.predictor.predict(engine.upload(x), float(index))
-        x0: NDArray[np.float32] = self._schedule.predict_x0(x, index, engine.download(eps))[0, 0]
+        level = self._schedule.noise_of_timestep(self._schedule.timestep_of_noise(sigma))
+        planes = engine.upload(y[None, None])
+        x0: NDArray[np.float32] = engine.download(
+            posterior_mean(self.predictor.predict, planes, self._schedule, level)
+        )[0, 0]
         return x0
 
     def check(self, sampler: Sampler) -> None:
         """Raise ConfigError now for options that no noise level could make fit this model."""
-        if sampler.variance == "learned_range" != self.manifest.variance:
+        wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
+        if wants == "learned_range" != self.manifest.variance:
             raise ConfigError(
                 f"variance learned_range: model {self.manifest.name} has no variance output; "
                 "choose fixed_small or fixed_large"
@@ -196,8 +186,11 @@ class Denoiser:
         Raises:
             ConfigError: a sampler whose start, stop or steps do not fit the model.
         """
-        constant = measurement.intensity.is_constant
-        t_star = 1.0 if constant else self._schedule.timestep_of_noise(measurement.normalised_sigma)
+        t_star = 1.0
+        if not measurement.intensity.is_constant:
+            signal = sampler.noise == "signal"
+            sigma = measurement.matched_sigma if signal else measurement.normalised_sigma
+            t_star = self._schedule.timestep_of_noise(sigma)
         resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
         return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
 
@@ -250,8 +243,8 @@ class Denoiser:
         progress: Progress | None,
     ) -> tuple[Raw, int]:
         """Denoised planes, and how many pixels lay beyond the training."""
-        intensity = recipe.measurement.intensity
-        engine, y = self.predictor.engine, _normalised(recipe, planes)
+        engine = self.predictor.engine
+        y, equaliser = recipe.prepare(planes)
         observed = engine.upload(y)
         noise = noise_source(recipe.seed, indices, planes.shape[1:], like=observed)
 
@@ -261,14 +254,14 @@ class Denoiser:
                 progress(x.shape[0])
             return output
 
-        guide = None if guides is None else engine.upload(_normalised(recipe, guides))
+        guide = None if guides is None else engine.upload(recipe.prepare(guides)[0])
         x0 = engine.download(recipe.sampler.sample(predict, observed, recipe.schedule, noise, guide))
         if not np.isfinite(x0).all():
             raise EngineError(
                 f"model {self.manifest.name}: the network returned NaN or infinite values for planes "
                 f"{list(indices)}; nothing of them was kept. Try another engine or other sampler options"
             )
-        result = intensity.denormalise(x0[:, 0], planes.dtype)
+        result = as_dtype(recipe.finish(x0, equaliser), planes.dtype)
         # Four sigma: noise alone must not count.
         beyond = int((y > BRIGHTEST_TRAINED + 4 * recipe.measurement.normalised_sigma).sum())
         return np.where(np.isfinite(planes), result, planes), beyond
@@ -282,11 +275,6 @@ class Denoiser:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _normalised(recipe: Recipe, planes: Raw) -> Planes:
-    filled = np.stack([fill_non_finite(plane) for plane in planes])
-    return recipe.measurement.intensity.normalise(filled)[:, None]
 
 
 def _is_constant(plane: Raw) -> bool:

@@ -2,13 +2,12 @@
 
 Normalisation is one affine map per volume and channel, never per plane or tile: a map per plane
 would boost empty planes and shift baselines. Percentiles of a noisy volume measure its noise
-rather than its signal, so they are taken from block means first and then re-taken from denoised
-estimates until they settle.
+rather than its signal: see measurement.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +19,11 @@ from baikal_deploy.errors import ConfigError
 Raw = NDArray[Any]
 """Pixels of any real dtype, in the units of the file."""
 Plane = NDArray[np.float32]
-Estimate = Callable[[Plane, float], Plane]
-"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
 
 SAMPLE_PIXELS = 2**21
 """Most pixels of a channel that are looked at to measure it."""
 SAMPLE_SIDE = 256
 """Side of the windows that make up a sample of a channel too large to look at whole."""
-SETTLED = 0.01
-"""Percentiles have settled when both ends move by less than this fraction of their range."""
-MAX_PASSES = 4
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 
@@ -85,38 +79,23 @@ class IntensityMap:
         return scaled.astype(np.float32)
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
-        """Back to raw units, clamped to the range of the dtype, never wrapped; integers are rounded."""
-        raw = (x.astype(np.float64) + 1) * ((self.high - self.low) / 2) + self.low
-        target = np.dtype(dtype)
-        if target.kind == "f":
-            return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
-        limits = np.iinfo(target)
-        # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
-        top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
-        return np.clip(np.rint(raw), limits.min, top).astype(target)
+        """Back to raw units; see ``as_dtype``."""
+        return as_dtype((x.astype(np.float64) + 1) * ((self.high - self.low) / 2) + self.low, dtype)
 
     def normalised_sigma(self, sigma: float) -> float:
         """A standard deviation in raw units, on the network's scale."""
         return sigma * 2 / (self.high - self.low)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a run knows of a channel's intensities.
-
-    Attributes:
-        intensity: the map to the network's scale.
-        sigma: standard deviation of the noise, in raw units.
-        passes: denoised estimates it took for the percentiles to settle.
-    """
-
-    intensity: IntensityMap
-    sigma: float
-    passes: int
-
-    @property
-    def normalised_sigma(self) -> float:
-        return self.intensity.normalised_sigma(self.sigma)
+def as_dtype(raw: NDArray[np.float64], dtype: DTypeLike) -> Raw:
+    """Clamped to the range of the dtype, never wrapped; integers are rounded."""
+    target = np.dtype(dtype)
+    if target.kind == "f":
+        return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
+    limits = np.iinfo(target)
+    # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
+    top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
+    return np.clip(np.rint(raw), limits.min, top).astype(target)
 
 
 def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, slice, slice]]:
@@ -155,35 +134,6 @@ def noise_std(planes: Sequence[Raw]) -> float:
         detail = detail[np.isfinite(detail)]
         total, count = total + float(np.square(detail).sum()), count + detail.size
     return float(np.sqrt(total / count)) if count else 0.0
-
-
-def measure(planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate) -> Measurement:
-    """Noise level and intensity map of noisy planes.
-
-    Args:
-        planes: a bounded sample of the channel, (H, W) arrays in raw units.
-        normalisation: the percentiles that the model was trained with.
-        estimate: a cheap denoiser on the network's scale.
-    """
-    sigma = noise_std(planes)
-    current = normalisation.of([block_means(plane) for plane in planes])
-    filled = [fill_non_finite(plane) for plane in planes]
-    passes = 0
-    while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
-        passes += 1
-        level = current.normalised_sigma(sigma)
-        estimates = [
-            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
-        ]
-        previous, current = current, normalisation.of(estimates)
-        if _settled(previous, current):
-            break
-    return Measurement(current, sigma, passes)
-
-
-def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
-    allowed = SETTLED * (current.high - current.low)
-    return abs(previous.low - current.low) <= allowed and abs(previous.high - current.high) <= allowed
 
 
 def block_means(plane: Raw) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ import numpy as np
 
 from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import Denoiser, Recipe
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import sample_windows
 from baikal_deploy.noise import noise_generator
+from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
@@ -82,6 +83,11 @@ class Run:
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self.denoiser.check(self.sampler)
+            if self.guide is not None and not self.sampler.TAKES_GUIDE:
+                raise ConfigError(
+                    f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "
+                    "forward-backward, mixing or repaint"
+                )
             self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
             stack.pop_all()
 
@@ -106,7 +112,9 @@ class Run:
         planes = [plane for plane in range(info.num_planes) if info.channel(plane) == channel]
         windows = sample_windows(len(planes), info.plane_shape)
         sample = [self.volume.read_window(planes[i], y, x) for i, y, x in windows]
-        return self.denoiser.recipe(self.sampler, self.denoiser.measure(sample), self.config.seed)
+        return self.denoiser.recipe(
+            self.sampler, self.denoiser.measure(sample, self.sampler), self.config.seed
+        )
 
     @property
     def evaluations(self) -> int:

@@ -141,6 +141,10 @@ class NoiseSchedule:
         """
         return float(np.interp(sigma, self.noise_levels, self.timesteps.astype(np.float64)))
 
+    def noise_of_timestep(self, timestep: float) -> float:
+        """The inverse of ``timestep_of_noise``: the noise level of a (fractional) original timestep."""
+        return float(np.interp(timestep, self.timesteps.astype(np.float64), self.noise_levels))
+
     def index_of(self, timestep: int) -> int:
         """Number of kept timesteps below an original timestep: its place in this schedule."""
         return bisect_left(self.timesteps, timestep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,14 +17,20 @@ from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
+from baikal_deploy.samplers.auto import BUDGETS, Auto
+from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
         {"name": "What to do", "options": ["--overwrite", "--dry-run", "--preview", "--guide"]},
-        {"name": "How to denoise", "options": ["--model", "--sampler", "--option", "--steps", "--seed"]},
+        {
+            "name": "How to denoise",
+            "options": ["--model", "--sampler", "--budget", "--option", "--steps", "--seed"],
+        },
         {"name": "How to compute", "options": ["--engine", "--precision", "--tile", "--overlap", "--batch"]},
     ]
 }
@@ -46,6 +53,10 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--steps", metavar="N|ddimN|walkN",
     help="Respacing: N or ddimN of all timesteps, or N from start to 0. [default: what the model recommends]",
+)  # fmt: skip
+@click.option(
+    "--budget", metavar="NAME|N",
+    help=f"{', '.join(BUDGETS)}, or network evaluations per plane, for sampler auto. [default: balanced]",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, help="The same seed gives the same result.")
 @click.option(
@@ -82,6 +93,7 @@ def main(
     output_path: Path | None,
     options: tuple[str, ...],
     steps: str | None,
+    budget: str | None,
     dry_run: bool,
     preview: Path | None,
     **settings: Any,
@@ -94,7 +106,9 @@ def main(
     console = plain_console()
     if preview is not None:
         _check_preview(preview)
-    config = RunConfig(input_path, output_path, options=parse_options(options, steps), **settings)
+    config = RunConfig(
+        input_path, output_path, options=parse_options(options, steps=steps, budget=budget), **settings
+    )
     with Run(config) as run:
         for line in describe(run):
             console.print(line, soft_wrap=True)
@@ -109,9 +123,9 @@ def main(
     _conclude(console, report, preview)
 
 
-def parse_options(pairs: tuple[str, ...], steps: str | None) -> dict[str, str]:
-    """KEY=VALUE texts, and the respacing, as the sampler's options."""
-    options = {} if steps is None else {"steps": steps}
+def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:
+    """KEY=VALUE texts, and those with a command-line option of their own, as the sampler's options."""
+    options = {key: value for key, value in own.items() if value is not None}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
@@ -131,7 +145,7 @@ def describe(run: Run) -> list[str]:
         f"output    {config.target}: {size}, with its pyramid",
         f"model     {manifest.name}{default}",
         _describe_engine(run.denoiser),
-        *(_describe_channel(run, channel) for channel in range(info.num_channels)),
+        *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
         f"{run.evaluations} network evaluations of planes",
     ]
@@ -145,16 +159,43 @@ def _describe_engine(denoiser: Denoiser) -> str:
     return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
 
 
-def _describe_channel(run: Run, channel: int) -> str:
+def _describe_channel(run: Run, channel: int) -> list[str]:
     recipe, name = run.recipes[channel], run.volume.info.channel_name(channel)
-    measurement, sampler = recipe.measurement, recipe.sampler
-    if measurement.intensity.is_constant:
-        return f"{name:<9} holds a single value; it will be copied"
-    intensity = measurement.intensity
-    return (
-        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}, noise {measurement.sigma:.3g}; "
-        f"{run.config.sampler} from timestep {sampler.start}, {recipe.nfe} evaluations a plane"
+    intensity = recipe.measurement.intensity
+    if intensity.is_constant:
+        return [f"{name:<9} holds a single value; it will be copied"]
+    evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
+    return [
+        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
+        f"{describe_noise(recipe.measurement)}",
+        f"          {describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+    ]
+
+
+def describe_sampler(run: Run, sampler: Sampler) -> str:
+    """What was chosen, and why."""
+    if not isinstance(run.sampler, Auto):
+        return f"{run.config.sampler} {sampler.summary()}"
+    return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
+
+
+def describe_noise(measurement: Measurement) -> str:
+    """The noise of a channel in words."""
+    noise, intensity = measurement.noise, measurement.intensity
+    if noise is None:
+        return f"noise {measurement.sigma:.3g}"
+    dark, bright = (
+        noise.correlation * float(noise.std(np.asarray(end))) for end in (intensity.low, intensity.high)
     )
+    if noise.gain == 0:
+        strength = f"noise {dark:.3g} everywhere"
+    else:
+        strength = (
+            f"noise {dark:.3g} where it is dark to {bright:.3g} where it is bright (gain {noise.gain:.3g})"
+        )
+    if not noise.is_correlated:
+        return f"{strength}, white"
+    return f"{strength}, correlated between pixels: removed at {noise.raised:.2f} times its finest detail"
 
 
 def _execute(run: Run, console: Console) -> RunReport:

@@ -37,10 +37,12 @@ def make_sampler(name: str, options: Mapping[str, Any], recommended: Mapping[str
     given = dict(options)
     preset = given.pop("preset", None)
     if preset is not None and preset not in kind.PRESETS:
-        raise ConfigError(f"sampler {name}: no preset '{preset}'; there is {', '.join(kind.PRESETS)}")
+        raise ConfigError(
+            f"sampler {name}: no preset '{preset}'; there is {', '.join(kind.PRESETS) or 'none'}"
+        )
     values = {**(recommended if preset is None else kind.PRESETS[preset]), **given}
-    if "steps" in values:
-        values["steps"] = str(values["steps"])  # a plain number is a respacing too
+    for key in {"steps", "budget"} & values.keys():
+        values[key] = str(values[key])  # a plain number is a respacing or a budget too
     known = [field.name for field in fields(kind)]
     for key in values:
         if key not in known:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.samplers.base import Planes, Sampler, Walk
+from baikal_deploy.samplers.base import Planes, Walk, WalkSampler
 from baikal_deploy.schedule import NoiseSchedule, Variance
 
 
 @dataclass(frozen=True)
-class MixingSampler(Sampler):
+class MixingSampler(WalkSampler):
     """A sampler that mixes at the timesteps from ``start`` down to ``stop``.
 
     Attributes:

@@ -31,7 +31,69 @@ _DRAWS_PER_RUN = 2
 
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """Parameters of a sampler. Timesteps are original ones, 0 … T−1, whatever the respacing.
+    """Parameters of a sampler.
+
+    Attributes:
+        noise: "uniform" takes one noise level for all of a channel; "signal" first makes noise that depends
+            on the signal the same everywhere (see equalise.py), and raises the level for correlated noise.
+    """
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
+    TAKES_GUIDE: ClassVar[bool] = False
+
+    noise: Literal["uniform", "signal"] = "uniform"
+
+    @abstractmethod
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Sampler:
+        """A sampler in which nothing is automatic any more.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+
+        Raises:
+            ConfigError: parameters that the model does not allow.
+        """
+
+    @abstractmethod
+    def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        """The schedule that this (resolved) sampler walks along.
+
+        Raises:
+            ConfigError: the respacing does not fit the other parameters.
+        """
+
+    @abstractmethod
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        """Network evaluations per plane."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What this (resolved) sampler does, in a few words."""
+
+    @abstractmethod
+    def sample(
+        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
+    ) -> Planes:
+        """Denoise planes.
+
+        Args:
+            predict: the network.
+            y: noisy planes (N, 1, H, W) on the network's scale.
+            schedule: from ``respace``.
+            noise: source of standard normal planes.
+            guide: another denoiser's output for the same planes, such as N2V's, to guide the walk
+                in place of y (the paper's "N2V" variants); for samplers that take one.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
+
+
+@dataclass(frozen=True)
+class WalkSampler(Sampler):
+    """A sampler that walks back from a timestep. They are original ones, 0 … T−1, whatever the respacing.
 
     Attributes:
         start: timestep t' to which the noisy plane is diffused; None: ``start_scale`` times the
@@ -45,7 +107,7 @@ class Sampler(ABC):
         runs: independent runs whose mean is the result.
     """
 
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
+    TAKES_GUIDE: ClassVar[bool] = True
 
     start: int | None = None
     start_scale: float = 1.0
@@ -63,16 +125,6 @@ class Sampler(ABC):
             raise ConfigError(f"runs {self.runs}: must be at least 1")
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Self:
-        """A copy in which nothing is automatic any more.
-
-        Args:
-            t_star: timestep whose noise level is that of the planes.
-            num_timesteps: T of the model.
-            variance: the model's.
-
-        Raises:
-            ConfigError: start is beyond the model's schedule.
-        """
         if self.start is not None and self.start > num_timesteps - 1:
             raise ConfigError(f"start {self.start}: out of range; the model allows 1 … {num_timesteps - 1}")
         automatic = min(max(round(self.start_scale * t_star), 1), num_timesteps - 1)
@@ -83,11 +135,7 @@ class Sampler(ABC):
         )
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
-        """The schedule that this (resolved) sampler walks along.
-
-        Raises:
-            ConfigError: the respacing keeps no timestep at or above ``start``.
-        """
+        """Raises ConfigError for a respacing that keeps no timestep at or above ``start``."""
         assert self.start is not None, "resolve the sampler first"
         respaced = schedule.respace(parse_respacing(self.steps, len(schedule), self.start))
         last = int(respaced.timesteps[-1])
@@ -95,32 +143,19 @@ class Sampler(ABC):
             raise ConfigError(f"start {self.start}: out of range; steps '{self.steps}' end at {last}")
         return respaced
 
+    def summary(self) -> str:
+        return f"from timestep {self.start}"
+
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
-        """Denoise planes.
-
-        Args:
-            predict: the network.
-            y: noisy planes (N, 1, H, W) on the network's scale.
-            schedule: from ``respace``.
-            noise: source of standard normal planes.
-            guide: another denoiser's output for the same planes, such as N2V's, to guide the walk
-                in place of y (the paper's "N2V" variants).
-
-        Returns:
-            x_0, (N, 1, H, W).
-        """
+        """See ``Sampler.sample``: the mean of the runs."""
         guide = y if guide is None else guide
         total: Planes = array_namespace(y).zeros_like(y)
         for run in range(self.runs):
             total += self.walk(Walk(self, predict, y, guide, schedule, noise, run))
         total *= 1 / self.runs
         return total
-
-    @abstractmethod
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        """Network evaluations per plane."""
 
     @abstractmethod
     def walk(self, walk: Walk) -> Planes:
@@ -137,7 +172,7 @@ class Walk:
 
     def __init__(
         self,
-        sampler: Sampler,
+        sampler: WalkSampler,
         predict: Predict,
         y: Planes,
         guide: Planes,
@@ -163,6 +198,10 @@ class Walk:
     def diffuse(self, image: Planes) -> Planes:
         """q(image, start): where a run begins."""
         return self.schedule.q_sample(image, self.start, self._draw(_MAIN))
+
+    def take(self, image: Planes) -> Planes:
+        """The image as it is, for one whose noise is already that of the start."""
+        return math.sqrt(self.schedule.alphas_cumprod[self.start]) * image
 
     def reverse(self, x: Planes, index: int) -> Planes:
         """One reverse step: x at ``index`` -> x at ``index`` − 1 (Ho et al. 2020, algorithm 2)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from baikal_deploy.samplers.base import Planes, Sampler, Walk
+from baikal_deploy.samplers.base import Planes, Walk, WalkSampler
 from baikal_deploy.schedule import NoiseSchedule
 
 
 @dataclass(frozen=True)
-class ForwardBackward(Sampler):
+class ForwardBackward(WalkSampler):
     """Diffuse to ``start`` and walk back. Preset "paper": all timesteps below 100, clip [−1, 1]."""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"start": 100, "steps": "1000", "clip": "unit"}}

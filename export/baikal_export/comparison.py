@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.intensity import IntensityMap
 from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.noise import NoiseField
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -26,6 +27,8 @@ DATA_RANGE = 2.0
 TIMESTEPS = 5
 ERROR_PLANES = 4
 """Planes that the error at each timestep is measured on."""
+SAMPLER = "repaint"
+"""What networks are compared with: in its many evaluations, differences add up."""
 _SAMPLER_SEED, _OBSERVED_SEED, _ERROR_SEED = 0, 1, 2
 _UNTRACED = ((1, 7, 3, 0.017), (3, 2, 9, 0.801), (4, 5, 5, 0.2505))
 """(batch, height and width in units of the downsampling, share of T)."""
@@ -70,12 +73,12 @@ def relative_error(found: Outputs, wanted: Outputs) -> float:
 
 
 def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane]:
-    """The planes with noise of SIGMA, denoised by the default sampler with the model's own options.
+    """The planes with noise of SIGMA, denoised by SAMPLER with the model's own options.
 
     The noise and its level are known, so that nothing but the network's results can differ.
     """
     denoiser = Denoiser(engine, model_path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
-    sampler = make_sampler(DEFAULT_SAMPLER, {}, denoiser.recommended(DEFAULT_SAMPLER))
+    sampler = make_sampler(SAMPLER, {}, denoiser.recommended(SAMPLER))
     measurement = Measurement(IntensityMap(-1.0, 1.0), SIGMA, 0)
     recipe = denoiser.recipe(sampler, measurement, _SAMPLER_SEED)
     results = []

@@ -10,10 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines.base import Engine
 from baikal_export import comparison
-from baikal_export.comparison import SIGMA, noisy_planes, quality, relative_error, untraced_shapes
+from baikal_export.comparison import SAMPLER, SIGMA, noisy_planes, quality, relative_error, untraced_shapes
 from baikal_export.planes import CleanPlanes, NoisyPlane
 
 TORCH, FILE, ROUNDED = "torch", "file", "rounded"
@@ -49,8 +48,8 @@ class Denoised:
         }
         (psnr, ssim), *others = found.values()
         return cls(
-            sampler=DEFAULT_SAMPLER,
-            options=next(iter(engines.values())).manifest.recommended.get(DEFAULT_SAMPLER, {}),
+            sampler=SAMPLER,
+            options=next(iter(engines.values())).manifest.recommended.get(SAMPLER, {}),
             sigma=SIGMA,
             psnr_db={name: round(values[0], 4) for name, values in found.items()},
             ssim={name: round(values[1], 5) for name, values in found.items()},

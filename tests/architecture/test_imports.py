@@ -19,7 +19,7 @@ import baikal_deploy
 PACKAGE = Path(baikal_deploy.__file__).parent
 ROOT = PACKAGE.parent
 HEAVY = {"torch", "onnxruntime", "onnx", "zarr", "yaozarrs", "pydantic", "tifffile", "PIL"}
-EVERYWHERE = {"numpy", "click", "rich", "rich_click"}
+EVERYWHERE = {"numpy", "scipy", "click", "rich", "rich_click"}
 """Third-party packages that any module of the runtime may use."""
 VENDORS = {
     "array_api_compat": {"arrays.py"},

@@ -33,26 +33,37 @@ def refused(baikal_run: BaikalRun, *arguments: Any) -> str:
     return lines[0]
 
 
+REPAINT = ("--sampler", "repaint")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sampler", "magic"], ["unknown sampler 'magic'", "forward-backward, mixing, repaint"]),
+        (["--sampler", "magic"], ["unknown sampler 'magic'", "auto, forward-backward, matched, mixing"]),
         (["--engine", "abacus"], ["unknown engine 'abacus'", "onnx-cpu"]),
         (["--model", "zebra"], ["model 'zebra'", "nuclei"]),
         (["--model", "none.onnx"], ["none.onnx", "no such model file"]),
-        (["-o", "strength=3"], ["no option 'strength'", "w_start"]),
+        ([*REPAINT, "-o", "strength=3"], ["no option 'strength'", "w_start"]),
         (["-o", "start"], ["write KEY=VALUE"]),
-        (["-o", "start=early"], ["start=early", "integer"]),
-        (["-o", "start=1000"], ["start 1000", "1 … 999"]),
-        (["-o", "start=0"], ["start 0", "at least 1"]),
-        (["-o", "start=100", "-o", "stop=200"], ["stop 200", "start 100"]),
-        (["-o", "preset=mine"], ["no preset 'mine'", "paper"]),
-        (["-o", "weights=square"], ["weights=square", "'linear'"]),
-        (["-o", "variance=learned_range"], ["learned_range", "no variance output"]),
-        (["-o", "w_start=1.5"], ["w_start 1.5", "0 … 1"]),
-        (["--steps", "many"], ["steps 'many'", "walk10"]),
-        (["--steps", "2000"], ["steps '2000'", "1000"]),
-        (["--steps", "ddim999"], ["ddim999", "stride"]),
+        ([*REPAINT, "-o", "start=early"], ["start=early", "integer"]),
+        ([*REPAINT, "-o", "start=1000"], ["start 1000", "1 … 999"]),
+        ([*REPAINT, "-o", "start=0"], ["start 0", "at least 1"]),
+        ([*REPAINT, "-o", "start=100", "-o", "stop=200"], ["stop 200", "start 100"]),
+        ([*REPAINT, "-o", "preset=mine"], ["no preset 'mine'", "paper"]),
+        ([*REPAINT, "-o", "weights=square"], ["weights=square", "'linear'"]),
+        ([*REPAINT, "-o", "variance=learned_range"], ["learned_range", "no variance output"]),
+        ([*REPAINT, "-o", "w_start=1.5"], ["w_start 1.5", "0 … 1"]),
+        ([*REPAINT, "--steps", "many"], ["steps 'many'", "walk10"]),
+        ([*REPAINT, "--steps", "2000"], ["steps '2000'", "1000"]),
+        ([*REPAINT, "--steps", "ddim999"], ["ddim999", "stride"]),
+        (["-o", "start=100"], ["sampler auto: no option 'start'", "budget"]),
+        (["-o", "preset=paper"], ["sampler auto: no preset 'paper'", "there is none"]),
+        (["--budget", "0.5"], ["budget 0.5", "at least 1 network evaluation"]),
+        (["--budget", "much"], ["budget much", "preview, balanced, best"]),
+        (["--budget", "best", *REPAINT], ["sampler repaint: no option 'budget'"]),
+        (["--sampler", "matched", "-o", "evaluations=9"], ["evaluations 9", "1 … 8"]),
+        (["--sampler", "matched", "-o", "symmetries=3"], ["symmetries=3"]),
+        (["--sampler", "matched", "-o", "start=1000"], ["start 1000", "0 … 999"]),
         (["--tile", "8"], ["tile 8", "16"]),
         (["--overlap", "400"], ["overlap 400", "256"]),
         (["--batch", "0"], ["batch 0"]),
@@ -149,7 +160,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, counts: np.ndarray)
             resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
             return original(self, progress)
         Run.execute = limited
-        main(["{path}", "{tmp_path / "out.zarr"}", "--engine", "analytic"])
+        main(["{path}", "{tmp_path / "out.zarr"}", "--engine", "analytic", "--sampler", "repaint"])
     """)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr

@@ -25,12 +25,12 @@ def denoiser() -> Iterator[Denoiser]:
 def test_the_result_is_within_half_a_decibel_of_the_true_mapping(denoiser: Denoiser, psnr: int) -> None:
     clean = simulate_nuclei((4, 256, 256), seed=21)
     noisy = add_noise(clean, psnr, seed=psnr)
-    measured = denoiser.measure(list(noisy))
+    sampler = make_sampler("mixing", {}, denoiser.recommended("mixing"))
+    measured = denoiser.measure(list(noisy), sampler)
     true = replace(measured, intensity=denoiser.manifest.normalisation.of(list(clean)))
     naive = replace(measured, intensity=denoiser.manifest.normalisation.of(list(noisy)))
     assert measured.sigma == pytest.approx(noise_std(list(noisy - clean)), rel=0.02)
 
-    sampler = make_sampler("mixing", {}, denoiser.recommended("mixing"))
     mse = {}
     for name, measurement in (("measured", measured), ("true", true), ("naive", naive)):
         result, _ = denoiser.run(denoiser.recipe(sampler, measurement, 0), noisy, range(4))

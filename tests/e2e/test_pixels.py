@@ -10,7 +10,8 @@ import pytest
 
 from baikal_deploy import Denoiser
 from baikal_deploy.errors import EngineError
-from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.intensity import IntensityMap
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.samplers import make_sampler
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate_nuclei
@@ -18,7 +19,7 @@ from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import level0
 
 
-@pytest.mark.parametrize("sampler", ["forward-backward", "mixing", "repaint"])
+@pytest.mark.parametrize("sampler", ["forward-backward", "mixing", "repaint", "matched", "posterior"])
 def test_bright_spots_keep_their_intensity(sampler: str) -> None:
     """The brightest 0.1 % lie 3 times above the 99.8th percentile, at low noise."""
     clean = simulate_nuclei((1, 256, 256), seed=2)[0]
@@ -94,7 +95,7 @@ def test_every_pixel_type_is_kept_and_nothing_wraps(
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 3), (17, 513)])
 def test_planes_of_any_size(tmp_path: Path, baikal_run: BaikalRun, shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 100, shape, dtype=np.uint8)
-    result = baikal_run(write_zarr(tmp_path / "odd.zarr", pixels), "--engine", "onnx-cpu", "--steps", "walk2")
+    result = baikal_run(write_zarr(tmp_path / "odd.zarr", pixels), "--engine", "onnx-cpu")
     assert result.exit_code == 0, result.output
     assert level0(tmp_path / "odd_denoised.ome.zarr").shape == shape
 

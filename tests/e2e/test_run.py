@@ -26,7 +26,7 @@ def group_attributes(path: Path) -> dict[str, Any]:
     return json.loads((path / "zarr.json").read_text())["attributes"]
 
 
-@pytest.mark.parametrize("sampler", ["forward-backward", "mixing", "repaint"])
+@pytest.mark.parametrize("sampler", ["auto", "forward-backward", "matched", "mixing", "posterior", "repaint"])
 def test_the_output_is_an_ome_zarr_beside_the_input(
     baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray, sampler: str
 ) -> None:
@@ -62,7 +62,7 @@ def test_the_shipped_network_brings_the_nuclei_out(
 def test_the_provenance_is_enough_to_do_it_again(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
 ) -> None:
-    baikal_run(noisy_zarr, "-o", "w_start=0.4", "--steps", "walk7", "--seed", 3)
+    baikal_run(noisy_zarr, "--sampler", "repaint", "-o", "w_start=0.4", "--steps", "walk7", "--seed", 3)
     provenance = group_attributes(tmp_path / "noisy_denoised.ome.zarr")["baikal"]
     assert provenance["complete"] is True
     assert provenance["version"] == __version__
@@ -76,7 +76,7 @@ def test_the_provenance_is_enough_to_do_it_again(
     options = channel["options"]
     assert options["w_start"] == 0.4
     again = baikal_run(
-        noisy_zarr, tmp_path / "again.zarr", "--seed", 3,
+        noisy_zarr, tmp_path / "again.zarr", "--sampler", "repaint", "--seed", 3,
         *(word for key, value in options.items() if value is not None for word in ("-o", f"{key}={value}")),
     )  # fmt: skip
     assert again.exit_code == 0, again.output
@@ -85,7 +85,7 @@ def test_the_provenance_is_enough_to_do_it_again(
 
 def test_the_seed_decides(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert baikal_run(noisy_zarr, tmp_path / name, "--seed", seed).exit_code == 0
+        assert baikal_run(noisy_zarr, tmp_path / name, "--sampler", "repaint", "--seed", seed).exit_code == 0
     a, b, c = (level0(tmp_path / name) for name in "abc")
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
@@ -105,7 +105,9 @@ def test_neither_tiles_nor_batches_change_the_result(
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
 ) -> None:
-    result = baikal_run(noisy_zarr, "--dry-run", "--steps", "walk10", "-o", "repeats=3")
+    result = baikal_run(
+        noisy_zarr, "--dry-run", "--sampler", "repaint", "--steps", "walk10", "-o", "repeats=3"
+    )
     assert result.exit_code == 0
     assert "3 planes x 1 windows, 90 network evaluations" in result.stderr
     assert "estimated time" in result.stderr
@@ -144,9 +146,9 @@ def test_every_channel_has_its_own_intensities(
 
 
 def test_overwriting_replaces_the_output(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
-    baikal_run(noisy_zarr, "--seed", 1)
+    baikal_run(noisy_zarr, "--sampler", "repaint")
     before = level0(tmp_path / "noisy_denoised.ome.zarr")
-    assert baikal_run(noisy_zarr, "--seed", 2, "--overwrite").exit_code == 0
+    assert baikal_run(noisy_zarr, "--sampler", "mixing", "--overwrite").exit_code == 0
     assert not np.array_equal(level0(tmp_path / "noisy_denoised.ome.zarr"), before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.zarr", "noisy_denoised.ome.zarr"]
 
@@ -155,8 +157,8 @@ def test_a_guide_steers_the_result(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
 ) -> None:
     guide = write_zarr(tmp_path / "guide.zarr", np.full_like(counts, counts.max()))
-    baikal_run(noisy_zarr, tmp_path / "plain")
-    assert baikal_run(noisy_zarr, tmp_path / "guided", "--guide", guide).exit_code == 0
+    baikal_run(noisy_zarr, tmp_path / "plain", "--sampler", "mixing")
+    assert baikal_run(noisy_zarr, tmp_path / "guided", "--sampler", "mixing", "--guide", guide).exit_code == 0
     assert level0(tmp_path / "guided").mean() > level0(tmp_path / "plain").mean() + 10
 
 

@@ -23,13 +23,17 @@ from .engines import SPEC, Convolutions
 MANIFEST = ModelManifest("pointwise", SPEC, "fixed_small", Normalisation(), 8)
 SHAPE = (150, 130)
 Y = np.random.default_rng(2).normal(-0.3, 0.6, (3, 1, *SHAPE)).astype(np.float32)
+WALK = {"start": 150, "steps": "walk5", "runs": 2}
+OPTIONS: dict[str, dict[str, object]] = {
+    "auto": {"budget": "best"},
+    "matched": {"evaluations": 3, "symmetries": 8},
+}
 
 
 def denoised(
     name: str, predict: Predict, y: Planes, planes: Sequence[int], at: tuple[int, int] = (0, 0)
 ) -> Planes:
-    sampler = make_sampler(name, {"start": 150, "steps": "walk5", "runs": 2}, {})
-    sampler = sampler.resolved(100.0, 1000, "fixed_large")
+    sampler = make_sampler(name, OPTIONS.get(name, WALK), {}).resolved(100.0, 1000, "fixed_large")
     fields = [NoiseField(1, plane, y.shape[2:], at) for plane in planes]
 
     def noise(visit: int, draw: int) -> Planes:

@@ -17,8 +17,9 @@ import pytest
 from baikal_deploy import __version__
 from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.intensity import IntensityMap
 from baikal_deploy.manifest import FUSED_KEY, METADATA_KEY, file_sha256, read_manifest
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.noise import noise_source
 from baikal_deploy.samplers.repaint import Repaint
 from baikal_deploy.schedule import Variance

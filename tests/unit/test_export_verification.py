@@ -18,8 +18,9 @@ from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
-from baikal_deploy.intensity import IntensityMap, Measurement
+from baikal_deploy.intensity import IntensityMap
 from baikal_deploy.manifest import ModelManifest, Precision, read_manifest
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.noise import NoiseField
 from baikal_deploy.samplers import make_sampler
 from baikal_export import onnx_file

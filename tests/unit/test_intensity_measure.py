@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.intensity import MAX_PASSES, IntensityMap, Normalisation, Plane, measure
+from baikal_deploy.intensity import IntensityMap, Normalisation, Plane
+from baikal_deploy.measurement import MAX_PASSES, measure
 
 PERCENTILES = Normalisation()
 SIGMA = 40.0

@@ -10,7 +10,7 @@ import pytest
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.samplers import make_sampler, sampler_class, sampler_names
 from baikal_deploy.samplers._mixing import MixingSampler
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.samplers.base import Sampler, WalkSampler
 from baikal_deploy.samplers.forward_backward import ForwardBackward
 from baikal_deploy.samplers.mixing import Mixing
 from baikal_deploy.samplers.repaint import Repaint
@@ -20,8 +20,10 @@ FULL = ScheduleSpec("linear", 1000).build()
 PRESETS = [(name, preset) for name in sampler_names() for preset in sampler_class(name).PRESETS]
 
 
-def resolved(sampler: Sampler, t_star: float = 100.0) -> Sampler:
-    return sampler.resolved(t_star, 1000, "learned_range")
+def resolved(sampler: Sampler, t_star: float = 100.0) -> WalkSampler:
+    ready = sampler.resolved(t_star, 1000, "learned_range")
+    assert isinstance(ready, WalkSampler)
+    return ready
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_automatic_variance_is_the_models() -> None:
     assert resolved(ForwardBackward(variance="fixed_small")).variance == "fixed_small"
 
 
-@pytest.mark.parametrize("name", sampler_names())
+@pytest.mark.parametrize("name", ["forward-backward", "mixing", "posterior", "repaint"])
 def test_start_out_of_range(name: str) -> None:
     assert resolved(make_sampler(name, {"start": 999}, {})).start == 999
     with pytest.raises(ConfigError, match=r"start 1000: out of range; the model allows 1 … 999"):
@@ -110,7 +112,7 @@ def test_every_sampler_has_the_papers_preset() -> None:
 
 @pytest.mark.parametrize("name", sampler_names())
 def test_defaults_are_valid(name: str) -> None:
-    sampler = resolved(make_sampler(name, {}, {}))
+    sampler = make_sampler(name, {}, {}).resolved(100.0, 1000, "learned_range")
     assert sampler.nfe(sampler.respace(FULL)) > 0
 
 
@@ -146,8 +148,13 @@ def test_text_is_converted(option: str, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("inpaint", {}, "unknown sampler 'inpaint'; choose one of forward-backward, mixing, repaint"),
-        ("mixing", {"interval": 3}, "sampler mixing: no option 'interval'; there are preset, start"),
+        (
+            "inpaint",
+            {},
+            "unknown sampler 'inpaint'; choose one of auto, forward-backward, matched, mixing, posterior, "
+            "repaint",
+        ),
+        ("mixing", {"interval": 3}, "sampler mixing: no option 'interval'; there are preset, noise, start"),
         ("mixing", {"preset": "best"}, "sampler mixing: no preset 'best'; there is paper"),
         ("mixing", {"start": "soon"}, "sampler mixing: option start=soon: "),
         ("mixing", {"start": "3.5"}, "sampler mixing: option start=3.5: "),

@@ -14,7 +14,7 @@ from baikal_deploy import __version__
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.manifest import FUSED_KEY, ModelManifest, Precision, file_sha256, read_manifest
 from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.samplers.base import WalkSampler
 from baikal_export.fused.graph import build
 from baikal_export.fused.program import Program, compile_program
 from baikal_export.fused.proof import Proof
@@ -35,7 +35,7 @@ class FusedSampler:
     """
 
     name: str
-    sampler: Sampler
+    sampler: WalkSampler
     program: Program
 
     @classmethod
@@ -66,6 +66,11 @@ class FusedSampler:
                 )
             options[key] = value
         sampler = make_sampler(name, options, manifest.recommended.get(name, {}))
+        if not isinstance(sampler, WalkSampler) or sampler.noise != "uniform":
+            raise ConfigError(
+                f"--fused-sampler {text}: only walks at one noise level can be fused: forward-backward, "
+                "mixing, repaint, or posterior,noise=uniform"
+            )
         return cls(name, sampler, compile_program(sampler, manifest))
 
     def path(self, model: Path) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import compose, helper, numpy_helper, parser
 
 from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.samplers.base import OBSERVED_RANGE, Sampler
+from baikal_deploy.samplers.base import OBSERVED_RANGE, WalkSampler
 from baikal_export.fused.program import Instruction, Program
 
 _PREFIX = "network_"
@@ -21,7 +21,7 @@ _PREFIX = "network_"
 
 
 def build(
-    network: onnx.ModelProto, manifest: ModelManifest, sampler: Sampler, program: Program
+    network: onnx.ModelProto, manifest: ModelManifest, sampler: WalkSampler, program: Program
 ) -> onnx.ModelProto:
     """The model that runs a program, without metadata.
 

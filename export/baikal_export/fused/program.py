@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.samplers.base import Planes, Sampler, Walk
+from baikal_deploy.samplers.base import Planes, Walk, WalkSampler
 from baikal_deploy.schedule import NoiseSchedule
 
 Draw = tuple[int, int]
@@ -82,7 +82,7 @@ class Program:
         return np.flatnonzero(self.walk_of < len(self.first))
 
 
-def compile_program(sampler: Sampler, manifest: ModelManifest) -> Program:
+def compile_program(sampler: WalkSampler, manifest: ModelManifest) -> Program:
     """The walks of a sampler at every whole t* of a model.
 
     Raises:
@@ -111,11 +111,11 @@ def compile_program(sampler: Sampler, manifest: ModelManifest) -> Program:
 
 
 def _settled(
-    sampler: Sampler, manifest: ModelManifest
-) -> tuple[list[Sampler | None], dict[Sampler, NoiseSchedule]]:
+    sampler: WalkSampler, manifest: ModelManifest
+) -> tuple[list[WalkSampler | None], dict[WalkSampler, NoiseSchedule]]:
     """The sampler at every whole t*, None where it cannot start there; and the schedule that each walks."""
     full, refusal = manifest.schedule.build(), None
-    resolved, schedules = list[Sampler | None](), dict[Sampler, NoiseSchedule]()
+    resolved, schedules = list[WalkSampler | None](), dict[WalkSampler, NoiseSchedule]()
     for t_star in range(len(full)):
         try:
             one = sampler.resolved(float(t_star), len(full), manifest.variance)
@@ -131,7 +131,7 @@ def _settled(
 
 
 def _recorded(
-    sampler: Sampler, schedule: NoiseSchedule, learned: bool, draws: dict[Draw, int]
+    sampler: WalkSampler, schedule: NoiseSchedule, learned: bool, draws: dict[Draw, int]
 ) -> Iterator[Instruction]:
     """All runs of a resolved sampler; their shares in the mean make 1."""
     for run in range(sampler.runs):
@@ -152,7 +152,7 @@ class Recorder(Walk):
     """
 
     def __init__(
-        self, sampler: Sampler, schedule: NoiseSchedule, run: int, learned: bool, draws: dict[Draw, int]
+        self, sampler: WalkSampler, schedule: NoiseSchedule, run: int, learned: bool, draws: dict[Draw, int]
     ) -> None:
         """
         Args:
@@ -167,6 +167,9 @@ class Recorder(Walk):
 
     def diffuse(self, image: Planes) -> Planes:
         return self._note(super().diffuse(image))
+
+    def take(self, image: Planes) -> Planes:
+        return self._note(super().take(image))
 
     def mix(self, x: Planes, index: int, weight: float) -> Planes:
         mixed = super().mix(x, index, weight)

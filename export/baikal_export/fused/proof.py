@@ -14,7 +14,7 @@ from baikal_deploy.engines._onnxruntime import open_session
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.intensity import IntensityMap
 from baikal_deploy.manifest import ModelManifest, read_manifest
-from baikal_deploy.samplers.base import Planes, Predict, Sampler
+from baikal_deploy.samplers.base import Planes, Predict, WalkSampler
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.fused.program import Program
 
@@ -33,7 +33,7 @@ class Proof:
         model: .onnx file of the network, which the NumPy sampler evaluates on ONNX Runtime's CPU.
     """
 
-    sampler: Sampler
+    sampler: WalkSampler
     program: Program
     model: Path
 

@@ -1,0 +1,156 @@
+"""What a run knows of a channel: its intensity map, and its noise.
+
+Percentiles of a noisy volume measure its noise rather than its signal, so they are taken from block means
+first and then re-taken from denoised estimates until they settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.correlation import find_correlation
+from baikal_deploy.equalise import Equaliser
+from baikal_deploy.intensity import (
+    IntensityMap,
+    Normalisation,
+    Plane,
+    Raw,
+    block_means,
+    fill_non_finite,
+    noise_std,
+)
+from baikal_deploy.noise_model import NoiseModel, base, fit_noise
+
+Estimate = Callable[[Plane, float], Plane]
+"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
+
+SETTLED = 0.01
+"""Percentiles have settled when both ends move by less than this fraction of their range."""
+MAX_PASSES = 4
+FIT_PIXELS = 2**19
+"""Of the sample, for the noise model: more add nothing to it but time."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a run knows of a channel's intensities.
+
+    Attributes:
+        intensity: the map to the network's scale.
+        sigma: standard deviation of the noise, in raw units.
+        passes: denoised estimates it took for the percentiles to settle.
+        noise: how the noise depends on the signal, and between pixels; None where nobody asked.
+    """
+
+    intensity: IntensityMap
+    sigma: float
+    passes: int
+    noise: NoiseModel | None = None
+
+    @property
+    def normalised_sigma(self) -> float:
+        return self.intensity.normalised_sigma(self.sigma)
+
+    @property
+    def matched_sigma(self) -> float:
+        """The noise level of equalised planes that a network is to be told, on its scale."""
+        if self.noise is None:
+            return self.normalised_sigma
+        return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
+
+
+def measure(planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate) -> Measurement:
+    """Noise level and intensity map of noisy planes.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+        estimate: a cheap denoiser on the network's scale.
+    """
+    sigma = noise_std(planes)
+    current = normalisation.of([block_means(plane) for plane in planes])
+    filled = [fill_non_finite(plane) for plane in planes]
+    passes = 0
+    while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
+        passes += 1
+        level = current.normalised_sigma(sigma)
+        estimates = [
+            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
+        ]
+        previous, current = current, normalisation.of(estimates)
+        if _settled(previous, current):
+            break
+    return Measurement(current, sigma, passes)
+
+
+def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
+    allowed = SETTLED * (current.high - current.low)
+    return abs(previous.low - current.low) <= allowed and abs(previous.high - current.high) <= allowed
+
+
+def analyse(
+    planes: Sequence[Raw], normalisation: Normalisation, found: Measurement, estimate: Estimate
+) -> Measurement:
+    """Add the noise model to what ``measure`` found.
+
+    Where noise is correlated, the percentiles are taken once more, since estimates that were told of its
+    finest detail alone have kept most of it.
+
+    Args:
+        planes, normalisation, estimate: as for ``measure``.
+    """
+    if found.intensity.is_constant or not found.sigma > 0:
+        return replace(found, noise=NoiseModel.uniform(found.sigma))
+    filled = _part([fill_non_finite(plane) for plane in planes])
+    noise, intensity = NoiseModel.uniform(found.sigma), found.intensity
+    for _ in range(2):  # the second estimates keep less noise where it is strong
+        estimates = [estimate_equalised(plane, intensity, noise, estimate) for plane in filled]
+        noise = fit_noise(filled, estimates)
+    noise = _with_correlation(filled, intensity, noise, estimate)
+    if noise.is_correlated:
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
+        intensity = normalisation.of(estimates)
+    return replace(found, intensity=intensity, noise=noise)
+
+
+def estimate_equalised(
+    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
+) -> NDArray[np.float64]:
+    """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
+    if noise.gain == 0:
+        return intensity.denormalise(
+            estimate(intensity.normalise(plane), intensity.normalised_sigma(factor * noise.level)), np.float64
+        )
+    equaliser = Equaliser.of(plane[None], noise)
+    level = intensity.normalised_sigma(factor * noise.level)
+    x = estimate(intensity.normalise(equaliser.forward(plane[None])[0]), level)
+    raw: NDArray[np.float64] = equaliser.back(intensity.denormalise(x, np.float64)[None])[0]
+    return raw
+
+
+def _with_correlation(
+    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NoiseModel:
+    surroundings = [base(plane) for plane in planes]
+    stds = [noise.std(around) for around in surroundings]
+
+    def residuals(factor: float) -> list[NDArray[Any]]:
+        return [
+            (plane - estimate_equalised(plane, intensity, noise, estimate, factor)) / std
+            for plane, std in zip(planes, stds, strict=True)
+        ]
+
+    scaled = [(plane - around) / std for plane, around, std in zip(planes, surroundings, stds, strict=True)]
+    correlation, raised = find_correlation(scaled, surroundings, residuals)
+    return replace(noise, correlation=correlation, raised=raised)
+
+
+def _part(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
+    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
+    return list(planes[::step])

@@ -1,0 +1,50 @@
+"""What decides how a channel's planes are denoised, and the steps before and after the sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.equalise import Equaliser
+from baikal_deploy.intensity import Raw, fill_non_finite
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.samplers.base import Planes, Sampler
+from baikal_deploy.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a channel's planes are denoised.
+
+    Attributes:
+        sampler: with nothing left automatic.
+        schedule: the respaced schedule that it walks along.
+        measurement: intensity map and noise of the channel.
+        seed: of the noise.
+    """
+
+    sampler: Sampler
+    schedule: NoiseSchedule
+    measurement: Measurement
+    seed: int
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations per plane; none where there is nothing to denoise."""
+        return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
+
+    def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
+        """Planes (N, H, W) in raw units as the sampler takes them, (N, 1, H, W); what ``finish`` needs."""
+        filled = np.stack([fill_non_finite(plane) for plane in planes])
+        noise, intensity = self.measurement.noise, self.measurement.intensity
+        if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
+            return intensity.normalise(filled)[:, None], None
+        equaliser = Equaliser.of(filled, noise)
+        return intensity.normalise(equaliser.forward(filled))[:, None], equaliser
+
+    def finish(self, x0: Planes, equaliser: Equaliser | None) -> NDArray[np.float64]:
+        """What the sampler returned, (N, 1, H, W), in raw units: (N, H, W)."""
+        raw = self.measurement.intensity.denormalise(x0[:, 0], np.float64)
+        return raw if equaliser is None else equaliser.back(raw)
