@@ -8,7 +8,7 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-train quality sample clean
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-train sample clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -47,9 +47,6 @@ bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratio
 bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
 	$(BIN)/python benchmarks/training.py --memory-steps 2000
 
-quality: $(VENV)/.bench  ## PSNR and SSIM on real pairs in the folder PAIRS, if given, and on simulated ones
-	$(BIN)/python benchmarks/quality.py table $(PAIRS)
-
 sample: $(VENV)/.dev  ## make the sample volume again
 	$(BIN)/python examples/make_sample.py
 
@@ -72,10 +69,6 @@ $(BINDINGS)/cupy: | $(VENV)/.dev
 
 $(BINDINGS)/onnxruntime-gpu: | $(VENV)/.dev
 	$(PIP) --no-deps --target $@ onnxruntime-gpu==1.31.1
-
-$(VENV)/.bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e ".[eval]"
-	@touch $@
 
 $(BASELINES)/.done: requirements-baselines.txt
 	$(PYTHON) -m venv $(BASELINES)

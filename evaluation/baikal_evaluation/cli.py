@@ -22,6 +22,7 @@ from baikal_deploy.intensity import Normalisation
 from baikal_deploy.manifest import DEFAULT_MODEL
 from baikal_evaluation.ablation import ABLATIONS, Ablation, sweep
 from baikal_evaluation.methods import Model, method_names
+from baikal_evaluation.methods.base import MINUTES
 from baikal_evaluation.metrics import Definition, Fit
 from baikal_evaluation.report import print_table
 from baikal_evaluation.session import Evaluation, Progress
@@ -68,7 +69,7 @@ class DataRange(click.ParamType):  # type: ignore[type-arg]  # generic only in i
     "--train", type=PATH, metavar="PAIRS",
     help="What methods learn from. [default: the noisy side of PAIRS itself]",
 )  # fmt: skip
-@click.option("--minutes", type=float, default=10.0, help="CPU time that each method may learn for.")
+@click.option("--minutes", type=float, default=MINUTES, help="CPU time that each method may learn for.")
 @click.option(
     "--stored", is_flag=True, help="Compare intensities as stored, not on a scale from the clean image's."
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from baikal_deploy.errors import ConfigError
 from baikal_evaluation.evaluation import Candidate, candidates, evaluate
 from baikal_evaluation.methods import Model, Spec
-from baikal_evaluation.methods.base import Training, TrainingImages
+from baikal_evaluation.methods.base import MINUTES, Training, TrainingImages
 from baikal_evaluation.metrics import Definition
 from baikal_evaluation.output import make_folder, results_of, write_results
 from baikal_evaluation.pairs import Pair, find_pairs
@@ -43,7 +43,7 @@ class Evaluation:
     definition: Definition = field(default_factory=Definition)
     channel: int | str | None = None
     train: Path | None = None
-    minutes: float = 10.0
+    minutes: float = MINUTES
 
     def __post_init__(self) -> None:
         if not self.minutes > 0:

@@ -59,6 +59,18 @@ def test_png(dtype: str, tmp_path: Path) -> None:
     assert_holds(only(tmp_path / "a.png"), pixels[None])
 
 
+@pytest.mark.parametrize("hue", [(1, 1, 1), (0, 1, 0), (1, 1, 0)])
+def test_png_with_a_palette_of_one_hue(hue: tuple[int, int, int], tmp_path: Path) -> None:
+    pixels = counts(20, 30, dtype="u1")
+    levels = np.random.default_rng(1).permutation(256).astype("u1")  # not in order: an index is no intensity
+    image = Image.fromarray(pixels).copy()
+    image.putpalette((levels[:, None] * np.array(hue, "u1")).tobytes())
+    image.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as saved:
+        assert saved.mode == "P"
+    assert_holds(only(tmp_path / "a.png"), levels[pixels][None])
+
+
 STORAGE: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "compressed": {"compression": "zlib"},

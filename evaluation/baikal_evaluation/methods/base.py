@@ -17,6 +17,8 @@ Stack = NDArray[np.float32]
 """Planes (N, H, W) in raw units."""
 Needs = Literal["nothing", "noisy", "pairs"]
 """What a method learns from."""
+MINUTES = 6.0
+"""CPU time that a method may learn for, unless told otherwise."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_evaluation.careamics.environment import Environment
+from baikal_evaluation.methods.base import MINUTES
 from baikal_evaluation.metrics import AUTHORS, AUTHORS_STORED, Definition
 from baikal_evaluation.output import make_folder, write_results
 from baikal_evaluation.report.files import write_text
@@ -37,7 +38,7 @@ class Table1:
 
     source: str
     output: Path
-    minutes: float = 10.0
+    minutes: float = MINUTES
     engine: str = AUTO
     seed: int = 0
     jobs: int = 2
