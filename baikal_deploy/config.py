@@ -29,6 +29,8 @@ class RunConfig:
         engine, precision: see ``Denoiser.load``.
         tile, overlap, batch: see ``Denoiser.load``.
         guide: another denoiser's output for the same volume, to guide the sampler.
+        uncertainty: OME-Zarr to write with the standard deviation of each pixel of the result; None: none.
+        mask: OME-Zarr to write with 1 where the result contradicts the data; None: none.
         overwrite: replace an existing output, once the new one is complete.
     """
 
@@ -44,6 +46,8 @@ class RunConfig:
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1
     guide: Path | None = None
+    uncertainty: Path | None = None
+    mask: Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.batch import Batch, Progress
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
-from baikal_deploy.errors import ConfigError, EngineError
-from baikal_deploy.intensity import Raw, as_dtype, sample_windows
+from baikal_deploy.engines.base import Engine, EngineOptions
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.manifest import (
     DEFAULT_MODEL,
     ModelManifest,
@@ -22,8 +23,8 @@ from baikal_deploy.manifest import (
     find_model,
     read_manifest,
 )
+from baikal_deploy.maps import Maps
 from baikal_deploy.measurement import Measurement, analyse, measure
-from baikal_deploy.noise import noise_source
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
@@ -32,11 +33,8 @@ from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, TiledPredictor
 
 DEFAULT_SAMPLER = "auto"
-BRIGHTEST_TRAINED = 5.0
-"""Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
 
-Progress = Callable[[int], None]
-"""Called after each network evaluation with the number of planes that it advanced."""
+NO_MAPS = Maps()
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +105,7 @@ class Denoiser:
         seed: int = 0,
         guide: Raw | None = None,
         progress: Progress | None = None,
+        maps: Maps = NO_MAPS,
         **options: Any,
     ) -> Raw:
         """Denoise the planes of one channel.
@@ -117,6 +116,8 @@ class Denoiser:
             seed: the same seed gives the same result.
             guide: another denoiser's output for the same planes, to guide the sampler.
             progress: see ``Progress``.
+            maps: filled in beside the result: its standard deviation, and where it contradicts the data;
+                make them with ``Maps.of((N, H, W), …)``.
             options: of the sampler, such as ``start=200``; the rest is what the model recommends.
 
         Returns:
@@ -136,10 +137,12 @@ class Denoiser:
         self.check(chosen)
         if guides is not None and not chosen.TAKES_GUIDE:
             raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
+        if maps.std is not None and chosen.DRAWS:
+            raise ConfigError(f"maps: {no_std(sampler)}")
         windows = sample_windows(len(stack), stack.shape[1:])
         measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
         recipe = self.recipe(chosen, measurement, seed)
-        result, tally = self.run(recipe, stack, range(len(stack)), guides, progress)
+        result, tally = self.run(recipe, stack, range(len(stack)), guides, progress, maps)
         for note in tally.notes():
             log.warning(note)
         return result.reshape(np.shape(planes))
@@ -201,6 +204,7 @@ class Denoiser:
         indices: Sequence[int],
         guides: Raw | None = None,
         progress: Progress | None = None,
+        maps: Maps = NO_MAPS,
     ) -> tuple[Raw, Tally]:
         """Denoise planes with a recipe.
 
@@ -208,6 +212,7 @@ class Denoiser:
             planes: (N, H, W) in raw units.
             indices: of the planes in their volume; they address the noise.
             guides: (N, H, W) in raw units, or None.
+            maps: what to fill in beside; see ``Maps.of``.
 
         Returns:
             Denoised planes of the same shape and dtype, and what to know about them.
@@ -223,48 +228,20 @@ class Denoiser:
         tally = Tally(planes.size, len(planes) - len(active), non_finite)
         for first in range(0, len(active), self.predictor.batch):
             chosen = active[first : first + self.predictor.batch]
-            part, beyond = self._run_batch(
+            batch = Batch(
                 recipe,
                 planes[chosen],
                 [indices[i] for i in chosen],
                 None if guides is None else guides[chosen],
-                progress,
             )
-            result[chosen] = part
-            tally += Tally(beyond_training=beyond)
+            done = batch.denoised(self.predictor, progress, wants_std=maps.std is not None)
+            result[chosen] = done.planes
+            tally += done.tally
+            if maps.std is not None:
+                maps.std[chosen] = done.std
+            if maps.suspect is not None:
+                maps.suspect[chosen] = done.suspect
         return result, tally
-
-    def _run_batch(
-        self,
-        recipe: Recipe,
-        planes: Raw,
-        indices: Sequence[int],
-        guides: Raw | None,
-        progress: Progress | None,
-    ) -> tuple[Raw, int]:
-        """Denoised planes, and how many pixels lay beyond the training."""
-        engine = self.predictor.engine
-        y, equaliser = recipe.prepare(planes)
-        observed = engine.upload(y)
-        noise = noise_source(recipe.seed, indices, planes.shape[1:], like=observed)
-
-        def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
-            output = self.predictor.predict(x, t)
-            if progress is not None:
-                progress(x.shape[0])
-            return output
-
-        guide = None if guides is None else engine.upload(recipe.prepare(guides)[0])
-        x0 = engine.download(recipe.sampler.sample(predict, observed, recipe.schedule, noise, guide))
-        if not np.isfinite(x0).all():
-            raise EngineError(
-                f"model {self.manifest.name}: the network returned NaN or infinite values for planes "
-                f"{list(indices)}; nothing of them was kept. Try another engine or other sampler options"
-            )
-        result = as_dtype(recipe.finish(x0, equaliser), planes.dtype)
-        # Four sigma: noise alone must not count.
-        beyond = int((y > BRIGHTEST_TRAINED + 4 * recipe.measurement.normalised_sigma).sum())
-        return np.where(np.isfinite(planes), result, planes), beyond
 
     def close(self) -> None:
         """Free the engine; the denoiser cannot be used afterwards."""
@@ -275,6 +252,14 @@ class Denoiser:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def no_std(sampler: str) -> str:
+    """Why a sampler that draws has no map of standard deviations, for messages."""
+    return (
+        f"sampler {sampler} draws at random, and one draw has no standard deviation; use auto or matched, or "
+        "compare posterior draws of several seeds"
+    )
 
 
 def _is_constant(plane: Raw) -> bool:

@@ -58,7 +58,7 @@ class Measurement:
 
     @property
     def matched_sigma(self) -> float:
-        """The noise level of equalised planes that a network is to be told, on its scale."""
+        """As ``normalised_sigma``, but of equalised planes, and such that correlated noise is removed."""
         if self.noise is None:
             return self.normalised_sigma
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)

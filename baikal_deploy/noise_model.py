@@ -81,7 +81,10 @@ class NoiseModel:
 
 def base(plane: Raw) -> Values:
     """The mean intensity around each pixel: (H, W) -> (H, W)."""
-    return np.asarray(gaussian_filter(np.asarray(plane, dtype=np.float64), BASE_SIGMA, mode="reflect"))
+    # In float32 and cut off at 3 sigma, it takes half the time.
+    return np.asarray(
+        gaussian_filter(np.asarray(plane, dtype=np.float32), BASE_SIGMA, truncate=3), np.float64
+    )
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:

@@ -14,15 +14,16 @@ import numpy as np
 
 from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoiser import Denoiser, no_std
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.intensity import sample_windows
+from baikal_deploy.intensity import Raw, sample_windows
+from baikal_deploy.maps import PROBES, Maps
 from baikal_deploy.noise import noise_generator
+from baikal_deploy.outputs import check_outputs
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
-from baikal_deploy.volumes.stores import check_output, check_paths
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -69,7 +70,7 @@ class Run:
             sampler_class(config.sampler)
             self.volume = open_volume(config.input)
             self.guide = None if config.guide is None else open_volume(config.guide)
-            self._check_outputs()
+            self._check_paths()
             self.denoiser = stack.enter_context(
                 Denoiser.load(
                     config.model,
@@ -82,29 +83,28 @@ class Run:
             )
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
-            self.denoiser.check(self.sampler)
-            if self.guide is not None and not self.sampler.TAKES_GUIDE:
-                raise ConfigError(
-                    f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "
-                    "forward-backward, mixing or repaint"
-                )
+            self._check_sampler()
             self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
             stack.pop_all()
 
-    def _check_outputs(self) -> None:
-        config, info = self.config, self.volume.info
-        target = config.target
-        check_paths(config.input, target)
-        if not target.absolute().parent.is_dir():
-            raise VolumeError(f"{target}: its folder does not exist; create it, or choose another output")
-        check_output(target, config.overwrite)
-        if self.guide is not None:
-            check_paths(self.guide.info.path, target)
-            if self.guide.info.shape != info.shape:
-                raise VolumeError(
-                    f"{config.guide}: a guide of shape {self.guide.info.shape}; it must have the "
-                    f"input's, {info.shape}"
-                )
+    def _check_paths(self) -> None:
+        guide, shape = self.guide, self.volume.info.shape
+        check_outputs(self.config, [self.config.input, *([] if guide is None else [guide.info.path])])
+        if guide is not None and guide.info.shape != shape:
+            raise VolumeError(
+                f"{self.config.guide}: a guide of shape {guide.info.shape}; it must have the input's, {shape}"
+            )
+
+    def _check_sampler(self) -> None:
+        config = self.config
+        self.denoiser.check(self.sampler)
+        if self.guide is not None and not self.sampler.TAKES_GUIDE:
+            raise ConfigError(
+                f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "
+                "forward-backward, mixing or repaint"
+            )
+        if config.uncertainty is not None and self.sampler.DRAWS:
+            raise ConfigError(f"--uncertainty {config.uncertainty}: {no_std(config.sampler)}")
 
     def _recipe(self, channel: int) -> Recipe:
         """Measured on a bounded sample of the channel's planes."""
@@ -121,7 +121,8 @@ class Run:
         """Network evaluations of planes, all together."""
         info = self.volume.info
         planes = info.num_planes // info.num_channels
-        return sum(planes * recipe.nfe for recipe in self.recipes)
+        probes = 0 if self.config.uncertainty is None else PROBES
+        return sum(planes * recipe.nfe * (1 + probes) for recipe in self.recipes)
 
     @property
     def windows_per_plane(self) -> int:
@@ -152,7 +153,7 @@ class Run:
             VolumeError, EngineError: reading, writing or the network failed; what was finished before
                 stays valid.
         """
-        from baikal_deploy.volumes.output import OutputVolume
+        from baikal_deploy.outputs import Outputs
 
         started, done = time.perf_counter(), 0
 
@@ -163,19 +164,22 @@ class Run:
                 progress(done, self.evaluations)
 
         tally = Tally()
-        output = OutputVolume.create(self.config.target, self.volume.info, overwrite=self.config.overwrite)
-        for item in output.items:
-            planes, counts = self._denoise_item(item, advance)
-            output.write(item, planes)
+        outputs = Outputs.create(self.config, self.volume.info)
+        for item in outputs.result.items:
+            planes = self.volume.read(item.planes)
+            maps = outputs.maps(planes)
+            denoised, counts = self._denoise_item(item, planes, maps, advance)
+            outputs.write(item, denoised, maps)
             tally += counts
-        output.finish(self.provenance(tally))
+        outputs.finish(self.provenance(tally))
         return RunReport(self.config.target, time.perf_counter() - started, tally)
 
-    def _denoise_item(self, item: WorkItem, advance: Callable[[int], None]) -> tuple[Any, Tally]:
+    def _denoise_item(
+        self, item: WorkItem, planes: Raw, maps: Maps, advance: Callable[[int], None]
+    ) -> tuple[Raw, Tally]:
         recipe = self.recipes[self.volume.info.channel(item.planes.start)]
-        planes = self.volume.read(item.planes)
         guides = None if self.guide is None else self.guide.read(item.planes)
-        return self.denoiser.run(recipe, planes, item.planes, guides, advance)
+        return self.denoiser.run(recipe, planes, item.planes, guides, advance, maps)
 
     def save_preview(self, path: Path) -> None:
         """Write a PNG of the volume's middle plane before and after; the output must be complete."""

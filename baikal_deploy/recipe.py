@@ -35,6 +35,13 @@ class Recipe:
         """Network evaluations per plane; none where there is nothing to denoise."""
         return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
 
+    @property
+    def level(self) -> float:
+        """The noise level of prepared planes, on the network's scale; at least the model's least."""
+        signal = self.sampler.noise == "signal"
+        sigma = self.measurement.matched_sigma if signal else self.measurement.normalised_sigma
+        return max(sigma, float(self.schedule.noise_levels[0]))
+
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
         """Planes (N, H, W) in raw units as the sampler takes them, (N, 1, H, W); what ``finish`` needs."""
         filled = np.stack([fill_non_finite(plane) for plane in planes])

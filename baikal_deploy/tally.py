@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+WORTH_A_NOTE = 1e-3
+"""Share of suspect pixels; chance alone makes less than a tenth of it."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -15,12 +18,14 @@ class Tally:
             value or none.
         non_finite: NaN and infinite pixels; they stay what they are.
         beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
+        suspect: pixels whose surroundings differ from the data by more than noise could.
     """
 
     pixels: int = 0
     copied_planes: int = 0
     non_finite: int = 0
     beyond_training: int = 0
+    suspect: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -40,5 +45,11 @@ class Tally:
             notes.append(
                 f"{share:.2g} % of the pixels are brighter than anything the model was trained on; "
                 "their intensities are kept, but expect less denoising there"
+            )
+        if self.suspect > WORTH_A_NOTE * self.pixels:
+            notes.append(
+                f"{100 * self.suspect / self.pixels:.2g} % of the pixels lie where the result differs from "
+                "the data by more than the noise explains: something was removed or invented there "
+                "(--mask FILE shows where)"
             )
         return notes

@@ -26,7 +26,10 @@ from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
-        {"name": "What to do", "options": ["--overwrite", "--dry-run", "--preview", "--guide"]},
+        {
+            "name": "What to do",
+            "options": ["--overwrite", "--dry-run", "--preview", "--uncertainty", "--mask", "--guide"],
+        },
         {
             "name": "How to denoise",
             "options": ["--model", "--sampler", "--budget", "--option", "--steps", "--seed"],
@@ -80,6 +83,14 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--guide", metavar="ZARR", type=FILE,
     help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
+)  # fmt: skip
+@click.option(
+    "--uncertainty", metavar="ZARR", type=FILE,
+    help="Also write the standard deviation of each pixel of the result; 8 times more work. [default: none]",
+)  # fmt: skip
+@click.option(
+    "--mask", metavar="ZARR", type=FILE,
+    help="Also write a mask of where the result differs from the data by more than noise. [default: none]",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT once the new one is complete.")
 @click.option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler
@@ -20,6 +20,8 @@ class Auto(Sampler):
     Attributes:
         budget: "preview" (1 evaluation per plane), "balanced" (2), "best" (8), or a number of evaluations.
     """
+
+    DRAWS: ClassVar[bool] = False
 
     noise: Literal["uniform", "signal"] = "signal"
     budget: str = "balanced"

@@ -40,6 +40,8 @@ class Sampler(ABC):
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     TAKES_GUIDE: ClassVar[bool] = False
+    DRAWS: ClassVar[bool] = True
+    """Whether the result depends on random numbers."""
 
     noise: Literal["uniform", "signal"] = "uniform"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import ConfigError
@@ -31,6 +31,8 @@ class Matched(Sampler):
             (DDIM, Song et al. 2021), which is sharper.
         symmetries: flips and rotations of the plane whose results are averaged; each costs as much again.
     """
+
+    DRAWS: ClassVar[bool] = False
 
     noise: Literal["uniform", "signal"] = "signal"
     start: float | None = None

@@ -150,7 +150,7 @@ def denoised(tmp_path: Path) -> Callable[[str], np.ndarray]:
     def run(place: str) -> np.ndarray:
         denoiser = Denoiser(ArrayEngine(place), model, tile=24, overlap=8, batch=2, passed_over={})
         seen = list[int]()
-        result = denoiser.denoise(planes, seed=2**63 + 1, guide=guide, progress=seen.append)
+        result = denoiser.denoise(planes, "repaint", seed=2**63 + 1, guide=guide, progress=seen.append)
         assert isinstance(result, np.ndarray)
         assert (result.dtype, result.shape) == (planes.dtype, planes.shape)
         assert {*seen} == {1, 2}, "the last batch has one plane"
@@ -169,7 +169,7 @@ def test_a_denoiser_gives_what_it_gives_in_numpy(
         return lambda *at: uploaded(np.stack([field(*at) for field in fields])[:, None], like)
 
     expected = denoised("numpy")
-    monkeypatch.setattr("baikal_deploy.denoiser.noise_source", host)
+    monkeypatch.setattr("baikal_deploy.batch.noise_source", host)
     found = denoised(place)
     assert np.abs(found - expected).max() <= 1  # one count of rounding
     assert np.ptp(expected) > 20

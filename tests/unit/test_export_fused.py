@@ -223,7 +223,7 @@ def test_recommended_options_are_the_defaults() -> None:
     ("text", "message"),
     [
         ("", "unknown sampler ''"),
-        ("inpaint", "unknown sampler 'inpaint'; choose one of forward-backward, mixing, repaint"),
+        ("inpaint", "unknown sampler 'inpaint'; choose one of auto, forward-backward"),
         ("repaint,", "--fused-sampler repaint,: ''; write NAME,KEY=VALUE"),
         ("repaint,steps", "--fused-sampler repaint,steps: 'steps'; write NAME,KEY=VALUE"),
         ("repaint,=3", "'=3'; write NAME,KEY=VALUE"),

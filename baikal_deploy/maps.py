@@ -1,0 +1,87 @@
+"""How far a result can be trusted: its standard deviation, and where it contradicts the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+Planes = NDArray[np.float32]
+"""(N, H, W)."""
+
+PROBES = 8
+STEP = 0.3
+"""Of the finite differences, in standard deviations of the noise: too little to look like structure, too
+much to be rounded away."""
+SMOOTH = 2.0
+"""Of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
+KEPT, LEAST = 0.9, 0.002
+"""The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
+WINDOW = 16
+"""Side of the windows, in pixels, in which result and data are compared."""
+BAND = 4.0
+"""Standard deviations that a window's mean may lie off."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """To be filled by ``Denoiser.run``; None where nobody asked.
+
+    Attributes:
+        std: standard deviation of what was denoised, in raw units, float32 (N, H, W).
+        suspect: 1 where the result contradicts the data, uint8 (N, H, W).
+    """
+
+    std: Planes | None = None
+    suspect: NDArray[np.uint8] | None = None
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], std: bool, suspect: bool) -> Self:
+        """Empty ones: nothing is uncertain, and nothing suspect."""
+        return cls(
+            np.zeros(shape, np.float32) if std else None, np.zeros(shape, np.uint8) if suspect else None
+        )
+
+
+def relative_std(
+    denoise: Callable[[Planes], Planes], y: Planes, x0: Planes, level: float, signs: Iterable[Planes]
+) -> Planes:
+    """Standard deviation of a posterior mean over that of the noise: √(∂x̂0/∂y) (Tweedie; Efron 2011).
+
+    The diagonal of the Jacobian is probed by finite differences. Each probe moves one pixel in PROBES, on a
+    grid on which they are as far apart as can be, so that a pixel's answer is hardly mixed with others'.
+
+    Args:
+        denoise: (N, 1, H, W) -> x̂0; it draws nothing at random.
+        y: what was denoised, with noise of ``level`` on the network's scale, (N, 1, H, W).
+        x0: ``denoise(y)``.
+        signs: PROBES arrays of ±1, of y's shape.
+    """
+    rows, columns = np.ogrid[: y.shape[-2], : y.shape[-1]]
+    cell = (columns + 3 * rows) % PROBES
+    response = np.zeros_like(y)
+    for probe, sign in enumerate(signs):
+        moved = (cell == probe) * sign
+        response += moved * (denoise(y + np.float32(STEP * level) * moved) - x0)
+    response /= STEP * level
+    smooth = gaussian_filter(response, SMOOTH, axes=(-2, -1))
+    relative: Planes = np.sqrt(KEPT * np.maximum(smooth, 0) + LEAST)
+    return relative
+
+
+def contradictions(residual: Planes) -> NDArray[np.bool_]:
+    """Where the result leaves the band that the noise allows around the data.
+
+    The mean of n pixels of white noise lies within BAND/√n with a probability of 0.99994; what a denoiser
+    invents or removes moves it.
+
+    Args:
+        residual: data less result, over the noise's standard deviation: (N, H, W).
+    """
+    size = [min(WINDOW, side) for side in residual.shape[-2:]]
+    means = uniform_filter(residual, size, axes=(-2, -1))
+    return np.asarray(np.abs(means) * np.sqrt(size[0] * size[1]) > BAND)

@@ -1,0 +1,63 @@
+"""Maps of trust, where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from baikal_deploy.maps import PROBES, Maps, contradictions, relative_std
+from baikal_training.simulate import simulate
+
+SHAPE = (1, 1, 64, 96)
+
+
+def signs() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [np.sign(rng.standard_normal(SHAPE)).astype(np.float32) for _ in range(PROBES)]
+
+
+@pytest.mark.parametrize("shrink", [0.0, 0.2, 0.9])
+def test_the_spread_of_a_linear_denoiser_is_the_root_of_its_slope(shrink: float) -> None:
+    y = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+
+    def denoise(planes: np.ndarray) -> np.ndarray:
+        return np.float32(shrink) * planes
+
+    found = relative_std(denoise, y, denoise(y), 0.5, signs())
+    np.testing.assert_allclose(found, np.sqrt(0.9 * shrink + 0.002), rtol=1e-3)
+
+
+def test_the_spread_follows_where_the_slope_changes() -> None:
+    y = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    slope = np.linspace(0.1, 0.9, SHAPE[-1], dtype=np.float32)
+    found = relative_std(lambda planes: slope * planes, y, slope * y, 0.5, signs())
+    np.testing.assert_allclose(
+        found[0, 0, 8:-8, 8:-8], np.sqrt(0.9 * slope[8:-8] + 0.002)[None].repeat(48, 0), rtol=0.02
+    )
+
+
+def test_white_noise_hardly_ever_leaves_the_band() -> None:
+    residual = np.random.default_rng(2).standard_normal((8, 256, 256)).astype(np.float32)
+    assert contradictions(residual).mean() < 5e-4
+
+
+def test_what_was_removed_or_invented_does() -> None:
+    """A nucleus that a result lacks, and one that only the result has, under half as strong noise."""
+    clean = simulate("nuclei", (1, 1, 256, 256), 4)[0, 0]
+    noise = 0.5 * np.random.default_rng(3).standard_normal(clean.shape)
+    bright = clean > 0.6 * clean.max()
+    for sign in (1, -1):
+        residual = ((noise + sign * clean) / 0.5)[None].astype(np.float32)
+        assert contradictions(residual)[0][bright].mean() > 0.9
+    assert contradictions((noise / 0.5)[None].astype(np.float32)).mean() < 1e-3
+
+
+def test_planes_smaller_than_a_window() -> None:
+    assert contradictions(np.full((1, 3, 40), 2.0, dtype=np.float32)).all()
+
+
+def test_only_what_was_asked_for_is_made() -> None:
+    maps = Maps.of((2, 3, 4), std=True, suspect=False)
+    assert maps.std is not None
+    assert maps.std.shape == (2, 3, 4)
+    assert maps.suspect is None
