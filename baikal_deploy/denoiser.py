@@ -24,7 +24,7 @@ from baikal_deploy.manifest import (
     read_manifest,
 )
 from baikal_deploy.maps import Maps
-from baikal_deploy.measurement import Measurement, analyse, measure
+from baikal_deploy.measurement import Measurement, analyse, measure, noise_curve
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
@@ -161,6 +161,17 @@ class Denoiser:
         if sampler.noise == "uniform":
             return found
         return analyse(sample, self.manifest.normalisation, found, self._estimate)
+
+    def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
+        """Mean intensity, variance and number of details in the bins that the noise model was fitted to.
+
+        Args:
+            sample, measurement: see ``measure``.
+
+        Returns:
+            (bins, 3), in raw units; no bins where there is no noise.
+        """
+        return noise_curve(sample, measurement, self._estimate)
 
     def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         """The posterior mean at the noise level sigma."""

@@ -24,7 +24,7 @@ from baikal_deploy.intensity import (
     fill_non_finite,
     noise_std,
 )
-from baikal_deploy.noise_model import NoiseModel, base, fit_noise
+from baikal_deploy.noise_model import NoiseModel, base, fit_noise, noise_bins
 
 Estimate = Callable[[Plane, float], Plane]
 """(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
@@ -116,6 +116,16 @@ def analyse(
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
         intensity = normalisation.of(estimates)
     return replace(found, intensity=intensity, noise=noise)
+
+
+def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -> NDArray[np.float64]:
+    """What ``analyse`` fitted the noise model to: (bins, 3), see ``noise_bins``; none without noise."""
+    if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
+        return np.empty((0, 3))
+    filled = _part([fill_non_finite(plane) for plane in planes])
+    return noise_bins(
+        filled, [estimate_equalised(plane, found.intensity, found.noise, estimate) for plane in filled]
+    )
 
 
 def estimate_equalised(

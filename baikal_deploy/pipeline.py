@@ -23,7 +23,7 @@ from baikal_deploy.outputs import check_outputs
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tally import Tally
-from baikal_deploy.volumes.base import WorkItem
+from baikal_deploy.volumes.base import Volume, WorkItem
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -42,6 +42,18 @@ class RunReport:
     output: Path
     seconds: float
     tally: Tally
+
+
+def sample_channel(volume: Volume, channel: int) -> list[Raw]:
+    """A bounded sample of a channel: (H, W) windows.
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
+    info = volume.info
+    planes = [plane for plane in range(info.num_planes) if info.channel(plane) == channel]
+    windows = sample_windows(len(planes), info.plane_shape)
+    return [volume.read_window(planes[i], y, x) for i, y, x in windows]
 
 
 class Run:
@@ -107,14 +119,9 @@ class Run:
             raise ConfigError(f"--uncertainty {config.uncertainty}: {no_std(config.sampler)}")
 
     def _recipe(self, channel: int) -> Recipe:
-        """Measured on a bounded sample of the channel's planes."""
-        info = self.volume.info
-        planes = [plane for plane in range(info.num_planes) if info.channel(plane) == channel]
-        windows = sample_windows(len(planes), info.plane_shape)
-        sample = [self.volume.read_window(planes[i], y, x) for i, y, x in windows]
-        return self.denoiser.recipe(
-            self.sampler, self.denoiser.measure(sample, self.sampler), self.config.seed
-        )
+        sample = sample_channel(self.volume, channel)
+        measurement = self.denoiser.measure(sample, self.sampler)
+        return self.denoiser.recipe(self.sampler, measurement, self.config.seed)
 
     @property
     def evaluations(self) -> int:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
+from baikal_deploy.cli._noise_text import describe_noise
 from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
-from baikal_deploy.measurement import Measurement
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.samplers.auto import BUDGETS, Auto
@@ -179,34 +178,15 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     return [
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
         f"{describe_noise(recipe.measurement)}",
-        f"          {describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+        f"          {_describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
     ]
 
 
-def describe_sampler(run: Run, sampler: Sampler) -> str:
+def _describe_sampler(run: Run, sampler: Sampler) -> str:
     """What was chosen, and why."""
     if not isinstance(run.sampler, Auto):
         return f"{run.config.sampler} {sampler.summary()}"
     return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
-
-
-def describe_noise(measurement: Measurement) -> str:
-    """The noise of a channel in words."""
-    noise, intensity = measurement.noise, measurement.intensity
-    if noise is None:
-        return f"noise {measurement.sigma:.3g}"
-    dark, bright = (
-        noise.correlation * float(noise.std(np.asarray(end))) for end in (intensity.low, intensity.high)
-    )
-    if noise.gain == 0:
-        strength = f"noise {dark:.3g} everywhere"
-    else:
-        strength = (
-            f"noise {dark:.3g} where it is dark to {bright:.3g} where it is bright (gain {noise.gain:.3g})"
-        )
-    if not noise.is_correlated:
-        return f"{strength}, white"
-    return f"{strength}, correlated between pixels: removed at {noise.raised:.2f} times its finest detail"
 
 
 def _execute(run: Run, console: Console) -> RunReport:

@@ -1,0 +1,56 @@
+"""The noise of a channel in words, and as a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.bar import Bar
+from rich.table import Table
+
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.noise_model import NoiseModel
+
+BAR_WIDTH = 40
+
+
+def describe_noise(measurement: Measurement) -> str:
+    """How strong the noise is, and what of."""
+    noise, intensity = measurement.noise, measurement.intensity
+    if noise is None:
+        return f"noise {measurement.sigma:.3g}"
+    dark, bright = (total_std(noise, end) for end in (intensity.low, intensity.high))
+    if noise.gain == 0:
+        strength = f"noise {dark:.3g} everywhere"
+    else:
+        gain = noise.gain * noise.correlation**2
+        strength = f"noise {dark:.3g} in the dark to {bright:.3g} in the light (gain {gain:.3g})"
+    if not noise.is_correlated:
+        return f"{strength}, white"
+    return f"{strength}, correlated between pixels"
+
+
+def total_std(noise: NoiseModel, intensity: float) -> float:
+    """Standard deviation at a mean intensity, in raw units."""
+    return noise.correlation * float(noise.std(np.asarray(intensity)))
+
+
+def plot(noise: NoiseModel, curve: NDArray[np.float64]) -> Table:
+    """A row for each bin of ``curve`` (see ``Denoiser.noise_curve``): a bar as long as the noise; the fit."""
+    table = Table(box=None, padding=(0, 1))
+    for name in ("intensity", "noise", "fit"):
+        table.add_column(name, justify="right")
+    strongest = noise.correlation * float(np.sqrt(curve[:, 1].max()))
+    table.add_column(f"0 … {strongest:.3g}")
+    for intensity, variance, _ in _spread(curve):
+        std = noise.correlation * float(np.sqrt(variance))
+        fit = total_std(noise, intensity)
+        table.add_row(f"{intensity:.4g}", f"{std:.3g}", f"{fit:.3g}", Bar(strongest, 0, std, width=BAR_WIDTH))
+    return table
+
+
+def _spread(curve: NDArray[np.float64], rows: int = 16) -> Iterable[NDArray[np.float64]]:
+    """Bins about evenly spaced in intensity, the lowest and the highest among them."""
+    wanted = np.linspace(curve[0, 0], curve[-1, 0], rows)
+    return [curve[i] for i in sorted({int(np.argmin(np.abs(curve[:, 0] - x))) for x in wanted})]

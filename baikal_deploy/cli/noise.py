@@ -1,0 +1,82 @@
+"""baikal-noise: the noise of a volume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich_click as click
+from numpy.typing import NDArray
+from rich.console import Console
+
+from baikal_deploy import __version__
+from baikal_deploy.cli._noise_text import describe_noise, plot
+from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.pipeline import sample_channel
+from baikal_deploy.samplers import make_sampler
+from baikal_deploy.volumes.base import Volume
+
+
+@click.command("baikal-noise", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("volume", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    help=f"Tells structure from noise: a shipped model ({', '.join(shipped_models())}), or an .onnx file.",
+)
+@click.option(
+    "--engine", default=AUTO, help=f"The fastest that works here, or one of {', '.join(engine_names())}."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
+@click.version_option(__version__)
+@friendly
+def main(volume: Path, model: str, engine: str, as_json: bool) -> None:
+    """Measure how the noise of VOLUME depends on its signal, and whether pixels share it.
+
+    VOLUME is a Zarr array or an OME-Zarr image. For each channel the variance is fitted by
+    gain · intensity + intercept: a photon counts as GAIN grey values. baikal-run measures the same.
+    """
+    from baikal_deploy.volumes.zarr import open_volume
+
+    opened = open_volume(volume)
+    with Denoiser.load(model, engine) as denoiser:
+        channels = range(opened.info.num_channels)
+        if as_json:
+            click.echo(json.dumps([_record(denoiser, opened, channel) for channel in channels], indent=2))
+            return
+        console = Console(highlight=False, markup=False, emoji=False)
+        for channel in channels:
+            _show(console, denoiser, opened, channel)
+
+
+def _measured(denoiser: Denoiser, volume: Volume, channel: int) -> tuple[Measurement, NDArray[np.float64]]:
+    """The measurement of a channel, and the bins that its noise was fitted to."""
+    sample = sample_channel(volume, channel)
+    measurement = denoiser.measure(sample, make_sampler(DEFAULT_SAMPLER, {}, {}))
+    return measurement, denoiser.noise_curve(sample, measurement)
+
+
+def _record(denoiser: Denoiser, volume: Volume, channel: int) -> dict[str, Any]:
+    measurement, curve = _measured(denoiser, volume, channel)
+    return {
+        "channel": volume.info.channel_name(channel),
+        **asdict(measurement),
+        "bins": [dict(zip(("intensity", "variance", "count"), row, strict=True)) for row in curve.tolist()],
+    }
+
+
+def _show(console: Console, denoiser: Denoiser, volume: Volume, channel: int) -> None:
+    measurement, curve = _measured(denoiser, volume, channel)
+    name = volume.info.channel_name(channel)
+    if measurement.noise is None or not len(curve):
+        console.print(f"{name}: no noise was found", soft_wrap=True)
+        return
+    console.print(f"{name}: {describe_noise(measurement)}", soft_wrap=True)
+    console.print(plot(measurement.noise, curve))
