@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from baikal_deploy.engines.base import Planes
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.errors import EngineError
-from baikal_deploy.intensity import Raw, as_dtype
+from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import PROBES, contradictions, relative_std
 from baikal_deploy.noise import noise_source
 from baikal_deploy.recipe import Recipe
@@ -73,7 +73,7 @@ class Batch:
         std = self._std(denoise, y, x0, equaliser) if wants_std else None
         # Four sigma: noise alone must not count.
         beyond = int((y > BRIGHTEST_TRAINED + 4 * level).sum())
-        result = as_dtype(self.recipe.finish(x0, equaliser), self.planes.dtype)
+        result = self.recipe.finish(x0, equaliser, self.planes.dtype)
         return Done(
             np.where(np.isfinite(self.planes), result, self.planes),
             std,
@@ -117,7 +117,7 @@ class Batch:
         draws = noise_source(recipe.seed, self.indices, self.planes.shape[1:], like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
         relative = relative_std(denoise, y, x0, recipe.level, signs)[:, 0]
-        noise = recipe.measurement.noise
-        correlation = 1.0 if noise is None else noise.correlation
-        std = recipe.measurement.sigma if equaliser is None else equaliser.std
-        return (relative * correlation * std).astype(np.float32)
+        measurement = recipe.measurement
+        correlation = 1.0 if measurement.noise is None else measurement.noise.correlation
+        std = measurement.normalised_sigma if equaliser is None else equaliser.std
+        return (relative * std * np.float32(correlation * measurement.intensity.half)).astype(np.float32)

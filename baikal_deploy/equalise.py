@@ -15,19 +15,21 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.noise_model import NoiseModel, Raw, base
+from baikal_deploy.intensity import IntensityMap
+from baikal_deploy.noise_model import NoiseModel, base
 
-Planes = NDArray[np.float64]
+Planes = NDArray[np.float32]
+"""(N, H, W) on the network's scale."""
 
 
 @dataclass(frozen=True)
 class Equaliser:
-    """For some planes in raw units.
+    """For some planes.
 
     Attributes:
-        surroundings: s, (N, H, W).
-        scale: σ/σ(s), (N, H, W).
-        std: σ(s), (N, H, W): the standard deviation of each pixel's noise.
+        surroundings: s.
+        scale: σ/σ(s).
+        std: σ(s), the standard deviation of each pixel's noise.
     """
 
     surroundings: Planes
@@ -35,16 +37,25 @@ class Equaliser:
     std: Planes
 
     @classmethod
-    def of(cls, planes: Raw, noise: NoiseModel) -> Self:
-        """For planes (N, H, W), finite, whose noise then has the standard deviation ``noise.level``."""
-        surroundings = np.stack([base(plane) for plane in planes])
-        std = noise.std(surroundings)
-        return cls(surroundings, noise.level / std, std)
+    def of(cls, planes: Planes, noise: NoiseModel, intensity: IntensityMap) -> Self:
+        """For finite planes, whose noise then has the standard deviation ``noise.level``.
 
-    def forward(self, planes: Raw) -> Planes:
+        Args:
+            noise: in raw units.
+            intensity: the map that the planes have been through.
+        """
+        surroundings = np.stack([base(plane) for plane in planes])
+        half = intensity.half
+        variance = surroundings * np.float32(noise.gain / half)
+        variance += np.float32((noise.gain * (intensity.low + half) + noise.intercept) / half**2)
+        std = np.sqrt(np.maximum(variance, np.float32(noise.floor / half**2), out=variance), out=variance)
+        scale: Planes = np.float32(noise.level / half) / std
+        return cls(surroundings, scale, std)
+
+    def forward(self, planes: Planes) -> Planes:
         """Planes whose noise is the same everywhere."""
         return self.surroundings + (planes - self.surroundings) * self.scale
 
-    def back(self, planes: Raw) -> Planes:
+    def back(self, planes: Planes) -> Planes:
         """The inverse of ``forward``, for what was denoised."""
         return self.surroundings + (planes - self.surroundings) / self.scale

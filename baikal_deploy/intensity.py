@@ -74,28 +74,29 @@ class IntensityMap:
         """True where there is no range to map: the data holds one value, or none."""
         return not self.high > self.low
 
+    @property
+    def half(self) -> float:
+        """Raw units that are 1 on the network's scale."""
+        return (self.high - self.low) / 2
+
     def normalise(self, raw: Raw) -> Plane:
-        scaled = (raw.astype(np.float64) - self.low) * (2 / (self.high - self.low)) - 1
+        scaled = (raw.astype(np.float64) - self.low) * (1 / self.half) - 1
         return scaled.astype(np.float32)
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
-        """Back to raw units; see ``as_dtype``."""
-        return as_dtype((x.astype(np.float64) + 1) * ((self.high - self.low) / 2) + self.low, dtype)
+        """Back to raw units, clamped to the range of the dtype, never wrapped; integers are rounded."""
+        raw = (x.astype(np.float64) + 1) * self.half + self.low
+        target = np.dtype(dtype)
+        if target.kind == "f":
+            return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
+        limits = np.iinfo(target)
+        # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
+        top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
+        return np.clip(np.rint(raw), limits.min, top).astype(target)
 
     def normalised_sigma(self, sigma: float) -> float:
         """A standard deviation in raw units, on the network's scale."""
-        return sigma * 2 / (self.high - self.low)
-
-
-def as_dtype(raw: NDArray[np.float64], dtype: DTypeLike) -> Raw:
-    """Clamped to the range of the dtype, never wrapped; integers are rounded."""
-    target = np.dtype(dtype)
-    if target.kind == "f":
-        return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
-    limits = np.iinfo(target)
-    # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
-    top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
-    return np.clip(np.rint(raw), limits.min, top).astype(target)
+        return sigma / self.half
 
 
 def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, slice, slice]]:

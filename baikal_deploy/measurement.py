@@ -132,21 +132,17 @@ def estimate_equalised(
     plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
 ) -> NDArray[np.float64]:
     """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
-    if noise.gain == 0:
-        return intensity.denormalise(
-            estimate(intensity.normalise(plane), intensity.normalised_sigma(factor * noise.level)), np.float64
-        )
-    equaliser = Equaliser.of(plane[None], noise)
-    level = intensity.normalised_sigma(factor * noise.level)
-    x = estimate(intensity.normalise(equaliser.forward(plane[None])[0]), level)
-    raw: NDArray[np.float64] = equaliser.back(intensity.denormalise(x, np.float64)[None])[0]
+    normalised = intensity.normalise(plane)
+    equaliser = Equaliser.of(normalised[None], noise, intensity)
+    x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
+    raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
     return raw
 
 
 def _with_correlation(
     planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
 ) -> NoiseModel:
-    surroundings = [base(plane) for plane in planes]
+    surroundings = [base(plane.astype(np.float64)) for plane in planes]
     stds = [noise.std(around) for around in surroundings]
 
     def residuals(factor: float) -> list[NDArray[Any]]:

@@ -75,16 +75,14 @@ class NoiseModel:
 
     def with_level(self, planes: Sequence[Raw]) -> Self:
         """The same noise with the ``level`` of these planes, (H, W) each."""
-        logs = [np.log(self.std(base(plane))).mean() for plane in planes]
+        logs = [np.log(self.std(base(plane.astype(np.float64)))).mean() for plane in planes]
         return replace(self, level=math.exp(float(np.mean(logs))))
 
 
-def base(plane: Raw) -> Values:
-    """The mean intensity around each pixel: (H, W) -> (H, W)."""
-    # In float32 and cut off at 3 sigma, it takes half the time.
-    return np.asarray(
-        gaussian_filter(np.asarray(plane, dtype=np.float32), BASE_SIGMA, truncate=3), np.float64
-    )
+def base(plane: Raw) -> NDArray[Any]:
+    """The mean intensity around each pixel: (H, W) -> (H, W), of the same real dtype."""
+    # Cut off at 3 sigma, it takes three quarters of the time.
+    return np.asarray(gaussian_filter(plane, BASE_SIGMA, truncate=3))
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.intensity import Raw, fill_non_finite
@@ -46,12 +46,13 @@ class Recipe:
         """Planes (N, H, W) in raw units as the sampler takes them, (N, 1, H, W); what ``finish`` needs."""
         filled = np.stack([fill_non_finite(plane) for plane in planes])
         noise, intensity = self.measurement.noise, self.measurement.intensity
+        normalised = intensity.normalise(filled)
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
-            return intensity.normalise(filled)[:, None], None
-        equaliser = Equaliser.of(filled, noise)
-        return intensity.normalise(equaliser.forward(filled))[:, None], equaliser
+            return normalised[:, None], None
+        equaliser = Equaliser.of(normalised, noise, intensity)
+        return equaliser.forward(normalised)[:, None], equaliser
 
-    def finish(self, x0: Planes, equaliser: Equaliser | None) -> NDArray[np.float64]:
-        """What the sampler returned, (N, 1, H, W), in raw units: (N, H, W)."""
-        raw = self.measurement.intensity.denormalise(x0[:, 0], np.float64)
-        return raw if equaliser is None else equaliser.back(raw)
+    def finish(self, x0: Planes, equaliser: Equaliser | None, dtype: DTypeLike) -> Raw:
+        """What the sampler returned, (N, 1, H, W), in raw units of a dtype: (N, H, W)."""
+        x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
+        return self.measurement.intensity.denormalise(x0, dtype)

@@ -19,8 +19,8 @@ import torch
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Recipe
 from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.recipe import Recipe
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
 from baikal_training.camera import add_noise

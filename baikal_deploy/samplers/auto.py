@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler
-from baikal_deploy.samplers.matched import Matched
+from baikal_deploy.samplers.matched import SYMMETRIES, Matched
 from baikal_deploy.schedule import NoiseSchedule, Variance
 
 BUDGETS = {"preview": 1, "balanced": 2, "best": 8}
@@ -32,8 +32,8 @@ class Auto(Sampler):
     @property
     def chosen(self) -> Matched:
         """As many symmetries as the budget holds."""
-        options: dict[str, Any] = {"symmetries": max(n for n in (1, 2, 4, 8) if n <= self._allowed())}
-        return Matched(noise=self.noise, **options)
+        symmetries = max(count for count in SYMMETRIES if count <= self._allowed())
+        return Matched(noise=self.noise, symmetries=symmetries)
 
     def _allowed(self) -> float:
         """Network evaluations per plane."""

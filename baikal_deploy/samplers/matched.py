@@ -18,6 +18,7 @@ from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler
 from baikal_deploy.schedule import NoiseSchedule, Variance
 
 MOST_EVALUATIONS = 8
+SYMMETRIES = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Matched(Sampler):
             the measured noise, t*.
         evaluations: 1 is the posterior mean; more walk on to it in deterministic steps of equal noise
             (DDIM, Song et al. 2021), which is sharper.
-        symmetries: flips and rotations of the plane whose results are averaged; each costs as much again.
+        symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as much
+            again.
     """
 
     DRAWS: ClassVar[bool] = False
@@ -37,13 +39,15 @@ class Matched(Sampler):
     noise: Literal["uniform", "signal"] = "signal"
     start: float | None = None
     evaluations: int = 1
-    symmetries: Literal[1, 2, 4, 8] = 1
+    symmetries: int = 1
 
     def __post_init__(self) -> None:
         if self.start is not None and not self.start >= 0:
             raise ConfigError(f"start {self.start}: must be a timestep, 0 or more")
         if not 1 <= self.evaluations <= MOST_EVALUATIONS:
             raise ConfigError(f"evaluations {self.evaluations}: must lie within 1 … {MOST_EVALUATIONS}")
+        if self.symmetries not in SYMMETRIES:
+            raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
         last = num_timesteps - 1

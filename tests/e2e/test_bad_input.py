@@ -62,7 +62,7 @@ REPAINT = ("--sampler", "repaint")
         (["--budget", "much"], ["budget much", "preview, balanced, best"]),
         (["--budget", "best", *REPAINT], ["sampler repaint: no option 'budget'"]),
         (["--sampler", "matched", "-o", "evaluations=9"], ["evaluations 9", "1 … 8"]),
-        (["--sampler", "matched", "-o", "symmetries=3"], ["symmetries=3"]),
+        (["--sampler", "matched", "-o", "symmetries=3"], ["symmetries 3", "1, 2, 4 or 8"]),
         (["--sampler", "matched", "-o", "start=1000"], ["start 1000", "0 … 999"]),
         (["--tile", "8"], ["tile 8", "16"]),
         (["--overlap", "400"], ["overlap 400", "256"]),

@@ -102,3 +102,8 @@ def test_beyond_the_schedule_the_strongest_level_stands() -> None:
     strongest = SCHEDULE.timestep_of_noise(1e6)
     assert strongest == 999
     assert np.isfinite(sampled("matched", t_star=strongest)).all()
+
+
+def test_options_may_be_text() -> None:
+    sampler = make_sampler("matched", {"symmetries": "4", "evaluations": "2", "start": "20.5"}, {})
+    assert sampler == Matched(symmetries=4, evaluations=2, start=20.5)
