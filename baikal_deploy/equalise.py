@@ -49,8 +49,7 @@ class Equaliser:
         variance = surroundings * np.float32(noise.gain / half)
         variance += np.float32((noise.gain * (intensity.low + half) + noise.intercept) / half**2)
         std = np.sqrt(np.maximum(variance, np.float32(noise.floor / half**2), out=variance), out=variance)
-        scale: Planes = np.float32(noise.level / half) / std
-        return cls(surroundings, scale, std)
+        return cls(surroundings, (noise.level / half / std).astype(np.float32), std)
 
     def forward(self, planes: Planes) -> Planes:
         """Planes whose noise is the same everywhere."""

@@ -30,8 +30,8 @@ class Matched(Sampler):
             the measured noise, t*.
         evaluations: 1 is the posterior mean; more walk on to it in deterministic steps of equal noise
             (DDIM, Song et al. 2021), which is sharper.
-        symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as much
-            again.
+        symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
+            much again.
     """
 
     DRAWS: ClassVar[bool] = False

@@ -30,7 +30,7 @@ def sides(pairs_folder: Path) -> tuple[Stack, Stack]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("magic", "unknown method 'magic'; choose one of bm3d"),
+        ("magic", "unknown method 'magic'; choose one of anscombe-bm3d, bm3d"),
         ("repaint@magic", "unknown method 'magic'"),
         ("", "unknown method ''"),
         ("repaint,steps", "write NAME,KEY=VALUE"),
