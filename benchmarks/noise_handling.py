@@ -7,7 +7,8 @@ blend      levels blended pixel by pixel: 4 evaluations at levels spread over th
 anscombe   one evaluation in the domain of the generalised Anscombe transform, with the exact unbiased inverse
 equalised  what the runtime does (baikal_deploy/equalise.py): one evaluation
 
-on pairs as baikal-eval takes them (with the model nuclei), and on simulated planes of 256² of each shipped model.
+on pairs as baikal-eval takes them (with the model nuclei), and on simulated planes of 256² of each shipped
+model.
 All get the same fit of the noise.
 """
 

@@ -2,9 +2,9 @@
 
     python benchmarks/thinned.py PAIRS OUTPUT [--share 0.2]
 
-Gain and offset are fitted to each noisy image against its clean one, y = gain·photons + offset; of the photons
-of each pixel, rounded, a share is kept at random, and the image scaled up to its old brightness. Thinned
-Poisson noise is Poisson noise; read noise is taken for photons and thinned as well.
+Gain and offset are fitted to each noisy image against its clean one, y = gain·photons + offset; of the
+photons of each pixel, rounded, a share is kept at random, and the image scaled up to its old brightness.
+Thinned Poisson noise is Poisson noise; read noise is taken for photons and thinned as well.
 """
 
 from __future__ import annotations
