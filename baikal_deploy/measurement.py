@@ -32,6 +32,7 @@ Estimate = Callable[[Plane, float], Plane]
 SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""
 MAX_PASSES = 4
+FITS = 2
 FIT_PIXELS = 2**19
 """Of the sample, for the noise model: more add nothing to it but time."""
 
@@ -108,9 +109,11 @@ def analyse(
         return replace(found, noise=NoiseModel.uniform(found.sigma))
     filled = _part([fill_non_finite(plane) for plane in planes])
     noise, intensity = NoiseModel.uniform(found.sigma), found.intensity
-    for _ in range(2):  # the second estimates keep less noise where it is strong
+    for _ in range(FITS):  # the second estimates keep less noise where it is strong
         estimates = [estimate_equalised(plane, intensity, noise, estimate) for plane in filled]
         noise = fit_noise(filled, estimates)
+        if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
+            return replace(found, noise=noise)
     noise = _with_correlation(filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]

@@ -114,3 +114,36 @@ def test_a_network_that_returns_nan_is_an_error(monkeypatch: pytest.MonkeyPatch,
 def test_a_list_of_lists_is_a_plane_too() -> None:
     with Denoiser.load(engine="analytic") as denoiser:
         assert denoiser.denoise([[1, 2, 3], [4, 5, 9]]).shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u2", "u1"])
+def test_a_clean_volume_stays_as_it_is(dtype: str) -> None:
+    """Its finest structure counts as noise, so edges move a little."""
+    clean = (simulate_nuclei((1, 128, 128), seed=4)[0] * 255).astype(dtype)
+    with Denoiser.load() as denoiser:
+        change = denoiser.denoise(clean).astype(float) - clean.astype(float)
+    assert np.sqrt(np.square(change).mean()) < 0.01 * np.ptp(clean)
+
+
+def lit_pixel() -> np.ndarray:
+    plane = np.zeros((64, 64), np.uint8)
+    plane[20, 30] = 200
+    return plane
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        lit_pixel(),
+        (np.random.default_rng(0).random((64, 64)) < 0.1).astype(np.uint8),
+        np.minimum(np.random.default_rng(0).poisson(100, (64, 64)), 100).astype(np.uint8),
+        np.random.default_rng(0).poisson(0.5, (64, 64)).astype(np.uint8),
+    ],
+    ids=["one-pixel", "two-values", "half-saturated", "few-grey-levels"],
+)
+@pytest.mark.parametrize("sampler", ["auto", "posterior"])
+def test_planes_with_hardly_anything_to_measure(plane: np.ndarray, sampler: str) -> None:
+    with Denoiser.load() as denoiser:
+        result = denoiser.denoise(plane, sampler)
+    assert (result.dtype, result.shape) == (plane.dtype, plane.shape)
+    assert abs(float(result.mean()) - float(plane.mean())) < 0.15 * max(1.0, float(np.ptp(plane)))
