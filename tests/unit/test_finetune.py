@@ -176,7 +176,7 @@ def test_resumed_fine_tuning_is_exact_and_measures_nothing_again(
         patched.setattr(RunFolder, "log", stopping)
         assert "stopped" in tune(clean, first, again, volume).stderr
     monkeypatch.setattr("baikal_training.finetune.measure", None)
-    resumed = tune(clean, first, again, volume, "--resume")
+    resumed = tune(clean, first, again, volume, "--resume", "--workers", 1)
     assert resumed.exit_code == 0, resumed.stderr
     whole, found = Checkpoint.load(tuned), Checkpoint.load(again)
     assert all(torch.equal(found.ema[name], value) for name, value in whole.ema.items())
