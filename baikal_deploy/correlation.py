@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.noise_model import Kernel, Values
+
 Residuals = Callable[[float], list[Values]]
 """(factor on the noise level) -> what a denoiser at that level removes from each plane, over the noise's
 standard deviation."""
@@ -35,23 +38,32 @@ PEAK = 85
 """Percentile of the spectrum that the raised level hides."""
 
 
+@dataclass(frozen=True)
+class Correlation:
+    """Attributes:
+    std: standard deviation of the noise over that of its finest detail.
+    raised: level at which a network that knows white noise alone removes it, over the same.
+    kernel: its autocorrelation; None where it is white.
+    """
+
+    std: float = 1.0
+    raised: float = 1.0
+    kernel: Kernel | None = None
+
+
 def find_correlation(
     planes: Sequence[Values], surroundings: Sequence[Values], residuals: Residuals
-) -> tuple[float, float]:
-    """How much stronger correlated noise is than its finest detail, and than the level that removes it.
+) -> Correlation:
+    """How much stronger correlated noise is than its finest detail, and how it is correlated.
 
     Args:
         planes: less their surroundings, over the noise's standard deviation; (H, W) each.
         surroundings: blurred planes, (H, W) each.
         residuals: see ``Residuals``.
-
-    Returns:
-        (standard deviation, level), both over the standard deviation of the finest detail; (1, 1) where the
-        noise is white.
     """
     dark = _dark(surroundings)
     if detail_ratio(planes, dark) < SUSPECT or detail_ratio(residuals(PROBE), dark) < CERTAIN:
-        return 1.0, 1.0
+        return Correlation()
     factor = STRONG
     for _ in range(6):
         correlation = autocorrelation(residuals(factor), dark)
@@ -59,7 +71,35 @@ def find_correlation(
         previous, factor = factor, min(STRONG * std, STRONGEST)
         if abs(factor / previous - 1) < 0.05:
             break
-    return std, max(math.sqrt(float(np.percentile(spectrum(correlation), PEAK))), 1.0)
+    raised = max(math.sqrt(float(np.percentile(spectrum(correlation), PEAK))), 1.0)
+    return Correlation(std, raised, _normalised(correlation))
+
+
+def _normalised(correlation: Values) -> Kernel:
+    """1 in the centre; four digits, which are more than were measured."""
+    scaled = np.round(correlation / correlation[REACH, REACH], 4)
+    return tuple(tuple(row) for row in scaled.tolist())
+
+
+def total_std(kernel: Kernel) -> float:
+    """Standard deviation of noise over that of its finest detail, by its autocorrelation."""
+    return 1 / math.sqrt(_fine_variance(np.asarray(kernel)))
+
+
+def _fine_variance(values: Values) -> float:
+    """Of the diagonal Haar detail (a − b − c + d)/2 of noise of variance 1."""
+    same, below = values[REACH, REACH:], values[REACH + 1, REACH - 1 :]
+    return float(same[0] - same[1] - below[1] + (below[0] + below[2]) / 2)
+
+
+def check_kernel(kernel: Kernel) -> None:
+    """Raises ConfigError for what cannot be the autocorrelation of noise."""
+    side = 2 * REACH + 1
+    values = np.asarray(kernel) if {len(row) for row in kernel} == {side} else np.empty(0)
+    if values.shape != (side, side) or not (np.abs(values) <= 1).all() or values[REACH, REACH] != 1:
+        raise ConfigError(f"noise_correlation: must be {side}x{side} numbers within −1 … 1, 1 in the centre")
+    if (values != values[::-1, ::-1]).any() or not _fine_variance(values) > 0:
+        raise ConfigError("noise_correlation: no noise has this autocorrelation; export the model again")
 
 
 def detail_ratio(planes: Sequence[Values], dark: Sequence[NDArray[np.bool_]]) -> float:
@@ -97,12 +137,11 @@ def _shifted_product(values: Values, dy: int, dx: int) -> float:
     return float((here * there).sum())
 
 
-def spectrum(correlation: Values, side: int = 32) -> Values:
-    """Power spectrum of an autocorrelation, on side² frequencies; white noise of variance 1 has 1."""
-    grid = np.zeros((side, side))
-    reach = len(correlation) // 2
-    rows = np.arange(-reach, reach + 1) % side
-    grid[np.ix_(rows, rows)] = correlation
+def spectrum(correlation: Values, shape: tuple[int, int] = (32, 32)) -> Values:
+    """Power spectrum of an autocorrelation, on a grid of frequencies; white noise of variance 1 has 1."""
+    grid = np.zeros(shape)
+    near = np.arange(-REACH, REACH + 1)
+    grid[np.ix_(near % shape[0], near % shape[1])] = correlation
     return np.maximum(np.fft.fft2(grid).real, 0)
 
 

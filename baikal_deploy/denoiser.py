@@ -26,7 +26,7 @@ from baikal_deploy.manifest import (
 from baikal_deploy.maps import Maps
 from baikal_deploy.measurement import Measurement, analyse, measure, noise_curve
 from baikal_deploy.recipe import Recipe
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.samplers import check_noise, make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
 from baikal_deploy.samplers.matched import posterior_mean
 from baikal_deploy.tally import Tally
@@ -157,10 +157,11 @@ class Denoiser:
         Args:
             sample: (H, W) windows in raw units.
         """
-        found = measure(sample, self.manifest.normalisation, self._estimate)
+        normalisation, kernel = self.manifest.normalisation, self.manifest.noise_correlation
+        found = measure(sample, normalisation, self._estimate, kernel)
         if sampler.noise == "uniform":
             return found
-        return analyse(sample, self.manifest.normalisation, found, self._estimate)
+        return analyse(sample, normalisation, found, self._estimate, kernel)
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Mean intensity, variance and number of details in the bins that the noise model was fitted to.
@@ -185,6 +186,7 @@ class Denoiser:
 
     def check(self, sampler: Sampler) -> None:
         """Raise ConfigError now for options that no noise level could make fit this model."""
+        check_noise(sampler, self.manifest)
         wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
         if wants == "learned_range" != self.manifest.variance:
             raise ConfigError(

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from baikal_deploy.correlation import check_kernel
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
+from baikal_deploy.noise_model import Kernel
 from baikal_deploy.protobuf import NotProtobuf, fields
 from baikal_deploy.schedule import ScheduleSpec, Variance
 
@@ -22,8 +24,9 @@ CHECKSUM_KEY = "baikal_sha256"
 """Of the ``checksum`` of the file; what was exported by earlier versions has none."""
 FUSED_KEY = "baikal_fused"
 """Of files that hold a whole sampler (docs/fused.md), which are no models."""
-SCHEMA = 2
-"""2 added ``precision`` and ``verification``; files of schema 1 are fp32."""
+SCHEMA = 3
+"""2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added ``noise_correlation``;
+before, all models knew white noise."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What a network computes in: convolutions and matrix products; int8 with fp32 around them."""
@@ -46,6 +49,7 @@ class ModelManifest:
         precision: of the graph. Its inputs and outputs are float32 whatever it is.
         verification: how the file was compared with the checkpoint, and what was measured
             (docs/export.md).
+        noise_correlation: autocorrelation of the noise that the network knows, where that is not white.
         recommended: options that measured best, by sampler name.
         card: data, licence and limits, in words.
         training: provenance.
@@ -58,6 +62,7 @@ class ModelManifest:
     downsampling: int
     precision: Precision = "fp32"
     verification: dict[str, Any] = field(default_factory=dict)
+    noise_correlation: Kernel | None = None
     recommended: dict[str, dict[str, Any]] = field(default_factory=dict)
     card: dict[str, str] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +72,8 @@ class ModelManifest:
     def __post_init__(self) -> None:
         if self.downsampling < 1:
             raise ConfigError(f"model {self.name}: downsampling {self.downsampling}: must be at least 1")
+        if self.noise_correlation is not None:
+            check_kernel(self.noise_correlation)
 
     def to_json(self) -> str:
         data = asdict(self) | {"schema": SCHEMA, "schedule": self.schedule.as_dict()}

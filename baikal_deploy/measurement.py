@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.correlation import find_correlation
+from baikal_deploy.correlation import find_correlation, total_std
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.intensity import (
     IntensityMap,
@@ -24,7 +24,7 @@ from baikal_deploy.intensity import (
     fill_non_finite,
     noise_std,
 )
-from baikal_deploy.noise_model import NoiseModel, base, fit_noise, noise_bins
+from baikal_deploy.noise_model import Kernel, NoiseModel, base, fit_noise, noise_bins
 
 Estimate = Callable[[Plane, float], Plane]
 """(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
@@ -65,15 +65,18 @@ class Measurement:
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
 
 
-def measure(planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate) -> Measurement:
+def measure(
+    planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate, kernel: Kernel | None = None
+) -> Measurement:
     """Noise level and intensity map of noisy planes.
 
     Args:
         planes: a bounded sample of the channel, (H, W) arrays in raw units.
         normalisation: the percentiles that the model was trained with.
         estimate: a cheap denoiser on the network's scale.
+        kernel: autocorrelation of the noise that the denoiser knows; None: it knows white noise.
     """
-    sigma = noise_std(planes)
+    sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
     current = normalisation.of([block_means(plane) for plane in planes])
     filled = [fill_non_finite(plane) for plane in planes]
     passes = 0
@@ -95,7 +98,11 @@ def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
 
 
 def analyse(
-    planes: Sequence[Raw], normalisation: Normalisation, found: Measurement, estimate: Estimate
+    planes: Sequence[Raw],
+    normalisation: Normalisation,
+    found: Measurement,
+    estimate: Estimate,
+    kernel: Kernel | None = None,
 ) -> Measurement:
     """Add the noise model to what ``measure`` found.
 
@@ -103,17 +110,21 @@ def analyse(
     finest detail alone have kept most of it.
 
     Args:
-        planes, normalisation, estimate: as for ``measure``.
+        planes, normalisation, estimate, kernel: as for ``measure``. Noise that the denoiser knows is taken
+            to be what is there.
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
     filled = _part([fill_non_finite(plane) for plane in planes])
-    noise, intensity = NoiseModel.uniform(found.sigma), found.intensity
+    total = 1.0 if kernel is None else total_std(kernel)
+    noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
     for _ in range(FITS):  # the second estimates keep less noise where it is strong
-        estimates = [estimate_equalised(plane, intensity, noise, estimate) for plane in filled]
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, total) for plane in filled]
         noise = fit_noise(filled, estimates)
         if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
             return replace(found, noise=noise)
+    if kernel is not None:
+        return replace(found, noise=replace(noise, correlation=total, raised=total, kernel=kernel))
     noise = _with_correlation(filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
@@ -125,10 +136,11 @@ def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -
     """What ``analyse`` fitted the noise model to: (bins, 3), see ``noise_bins``; none without noise."""
     if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
         return np.empty((0, 3))
-    filled = _part([fill_non_finite(plane) for plane in planes])
-    return noise_bins(
-        filled, [estimate_equalised(plane, found.intensity, found.noise, estimate) for plane in filled]
-    )
+    filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise
+    estimates = [
+        estimate_equalised(plane, found.intensity, noise, estimate, noise.raised) for plane in filled
+    ]
+    return noise_bins(filled, estimates)
 
 
 def estimate_equalised(
@@ -155,8 +167,8 @@ def _with_correlation(
         ]
 
     scaled = [(plane - around) / std for plane, around, std in zip(planes, surroundings, stds, strict=True)]
-    correlation, raised = find_correlation(scaled, surroundings, residuals)
-    return replace(noise, correlation=correlation, raised=raised)
+    found = find_correlation(scaled, surroundings, residuals)
+    return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
 
 
 def _part(planes: Sequence[Raw]) -> list[Raw]:

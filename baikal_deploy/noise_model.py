@@ -18,6 +18,8 @@ from scipy.ndimage import gaussian_filter
 
 Raw = NDArray[Any]
 Values = NDArray[np.float64]
+Kernel = tuple[tuple[float, ...], ...]
+"""Autocorrelation of noise at distances of up to 3 pixels, 7x7: 1 in the centre."""
 
 BINS = 24
 """As many hold equal numbers of pixels, and as many equal ranges: the bright parts of an image are few."""
@@ -49,7 +51,9 @@ class NoiseModel:
         level: geometric mean of the standard deviation over the channel.
         correlation: standard deviation of the noise over that of its finest detail; 1 where neighbours
             are independent.
-        raised: factor on ``level`` at which a network that knows white noise alone removes this one.
+        raised: factor on ``level`` at which the network removes it; for one that knows this noise that is
+            ``correlation``, for one that knows white noise alone it is more.
+        kernel: autocorrelation of the noise where it is equalised; None where neighbours are independent.
     """
 
     gain: float
@@ -58,6 +62,7 @@ class NoiseModel:
     level: float
     correlation: float = 1.0
     raised: float = 1.0
+    kernel: Kernel | None = None
 
     @classmethod
     def uniform(cls, sigma: float) -> Self:
@@ -66,7 +71,7 @@ class NoiseModel:
 
     @property
     def is_correlated(self) -> bool:
-        return self.raised > 1
+        return self.kernel is not None
 
     def std(self, intensity: Raw) -> Values:
         """Standard deviation of the finest detail at mean intensities, in raw units."""

@@ -7,8 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.manifest import ModelManifest
 from baikal_deploy.plugins import load_plugin, plugin_names
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.samplers.base import Sampler, WalkSampler
 
 
 def sampler_names() -> list[str]:
@@ -18,6 +19,15 @@ def sampler_names() -> list[str]:
 def sampler_class(name: str) -> type[Sampler]:
     """Raises ConfigError, listing the samplers there are, for any other name."""
     return load_plugin(__name__, name, Sampler)  # type: ignore[type-abstract]
+
+
+def check_noise(sampler: Sampler, manifest: ModelManifest) -> None:
+    """Raises ConfigError for a walk with a model that does not know white noise, which walks add."""
+    if isinstance(sampler, WalkSampler) and manifest.noise_correlation is not None:
+        raise ConfigError(
+            f"model {manifest.name}: was fine-tuned to correlated noise, and this sampler adds white noise, "
+            "which the model does not know; choose sampler auto or matched"
+        )
 
 
 def make_sampler(name: str, options: Mapping[str, Any], recommended: Mapping[str, Any]) -> Sampler:

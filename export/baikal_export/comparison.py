@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy.denoiser import Denoiser
@@ -18,6 +19,7 @@ from baikal_deploy.samplers import make_sampler
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_export.planes import CleanPlanes, NoisyPlane
 from baikal_training.data.volumes import Plane
+from baikal_training.noise import correlated
 
 Outputs = tuple[Planes, Planes | None]
 SIGMA = 0.5
@@ -27,8 +29,6 @@ DATA_RANGE = 2.0
 TIMESTEPS = 5
 ERROR_PLANES = 4
 """Planes that the error at each timestep is measured on."""
-SAMPLER = "repaint"
-"""What networks are compared with: in its many evaluations, differences add up."""
 _SAMPLER_SEED, _OBSERVED_SEED, _ERROR_SEED = 0, 1, 2
 _UNTRACED = ((1, 7, 3, 0.017), (3, 2, 9, 0.801), (4, 5, 5, 0.2505))
 """(batch, height and width in units of the downsampling, share of T)."""
@@ -72,18 +72,27 @@ def relative_error(found: Outputs, wanted: Outputs) -> float:
         return float(np.max([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs]))
 
 
+def sampler_of(manifest: ModelManifest) -> str:
+    """What networks are compared with: in Repaint's many evaluations, differences add up; but one that does
+    not know white noise has but one sampler."""
+    return "repaint" if manifest.noise_correlation is None else "matched"
+
+
 def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane]:
-    """The planes with noise of SIGMA, denoised by SAMPLER with the model's own options.
+    """The planes with noise of SIGMA, denoised by ``sampler_of`` with the model's own options.
 
     The noise and its level are known, so that nothing but the network's results can differ.
     """
     denoiser = Denoiser(engine, model_path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
-    sampler = make_sampler(SAMPLER, {}, denoiser.recommended(SAMPLER))
+    name, kernel = sampler_of(engine.manifest), engine.manifest.noise_correlation
+    sampler = make_sampler(name, {}, denoiser.recommended(name))
     measurement = Measurement(IntensityMap(-1.0, 1.0), SIGMA, 0)
     recipe = denoiser.recipe(sampler, measurement, _SAMPLER_SEED)
     results = []
     for index, plane in enumerate(clean.planes):
         noise = NoiseField(_OBSERVED_SEED, index, (plane.shape[0], plane.shape[1]))(0, 0)
+        if kernel is not None:
+            noise = correlated(torch.from_numpy(noise), kernel).numpy()
         noisy = plane + np.float32(SIGMA) * noise
         results.append(denoiser.run(recipe, noisy[None], [index])[0][0])
     return results

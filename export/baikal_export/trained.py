@@ -10,6 +10,7 @@ from torch import nn
 from baikal_deploy import __version__
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.noise_model import Kernel
 from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_export.network import EpsNetwork
 from baikal_training.checkpoint import Checkpoint
@@ -29,6 +30,7 @@ class TrainedModel:
         training: provenance, JSON-compatible.
         volumes: what it was trained on and validated with, by part (see ``Split.as_dict``); none are
             known of another project's model.
+        noise_correlation: as in the manifest.
     """
 
     net: nn.Module
@@ -39,6 +41,7 @@ class TrainedModel:
     downsampling: int
     training: dict[str, Any]
     volumes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    noise_correlation: Kernel | None = None
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> TrainedModel:
@@ -51,6 +54,7 @@ class TrainedModel:
             downsampling=checkpoint.unet.downsampling,
             training=checkpoint.training,
             volumes=checkpoint.split,
+            noise_correlation=checkpoint.noise_correlation,
         )
 
     def network(self) -> EpsNetwork:
@@ -65,6 +69,7 @@ class TrainedModel:
             variance=self.variance,
             normalisation=self.normalisation,
             downsampling=self.downsampling,
+            noise_correlation=self.noise_correlation,
             training=self.training | {"exported_by": f"baikal-deploy {__version__}"},
             **described,
         )

@@ -12,7 +12,14 @@ import numpy as np
 
 from baikal_deploy.engines.base import Engine
 from baikal_export import comparison
-from baikal_export.comparison import SAMPLER, SIGMA, noisy_planes, quality, relative_error, untraced_shapes
+from baikal_export.comparison import (
+    SIGMA,
+    noisy_planes,
+    quality,
+    relative_error,
+    sampler_of,
+    untraced_shapes,
+)
 from baikal_export.planes import CleanPlanes, NoisyPlane
 
 TORCH, FILE, ROUNDED = "torch", "file", "rounded"
@@ -22,10 +29,10 @@ the result of every operator rounded to 16 bits."""
 
 @dataclass(frozen=True)
 class Denoised:
-    """Noisy planes, denoised by the default sampler with the model's own options; means over planes.
+    """Noisy planes, denoised with the model's own options; means over planes.
 
     Attributes:
-        sampler, options: what denoised them.
+        sampler, options: what denoised them (see ``comparison.sampler_of``).
         sigma: of the noise, on the network's scale.
         psnr_db, ssim: against the clean planes, by what computed (see ``TORCH``).
         psnr_change_db, ssim_change: against torch in fp32, of what lost most.
@@ -47,9 +54,11 @@ class Denoised:
             for name, engine in engines.items()
         }
         (psnr, ssim), *others = found.values()
+        manifest = next(iter(engines.values())).manifest
+        sampler = sampler_of(manifest)
         return cls(
-            sampler=SAMPLER,
-            options=next(iter(engines.values())).manifest.recommended.get(SAMPLER, {}),
+            sampler=sampler,
+            options=manifest.recommended.get(sampler, {}),
             sigma=SIGMA,
             psnr_db={name: round(values[0], 4) for name, values in found.items()},
             ssim={name: round(values[1], 5) for name, values in found.items()},

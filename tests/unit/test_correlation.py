@@ -8,10 +8,12 @@ from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.correlation import (
     REACH,
+    Correlation,
     autocorrelation,
     detail_ratio,
     find_correlation,
     spectrum,
+    total_std,
 )
 from baikal_deploy.noise_model import base
 from baikal_training.camera import ROW_KERNEL
@@ -55,7 +57,7 @@ def test_detail_ratio_of_white_and_of_correlated_noise() -> None:
     assert detail_ratio([rows()], EVERYWHERE) == pytest.approx(1.4 / 0.6, rel=0.05)
 
 
-def found(noise: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
+def found(noise: np.ndarray, clean: np.ndarray) -> Correlation:
     """With a denoiser that blurs the more, the stronger the noise that it is told of."""
     plane = noise + clean
     around = base(plane)
@@ -67,13 +69,26 @@ def found(noise: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
 def test_correlated_noise_on_structure() -> None:
     clean = 20 * simulate("nuclei", (1, 1, *SHAPE), 7)[0, 0]
     fine = np.sqrt(0.6)  # of the variance that the diagonal detail shows
-    std, level = found(rows() / fine, clean)
-    assert std == pytest.approx(1 / fine, rel=0.08)
-    assert 1.2 * std < level < 1.6 * std
+    correlation = found(rows() / fine, clean)
+    assert correlation.std == pytest.approx(1 / fine, rel=0.08)
+    assert 1.2 * correlation.std < correlation.raised < 1.6 * correlation.std
+    assert correlation.kernel is not None
+    np.testing.assert_allclose(correlation.kernel[REACH], [0, 0.1, 0.4, 1, 0.4, 0.1, 0], atol=0.08)
+    assert total_std(correlation.kernel) == pytest.approx(1 / fine, rel=0.08)
+
+
+def test_total_std_is_that_over_the_finest_detail() -> None:
+    values = np.zeros((2, 2 * REACH + 1, 2 * REACH + 1))
+    values[:, REACH, REACH] = 1
+    values[0, REACH, REACH - 1 : REACH + 2 : 2] = 0.4
+    values[1, REACH - 1, REACH - 1] = values[1, REACH + 1, REACH + 1] = 0.3
+    kernels = [tuple(map(tuple, one.tolist())) for one in (values[0], values[0].T, values[1])]
+    expected = [1 / np.sqrt(0.6), 1 / np.sqrt(0.6), 1 / np.sqrt(1.15)]
+    np.testing.assert_allclose([total_std(kernel) for kernel in kernels], expected)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("strength", [2.0, 8.0])
 def test_membranes_under_white_noise_never_count(seed: int, strength: float) -> None:
     clean = strength * simulate("flywing", (1, 1, *SHAPE), seed)[0, 0]
-    assert found(white(seed), clean) == (1, 1)
+    assert found(white(seed), clean) == Correlation()

@@ -29,6 +29,7 @@ from baikal_deploy.manifest import (
 from baikal_deploy.schedule import ScheduleSpec
 from tests.models import exported, tiny_checkpoint, tiny_manifest
 
+SPAN = range(-3, 4)
 FULL = ModelManifest(
     name="Zellkerne µ",
     schedule=ScheduleSpec("explicit", 3, (0.1, 0.2, 0.5)),
@@ -37,6 +38,7 @@ FULL = ModelManifest(
     downsampling=16,
     recommended={"mixing": {"start": 100, "w_end": 0.01}},
     card={"data": "天体 — “quoted”, with a\nline break"},
+    noise_correlation=tuple(tuple(0.25 ** abs(x) if y == 0 else 0.0 for x in SPAN) for y in SPAN),
     training={"iterations": 10, "loss": 0.25, "versions": {"torch": "2"}},
 )
 
@@ -66,8 +68,33 @@ def test_json_is_stable_and_says_its_schema() -> None:
 
 
 def test_newer_schema_asks_for_an_update() -> None:
-    with pytest.raises(ModelError, match=r"schema 3; update baikal-deploy"):
+    with pytest.raises(ModelError, match=r"schema 4; update baikal-deploy"):
         ModelManifest.from_json(changed(schema=SCHEMA + 1))
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_older_schemas_are_read_and_know_white_noise(schema: int) -> None:
+    later = {"noise_correlation"} | ({"precision", "verification"} if schema == 1 else set())
+    fields = {key: value for key, value in json.loads(FULL.to_json()).items() if key not in later}
+    expected = replace(FULL, noise_correlation=None)
+    assert ModelManifest.from_json(json.dumps(fields | {"schema": schema})) == expected
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        [[1.0]],
+        [[0.0] * 7] * 7,
+        [[0.0] * 7] * 3 + [[0.0] * 3 + [1.0] + [0.0] * 2] + [[0.0] * 7] * 3,
+        [[0.0] * 7] * 3 + [[0.0, 0.0, 0.5, 1.0, 0.4, 0.0, 0.0]] + [[0.0] * 7] * 3,
+        [[0.0] * 7] * 3 + [[0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0]] + [[0.0] * 7] * 3,
+        [[0.0] * 7] * 3 + [[1.5, 0.0, 0.0, 1.0, 0.0, 0.0, 1.5]] + [[0.0] * 7] * 3,
+    ],
+    ids=["small", "zero", "ragged", "skewed", "no finest detail", "beyond 1"],
+)
+def test_impossible_autocorrelations_are_refused(kernel: list[list[float]]) -> None:
+    with pytest.raises(ModelError, match=r"the manifest is damaged .*noise_correlation: "):
+        ModelManifest.from_json(changed(noise_correlation=kernel))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
+from baikal_deploy.noise_model import Kernel
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_training.losses import Objective
 from baikal_training.unet import UNet
@@ -48,6 +49,12 @@ class Checkpoint:
         net = UNet(self.unet)
         net.load_state_dict(self.ema)
         return net.eval()
+
+    @property
+    def noise_correlation(self) -> Kernel | None:
+        """Autocorrelation of the noise that it was fine-tuned to; None where it knows white noise."""
+        noise = self.training.get("noise")
+        return None if noise is None else noise["correlation"]
 
     def save(self, path: Path) -> None:
         """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one."""

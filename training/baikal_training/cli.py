@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,11 +20,13 @@ from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
 from baikal_training.data import Catalogue, Shares, Split, open_clean, split
+from baikal_training.data.readers import Channel
 from baikal_training.distributed import World, has_fast_bf16, world
+from baikal_training.finetune import noise_to_learn
 from baikal_training.loop import Step
 from baikal_training.losses import Objective, Prediction
 from baikal_training.runs import Row
-from baikal_training.session import Definition, Housekeeping, Session, Start
+from baikal_training.session import Definition, Housekeeping, Session, Start, checkpoint_to_start_from
 from baikal_training.unet import UNet, flops, parameters
 from baikal_training.unet_config import PRESETS, unet_config
 
@@ -35,6 +37,10 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
 @click.option("--init", type=click.Path(path_type=Path), help="Checkpoint to start from.")
+@click.option(
+    "--finetune-noise", metavar="VOLUME", type=click.Path(path_type=Path),
+    help="Noisy volume whose noise, correlated between pixels, the model of --init is to learn.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run that this command began.")
 @click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
@@ -79,7 +85,14 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.option("--workers", type=int, default=UPKEEP.workers, help="Processes that read and augment.")
 @click.option("--memory", type=float, default=UPKEEP.memory / 2**30, help="GiB of images to hold in memory.")
 @friendly
-def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **options: Any) -> None:
+def main(
+    clean: tuple[Path, ...],
+    output: Path,
+    finetune_noise: Path | None,
+    resume: bool,
+    device: str,
+    **options: Any,
+) -> None:
     """Train a noise-prediction network on clean images.
 
     CLEAN: folders and files of TIFF, PNG, Zarr, .npy, and CARE's .npz. A folder OUTPUT_run beside the
@@ -88,16 +101,23 @@ def main(clean: tuple[Path, ...], output: Path, resume: bool, device: str, **opt
     """
     if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
         raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
+    if finetune_noise is not None and options["init"] is None:
+        raise ConfigError(
+            f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give its checkpoint with --init"
+        )
     upkeep = _housekeeping(options)
     with world(device) as processes:
         console = plain_console()
         console.quiet = not processes.is_main
-        shares, channel, skip_bad = (options.pop(name) for name in ("shares", "channel", "skip_bad"))
-        wanted_shares = Shares.parse(shares)
+        wanted_shares, skip_bad = Shares.parse(options.pop("shares")), options.pop("skip_bad")
+        channel = _channel(options.pop("channel"))
         definition = _definition(options, processes)
         parts = _split(console, clean, wanted_shares, definition.normalisation, channel, skip_bad)
-        _introduce(console, definition, parts)
         folder = output.with_name(output.stem + "_run")
+        if finetune_noise is not None:
+            resumed = folder if resume else None
+            definition = _tuned(console, definition, finetune_noise, channel, processes, resumed)
+        _introduce(console, definition, parts)
         session = Session(definition, parts, processes, upkeep, folder)
         model = _trained(console, session, resume)
         if model is not None:
@@ -128,16 +148,35 @@ def _definition(options: dict[str, Any], processes: World) -> Definition:
     return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options), start=start)
 
 
+def _channel(text: str | None) -> Channel:
+    return int(text) if text is not None and text.isdecimal() else text
+
+
+def _tuned(
+    console: Console,
+    definition: Definition,
+    volume: Path,
+    channel: Channel,
+    processes: World,
+    resumed: Path | None,
+) -> Definition:
+    """With the noise of a volume in place of white noise."""
+    assert definition.start is not None, "--finetune-noise goes with --init"
+    first = checkpoint_to_start_from(definition, definition.start)
+    noise = noise_to_learn(volume, channel, first, processes.device, resumed)
+    _say(console, noise.summary())
+    return replace(definition, noise=noise)
+
+
 def _split(
     console: Console,
     paths: tuple[Path, ...],
     shares: Shares,
     normalisation: Normalisation,
-    channel: str | None,
+    channel: Channel,
     skip_bad: bool,
 ) -> Split:
-    wanted = int(channel) if channel is not None and channel.isdecimal() else channel
-    catalogue = open_clean(paths, normalisation, wanted, skip_bad)
+    catalogue = open_clean(paths, normalisation, channel, skip_bad)
     _report_left_out(console, catalogue)
     return split(catalogue.volumes, shares)
 

@@ -19,6 +19,7 @@ from baikal_training.data import Augmentation, CleanVolume, CropDataset
 from baikal_training.distributed import World
 from baikal_training.ema import Ema
 from baikal_training.losses import Diffusion
+from baikal_training.noise import MeasuredNoise
 from baikal_training.samples import BatchPlan, Sample, SampleDataset, TimestepSampler
 
 
@@ -60,7 +61,10 @@ class Trainer:
         schedule: NoiseSchedule,
         config: TrainingConfig,
         world: World,
+        noise: MeasuredNoise | None = None,
     ) -> None:
+        """``noise`` takes the place of white noise."""
+        self.noise = noise
         self.part = config.check_processes(world.size)
         self.net = net.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.diffusion, self.schedule, self.config, self.world = diffusion, schedule, config, world
@@ -101,9 +105,8 @@ class Trainer:
                 those of the step before.
         """
         crops = CropDataset(volumes, self.config.crop, self.config.seed, augmentation)
-        samples = SampleDataset(
-            crops, TimestepSampler(self.schedule, self.config.timesteps), self.config.seed
-        )
+        timesteps = TimestepSampler(self.schedule, self.config.timesteps, self.noise)
+        samples = SampleDataset(crops, timesteps, self.config.seed, self.noise)
         plan = BatchPlan(
             self.iteration,
             self.config.iterations,

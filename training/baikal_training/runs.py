@@ -137,6 +137,19 @@ def _parsed(row: Mapping[str, str]) -> Row:
     return values | {"iteration": int(row["iteration"])}
 
 
+def recorded(path: Path) -> dict[str, Any]:
+    """Everything but the data that defines the run in a folder. Raises ConfigError if there is none."""
+    return _read(path / _CONFIG)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); there is no run to resume") from error
+
+
 def check_same_run(path: Path, config: Mapping[str, Any], split: Mapping[str, Any]) -> None:
     """Raises ConfigError if the run in a folder was started with another configuration or on other data."""
     _check_same(path / _CONFIG, config)
@@ -144,10 +157,7 @@ def check_same_run(path: Path, config: Mapping[str, Any], split: Mapping[str, An
 
 
 def _check_same(path: Path, wanted: Mapping[str, Any]) -> None:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); there is no run to resume") from error
+    found = _read(path)
     wanted = json.loads(json.dumps(wanted))
     for section in sorted({*found, *wanted}):
         before, now = found.get(section), wanted.get(section)

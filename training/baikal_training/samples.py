@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from baikal_deploy.schedule import NoiseSchedule
 from baikal_training.config import TimestepSampling
 from baikal_training.data import CropDataset
+from baikal_training.noise import MeasuredNoise, correlated
 
 Sample = tuple[Tensor, Tensor, Tensor]
 """x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
@@ -26,23 +27,37 @@ _NOISE = 1
 
 
 class TimestepSampler:
-    """Draws training timesteps."""
+    """Draws training timesteps.
 
-    def __init__(self, schedule: NoiseSchedule, kind: TimestepSampling) -> None:
+    Attributes:
+        first, last: it draws none beyond.
+    """
+
+    def __init__(
+        self, schedule: NoiseSchedule, kind: TimestepSampling, noise: MeasuredNoise | None = None
+    ) -> None:
+        """``noise`` restricts them to its levels."""
         self.schedule, self.kind = schedule, kind
+        self.sigmas, self.first, self.last = SIGMAS, 0, len(schedule) - 1
+        if noise is not None:
+            self.sigmas = noise.levels
+            self.first, self.last = (round(schedule.timestep_of_noise(level)) for level in noise.levels)
 
     def __call__(self, rng: Generator) -> int:
         """One original timestep."""
         if self.kind == "uniform" or rng.random() < UNIFORM_SHARE:
-            return int(rng.integers(len(self.schedule)))
-        return round(self.schedule.timestep_of_noise(float(np.exp(rng.uniform(*np.log(SIGMAS))))))
+            return int(rng.integers(self.first, self.last + 1))
+        return round(self.schedule.timestep_of_noise(float(np.exp(rng.uniform(*np.log(self.sigmas))))))
 
 
 class SampleDataset(Dataset[Sample]):
     """Sample i depends on (seed, i) alone, so that processes, workers and restarts change nothing."""
 
-    def __init__(self, crops: CropDataset, timesteps: TimestepSampler, seed: int) -> None:
-        self.crops, self.timesteps, self.seed = crops, timesteps, seed
+    def __init__(
+        self, crops: CropDataset, timesteps: TimestepSampler, seed: int, noise: MeasuredNoise | None = None
+    ) -> None:
+        """Without ``noise``, it is white."""
+        self.crops, self.timesteps, self.seed, self.noise = crops, timesteps, seed, noise
 
     def __getitem__(self, index: int) -> Sample:
         crop = self.crops[index]
@@ -50,7 +65,11 @@ class SampleDataset(Dataset[Sample]):
         timestep = self.timesteps(rng)
         # torch draws normal numbers three times faster than NumPy.
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        return crop, torch.tensor(timestep), torch.randn(crop.shape, generator=generator)
+        white = torch.randn(crop.shape, generator=generator)
+        return crop, torch.tensor(timestep), self._kind(white)
+
+    def _kind(self, white: Tensor) -> Tensor:
+        return white if self.noise is None else correlated(white, self.noise.correlation)
 
 
 @dataclass(frozen=True)

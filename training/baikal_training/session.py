@@ -24,6 +24,7 @@ from baikal_training.data import Augmentation, CleanVolume, Split, in_memory, va
 from baikal_training.distributed import World
 from baikal_training.loop import Step, Trainer
 from baikal_training.losses import Diffusion, Objective
+from baikal_training.noise import MeasuredNoise
 from baikal_training.runs import LAST, Row, RunFolder, check_same_run
 from baikal_training.unet import UNet
 from baikal_training.unet_config import UNetConfig
@@ -60,6 +61,7 @@ class Definition:
     config: TrainingConfig
     augmentation: Augmentation = field(default_factory=Augmentation)
     start: Start | None = None
+    noise: MeasuredNoise | None = None
 
     def __post_init__(self) -> None:
         if self.config.crop % self.unet.downsampling:
@@ -102,10 +104,10 @@ class Session:
         net = UNet(definition.unet)
         self.before: dict[str, Any] | None = None
         if definition.start is not None:
-            first = _checkpoint_to_start_from(definition, definition.start)
+            first = checkpoint_to_start_from(definition, definition.start)
             net.load_state_dict(first.ema)
             self.before = {"sha256": definition.start.sha256, **first.training}
-        self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world)
+        self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world, definition.noise)
 
     def run(self, resume: bool, progress: Progress) -> Checkpoint | None:
         """Train to the end, or go on from the run folder's last checkpoint.
@@ -191,7 +193,7 @@ class Session:
         if not volumes:
             return None
         crops = validation_crops(volumes, self.definition.config.crop, CROPS)
-        return Validation(self.diffusion, self.schedule, crops)
+        return Validation(self.diffusion, self.schedule, crops, self.definition.noise)
 
     def _averaged(self) -> UNet:
         """The network with the moving average of the weights."""
@@ -217,6 +219,7 @@ class Session:
         return {
             "config": asdict(self.definition.config),
             "before": self.before,
+            "noise": None if self.definition.noise is None else asdict(self.definition.noise),
             "augmentation": asdict(self.definition.augmentation),
             "iterations": self.trainer.iteration,
             "minutes": round(self.trainer.seconds / 60, 1),
@@ -237,7 +240,7 @@ class Session:
         return self._checkpoint(record, None)
 
 
-def _checkpoint_to_start_from(definition: Definition, start: Start) -> Checkpoint:
+def checkpoint_to_start_from(definition: Definition, start: Start) -> Checkpoint:
     """Raises ConfigError for one of another network, schedule or objective."""
     found = Checkpoint.load(Path(start.path))
     for name in ("unet", "schedule", "objective"):

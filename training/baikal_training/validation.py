@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from baikal_deploy.noise import NoiseField
 from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Planes
+from baikal_deploy.samplers.base import Planes, Predict
 from baikal_deploy.schedule import NoiseSchedule
 from baikal_training.losses import Diffusion
+from baikal_training.noise import MeasuredNoise, correlated
+from baikal_training.samples import TimestepSampler
 
 SIGMAS = (0.1, 0.36, 0.5, 0.71)
 """Noise standard deviations on the network's scale, where an image spans [−1, 1]."""
@@ -21,18 +23,37 @@ PANEL_CROPS = 4
 _PART = 16
 
 
+def predictor(net: nn.Module, diffusion: Diffusion) -> Predict:
+    """The network as the samplers of the runtime ask it, at whole timesteps."""
+    device = next(net.parameters()).device
+
+    @torch.no_grad()
+    def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
+        xs = torch.from_numpy(x).to(device)
+        steps = torch.full((len(xs),), round(t), device=device)
+        output = net(xs, steps)
+        eps = diffusion.to_eps(output[:, :1], xs, steps).cpu().numpy()
+        return eps, output[:, 1:].cpu().numpy() if output.shape[1] > 1 else None
+
+    return predict
+
+
 class Validation:
     """Fixed noise on fixed crops, so that figures of different moments can be compared."""
 
-    def __init__(self, diffusion: Diffusion, schedule: NoiseSchedule, crops: Tensor) -> None:
-        """``crops`` are clean, (N, 1, H, W)."""
-        self.diffusion, self.schedule, self.crops = diffusion, schedule, crops
-        self.noise = torch.randn(crops.shape, generator=torch.Generator().manual_seed(0))
+    def __init__(
+        self, diffusion: Diffusion, schedule: NoiseSchedule, crops: Tensor, noise: MeasuredNoise | None = None
+    ) -> None:
+        """``crops`` are clean, (N, 1, H, W); without ``noise``, it is white."""
+        self.diffusion, self.schedule, self.crops, self.kind = diffusion, schedule, crops, noise
+        white = torch.randn(crops.shape, generator=torch.Generator().manual_seed(0))
+        self.noise = white if noise is None else correlated(white, noise.correlation)
 
     @torch.no_grad()
     def loss(self, net: nn.Module) -> float:
-        """The training loss, with timesteps spread evenly."""
-        t = torch.linspace(0, len(self.schedule) - 1, len(self.crops)).round().long()
+        """The training loss, with timesteps spread evenly over those that are trained on."""
+        trained = TimestepSampler(self.schedule, "uniform", self.kind)
+        t = torch.linspace(trained.first, trained.last, len(self.crops)).round().long()
         return float(np.mean([float(self.diffusion.loss(net, *part)) for part in self._parts(net, t)]))
 
     def psnr(self, net: nn.Module) -> dict[str, float]:
@@ -59,14 +80,16 @@ class Validation:
 
     @torch.no_grad()
     def panel(self, net: nn.Module) -> NDArray[np.uint8]:
-        """Rows of crops: clean, noisy, denoised by one evaluation, denoised by Repaint. (H, W)."""
+        """Rows of crops: clean, noisy, denoised by one evaluation, white noise also by Repaint. (H, W)."""
         device = next(net.parameters()).device
         clean, noise = self.crops[:PANEL_CROPS].to(device), self.noise[:PANEL_CROPS].to(device)
         step = round(self.schedule.timestep_of_noise(PANEL_SIGMA))
         t = torch.full((len(clean),), step, device=device)
         x = self.diffusion.q_sample(clean, t, noise)
         y = clean + PANEL_SIGMA * noise
-        rows = [clean, y, self._denoised(net, x, t), self._repainted(net, y, step)]
+        rows = [clean, y, self._denoised(net, x, t)]
+        if self.kind is None:
+            rows.append(self._repainted(net, y, step))
         tiled = torch.cat([row.cpu().squeeze(1).permute(1, 0, 2).flatten(1) for row in rows])
         return ((tiled + 1) * 127.5).clamp(0, 255).byte().numpy()
 
@@ -79,12 +102,6 @@ class Validation:
         def noise(visit: int, draw: int) -> Planes:
             return np.stack([field(visit, draw) for field in fields])[:, None]
 
-        def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
-            xs = torch.from_numpy(x).to(y.device)
-            steps = torch.full((len(xs),), round(t), device=y.device)
-            output = net(xs, steps)
-            eps = self.diffusion.to_eps(output[:, :1], xs, steps).cpu().numpy()
-            return eps, output[:, 1:].cpu().numpy() if output.shape[1] > 1 else None
-
+        predict = predictor(net, self.diffusion)
         x0 = sampler.sample(predict, y.cpu().numpy(), sampler.respace(self.schedule), noise)
         return torch.from_numpy(x0).to(y.device)

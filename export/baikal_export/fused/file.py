@@ -13,7 +13,7 @@ import onnx
 from baikal_deploy import __version__
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.manifest import FUSED_KEY, ModelManifest, Precision, file_sha256, read_manifest
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.samplers import check_noise, make_sampler
 from baikal_deploy.samplers.base import WalkSampler
 from baikal_export.fused.graph import build
 from baikal_export.fused.program import Program, compile_program
@@ -71,6 +71,7 @@ class FusedSampler:
                 f"--fused-sampler {text}: only walks at one noise level can be fused: forward-backward, "
                 "mixing, repaint, or posterior,noise=uniform"
             )
+        check_noise(sampler, manifest)
         return cls(name, sampler, compile_program(sampler, manifest))
 
     def path(self, model: Path) -> Path:

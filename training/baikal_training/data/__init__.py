@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from baikal_training.data.crops import Augmentation, CropDataset, validation_crops
 from baikal_training.data.readers import Planes
-from baikal_training.data.sources import Catalogue, open_clean
+from baikal_training.data.sources import Catalogue, noisy_sample, open_clean
 from baikal_training.data.splits import Shares, Split, split
 from baikal_training.data.volumes import CleanVolume, in_memory
 
@@ -21,6 +21,7 @@ __all__ = [
     "Shares",
     "Split",
     "in_memory",
+    "noisy_sample",
     "open_clean",
     "split",
     "validation_crops",

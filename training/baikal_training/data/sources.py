@@ -64,6 +64,25 @@ def open_clean(
     return Catalogue(tuple(opened.values()), tuple(skipped), tuple(constant), tuple(duplicates))
 
 
+def noisy_sample(path: Path, channel: Channel = None) -> tuple[list[NDArray[Any]], str]:
+    """A bounded sample of a noisy volume, windows (h, w), and the volume's fingerprint.
+
+    Raises:
+        VolumeError: it does not exist, cannot be read, or is more than one image.
+    """
+    close_files()
+    if not path.exists():
+        raise VolumeError(f"{path}: no such noisy volume; check the path")
+    if path.suffix.lower() == ".npz":  # of these, the clean side is read
+        raise VolumeError(f"{path}: is training data of CARE, not a noisy volume; save it as .npy")
+    found = images(path)
+    if len(found) != 1:
+        raise VolumeError(f"{path}: holds {len(found)} images; give a noisy volume that is one")
+    planes = found[0].planes(channel)
+    sample = _sample(planes)
+    return sample, _fingerprint(planes, sample)
+
+
 def _volumes(
     paths: Sequence[Path], normalisation: Normalisation, channel: Channel, skipped: list[str] | None
 ) -> Iterator[CleanVolume]:
