@@ -25,10 +25,8 @@ from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
-        {
-            "name": "What to do",
-            "options": ["--overwrite", "--dry-run", "--preview", "--uncertainty", "--mask", "--guide"],
-        },
+        {"name": "What to do", "options": ["--overwrite", "--dry-run", "--guide"]},
+        {"name": "What else to write", "options": ["--preview", "--uncertainty", "--mask"]},
         {
             "name": "How to denoise",
             "options": ["--model", "--sampler", "--budget", "--option", "--steps", "--seed"],

@@ -32,6 +32,9 @@ ROWS = {
     "Repaint - Noise": "repaint,preset=paper",
     "Repaint - N2V": "repaint@{n2v},preset=paper",
     "Repaint, 30 evaluations": "repaint",
+    "Matched": "matched",
+    "Matched, 8 symmetries": "matched,symmetries=8",
+    "Posterior, mean of 16": "posterior,runs=16",
     "CARE": "care",
 }
 """Method of each row. The paper's are those with its published settings; the others are for comparison."""
