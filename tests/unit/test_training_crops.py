@@ -10,7 +10,7 @@ import torch
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import IntensityMap
-from baikal_training.data import Augmentation, CleanVolume, CropDataset, validation_crops
+from baikal_training.data import AUGMENTATIONS, Augmentation, CleanVolume, CropDataset, validation_crops
 from baikal_training.data.volumes import InMemory
 
 PLAIN = Augmentation(zoom=(1, 1), gamma=(1, 1), contrast=(1, 1), bright=0, offset=0)
@@ -186,3 +186,12 @@ def test_validation_crops_are_not_dithered_and_rarely_background() -> None:
 
 def test_validation_crops_of_small_planes_are_magnified() -> None:
     assert validation_crops([noise(20, 24)], 64, 2).shape == (2, 1, 64, 64)
+
+
+def test_narrow_augmentation_only_turns_mirrors_and_shifts() -> None:
+    """Narrow crops differ from plain ones in the background's level; wide ones in contrast as well."""
+    plane = noise(48, 48)
+    spread = {name: crops([plane], kind).std(axis=(1, 2)) for name, kind in AUGMENTATIONS.items()}
+    plain = crops([plane], PLAIN).std(axis=(1, 2))
+    assert np.ptp(spread["narrow"]) < 1.5 * np.ptp(plain)
+    assert np.ptp(spread["wide"]) > 5 * np.ptp(plain)

@@ -19,7 +19,7 @@ from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
-from baikal_training.data import Catalogue, Shares, Split, open_clean, split
+from baikal_training.data import AUGMENTATIONS, Catalogue, Shares, Split, open_clean, split
 from baikal_training.data.readers import Channel
 from baikal_training.distributed import World, has_fast_bf16, world
 from baikal_training.finetune import noise_to_learn
@@ -71,6 +71,10 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.option(
     "--timesteps", type=click.Choice(get_args(TimestepSampling)), default=TRAINING.timesteps,
     help="How training timesteps are drawn.",
+)  # fmt: skip
+@click.option(
+    "--augmentation", type=click.Choice(list(AUGMENTATIONS)), default="wide",
+    help="Change magnification and contrast as well, or only flip and turn: for images like the clean ones.",
 )  # fmt: skip
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."
@@ -141,11 +145,15 @@ def _definition(options: dict[str, Any], processes: World) -> Definition:
     objective = Objective(options.pop("prediction"), options.pop("variance"))
     unet = unet_config(options.pop("unet"), objective.out_channels)
     schedule = ScheduleSpec(options.pop("schedule"))
+    augmentation = AUGMENTATIONS[options.pop("augmentation")]
     if options["iterations"] is None and options["minutes"] is None:
         options["iterations"] = DEFAULT_ITERATIONS
     if options["bf16"] is None:
         options["bf16"] = has_fast_bf16(processes.device)
-    return Definition(unet, schedule, objective, Normalisation(), TrainingConfig(**options), start=start)
+    config = TrainingConfig(**options)
+    return Definition(
+        unet, schedule, objective, Normalisation(), config, augmentation=augmentation, start=start
+    )
 
 
 def _channel(text: str | None) -> Channel:

@@ -6,13 +6,14 @@ out to training, validation and test, and ``crops`` draws from them.
 
 from __future__ import annotations
 
-from baikal_training.data.crops import Augmentation, CropDataset, validation_crops
+from baikal_training.data.crops import AUGMENTATIONS, Augmentation, CropDataset, validation_crops
 from baikal_training.data.readers import Planes
 from baikal_training.data.sources import Catalogue, noisy_sample, open_clean
 from baikal_training.data.splits import Shares, Split, split
 from baikal_training.data.volumes import CleanVolume, in_memory
 
 __all__ = [
+    "AUGMENTATIONS",
     "Augmentation",
     "Catalogue",
     "CleanVolume",

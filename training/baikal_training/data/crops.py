@@ -52,6 +52,13 @@ class Augmentation:
         return unit
 
 
+AUGMENTATIONS = {
+    "wide": Augmentation(),
+    "narrow": Augmentation(zoom=(1.0, 1.0), gamma=(1.0, 1.0), contrast=(1.0, 1.0), bright=0.0),
+}
+"""By name: for other microscopes and magnifications than the clean images', and for the same alone."""
+
+
 class PlaneSampler:
     """Draws places in volumes: planes in proportion to their side, as large ones hold more to learn
     than small ones, but not as much more as they have pixels."""
