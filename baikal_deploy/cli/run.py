@@ -27,7 +27,15 @@ click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
         {
             "name": "What to do",
-            "options": ["--overwrite", "--dry-run", "--preview", "--uncertainty", "--mask", "--guide"],
+            "options": [
+                "--series",
+                "--overwrite",
+                "--dry-run",
+                "--preview",
+                "--uncertainty",
+                "--mask",
+                "--guide",
+            ],
         },
         {
             "name": "How to denoise",
@@ -42,6 +50,9 @@ FILE = click.Path(path_type=Path)
 @click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("input_path", metavar="INPUT", type=FILE)
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
+@click.option(
+    "--series", metavar="N", type=int, help="Which image of a TIFF file with several. [default: the only one]"
+)
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
@@ -80,7 +91,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--batch", metavar="N", type=int, default=1, help="Planes denoised together.")
 @click.option(
-    "--guide", metavar="ZARR", type=FILE,
+    "--guide", metavar="VOLUME", type=FILE,
     help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
 )  # fmt: skip
 @click.option(
@@ -110,8 +121,9 @@ def main(
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
-    INPUT is a Zarr array or an OME-Zarr image. OUTPUT is an OME-Zarr with the same axes, scales,
-    channels and pixel type; without it, NAME_denoised.ome.zarr beside INPUT.
+    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a Zarr array or an OME-Zarr image. OUTPUT is an
+    OME-Zarr with the same axes, scales, channels and pixel type; without it, NAME_denoised.ome.zarr
+    beside INPUT.
     """
     console = plain_console()
     if preview is not None:

@@ -68,8 +68,8 @@ def _require_zarr(path: Path) -> None:
         raise VolumeError(f"{path}: is a file inside a Zarr store; give the folder {path.parent}")
     if path.is_file():
         raise VolumeError(
-            f"{path}: is a file, but only Zarr stores, which are folders, can be read so far; "
-            f"convert it to OME-Zarr, for instance with bioformats2raw"
+            f"{path}: is a file of a format that cannot be read, only TIFF files and Zarr stores can; "
+            f"convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
         )
     if not is_zarr(path):
         raise VolumeError(

@@ -88,7 +88,7 @@ def test_sharded_arrays(formats: Path, name: str, dtype: str, expected: NDArray[
         ("zarr3_sharded/zarrs_sharded.zarr/group", r"such as .*group/array$"),
         ("zarr3_sharded/n5_zarr_mid_sharded.zarr", r"no Zarr store .* such as .*mid_sharded$"),
         ("ndtiff/v3", "no Zarr store"),
-        ("ome_tiff/4D-series.ome.tif", "is a file, but only Zarr stores"),
+        ("nd2/example-cerevisiae.nd2", "is a file of a format that cannot be read"),
     ],
 )
 def test_what_cannot_be_read_says_why(formats: Path, name: str, expected: str) -> None:

@@ -1,0 +1,38 @@
+"""Opens what a run reads, whatever its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import Volume
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a name is one of a TIFF file."""
+    return path.suffix.lower() in TIFF_SUFFIXES
+
+
+def open_input(path: Path, series: int | None = None) -> Volume:
+    """Opens a TIFF file, a Zarr array, or level 0 of an OME-Zarr image.
+
+    Args:
+        series: which image of a TIFF file with several; None: the only one.
+
+    Raises:
+        VolumeError: nothing there, a format that cannot be read, no single image, or one that is damaged.
+    """
+    # A format's library is loaded only for those who have such a file.
+    if is_tiff(path) and path.is_file():
+        from baikal_deploy.volumes.tiff import open_tiff
+
+        return open_tiff(path, series)
+    if series is not None:
+        raise VolumeError(
+            f"{path}: --series chooses one image of a TIFF file; of a Zarr store, give the path inside it"
+        )
+    from baikal_deploy.volumes.zarr import open_volume
+
+    return open_volume(path)
