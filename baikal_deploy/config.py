@@ -22,7 +22,7 @@ class RunConfig:
 
     Attributes:
         input: TIFF file, Zarr array or OME-Zarr image.
-        series: which image of a TIFF file with several; None: the only one.
+        series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
         output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
         model: name of a shipped model, or path of an .onnx file.
         sampler: name of the sampler.

@@ -35,7 +35,9 @@ from baikal_deploy.volumes.inputs import open_input
 @click.option(
     "--engine", default=AUTO, help=f"The fastest that works here, or one of {', '.join(engine_names())}."
 )
-@click.option("--series", metavar="N", type=int, help="Which image of a TIFF file. [default: the only one]")
+@click.option(
+    "--series", metavar="N", type=int, help="Which image of a file with several. [default: the only one]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
 @click.version_option(__version__)
 @friendly

@@ -51,7 +51,7 @@ FILE = click.Path(path_type=Path)
 @click.argument("input_path", metavar="INPUT", type=FILE)
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @click.option(
-    "--series", metavar="N", type=int, help="Which image of a TIFF file with several. [default: the only one]"
+    "--series", metavar="N", type=int, help="Which image of a file with several. [default: the only one]"
 )
 @click.option(
     "--model",

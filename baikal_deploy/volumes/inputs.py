@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Volume
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -19,7 +18,7 @@ def open_input(path: Path, series: int | None = None) -> Volume:
     """Opens a TIFF file, a Zarr array, or level 0 of an OME-Zarr image.
 
     Args:
-        series: which image of a TIFF file with several; None: the only one.
+        series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
 
     Raises:
         VolumeError: nothing there, a format that cannot be read, no single image, or one that is damaged.
@@ -29,10 +28,6 @@ def open_input(path: Path, series: int | None = None) -> Volume:
         from baikal_deploy.volumes.tiff import open_tiff
 
         return open_tiff(path, series)
-    if series is not None:
-        raise VolumeError(
-            f"{path}: --series chooses one image of a TIFF file; of a Zarr store, give the path inside it"
-        )
     from baikal_deploy.volumes.zarr import open_volume
 
-    return open_volume(path)
+    return open_volume(path, series)

@@ -71,7 +71,7 @@ REPAINT = ("--sampler", "repaint")
         (["--preview", "look.jpg"], ["look.jpg", ".png"]),
         (["--preview", "nowhere/look.png"], ["nowhere", "does not exist"]),
         (["--guide", "none.zarr"], ["none.zarr"]),
-        (["--series", "1"], ["--series chooses one image of a TIFF file"]),
+        (["--series", "1"], ["holds one image", "no series 1"]),
     ],
 )
 def test_options(baikal_run: BaikalRun, noisy_zarr: Path, arguments: list[str], words: list[str]) -> None:
