@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.base import Volume
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A volume that may lie in several files."""
+
+    @property
+    def files(self) -> frozenset[Path]: ...
+
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 
@@ -12,6 +22,11 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 def is_tiff(path: Path) -> bool:
     """Whether a name is one of a TIFF file."""
     return path.suffix.lower() in TIFF_SUFFIXES
+
+
+def files_of(volume: Volume) -> frozenset[Path]:
+    """The files that a volume of a TIFF file lies in, links followed; none for a Zarr store."""
+    return volume.files if isinstance(volume, HasFiles) else frozenset()
 
 
 def open_input(path: Path, series: int | None = None) -> Volume:
