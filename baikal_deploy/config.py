@@ -12,6 +12,7 @@ from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.volumes.inputs import TIFF_SUFFIXES
 from baikal_deploy.volumes.stores import is_zarr
 
 
@@ -20,7 +21,8 @@ class RunConfig:
     """What to denoise, and how. Paths may be relative.
 
     Attributes:
-        input: Zarr array or OME-Zarr image.
+        input: TIFF file, Zarr array or OME-Zarr image.
+        series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
         output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
         model: name of a shipped model, or path of an .onnx file.
         sampler: name of the sampler.
@@ -49,6 +51,7 @@ class RunConfig:
     uncertainty: Path | None = None
     mask: Path | None = None
     overwrite: bool = False
+    series: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
@@ -57,15 +60,27 @@ class RunConfig:
     @property
     def target(self) -> Path:
         """Where the output goes."""
-        return self.output or default_output(self.input)
+        return self.output or default_output(self.input, self.series)
 
 
-def default_output(source: Path) -> Path:
-    """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of."""
+def default_output(source: Path, series: int | None = None) -> Path:
+    """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of.
+
+    Args:
+        series: where one was chosen: its number becomes a part of the name.
+    """
     source = source.absolute()
     parts = [source.name]
     while is_zarr(source.parent):
         source = source.parent
         parts.insert(0, source.name)
-    stems = [part.removesuffix(".zarr").removesuffix(".ome") for part in parts]
+    stems = [_stem(part) for part in parts] + ([] if series is None else [f"series{series}"])
     return source.with_name("_".join(stems) + "_denoised.ome.zarr")
+
+
+def _stem(name: str) -> str:
+    for suffix in (".zarr", *TIFF_SUFFIXES):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return name.removesuffix(".ome")

@@ -24,6 +24,7 @@ from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
+from baikal_deploy.volumes.inputs import open_input
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -75,13 +76,11 @@ class Run:
         Raises:
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
         """
-        from baikal_deploy.volumes.zarr import open_volume
-
         self.config = config
         with ExitStack() as stack:
             sampler_class(config.sampler)
-            self.volume = open_volume(config.input)
-            self.guide = None if config.guide is None else open_volume(config.guide)
+            self.volume = open_input(config.input, config.series)
+            self.guide = None if config.guide is None else open_input(config.guide)
             self._check_paths()
             self.denoiser = stack.enter_context(
                 Denoiser.load(
@@ -203,6 +202,7 @@ class Run:
             "software": "baikal-deploy",
             "version": __version__,
             "input": str(config.input.absolute()),
+            "series": config.series,
             "guide": None if config.guide is None else str(config.guide.absolute()),
             "model": {"name": self.denoiser.manifest.name, "sha256": self.denoiser.model_sha256},
             "engine": {

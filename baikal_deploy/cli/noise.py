@@ -22,6 +22,7 @@ from baikal_deploy.measurement import Measurement
 from baikal_deploy.pipeline import sample_channel
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.inputs import open_input
 
 
 @click.command("baikal-noise", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -34,18 +35,19 @@ from baikal_deploy.volumes.base import Volume
 @click.option(
     "--engine", default=AUTO, help=f"The fastest that works here, or one of {', '.join(engine_names())}."
 )
+@click.option(
+    "--series", metavar="N", type=int, help="Which image of a file with several. [default: the only one]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
 @click.version_option(__version__)
 @friendly
-def main(volume: Path, model: str, engine: str, as_json: bool) -> None:
+def main(volume: Path, model: str, engine: str, series: int | None, as_json: bool) -> None:
     """Measure how the noise of VOLUME depends on its signal, and whether pixels share it.
 
-    VOLUME is a Zarr array or an OME-Zarr image. For each channel the variance is fitted by
+    VOLUME is a TIFF file, a Zarr array or an OME-Zarr image. For each channel the variance is fitted by
     gain · intensity + intercept: a photon counts as GAIN grey values. baikal-run measures the same.
     """
-    from baikal_deploy.volumes.zarr import open_volume
-
-    opened = open_volume(volume)
+    opened = open_input(volume, series)
     with Denoiser.load(model, engine) as denoiser:
         channels = range(opened.info.num_channels)
         if as_json:

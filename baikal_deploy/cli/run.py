@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,22 +11,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
+from baikal_deploy.cli._batch import SOME_FAILED, describe_summary, run_folder
 from baikal_deploy.cli._noise_text import describe_noise
 from baikal_deploy.cli.terminal import friendly, plain_console
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.folder import Folder
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.samplers.auto import BUDGETS, Auto
 from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.volumes.inputs import files_of
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
-        {"name": "What to do", "options": ["--overwrite", "--dry-run", "--guide"]},
+        {"name": "What to do", "options": ["--series", "--overwrite", "--dry-run", "--guide"]},
         {"name": "What else to write", "options": ["--preview", "--uncertainty", "--mask"]},
         {
             "name": "How to denoise",
@@ -40,6 +44,9 @@ FILE = click.Path(path_type=Path)
 @click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("input_path", metavar="INPUT", type=FILE)
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
+@click.option(
+    "--series", metavar="N", type=int, help="Which image of a file with several. [default: the only one]"
+)
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
@@ -78,7 +85,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--batch", metavar="N", type=int, default=1, help="Planes denoised together.")
 @click.option(
-    "--guide", metavar="ZARR", type=FILE,
+    "--guide", metavar="VOLUME", type=FILE,
     help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
 )  # fmt: skip
 @click.option(
@@ -108,8 +115,10 @@ def main(
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
-    INPUT is a Zarr array or an OME-Zarr image. OUTPUT is an OME-Zarr with the same axes, scales,
-    channels and pixel type; without it, NAME_denoised.ome.zarr beside INPUT.
+    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a Zarr array or an OME-Zarr image. OUTPUT is an
+    OME-Zarr with the same axes, scales, channels and pixel type; without it, NAME_denoised.ome.zarr
+    beside INPUT. If INPUT is a folder of such images, OUTPUT is a folder: all are denoised, bad ones
+    are listed at the end, and the exit code is 1 if there are any.
     """
     console = plain_console()
     if preview is not None:
@@ -117,6 +126,17 @@ def main(
     config = RunConfig(
         input_path, output_path, options=parse_options(options, steps=steps, budget=budget), **settings
     )
+    folder = Folder.at(input_path)
+    if folder is None:
+        _run_one(config, console, dry_run, preview)
+    else:
+        _run_folder(folder, config, console, dry_run, preview)
+
+
+def _run_one(
+    config: RunConfig, console: Console, dry_run: bool, preview: Path | None = None
+) -> frozenset[Path]:
+    """Returns the files that the volume lies in."""
     with Run(config) as run:
         for line in describe(run):
             console.print(line, soft_wrap=True)
@@ -124,11 +144,29 @@ def main(
             console.print(
                 f"estimated time: {_duration(run.estimate_seconds())}; nothing was written (--dry-run)"
             )
-            return
+            return files_of(run.volume)
         report = _execute(run, console)
         if preview is not None:
             run.save_preview(preview)
-    _conclude(console, report, preview)
+        _conclude(console, report, preview)
+        return files_of(run.volume)
+
+
+def _run_folder(
+    folder: Folder, config: RunConfig, console: Console, dry_run: bool, preview: Path | None
+) -> None:
+    if config.output is None:
+        raise ConfigError(
+            f"{folder.path}: is a folder of {len(folder.images)} images; give an output folder to "
+            f"denoise them all, or choose one, such as {folder.images[0]}"
+        )
+    if preview is not None:
+        raise ConfigError(f"--preview {preview}: is for one image, not for a folder; leave it out")
+    summary = run_folder(folder, config, console, lambda one: _run_one(one, console, dry_run))
+    for line in describe_summary(folder, summary, dry_run=dry_run):
+        console.print(line, soft_wrap=True)
+    if summary.failed:
+        sys.exit(SOME_FAILED)
 
 
 def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:

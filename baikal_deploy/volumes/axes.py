@@ -10,20 +10,40 @@ from baikal_deploy.volumes.base import AXIS_NAMES, Axis
 
 AXES_BY_NDIM = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
-# Both the micro sign and the Greek mu are in use.
+# NGFF names of what OME-XML, ImageJ and MetaMorph write. Both the micro sign and the Greek mu are in use.
 UNIT_NAMES = {
     "um": "micrometer",
     "\u00b5m": "micrometer",
     "\u03bcm": "micrometer",
+    "micron": "micrometer",
+    "microns": "micrometer",
+    "pm": "picometer",
+    "\u00c5": "angstrom",
+    "\u212b": "angstrom",
     "nm": "nanometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "in": "inch",
     "s": "second",
+    "sec": "second",
     "ms": "millisecond",
+    "\u00b5s": "microsecond",
+    "\u03bcs": "microsecond",
+    "us": "microsecond",
+    "ns": "nanosecond",
+    "min": "minute",
+    "h": "hour",
 }
+NO_UNIT = ("pixel", "pixels", "reference frame")
+"""What OME-XML and ImageJ write where the pixel size is not known."""
 
 
 def normalise_unit(unit: object) -> str | None:
-    """The NGFF name of a common abbreviation; any other text as it is, anything else None."""
-    return UNIT_NAMES.get(unit, unit) if isinstance(unit, str) and unit else None
+    """The NGFF name of a common abbreviation; any other text as it is, what is no unit None."""
+    if not isinstance(unit, str) or not unit.strip() or unit in NO_UNIT:
+        return None
+    return UNIT_NAMES.get(unit.strip(), unit)
 
 
 def plain_axes(path: Path, names: Sequence[object] | None, ndim: int) -> tuple[Axis, ...]:

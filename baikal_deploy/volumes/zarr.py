@@ -14,6 +14,14 @@ import zarr
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import Pixels, VolumeInfo
+from baikal_deploy.volumes.collections import (
+    MAX_LISTED,
+    choose_series,
+    is_plate,
+    is_series_group,
+    refuse_plate,
+    series_paths,
+)
 from baikal_deploy.volumes.layout import contiguous_runs, plane_index
 from baikal_deploy.volumes.ngff import image_block, read_image
 from baikal_deploy.volumes.stores import is_zarr
@@ -24,30 +32,53 @@ PLATE_DEPTH = 3  # images of a plate lie in row/column/field
 MAX_CHOICES = 4
 
 
-def open_volume(path: Path) -> ZarrVolume:
+def open_volume(path: Path, series: int | None = None) -> ZarrVolume:
     """Opens a Zarr array, or level 0 of an OME-Zarr image (0.4 or 0.5).
 
     An array without NGFF metadata has scale 1 and the axes that ``plain_axes`` gives it.
+
+    Args:
+        series: which image of a store in bioformats2raw's layout; None: the only one.
 
     Raises:
         VolumeError: nothing there, no Zarr, no single image, or one that is not supported.
     """
     try:
-        return _open_volume(path)
+        return _open_volume(path, series)
     except OSError as error:
         raise VolumeError(
             f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
         ) from error
 
 
-def _open_volume(path: Path) -> ZarrVolume:
+def _open_volume(path: Path, series: int | None) -> ZarrVolume:
     _require_zarr(path)
     node = _open(path)
-    if isinstance(node, zarr.Array):
-        return ZarrVolume(_plain_info(path, node), node, path)
-    block = image_block(node.attrs.asdict())
-    if block is None:
+    attributes = node.attrs.asdict()
+    if isinstance(node, zarr.Group) and image_block(attributes) is None:
+        return _open_volume(_member(path, attributes, series), None)
+    if series:
+        raise VolumeError(f"{path}: holds one image, number 0, and no series {series}; leave out --series")
+    return (
+        ZarrVolume(_plain_info(path, node), node, path)
+        if isinstance(node, zarr.Array)
+        else _image(path, node)
+    )
+
+
+def _member(path: Path, attributes: dict[str, Any], series: int | None) -> Path:
+    """The image to take of a group that is none itself."""
+    if is_plate(attributes):
+        raise refuse_plate(path, list(islice(_images(path, PLATE_DEPTH), MAX_LISTED + 1)))
+    if not is_series_group(attributes):
         raise VolumeError(f"{path}: is a group, but no image; {_suggest(path, PLATE_DEPTH)}")
+    notes = _open(path / "OME").attrs.asdict() if is_zarr(path / "OME") else {}
+    return choose_series(path, series_paths(path, notes), series)
+
+
+def _image(path: Path, group: zarr.Group) -> ZarrVolume:
+    block = image_block(group.attrs.asdict())
+    assert block is not None
     metadata = read_image(path, block)
     where = path / metadata.dataset
     array = _open(where) if is_zarr(where) else None
@@ -68,8 +99,8 @@ def _require_zarr(path: Path) -> None:
         raise VolumeError(f"{path}: is a file inside a Zarr store; give the folder {path.parent}")
     if path.is_file():
         raise VolumeError(
-            f"{path}: is a file, but only Zarr stores, which are folders, can be read so far; "
-            f"convert it to OME-Zarr, for instance with bioformats2raw"
+            f"{path}: is a file of a format that cannot be read, only TIFF files and Zarr stores can; "
+            f"convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
         )
     if not is_zarr(path):
         raise VolumeError(

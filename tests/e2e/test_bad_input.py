@@ -71,6 +71,7 @@ REPAINT = ("--sampler", "repaint")
         (["--preview", "look.jpg"], ["look.jpg", ".png"]),
         (["--preview", "nowhere/look.png"], ["nowhere", "does not exist"]),
         (["--guide", "none.zarr"], ["none.zarr"]),
+        (["--series", "1"], ["holds one image", "no series 1"]),
     ],
 )
 def test_options(baikal_run: BaikalRun, noisy_zarr: Path, arguments: list[str], words: list[str]) -> None:
@@ -82,6 +83,7 @@ def test_options(baikal_run: BaikalRun, noisy_zarr: Path, arguments: list[str], 
 def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "stack.tif").write_bytes(b"II*\0")
+    (tmp_path / "stack.czi").write_bytes(b"ZISRAWFILE")
     zarr.create_group(tmp_path / "group.zarr")
     write_zarr(tmp_path / "complex.zarr", np.zeros((4, 4), dtype=complex))
     write_zarr(tmp_path / "bool.zarr", np.zeros((4, 4), dtype=bool))
@@ -90,7 +92,8 @@ def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
     expected = {
         "missing.zarr": "does not exist",
         "folder": "no Zarr",
-        "stack.tif": "OME-Zarr",
+        "stack.tif": "cannot be read as a TIFF file",
+        "stack.czi": "bioformats2raw",
         "group.zarr": "no image",
         "complex.zarr": "complex128",
         "bool.zarr": "bool",

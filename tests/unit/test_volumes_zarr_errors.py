@@ -53,10 +53,10 @@ def test_a_path_that_the_system_refuses(tmp_path: Path) -> None:
     assert "File name too long; check the path" in message(tmp_path / ("a" * 300))
 
 
-@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+@pytest.mark.parametrize("name", ["a.nd2", "a.png"])
 def test_a_file_is_no_zarr(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"II*\0")
-    assert "only Zarr stores, which are folders, can be read so far; convert it" in message(tmp_path / name)
+    assert "only TIFF files and Zarr stores can; convert it" in message(tmp_path / name)
 
 
 def test_a_file_inside_a_store_names_the_store(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_folder_is_no_zarr(tmp_path: Path) -> None:
 
 def test_a_group_lists_its_images(tmp_path: Path) -> None:
     plate = tmp_path / "plate.zarr"
-    zarr.create_group(plate, attributes={"bioformats2raw.layout": 3})
+    zarr.create_group(plate)
     assert "is a group, but no image; check the path" in message(plate)
     zarr.create_group(plate / "A" / "1")
     make_image(plate / "A" / "1" / "0", image_block())

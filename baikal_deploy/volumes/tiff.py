@@ -1,0 +1,193 @@
+"""Reads volumes in TIFF: OME-TIFF, ImageJ hyperstacks, MetaMorph stacks and plain TIFF, plane by plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.axes import plain_axes
+from baikal_deploy.volumes.base import AXIS_NAMES, Axis, Pixels, VolumeInfo
+from baikal_deploy.volumes.calibration import (
+    Calibration,
+    imagej_calibration,
+    metamorph_calibration,
+    ome_calibrations,
+    ome_master,
+    resolution_calibration,
+)
+from baikal_deploy.volumes.tiff_file import (
+    UNNAMED,
+    Index,
+    list_series,
+    open_pixels,
+    opened,
+    require_codec,
+    series_files,
+)
+from baikal_deploy.volumes.tiff_file import (
+    Pixels as LazyPixels,
+)
+
+KINDS = ("ome", "imagej", "stk", "shaped", "uniform", "generic")
+"""What tifffile calls the flavours whose notes are understood here."""
+
+
+def open_tiff(path: Path, series: int | None = None) -> TiffVolume:
+    """Opens one series of a TIFF file.
+
+    Axes of size 1 are dropped, unless the file gives their pixel size. Pages on axes without a name
+    count as ``plain_axes`` has it: z, then c and z, then t, c and z.
+
+    Args:
+        series: its number; None: the only one.
+
+    Raises:
+        VolumeError: a file that is damaged, truncated or not supported; several series and no choice.
+    """
+    try:
+        with opened(path) as file:
+            number = _choose(path, file, series)
+            return _open_series(path, file, number)
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
+        ) from error
+
+
+def _choose(path: Path, file: Any, series: int | None) -> int:
+    _require_described(path, file)
+    count = len(file.series)
+    if series is None and count == 1:
+        return 0
+    if series is not None and 0 <= series < count:
+        return series
+    several = f"holds {count} series ({list_series(file)})" if count > 1 else "holds one series, number 0"
+    wanted = "choose one with" if series is None else f"there is no series {series}; choose another"
+    raise VolumeError(f"{path}: {several}; {wanted} --series N")
+
+
+def _require_described(path: Path, file: Any) -> None:
+    """The file says itself what its images are, in a way that is understood here."""
+    master = ome_master(file.ome_metadata) if file.ome_metadata else None
+    if master is not None:
+        raise VolumeError(
+            f"{path}: is a part of an image that is described in {master}; give that file if it is a TIFF, "
+            f"else convert the image to one OME-TIFF (bfconvert)"
+        )
+    kinds = sorted({series.kind for series in file.series} - set(KINDS))
+    if kinds:
+        raise VolumeError(
+            f"{path}: TIFF files of the kind '{kinds[0]}' are not supported, as their pixel size and channel "
+            f"names would be lost; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
+        )
+
+
+def _open_series(path: Path, file: Any, number: int) -> TiffVolume:
+    series = file.series[number]
+    require_codec(path, series)
+    axes = _axes(path, series)
+    sizes = dict(zip(axes, series.shape, strict=True))
+    calibration = _calibration(path, file, number, sizes)
+    known = [*calibration.scale, "y", "x"]
+    kept = [axis for axis in AXIS_NAMES if sizes.get(axis, 1) > 1 or axis in known]
+    info = VolumeInfo(
+        path,
+        tuple(Axis(axis, calibration.units.get(axis)) for axis in kept),
+        tuple(sizes.get(axis, 1) for axis in kept),
+        np.dtype(series.dtype).newbyteorder("="),
+        tuple(calibration.scale.get(axis, 1.0) for axis in kept),
+        (0.0,) * len(kept),
+        calibration.name,
+        calibration.omero,
+    )
+    return TiffVolume(info, open_pixels(path, number), axes, series_files(series))
+
+
+def _axes(path: Path, series: Any) -> str:
+    """Our names of the axes in the file's order."""
+    axes = str(series.axes.lower())
+    if "s" in axes:
+        raise VolumeError(f"{path}: is a colour image (axes {series.axes}); convert it to grey, or split it")
+    leading = axes[:-2]
+    if leading and set(leading) <= set(UNNAMED):
+        return "".join(axis.name for axis in plain_axes(path, None, len(axes)))
+    for axis, name, size in zip(axes, series.dims, series.shape, strict=True):
+        if axis not in AXIS_NAMES and size > 1:
+            raise VolumeError(
+                f"{path}: axis {axis.upper()} ({name}) of size {size} is not supported, only t, c, z, y, x; "
+                f"split the image along it"
+            )
+    if axes[-2:] != "yx" or len(set(axes)) < len(axes):
+        raise VolumeError(f"{path}: axes {series.axes} are not supported; save it with Y, X at the end")
+    return axes
+
+
+def _calibration(path: Path, file: Any, number: int, sizes: dict[str, int]) -> Calibration:
+    series = file.series[number]
+    if series.kind == "ome":
+        images = ome_calibrations(file.ome_metadata)
+        if len(images) != len(file.series):
+            raise VolumeError(
+                f"{path}: its OME-XML describes {len(images)} images, but {len(file.series)} are there, and "
+                f"which is unknown; copy all files of the image, or export it again"
+            )
+        return images[number]
+    channels, planes = sizes.get("c", 1), int(np.prod([*sizes.values()][:-2], dtype=int))
+    if series.kind == "imagej":
+        return imagej_calibration(file.imagej_metadata or {}, _resolution(series), channels, planes)
+    if series.kind == "stk":
+        return metamorph_calibration(file.stk_metadata or {}, (series.name,) if channels == 1 else ())
+    return resolution_calibration(_resolution(series), int(series.keyframe.resolutionunit))
+
+
+def _resolution(series: Any) -> dict[str, float]:
+    """Pixels per unit where the tags are there."""
+    page = series.keyframe
+    names = {"x": "XResolution", "y": "YResolution"}
+    tags = {axis: page.tags[name].value for axis, name in names.items() if name in page.tags}
+    return {axis: value[0] / value[1] for axis, value in tags.items() if value[0] and value[1]}
+
+
+@dataclass(frozen=True)
+class TiffVolume:
+    """A Volume in a TIFF file; made by ``open_tiff``.
+
+    Attributes:
+        pixels: indexed by one integer or slice per axis of the file.
+        axes: our names of these axes, in the file's order.
+        files: the files it lies in, links followed.
+    """
+
+    info: VolumeInfo
+    pixels: LazyPixels
+    axes: str
+    files: frozenset[Path]
+
+    def read(self, planes: Sequence[int]) -> Pixels:
+        """See ``Volume.read``."""
+        out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
+        for number, plane in enumerate(planes):
+            out[number] = self.read_window(plane, slice(None), slice(None))
+        return out
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+        """See ``Volume.read_window``."""
+        names = (axis.name for axis in self.info.axes)
+        position = dict(zip(names, self.info.position(plane), strict=False))
+        index: Index = (*(position.get(axis, 0) for axis in self.axes[:-2]), y, x)
+        try:
+            window = np.asarray(self.pixels[index])
+        except MemoryError:
+            raise
+        except Exception as error:  # every codec raises exceptions of its own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise VolumeError(
+                f"{self.info.path}: {self.info.describe(plane)} cannot be read ({reason}); "
+                f"the file is damaged: copy or export it again"
+            ) from error
+        return window.astype(self.info.dtype, copy=False)

@@ -1,0 +1,60 @@
+"""baikal-run on TIFF files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from baikal_deploy.volumes.zarr import open_volume
+from tests.e2e.conftest import BaikalRun
+
+METADATA = {
+    "axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP"]}, "TimeIncrement": 3, "TimeIncrementUnit": "min",
+    "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "PhysicalSizeZ": 0.5,
+}  # fmt: skip
+
+
+def test_the_output_beside_the_input_has_what_the_file_says(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    pixels = np.stack([counts, counts + 7], axis=1)
+    tifffile.imwrite(tmp_path / "cells.ome.tif", pixels, photometric="minisblack", metadata=METADATA)
+    result = baikal_run(tmp_path / "cells.ome.tif")
+    assert result.exit_code == 0, result.output
+    assert "cells.ome.tif: tczyx 1x2x3x96x80 uint16" in result.stderr
+    output = open_volume(tmp_path / "cells_denoised.ome.zarr")
+    info = output.info
+    assert [(axis.name, axis.unit) for axis in info.axes] == [
+        ("t", "minute"), ("c", None), *((name, "micrometer") for name in "zyx")
+    ]  # fmt: skip
+    assert info.scale == (3, 1, 0.5, 0.1, 0.1)
+    assert [info.channel_name(channel) for channel in (0, 1)] == ["DAPI", "GFP"]
+    denoised = output.read(range(6)).reshape(2, 3, 96, 80)
+    assert denoised.dtype == counts.dtype
+    for channel in range(2):
+        correlation = np.corrcoef(denoised[channel].ravel(), pixels[:, channel].ravel())[0, 1]
+        assert correlation > 0.8
+        assert denoised[channel].mean() == pytest.approx(pixels[:, channel].mean(), rel=0.05)
+
+
+def test_a_chosen_series_has_an_output_of_its_own(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    path = tmp_path / "two.TIF"
+    with tifffile.TiffWriter(path) as file:
+        file.write(counts, photometric="minisblack")
+        file.write(counts[0, :64], photometric="minisblack")
+    refused = baikal_run(path)
+    assert refused.exit_code == 2
+    assert "holds 2 series" in refused.stderr
+    assert baikal_run(path, "--series", 1).exit_code == 0
+    assert open_volume(tmp_path / "two_series1_denoised.ome.zarr").info.shape == (64, 80)
+
+
+def test_a_tiff_as_guide(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "guide.tif", counts, photometric="minisblack")
+    result = baikal_run(noisy_zarr, "--guide", tmp_path / "guide.tif", "--sampler", "mixing")
+    assert result.exit_code == 0, result.output
