@@ -62,6 +62,11 @@ class RunConfig:
         """Where the output goes."""
         return self.output or default_output(self.input, self.series)
 
+    @property
+    def outputs(self) -> list[Path]:
+        """Every image that is written, the result first."""
+        return [self.target, *(path for path in (self.uncertainty, self.mask) if path is not None)]
+
 
 def default_output(source: Path, series: int | None = None) -> Path:
     """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of.

@@ -6,9 +6,9 @@ first and then re-taken from denoised estimates until they settle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,20 @@ class Measurement:
     sigma: float
     passes: int
     noise: NoiseModel | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What ``record`` gave, to the last bit."""
+        noise = record["noise"]
+        parts = {
+            "intensity": IntensityMap(**record["intensity"]),
+            "noise": None if noise is None else NoiseModel(**noise),
+        }
+        return cls(**{**record, **parts})
 
     @property
     def normalised_sigma(self) -> float:

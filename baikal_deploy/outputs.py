@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,17 +17,18 @@ from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import Maps
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.layout import SHARD_BYTES
+from baikal_deploy.volumes.leftovers import sweep
 from baikal_deploy.volumes.output import OutputVolume
-from baikal_deploy.volumes.stores import check_output, check_paths
+from baikal_deploy.volumes.stores import check_paths
 
 
-def check_outputs(config: RunConfig, sources: list[Path]) -> None:
-    """Refuse now what could not be written, or would damage what is read.
+def check_places(config: RunConfig, sources: list[Path]) -> None:
+    """Refuse places where writing would damage what is read, or that cannot be.
 
     Raises:
-        VolumeError: a path that is taken, has no folder, or is that of an input or of another output.
+        VolumeError: a path that has no folder, or is that of an input or of another output.
     """
-    paths = [config.target, *(path for path in (config.uncertainty, config.mask) if path is not None)]
+    paths = config.outputs
     for number, path in enumerate(paths):
         for source in sources:
             check_paths(source, path)
@@ -34,7 +36,6 @@ def check_outputs(config: RunConfig, sources: list[Path]) -> None:
             raise VolumeError(f"{path}: two outputs of one name; choose another one")
         if not path.absolute().parent.is_dir():
             raise VolumeError(f"{path}: its folder does not exist; create it, or choose another output")
-        check_output(path, config.overwrite)
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,32 @@ class Outputs:
     @classmethod
     def create(cls, config: RunConfig, info: VolumeInfo) -> Self:
         """Raises VolumeError: see ``OutputVolume.create``."""
-        result = OutputVolume.create(config.target, info, overwrite=config.overwrite)
-        maps = [
-            None if path is None else _create_map(path, info, dtype, config.overwrite)
-            for path, dtype in ((config.uncertainty, np.float32), (config.mask, np.uint8))
-        ]
-        return cls(result, *maps)
+        return cls._of(config, info, partial(OutputVolume.create, overwrite=config.overwrite))
+
+    @classmethod
+    def resume(cls, config: RunConfig, info: VolumeInfo, locations: Sequence[Path]) -> Self:
+        """Those that ``create`` began at these locations. Raises VolumeError: see ``OutputVolume.resume``."""
+        at = dict(zip(config.outputs, locations, strict=True))
+
+        def resume(path: Path, info: VolumeInfo, *, shard_bytes: int = SHARD_BYTES) -> OutputVolume:
+            return OutputVolume.resume(path, info, at[path], shard_bytes=shard_bytes)
+
+        return cls._of(config, info, resume)
+
+    @classmethod
+    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[..., OutputVolume]) -> Self:
+        maps = (_map_of(info, np.float32), _map_of(info, np.uint8))
+        return cls(
+            make(config.target, info),
+            *(
+                None if path is None else make(path, own, shard_bytes=shard_bytes)
+                for path, (own, shard_bytes) in zip((config.uncertainty, config.mask), maps, strict=True)
+            ),
+        )
+
+    @property
+    def all(self) -> list[OutputVolume]:
+        return [output for output in (self.result, self.std, self.suspect) if output is not None]
 
     def maps(self, planes: Raw) -> Maps:
         """Empty maps of planes (N, H, W)."""
@@ -71,6 +92,17 @@ class Outputs:
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 
+    def sync(self, item: WorkItem) -> None:
+        """Raises VolumeError: see ``OutputVolume.sync``."""
+        for output in self.all:
+            output.sync(item)
+
+    def sweep(self, done: Collection[int]) -> None:
+        """Remove what a killed run wrote beside finished items. Raises VolumeError if the system refuses."""
+        for output in self.all:
+            items = [output.items[index] for index in done]
+            sweep(output.location, {file for item in items for file in output.files(item)})
+
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Raises VolumeError: see ``OutputVolume.finish``. The result comes last: then all is complete."""
         for output, content in ((self.std, "standard deviation"), (self.suspect, "suspect pixels")):
@@ -79,12 +111,11 @@ class Outputs:
         self.result.finish(provenance)
 
 
-def _create_map(path: Path, info: VolumeInfo, dtype: DTypeLike, overwrite: bool) -> OutputVolume:
-    """With as many planes in a shard as the result has, so that they share its items."""
+def _map_of(info: VolumeInfo, dtype: DTypeLike) -> tuple[VolumeInfo, int]:
+    """A map's own info, and the size of its shards: as many planes as the result's, to share its items."""
     kind = np.dtype(dtype)
     own = replace(info, dtype=kind, omero=_without_windows(info.omero))
-    shard_bytes = SHARD_BYTES * kind.itemsize // info.dtype.itemsize
-    return OutputVolume.create(path, own, overwrite=overwrite, shard_bytes=shard_bytes)
+    return own, SHARD_BYTES * kind.itemsize // info.dtype.itemsize
 
 
 def _without_windows(omero: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -6,25 +6,27 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser, no_std
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.maps import PROBES, Maps
-from baikal_deploy.noise import noise_generator
-from baikal_deploy.outputs import check_outputs
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.outputs import check_places
+from baikal_deploy.provenance import fingerprint, provenance
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
+from baikal_deploy.session import check_session, open_session, unfinished
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
 from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.layout import plan_items, planes_per_shard
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -68,6 +70,8 @@ class Run:
         denoiser: the loaded model.
         sampler: as asked for; each recipe holds it with nothing left automatic.
         recipes: one per channel.
+        fingerprint: of everything that decides what is written.
+        earlier: the journal of the unfinished run that this one goes on with; None if there is none.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -82,6 +86,9 @@ class Run:
             self.volume = open_input(config.input, config.series)
             self.guide = None if config.guide is None else open_input(config.guide)
             self._check_paths()
+            earlier = unfinished(config)
+            if earlier is None:
+                check_session(config, None, {})  # before anything that takes long
             self.denoiser = stack.enter_context(
                 Denoiser.load(
                     config.model,
@@ -95,12 +102,14 @@ class Run:
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self._check_sampler()
+            self.fingerprint = fingerprint(config, self.volume, self.guide, self.denoiser, self.sampler)
+            self.earlier = earlier if check_session(config, earlier, self.fingerprint) else None
             self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
             stack.pop_all()
 
     def _check_paths(self) -> None:
         guide, shape = self.guide, self.volume.info.shape
-        check_outputs(self.config, [self.config.input, *([] if guide is None else [guide.info.path])])
+        check_places(self.config, [self.config.input, *([] if guide is None else [guide.info.path])])
         if guide is not None and guide.info.shape != shape:
             raise VolumeError(
                 f"{self.config.guide}: a guide of shape {guide.info.shape}; it must have the input's, {shape}"
@@ -118,8 +127,10 @@ class Run:
             raise ConfigError(f"--uncertainty {config.uncertainty}: {no_std(config.sampler)}")
 
     def _recipe(self, channel: int) -> Recipe:
-        sample = sample_channel(self.volume, channel)
-        measurement = self.denoiser.measure(sample, self.sampler)
+        if self.earlier is not None:
+            measurement = Measurement.from_record(self.earlier.header["measurements"][channel])
+        else:
+            measurement = self.denoiser.measure(sample_channel(self.volume, channel), self.sampler)
         return self.denoiser.recipe(self.sampler, measurement, self.config.seed)
 
     @property
@@ -127,8 +138,22 @@ class Run:
         """Network evaluations of planes, all together."""
         info = self.volume.info
         planes = info.num_planes // info.num_channels
+        return sum(planes * self._evaluations_per_plane(channel) for channel in range(info.num_channels))
+
+    @property
+    def evaluations_done(self) -> int:
+        """Those of them that an unfinished run, which this one goes on with, has done."""
+        info = self.volume.info
+        items = plan_items(info, planes_per_shard(info))
+        done = [] if self.earlier is None else self.earlier.done
+        return sum(self._evaluations_of(items[index]) for index in done)
+
+    def _evaluations_per_plane(self, channel: int) -> int:
         probes = 0 if self.config.uncertainty is None else PROBES
-        return sum(planes * recipe.nfe * (1 + probes) for recipe in self.recipes)
+        return self.recipes[channel].nfe * (1 + probes)
+
+    def _evaluations_of(self, item: WorkItem) -> int:
+        return len(item.planes) * self._evaluations_per_plane(self.volume.info.channel(item.planes.start))
 
     @property
     def windows_per_plane(self) -> int:
@@ -153,31 +178,32 @@ class Run:
         return seconds * len(plan.windows) * self.evaluations
 
     def execute(self, progress: Progress | None = None) -> RunReport:
-        """Denoise and write.
+        """Denoise and write; what an unfinished run of the same kind has left is not done again.
 
         Raises:
-            VolumeError, EngineError: reading, writing or the network failed; what was finished before
-                stays valid.
+            VolumeError, EngineError: reading, writing or the network failed, or another run writes these
+                outputs; what was finished before stays valid, and the same run goes on from there.
         """
-        from baikal_deploy.outputs import Outputs
+        started = time.perf_counter()
+        measurements = [recipe.measurement.record() for recipe in self.recipes]
+        header = {"fingerprint": self.fingerprint, "measurements": measurements}
+        with open_session(self.config, self.volume.info, header) as session:
+            done = sum(self._evaluations_of(item) for item in session.done)
 
-        started, done = time.perf_counter(), 0
+            def advance(planes: int) -> None:
+                nonlocal done
+                done += planes
+                if progress is not None:
+                    progress(done, self.evaluations)
 
-        def advance(planes: int) -> None:
-            nonlocal done
-            done += planes
-            if progress is not None:
-                progress(done, self.evaluations)
-
-        tally = Tally()
-        outputs = Outputs.create(self.config, self.volume.info)
-        for item in outputs.result.items:
-            planes = self.volume.read(item.planes)
-            maps = outputs.maps(planes)
-            denoised, counts = self._denoise_item(item, planes, maps, advance)
-            outputs.write(item, denoised, maps)
-            tally += counts
-        outputs.finish(self.provenance(tally))
+            advance(0)
+            for item in session.left:
+                planes = self.volume.read(item.planes)
+                maps = session.outputs.maps(planes)
+                denoised, tally = self._denoise_item(item, planes, maps, advance)
+                session.write(item, denoised, maps, tally)
+            tally = session.tally
+            session.finish(self.provenance(tally))
         return RunReport(self.config.target, time.perf_counter() - started, tally)
 
     def _denoise_item(
@@ -196,32 +222,8 @@ class Run:
         save_preview(path, self.volume.read(plane)[0], open_volume(self.config.target).read(plane)[0])
 
     def provenance(self, tally: Tally) -> dict[str, Any]:
-        """What made the output: enough to make it again."""
-        config, info, engine = self.config, self.volume.info, self.denoiser.predictor.engine
-        return {
-            "software": "baikal-deploy",
-            "version": __version__,
-            "input": str(config.input.absolute()),
-            "series": config.series,
-            "guide": None if config.guide is None else str(config.guide.absolute()),
-            "model": {"name": self.denoiser.manifest.name, "sha256": self.denoiser.model_sha256},
-            "engine": {
-                "name": engine.name,
-                "version": engine.version(),
-                "device": engine.device,
-                "precision": engine.precision,
-            },
-            "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
-            "sampler": config.sampler,
-            "seed": config.seed,
-            "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
-            "channels": [
-                {"name": info.channel_name(channel), "nfe": recipe.nfe}
-                | {"options": asdict(recipe.sampler), "measurement": asdict(recipe.measurement)}
-                for channel, recipe in enumerate(self.recipes)
-            ],
-            "notes": tally.notes(),
-        }
+        """What made the output; see ``provenance.provenance``."""
+        return provenance(self.config, self.volume.info, self.denoiser, self.recipes, tally)
 
     def close(self) -> None:
         self.denoiser.close()

@@ -96,7 +96,11 @@ FILE = click.Path(path_type=Path)
     "--mask", metavar="ZARR", type=FILE,
     help="Also write a mask of where the result differs from the data by more than noise. [default: none]",
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT once the new one is complete.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace OUTPUT once the new one is complete; drop what another run left unfinished.",
+)
 @click.option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing.")
 @click.option(
     "--preview", metavar="FILE.png", type=FILE, help="Also write a before/after picture of one plane."
@@ -119,6 +123,8 @@ def main(
     OME-Zarr with the same axes, scales, channels and pixel type; without it, NAME_denoised.ome.zarr
     beside INPUT. If INPUT is a folder of such images, OUTPUT is a folder: all are denoised, bad ones
     are listed at the end, and the exit code is 1 if there are any.
+
+    A run that was interrupted goes on where it was when the same command is given again.
     """
     console = plain_console()
     if preview is not None:
@@ -194,7 +200,14 @@ def describe(run: Run) -> list[str]:
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
         f"{run.evaluations} network evaluations of planes",
+        *_describe_rest(run),
     ]
+
+
+def _describe_rest(run: Run) -> list[str]:
+    if run.earlier is None:
+        return []
+    return [f"goes on  with an unfinished run: {run.evaluations_done} of these evaluations are done"]
 
 
 def _describe_engine(denoiser: Denoiser) -> str:
@@ -228,11 +241,12 @@ def _describe_sampler(run: Run, sampler: Sampler) -> str:
 def _execute(run: Run, console: Console) -> RunReport:
     columns = (TextColumn("denoising"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("denoising", total=run.evaluations)
+        # What an earlier run did must not count as the speed of this one.
+        bar = progress.add_task("denoising", total=run.evaluations, completed=run.evaluations_done)
         try:
             return run.execute(lambda done, total: progress.update(bar, completed=done))
         except KeyboardInterrupt:
-            message = f"{run.config.target}: the new output is not complete; run again with --overwrite"
+            message = f"{run.config.target}: not complete yet; the same command again goes on from there"
             console.print(message, soft_wrap=True)
             raise
 

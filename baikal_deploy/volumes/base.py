@@ -174,6 +174,10 @@ class Volume(Protocol):
     @property
     def info(self) -> VolumeInfo: ...
 
+    @property
+    def metadata_files(self) -> Sequence[Path]:
+        """Files that tell, by size and time, that the volume was written again."""
+
     def read(self, planes: Sequence[int]) -> Pixels:
         """Planes as (N, H, W), in ``info.dtype``.
 

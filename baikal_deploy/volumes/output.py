@@ -11,6 +11,7 @@ from typing import Any
 import zarr
 from zarr.codecs import ZstdCodec
 
+from baikal_deploy.durable import sync_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Pixels, VolumeInfo, WorkItem
 from baikal_deploy.volumes.layout import (
@@ -76,6 +77,32 @@ class OutputVolume:
             ]
         return cls(path, info, tuple(plan_items(info, count)), location, group, tuple(arrays))
 
+    @classmethod
+    def resume(
+        cls, path: Path, info: VolumeInfo, location: Path, *, shard_bytes: int = SHARD_BYTES
+    ) -> OutputVolume:
+        """Goes on with an image that ``create`` began with the same arguments.
+
+        Args:
+            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
+
+        Raises:
+            VolumeError: it is not there, or is another image.
+        """
+        shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
+        try:
+            group = zarr.open_group(location, mode="r+", use_consolidated=False)
+            arrays = [group[str(level)] for level in range(len(shapes))]
+            if [(array.shape, array.dtype) for array in arrays] != [(shape, info.dtype) for shape in shapes]:  # type: ignore[union-attr]
+                raise ValueError("its arrays have other shapes or types")
+        except Exception as error:  # damaged metadata ends in anything
+            raise VolumeError(
+                f"{path}: the unfinished output cannot be gone on with ({type(error).__name__}: {error}); "
+                f"remove it, and run again"
+            ) from error
+        items = tuple(plan_items(info, planes_per_shard(info, shard_bytes)))
+        return cls(path, info, items, location, group, tuple(arrays))  # type: ignore[arg-type]
+
     def write(self, item: WorkItem, planes: Pixels) -> None:
         """Writes one item to all levels.
 
@@ -92,6 +119,23 @@ class OutputVolume:
             for number, array in enumerate(self.levels):
                 planes = downsample(planes) if number else planes
                 array[index] = planes if self.info.shape[:-2] else planes[0]
+
+    def files(self, item: WorkItem) -> list[Path]:
+        """Where the shards of an item are; one with nothing but zeros has no file."""
+        *leading, first = self.info.position(item.planes.start) or (0,)
+        files = []
+        for number, array in enumerate(self.levels):
+            assert array.shards is not None
+            place = (*leading, first // array.shards[-3], 0, 0) if self.info.shape[:-2] else (0, 0)
+            files.append(self.location / str(number) / array.metadata.encode_chunk_key(place))
+        return files
+
+    def sync(self, item: WorkItem) -> None:
+        """Returns when an item that was written is on disk. Raises VolumeError: a full disk and the like."""
+        with _writing(self.path, self.info.describe_range(item.planes)):
+            for file in self.files(item):
+                if file.exists():
+                    sync_file(file, self.location)
 
     def _check(self, item: WorkItem, planes: Pixels) -> None:
         if self.items[item.index : item.index + 1] != (item,):
@@ -116,6 +160,7 @@ class OutputVolume:
         """
         with _writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
+            sync_file(self.location / "zarr.json", self.location)
         target = self.path.resolve()
         if self.location != target:
             replace_store(self.location, target)

@@ -44,7 +44,7 @@ def check_paths(source: Path, output: Path) -> None:
     Raises:
         VolumeError: output and input are the same, or one lies inside the other (links followed).
     """
-    with _translated(output, f"compared with the input {source}"):
+    with translated(output, f"compared with the input {source}"):
         _check_resolved(source.resolve(), output, output.resolve())
 
 
@@ -91,7 +91,7 @@ def claim_output(path: Path, overwrite: bool) -> Path:
     """``check_output``, after which what an earlier failed run left there is removed."""
     location = check_output(path, overwrite)
     if location != path and os.path.lexists(location):
-        remove_store(location)
+        discard(location)
     return location
 
 
@@ -101,9 +101,9 @@ def require_store(path: Path) -> None:
     Raises:
         VolumeError: not a folder, no Zarr store, or one with files that belong to something else.
     """
-    with _translated(path, "looked through"):
+    with translated(path, "looked through"):
         known = path.is_dir() and is_zarr(path)
-        foreign = _foreign_file(path) if known else None
+        foreign = foreign_file(path) if known else None
     if not known:
         raise VolumeError(f"{path}: is no Zarr store and will not be overwritten; choose another output")
     if foreign is not None:
@@ -120,19 +120,49 @@ def remove_store(path: Path) -> None:
         VolumeError: as ``require_store``, or the system refuses.
     """
     require_store(path)
-    with _translated(path, "removed"):
-        shutil.rmtree(path)
+    with translated(path, "removed"):
+        remove_tree(path)
+
+
+def discard(path: Path) -> None:
+    """Removes an output that was never finished, which may not even have its metadata yet.
+
+    Raises:
+        VolumeError: it holds files of something else, or the system refuses.
+    """
+    with translated(path, "looked through"):
+        foreign = foreign_file(path) if path.is_dir() else path
+    if foreign is not None:
+        raise VolumeError(
+            f"{path}: an unfinished output that cannot be removed, as {foreign} is no part of a Zarr store; "
+            f"move that file away"
+        )
+    with translated(path, "removed"):
+        remove_tree(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a folder, the metadata at its root last: interrupted, it is still known for what it was."""
+    for child in path.iterdir():
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+    shutil.rmtree(path)
 
 
 def replace_store(new: Path, path: Path) -> None:
     """Puts the store ``new`` in the place of the store ``path``, which is removed last: whenever
-    this is interrupted, both are still whole.
+    this is interrupted, both are still whole. If nothing is at ``path``, as after a kill in here, ``new``
+    is only moved.
 
     Raises:
         VolumeError: as ``require_store``, or the system refuses.
     """
+    if not os.path.lexists(path):
+        with translated(path, f"put in place (the new output is whole, in {new})"):
+            new.rename(path)
+        return
     require_store(path)
-    with _translated(path, f"replaced (the new output is whole, in {new})"):
+    with translated(path, f"replaced (the new output is whole, in {new})"):
         aside = Path(tempfile.mkdtemp(prefix=f"{path.name}.replaced-", dir=path.parent))
         old = path.rename(aside / path.name)
         try:
@@ -141,11 +171,11 @@ def replace_store(new: Path, path: Path) -> None:
             old.rename(path)
             aside.rmdir()
             raise
-    with _translated(aside, "removed (the new output is in place)"):
+    with translated(aside, "removed (the new output is in place)"):
         shutil.rmtree(aside)
 
 
-def _foreign_file(path: Path) -> Path | None:
+def foreign_file(path: Path) -> Path | None:
     """A file below ``path`` that is neither metadata nor a chunk."""
 
     def stop(error: OSError) -> None:
@@ -160,6 +190,8 @@ def _foreign_file(path: Path) -> Path | None:
 
 def _is_ours(path: Path) -> bool:
     try:
+        if not any(path.iterdir()):  # where a removal was killed
+            return True
         metadata = json.loads((path / "zarr.json").read_bytes())
         return PROVENANCE in metadata["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -167,7 +199,7 @@ def _is_ours(path: Path) -> bool:
 
 
 @contextmanager
-def _translated(path: Path, action: str) -> Iterator[None]:
+def translated(path: Path, action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

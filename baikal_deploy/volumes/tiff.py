@@ -168,6 +168,11 @@ class TiffVolume:
     axes: str
     files: frozenset[Path]
 
+    @property
+    def metadata_files(self) -> list[Path]:
+        """See ``Volume.metadata_files``."""
+        return sorted(self.files)
+
     def read(self, planes: Sequence[int]) -> Pixels:
         """See ``Volume.read``."""
         out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)

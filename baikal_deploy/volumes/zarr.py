@@ -30,6 +30,7 @@ Array = zarr.Array[Any]
 
 PLATE_DEPTH = 3  # images of a plate lie in row/column/field
 MAX_CHOICES = 4
+METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def open_volume(path: Path, series: int | None = None) -> ZarrVolume:
@@ -163,6 +164,12 @@ class ZarrVolume:
     info: VolumeInfo
     array: Array
     path: Path
+
+    @property
+    def metadata_files(self) -> list[Path]:
+        """See ``Volume.metadata_files``."""
+        folders = dict.fromkeys([self.info.path, self.path])
+        return [folder / name for folder in folders for name in METADATA_FILES if (folder / name).is_file()]
 
     def read(self, planes: Sequence[int]) -> Pixels:
         """See ``Volume.read``."""

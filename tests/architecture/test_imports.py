@@ -25,7 +25,7 @@ VENDORS = {
     "array_api_compat": {"arrays.py"},
     "cuda": {"engines/_cuda.py"},
     "cupy": {"engines/_cupy.py"},
-    "filelock": {"engines/_cache_files.py"},
+    "filelock": {"engines/_cache_files.py", "locks.py"},
     "onnxruntime": {"engines/_onnxruntime.py"},
     "openvino": {"engines/_openvino.py", "engines/openvino.py"},
     "platformdirs": {"engines/_cache.py"},

@@ -206,5 +206,5 @@ def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, c
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "in_denoised.ome.zarr: the new output is not complete; run again with --overwrite" in stderr
+    assert "in_denoised.ome.zarr: not complete yet; the same command again goes on from there" in stderr
     assert "Traceback" not in stderr

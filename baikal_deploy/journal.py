@@ -1,0 +1,121 @@
+"""What a run has finished, kept on disk so that the run can go on after a kill.
+
+The first line says what the run is. It is there before any output; every other line is added when what it
+speaks of is on disk. A last line that a kill has cut off does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from baikal_deploy.durable import write_file
+from baikal_deploy.errors import VolumeError
+
+FORMAT = 1
+
+
+@dataclass
+class Journal:
+    """The journal of one run.
+
+    Attributes:
+        path: of its file.
+        header: what the run is.
+        created: inodes of the outputs, once all have their metadata: they stay the same when one is moved.
+        done: finished items by index, each with its tally.
+        size: bytes that count.
+    """
+
+    path: Path
+    header: Mapping[str, Any]
+    created: list[int] | None = None
+    done: dict[int, dict[str, int]] = field(default_factory=dict)
+    size: int = 0
+
+    @classmethod
+    def begin(cls, path: Path, header: Mapping[str, Any]) -> Self:
+        """Write a new journal, in place of an older one. Raises VolumeError: a full disk and the like."""
+        line = _line({"journal": FORMAT, **header})
+        with _translated(path):
+            write_file(path, line)
+        return cls(path, json.loads(line), size=len(line))
+
+    @classmethod
+    def load(cls, path: Path) -> Self | None:
+        """The journal at ``path``; None if there is none.
+
+        Raises:
+            VolumeError: a file that is none, or cannot be read.
+        """
+        with _translated(path):
+            try:
+                first, *lines = path.read_bytes().splitlines(keepends=True) or [b""]
+            except FileNotFoundError:
+                return None
+        header = _entry(first)
+        if header is None or header.get("journal") != FORMAT:
+            raise VolumeError(
+                f"{path}: is no journal of this program, or of another version; move it away, and the "
+                f"unfinished output beside it"
+            )
+        journal = cls(path, header, size=len(first))
+        for line in lines:
+            if not journal._take(line):
+                break
+        return journal
+
+    def record(self, entry: Mapping[str, Any]) -> None:
+        """Add a line; it is on disk when this returns. Raises VolumeError: a full disk and the like."""
+        line = _line(entry)
+        with _translated(self.path), self.path.open("rb+") as file:
+            file.truncate(self.size)
+            file.seek(self.size)
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(line)
+
+    def remove(self) -> None:
+        """Raises VolumeError if the system refuses."""
+        with _translated(self.path):
+            self.path.unlink(missing_ok=True)
+
+    def _take(self, line: bytes) -> bool:
+        """Count a line in, if it is whole."""
+        entry = _entry(line)
+        if entry is None:
+            return False
+        if "item" in entry:
+            self.done[entry["item"]] = entry["tally"]
+        self.created = entry.get("created", self.created)
+        self.size += len(line)
+        return True
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if line.endswith(b"\n") and isinstance(entry, dict) else None
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: the journal of the run cannot be read or written: {error.strerror or error}; free "
+            f"space or correct permissions, and run again"
+        ) from error

@@ -1,0 +1,123 @@
+"""How an output was made: what is recorded in it, and what must not change while it is being made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy import __version__
+from baikal_deploy.config import RunConfig
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.noise import noise_generator
+from baikal_deploy.recipe import Recipe
+from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.tally import Tally
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+
+MOST_CHANGES = 5
+"""That are listed in a message."""
+
+
+def provenance(
+    config: RunConfig, info: VolumeInfo, denoiser: Denoiser, recipes: Sequence[Recipe], tally: Tally
+) -> dict[str, Any]:
+    """What made the output: enough to make it again. It holds no times: the same run records the same."""
+    engine = denoiser.predictor.engine
+    return {
+        **_made_with(config, denoiser),
+        "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
+        "channels": [
+            {"name": info.channel_name(channel), "nfe": recipe.nfe}
+            | {"options": asdict(recipe.sampler), "measurement": recipe.measurement.record()}
+            for channel, recipe in enumerate(recipes)
+        ],
+        "notes": tally.notes(),
+    }
+
+
+def _made_with(config: RunConfig, denoiser: Denoiser) -> dict[str, Any]:
+    engine = denoiser.predictor.engine
+    return {
+        "software": "baikal-deploy",
+        "version": __version__,
+        "input": str(config.input.absolute()),
+        "series": config.series,
+        "guide": None if config.guide is None else str(config.guide.absolute()),
+        "model": {"name": denoiser.manifest.name, "sha256": denoiser.model_sha256},
+        "engine": {
+            "name": engine.name,
+            "version": engine.version(),
+            "device": engine.device,
+            "precision": engine.precision,
+        },
+        "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
+        "sampler": config.sampler,
+        "seed": config.seed,
+    }
+
+
+def fingerprint(
+    config: RunConfig, volume: Volume, guide: Volume | None, denoiser: Denoiser, sampler: Sampler
+) -> dict[str, Any]:
+    """Everything that decides what a run writes, as JSON gives it back: two runs may share their work only
+    if this is the same."""
+    found = _made_with(config, denoiser) | {
+        "options": asdict(sampler),
+        "contents of the input": _contents(volume),
+        "contents of the guide": None if guide is None else _contents(guide),
+        "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
+        "mask": None if config.mask is None else str(config.mask.absolute()),
+    }
+    same: dict[str, Any] = json.loads(json.dumps(found))
+    return same
+
+
+def _contents(volume: Volume) -> dict[str, Any]:
+    """What a volume says of itself, and when its metadata was written. Its pixels are not looked at."""
+    info = volume.info
+    files = {}
+    for file in volume.metadata_files:
+        status = file.stat()
+        files[file.name if file.parent == info.path else f"{file.parent.name}/{file.name}"] = [
+            status.st_size,
+            status.st_mtime_ns,
+        ]
+    return {
+        "axes": [[axis.name, axis.unit] for axis in info.axes],
+        "shape": info.shape,
+        "dtype": str(info.dtype),
+        "scale": info.scale,
+        "translation": info.translation,
+        "name": info.name,
+        "omero": info.omero,
+        "files": files,
+    }
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In what two fingerprints differ, for people: "seed 0 is now 3, …"."""
+    changes = [
+        f"{name} {_short(old)} is now {_short(new)}"
+        for name, old, new in _changes(dict(found), dict(wanted), ())
+    ]
+    more = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
+    return ", ".join([*changes[:MOST_CHANGES], *more])
+
+
+def _changes(found: Any, wanted: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+    if found == wanted:
+        return
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*found, *wanted]):
+            yield from _changes(found.get(key), wanted.get(key), (*path, key))
+    else:
+        yield " ".join(path), found, wanted
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

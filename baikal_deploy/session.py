@@ -1,0 +1,172 @@
+"""A run's outputs from the first file to the last: locked, journaled, and gone on with after a kill.
+
+The journal is there before the first file of an output, and until the last is in its place. Whatever it does
+not vouch for is made again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from baikal_deploy.config import RunConfig
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.intensity import Raw
+from baikal_deploy.journal import Journal
+from baikal_deploy.locks import check_unlocked, locked
+from baikal_deploy.maps import Maps
+from baikal_deploy.outputs import Outputs
+from baikal_deploy.provenance import differences
+from baikal_deploy.tally import Tally
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.leftovers import is_complete, sweep_replaced
+from baikal_deploy.volumes.stores import check_output, claim_output, discard
+
+
+@dataclass
+class Session:
+    """The outputs of a run, and what is finished of them; made by ``open_session``.
+
+    Attributes:
+        outputs: the images.
+        journal: of the run.
+    """
+
+    outputs: Outputs
+    journal: Journal
+
+    @property
+    def done(self) -> list[WorkItem]:
+        """The items that are finished."""
+        return [item for item in self.outputs.result.items if item.index in self.journal.done]
+
+    @property
+    def left(self) -> list[WorkItem]:
+        """The items that are still to be done."""
+        return [item for item in self.outputs.result.items if item.index not in self.journal.done]
+
+    @property
+    def tally(self) -> Tally:
+        """Of all items that are done."""
+        return sum((Tally(**tally) for tally in self.journal.done.values()), Tally())
+
+    def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
+        """Write an item to all outputs; when this returns, no kill can undo it.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        self.outputs.write(item, planes, maps)
+        self.outputs.sync(item)
+        self.journal.record({"item": item.index, "tally": asdict(tally)})
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""
+        self.outputs.finish(provenance)
+        for output in self.outputs.all:
+            sweep_replaced(output.path.resolve())
+        self.journal.remove()
+
+
+def unfinished(config: RunConfig) -> Journal | None:
+    """The journal of a run that wrote these outputs and did not finish; None where nothing is left of it.
+
+    Raises:
+        VolumeError: such a run is still going on, or its journal is damaged.
+    """
+    for path in config.outputs:
+        check_unlocked(path)
+    return _load(config)
+
+
+def _load(config: RunConfig) -> Journal | None:
+    journal = Journal.load(_journal_path(config))
+    return journal if journal is not None and any(_found(journal)) else None
+
+
+def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether an unfinished run will be gone on with.
+
+    Args:
+        earlier: what ``unfinished`` found.
+        fingerprint: of the run that is planned.
+
+    Raises:
+        VolumeError: it was another run, or an output is there already, and neither may be overwritten.
+    """
+    if earlier is not None and earlier.header["fingerprint"] == fingerprint:
+        return True
+    if earlier is not None and not config.overwrite:
+        raise VolumeError(
+            f"{config.target}: an unfinished run is there, and this one is another: "
+            f"{differences(earlier.header['fingerprint'], fingerprint)}; give what it had to go on with it, "
+            f"or start anew (--overwrite)"
+        )
+    for path in config.outputs:
+        check_output(path, config.overwrite)
+    return False
+
+
+@contextmanager
+def open_session(config: RunConfig, info: VolumeInfo, header: Mapping[str, Any]) -> Iterator[Session]:
+    """The outputs of a run, locked for as long as the context lasts.
+
+    Args:
+        info: of the input.
+        header: "fingerprint" and "measurements" of the run.
+
+    Raises:
+        VolumeError: as ``check_session``; another run is writing them, or they cannot be written.
+    """
+    with ExitStack() as stack:
+        for path in config.outputs:
+            stack.enter_context(locked(path))
+        journal = _load(config)
+        where = [] if journal is None else [place for place in _found(journal) if place is not None]
+        resumes = check_session(config, journal, header["fingerprint"])
+        if resumes and journal is not None and journal.created and len(where) == len(config.outputs):
+            outputs = Outputs.resume(config, info, where)
+            outputs.sweep(journal.done)
+            yield Session(outputs, journal)
+        else:
+            yield _begin(config, info, header, journal)
+
+
+def _begin(
+    config: RunConfig, info: VolumeInfo, header: Mapping[str, Any], earlier: Journal | None
+) -> Session:
+    """New outputs, in place of those that an earlier run left unfinished."""
+    for place in _places(earlier).values() if earlier is not None else ():
+        if os.path.lexists(place) and not is_complete(place):
+            discard(place)
+    places = [
+        [str(path.resolve()), str(claim_output(path.resolve(), config.overwrite))] for path in config.outputs
+    ]
+    journal = Journal.begin(_journal_path(config), {**header, "places": places})
+    outputs = Outputs.create(config, info)
+    journal.record({"created": [output.location.stat().st_ino for output in outputs.all]})
+    return Session(outputs, journal)
+
+
+def _found(journal: Journal) -> list[Path | None]:
+    """Where each output is: where it was made, or where it is to be, and known there by its inode."""
+    inodes = journal.created or [-1] * len(_places(journal))
+    found: list[Path | None] = []
+    for (target, place), inode in zip(_places(journal).items(), inodes, strict=True):
+        moved = target.exists() and target.stat().st_ino == inode
+        found.append(place if os.path.lexists(place) else target if moved else None)
+    return found
+
+
+def _places(journal: Journal) -> dict[Path, Path]:
+    """Where each output grows, by where it is to be."""
+    return {Path(target): Path(place) for target, place in journal.header["places"]}
+
+
+def _journal_path(config: RunConfig) -> Path:
+    target = config.target.resolve()
+    return target.with_name(target.name + ".journal")

@@ -1,0 +1,46 @@
+"""What a killed run leaves: it is used again where it is whole, and removed where it is not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from baikal_deploy.volumes.stores import PROVENANCE, foreign_file, remove_tree, translated
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a folder is an output of this package that was finished."""
+    try:
+        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
+        return attributes[PROVENANCE]["complete"] is True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def sweep(root: Path, keep: Collection[Path]) -> None:
+    """Removes every file of a store but metadata and those to keep: shards that nobody vouches for, and
+    files that were being written.
+
+    Raises:
+        VolumeError: the system refuses.
+    """
+    with translated(root, "swept"):
+        for folder, _, names in os.walk(root):
+            for name in names:
+                if name != "zarr.json" and Path(folder, name) not in keep:
+                    Path(folder, name).unlink()
+
+
+def sweep_replaced(path: Path) -> None:
+    """Removes the stores that ``replace_store`` had put aside from ``path`` when it was killed.
+
+    Raises:
+        VolumeError: the system refuses.
+    """
+    with translated(path, "swept"):
+        for aside in path.parent.iterdir():
+            ours = aside.name.startswith(f"{path.name}.replaced-") and aside.is_dir()
+            if ours and os.listdir(aside) in ([], [path.name]) and foreign_file(aside) is None:
+                remove_tree(aside)
