@@ -19,3 +19,10 @@ def test_noise_is_one_and_the_mean_comes_back_unbiased(photons: float) -> None:
     assert values.std() == pytest.approx(1, abs=0.06)
     mean = np.array([values.mean()])
     assert inverse(mean, noise)[0] == pytest.approx(gain * photons, rel=0.015)
+
+
+def test_values_that_no_photon_gives_are_no_photons() -> None:
+    """Also where an offset makes the intercept negative."""
+    for intercept in (-50.0, 0.0, 16.0):
+        dark = inverse(np.array([-1.0, 0.0, 0.01]), NoiseModel(5.0, intercept, 0.0, 1.0))
+        assert (np.abs(dark) < 30).all()

@@ -24,7 +24,7 @@ class AnscombeBM3D(Method):
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"bm3d": version("bm3d"), "first_estimate": FIRST_ESTIMATE}
+        return {"bm3d": version("bm3d"), "first_estimate": FIRST_ESTIMATE, "inverse": 2}
 
     def denoise(self, noisy: Stack, clean: Stack | None, guide: Stack | None = None) -> Prediction:
         from bm3d import bm3d  # slow to import
@@ -48,7 +48,7 @@ def transformed(plane: Values, noise: NoiseModel) -> Values:
 def inverse(values: Values, noise: NoiseModel) -> Values:
     """The mean intensity of which ``values`` is the expected transform; below its range, the least."""
     offset = noise.intercept / noise.gain**2  # variance that is not of photons, in photons
-    d = np.maximum(values, 2 * np.sqrt(max(3 / 8 + offset, 0)) + 1e-3)
+    d = np.maximum(values, 2 * np.sqrt(3 / 8 + max(offset, 0)))  # what no photon at all gives
     photons = d**2 / 4 + np.sqrt(1.5) / 4 / d - 11 / 8 / d**2 + 5 / 8 * np.sqrt(1.5) / d**3 - 1 / 8 - offset
     result: Values = noise.gain * photons
     return result
