@@ -8,7 +8,7 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-train sample clean
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-train sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -78,6 +78,9 @@ $(BASELINES)/.done: requirements-baselines.txt
 	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
 	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps careamics==0.3.5
 	@touch $@
+
+formats: $(VENV)/.dev  ## the table of docs/formats.md, from sample files in ../shared/data
+	$(BIN)/python -m tests.formats
 
 clean:
 	rm -rf $(VENV) $(BASELINES) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -50,7 +50,7 @@ def open_tiff(path: Path, series: int | None = None) -> TiffVolume:
         VolumeError: a file that is damaged, truncated or not supported; several series and no choice.
     """
     try:
-        with opened(path) as file:
+        with opened(path, KINDS) as file:
             number = _choose(path, file, series)
             return _open_series(path, file, number)
     except OSError as error:
@@ -72,18 +72,12 @@ def _choose(path: Path, file: Any, series: int | None) -> int:
 
 
 def _require_described(path: Path, file: Any) -> None:
-    """The file says itself what its images are, in a way that is understood here."""
+    """The file says itself what its images are."""
     master = ome_master(file.ome_metadata) if file.ome_metadata else None
     if master is not None:
         raise VolumeError(
             f"{path}: is a part of an image that is described in {master}; give that file if it is a TIFF, "
             f"else convert the image to one OME-TIFF (bfconvert)"
-        )
-    kinds = sorted({series.kind for series in file.series} - set(KINDS))
-    if kinds:
-        raise VolumeError(
-            f"{path}: TIFF files of the kind '{kinds[0]}' are not supported, as their pixel size and channel "
-            f"names would be lost; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
         )
 
 

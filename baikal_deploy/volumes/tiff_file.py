@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,15 +35,20 @@ class Pixels(Protocol):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tifffile.TiffFile]:
+def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFile]:
     """A TIFF file whose series are whole; closed afterwards.
 
+    Args:
+        kinds: what tifffile may call the file's flavour; none: anything.
+
     Raises:
-        VolumeError: no TIFF, one that ends too early, or that tifffile finds fault with.
+        VolumeError: no TIFF, another flavour, a file that ends too early or that tifffile complains of.
     """
     with ExitStack() as stack:
         messages = stack.enter_context(_logged())
         file = _parsed(path, stack)
+        if kinds:
+            _require_kind(path, file, kinds)
         for series in file.series:
             if series.kind == "ome" or not messages:  # of a damaged file the others are what is left
                 _require_whole(path, series, messages)
@@ -52,6 +57,15 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
                 f"{path}: is truncated or damaged{_first_lost(file)} ({messages[0]}); copy or export it again"
             )
         yield file
+
+
+def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
+    others = sorted({series.kind for series in file.series} - set(kinds))
+    if others:
+        raise VolumeError(
+            f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "
+            f"channel names would be lost; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
+        )
 
 
 @contextmanager
