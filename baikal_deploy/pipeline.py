@@ -19,6 +19,7 @@ from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.maps import PROBES, Maps
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.outputs import check_places
+from baikal_deploy.overlap import Check, overlapped
 from baikal_deploy.provenance import fingerprint, provenance
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import make_sampler, sampler_class
@@ -30,6 +31,9 @@ from baikal_deploy.volumes.layout import plan_items, planes_per_shard
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
+Found = tuple[Raw, Raw | None]
+"""What is read for an item: its planes, and its guides."""
+Result = tuple[Raw, Tally, Maps]
 
 
 @dataclass(frozen=True)
@@ -196,21 +200,33 @@ class Run:
                 if progress is not None:
                     progress(done, self.evaluations)
 
-            advance(0)
-            for item in session.left:
-                planes = self.volume.read(item.planes)
-                maps = session.outputs.maps(planes)
-                denoised, tally = self._denoise_item(item, planes, maps, advance)
+            def denoise(item: WorkItem, found: Found, check: Check) -> Result:
+                maps = session.outputs.maps(found[0])
+
+                def advance_and_check(planes: int) -> None:
+                    check()
+                    advance(planes)
+
+                return *self._denoise(item, found, maps, advance_and_check), maps
+
+            def write(item: WorkItem, result: Result) -> None:
+                denoised, tally, maps = result
                 session.write(item, denoised, maps, tally)
+
+            advance(0)
+            overlapped(session.left, self._read, denoise, write)
             tally = session.tally
             session.finish(self.provenance(tally))
         return RunReport(self.config.target, time.perf_counter() - started, tally)
 
-    def _denoise_item(
-        self, item: WorkItem, planes: Raw, maps: Maps, advance: Callable[[int], None]
+    def _read(self, item: WorkItem) -> Found:
+        return self.volume.read(item.planes), None if self.guide is None else self.guide.read(item.planes)
+
+    def _denoise(
+        self, item: WorkItem, found: Found, maps: Maps, advance: Callable[[int], None]
     ) -> tuple[Raw, Tally]:
         recipe = self.recipes[self.volume.info.channel(item.planes.start)]
-        guides = None if self.guide is None else self.guide.read(item.planes)
+        planes, guides = found
         return self.denoiser.run(recipe, planes, item.planes, guides, advance, maps)
 
     def save_preview(self, path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Reading ahead and writing behind while the network computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+Done = TypeVar("Done")
+Check = Callable[[], None]
+
+
+def overlapped(
+    items: Sequence[Item],
+    read: Callable[[Item], Read],
+    work: Callable[[Item, Read, Check], Done],
+    write: Callable[[Item, Done], None],
+) -> None:
+    """Read, work on and write items in order. The next item is read, and the last one written, in a thread
+    of its own; no more than these two are held beside the one that is worked on.
+
+    Args:
+        work: runs in this thread. It may call its last argument now and then, which raises what
+            writing raised, so that work that cannot be kept ends early.
+
+    Raises:
+        What any of the three raises; what was worked on before that is written.
+    """
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        coming = reader.submit(read, items[0]) if items else None
+        behind: Future[None] | None = None
+
+        def check() -> None:
+            if behind is not None and behind.done():
+                behind.result()
+
+        for number, item in enumerate(items):
+            assert coming is not None
+            found = coming.result()
+            coming = reader.submit(read, items[number + 1]) if number + 1 < len(items) else None
+            done = work(item, found, check)
+            if behind is not None:
+                behind.result()
+            behind = writer.submit(write, item, done)
+            del found, done  # the threads hold what is still needed
+        if behind is not None:
+            behind.result()
