@@ -8,7 +8,11 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
+<<<<<<< HEAD
 .PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-train sample formats clean
+=======
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-pipeline bench-train sample clean
+>>>>>>> resume
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -46,6 +50,9 @@ bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratio
 
 bench-matched: $(VENV)/.dev  ## matched against its engine calls, and against the paper's setting in torch eager
 	$(BIN)/python benchmarks/matched.py
+
+bench-pipeline: $(VENV)/.dev  ## a run without its network against a plain copy, and matched against its engine calls
+	$(BIN)/python benchmarks/pipeline.py
 
 bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
 	$(BIN)/python benchmarks/training.py --memory-steps 2000
