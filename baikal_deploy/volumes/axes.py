@@ -35,13 +35,11 @@ UNIT_NAMES = {
     "min": "minute",
     "h": "hour",
 }
-NO_UNIT = ("pixel", "pixels", "reference frame")
-"""What OME-XML and ImageJ write where the pixel size is not known."""
 
 
 def normalise_unit(unit: object) -> str | None:
-    """The NGFF name of a common abbreviation; any other text as it is, what is no unit None."""
-    if not isinstance(unit, str) or not unit.strip() or unit in NO_UNIT:
+    """The NGFF name of a common abbreviation; any other text as it is, anything else None."""
+    if not isinstance(unit, str) or not unit.strip():
         return None
     return UNIT_NAMES.get(unit.strip(), unit)
 

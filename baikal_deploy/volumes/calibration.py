@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 from baikal_deploy.volumes.axes import normalise_unit
 
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
+NO_UNIT = ("pixel", "pixels", "reference frame")
+"""What OME-XML and ImageJ write where the pixel size is not known."""
 SCREEN_DPI = 72
 """What programs write that know of no pixel size."""
 
@@ -38,10 +40,14 @@ class Calibration:
     ) -> Calibration:
         """From sizes and units as files have them: what is no positive number is unknown."""
         scale = {axis: number for axis, (size, _) in sizes.items() if (number := _positive(size)) is not None}
-        units = {axis: normalise_unit(sizes[axis][1]) for axis in scale}
+        units = {axis: _unit(sizes[axis][1]) for axis in scale}
         described = [dict(channel) for channel in channels]
         omero = {"channels": described} if any(described) else None
         return cls(scale, units, name or None, omero)
+
+
+def _unit(unit: object) -> str | None:
+    return None if unit in NO_UNIT else normalise_unit(unit)
 
 
 def _positive(value: object) -> float | None:
@@ -110,7 +116,7 @@ def imagej_calibration(
         channels, planes: how many the image has.
     """
     unit = _unescaped(notes.get("unit"))
-    known = normalise_unit(unit) is not None or len({*resolution.values(), 1.0}) > 1
+    known = _unit(unit) is not None or len({*resolution.values(), 1.0}) > 1
     sizes: dict[str, tuple[object, object]] = {
         axis: (_inverse(value), _unescaped(notes.get(f"{axis}unit", unit)))
         for axis, value in resolution.items()
