@@ -8,11 +8,8 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-<<<<<<< HEAD
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-train sample formats clean
-=======
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-pipeline bench-train sample clean
->>>>>>> resume
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-pipeline bench-train sample \
+	formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
