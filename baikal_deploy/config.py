@@ -12,7 +12,7 @@ from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.volumes.inputs import TIFF_SUFFIXES
+from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.stores import is_zarr
 
 
@@ -23,7 +23,7 @@ class RunConfig:
     Attributes:
         input: TIFF file, Zarr array or OME-Zarr image.
         series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
-        output: OME-Zarr to write; None: NAME_denoised.ome.zarr beside the input.
+        output: OME-Zarr to write, or OME-TIFF by its suffix; None: NAME_denoised.ome.zarr beside the input.
         model: name of a shipped model, or path of an .onnx file.
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.
@@ -31,8 +31,8 @@ class RunConfig:
         engine, precision: see ``Denoiser.load``.
         tile, overlap, batch: see ``Denoiser.load``.
         guide: another denoiser's output for the same volume, to guide the sampler.
-        uncertainty: OME-Zarr to write with the standard deviation of each pixel of the result; None: none.
-        mask: OME-Zarr to write with 1 where the result contradicts the data; None: none.
+        uncertainty: image to write with the standard deviation of each pixel of the result; None: none.
+        mask: image to write with 1 where the result contradicts the data; None: none.
         overwrite: replace an existing output, once the new one is complete.
     """
 
@@ -66,6 +66,11 @@ class RunConfig:
     def outputs(self) -> list[Path]:
         """Every image that is written, the result first."""
         return [self.target, *(path for path in (self.uncertainty, self.mask) if path is not None)]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the run can be gone on with after a kill: one that writes a TIFF cannot."""
+        return not any(is_tiff(path) for path in self.outputs)
 
 
 def default_output(source: Path, series: int | None = None) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,10 +16,16 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import Maps
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.inputs import is_tiff
 from baikal_deploy.volumes.layout import SHARD_BYTES
 from baikal_deploy.volumes.leftovers import sweep
 from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.stores import check_paths
+
+if TYPE_CHECKING:
+    from baikal_deploy.volumes.tiff_output import TiffOutput
+
+    Output = OutputVolume | TiffOutput
 
 
 def check_places(config: RunConfig, sources: list[Path]) -> None:
@@ -38,6 +44,16 @@ def check_places(config: RunConfig, sources: list[Path]) -> None:
             raise VolumeError(f"{path}: its folder does not exist; create it, or choose another output")
 
 
+def check_formats(config: RunConfig, info: VolumeInfo) -> None:
+    """Refuse an output whose format cannot express it. Raises VolumeError: see ``check_expressible``."""
+    images = (info, _map_of(info, np.float32)[0], _map_of(info, np.uint8)[0])
+    for path, own in zip((config.target, config.uncertainty, config.mask), images, strict=True):
+        if path is not None and is_tiff(path):
+            from baikal_deploy.volumes.tiff_output import check_expressible
+
+            check_expressible(path, own)
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Images with the same axes, scales and channels, written item by item.
@@ -47,14 +63,14 @@ class Outputs:
         std, suspect: its maps; None where nobody asked.
     """
 
-    result: OutputVolume
-    std: OutputVolume | None
-    suspect: OutputVolume | None
+    result: Output
+    std: Output | None
+    suspect: Output | None
 
     @classmethod
     def create(cls, config: RunConfig, info: VolumeInfo) -> Self:
         """Raises VolumeError: see ``OutputVolume.create``."""
-        return cls._of(config, info, partial(OutputVolume.create, overwrite=config.overwrite))
+        return cls._of(config, info, partial(_create, overwrite=config.overwrite))
 
     @classmethod
     def resume(cls, config: RunConfig, info: VolumeInfo, locations: Sequence[Path]) -> Self:
@@ -67,7 +83,7 @@ class Outputs:
         return cls._of(config, info, resume)
 
     @classmethod
-    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[..., OutputVolume]) -> Self:
+    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[..., Output]) -> Self:
         maps = (_map_of(info, np.float32), _map_of(info, np.uint8))
         return cls(
             make(config.target, info),
@@ -78,8 +94,18 @@ class Outputs:
         )
 
     @property
-    def all(self) -> list[OutputVolume]:
+    def all(self) -> list[Output]:
         return [output for output in (self.result, self.std, self.suspect) if output is not None]
+
+    @property
+    def stores(self) -> list[OutputVolume]:
+        """Those that are no TIFF."""
+        return [output for output in self.all if isinstance(output, OutputVolume)]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether they can be gone on with after a kill: a TIFF cannot."""
+        return len(self.stores) == len(self.all)
 
     def maps(self, planes: Raw) -> Maps:
         """Empty maps of planes (N, H, W)."""
@@ -94,12 +120,12 @@ class Outputs:
 
     def sync(self, item: WorkItem) -> None:
         """Raises VolumeError: see ``OutputVolume.sync``."""
-        for output in self.all:
+        for output in self.stores:
             output.sync(item)
 
     def sweep(self, done: Collection[int]) -> None:
         """Remove what a killed run wrote beside finished items. Raises VolumeError if the system refuses."""
-        for output in self.all:
+        for output in self.stores:
             items = [output.items[index] for index in done]
             sweep(output.location, {file for item in items for file in output.files(item)})
 
@@ -109,6 +135,15 @@ class Outputs:
             if output is not None:
                 output.finish({**provenance, "content": f"{content} of {self.result.path.absolute()}"})
         self.result.finish(provenance)
+
+
+def _create(path: Path, info: VolumeInfo, *, overwrite: bool, shard_bytes: int = SHARD_BYTES) -> Output:
+    """OME-TIFF or OME-Zarr, by the name."""
+    if is_tiff(path):
+        from baikal_deploy.volumes.tiff_output import TiffOutput
+
+        return TiffOutput.create(path, info, overwrite=overwrite, shard_bytes=shard_bytes)
+    return OutputVolume.create(path, info, overwrite=overwrite, shard_bytes=shard_bytes)
 
 
 def _map_of(info: VolumeInfo, dtype: DTypeLike) -> tuple[VolumeInfo, int]:

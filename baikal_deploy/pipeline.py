@@ -18,7 +18,7 @@ from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.maps import PROBES, Maps
 from baikal_deploy.measurement import Measurement
-from baikal_deploy.outputs import check_places
+from baikal_deploy.outputs import check_formats, check_places
 from baikal_deploy.overlap import Check, overlapped
 from baikal_deploy.provenance import fingerprint, provenance
 from baikal_deploy.recipe import Recipe
@@ -26,7 +26,7 @@ from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.session import check_session, open_session, unfinished
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.inputs import files_of, is_tiff, open_input
 from baikal_deploy.volumes.layout import plan_items, planes_per_shard
 
 Progress = Callable[[int, int], None]
@@ -113,7 +113,11 @@ class Run:
 
     def _check_paths(self) -> None:
         guide, shape = self.guide, self.volume.info.shape
-        check_places(self.config, [self.config.input, *([] if guide is None else [guide.info.path])])
+        sources = [self.config.input, *files_of(self.volume)]
+        if guide is not None:
+            sources += [guide.info.path, *files_of(guide)]
+        check_places(self.config, sources)
+        check_formats(self.config, self.volume.info)
         if guide is not None and guide.info.shape != shape:
             raise VolumeError(
                 f"{self.config.guide}: a guide of shape {guide.info.shape}; it must have the input's, {shape}"
@@ -165,9 +169,10 @@ class Run:
 
     @property
     def output_bytes(self) -> int:
-        """Size of the output before compression, with its pyramid."""
+        """Size of the output before compression; that of an OME-Zarr with its pyramid."""
         info = self.volume.info
-        return math.prod(info.shape) * info.dtype.itemsize * 4 // 3
+        size = math.prod(info.shape) * info.dtype.itemsize
+        return size if is_tiff(self.config.target) else size * 4 // 3
 
     def estimate_seconds(self) -> float:
         """Expected time of the network evaluations, from two timed calls with one window."""
@@ -186,7 +191,8 @@ class Run:
 
         Raises:
             VolumeError, EngineError: reading, writing or the network failed, or another run writes these
-                outputs; what was finished before stays valid, and the same run goes on from there.
+                outputs; the same run again goes on from what was finished before, or starts anew if a
+                TIFF is among them.
         """
         started = time.perf_counter()
         measurements = [recipe.measurement.record() for recipe in self.recipes]
@@ -232,10 +238,9 @@ class Run:
     def save_preview(self, path: Path) -> None:
         """Write a PNG of the volume's middle plane before and after; the output must be complete."""
         from baikal_deploy.preview import save_preview
-        from baikal_deploy.volumes.zarr import open_volume
 
         plane = [self.volume.info.num_planes // 2]
-        save_preview(path, self.volume.read(plane)[0], open_volume(self.config.target).read(plane)[0])
+        save_preview(path, self.volume.read(plane)[0], open_input(self.config.target).read(plane)[0])
 
     def provenance(self, tally: Tally) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""

@@ -1,7 +1,8 @@
 """A run's outputs from the first file to the last: locked, journaled, and gone on with after a kill.
 
 The journal is there before the first file of an output, and until the last is in its place. Whatever it does
-not vouch for is made again.
+not vouch for is made again. A TIFF cannot be gone on with: the journal of a run that writes one only tells
+where its outputs are, so that the next run can start anew in their place.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from baikal_deploy.outputs import Outputs
 from baikal_deploy.provenance import differences
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
-from baikal_deploy.volumes.leftovers import is_complete, sweep_replaced
-from baikal_deploy.volumes.stores import check_output, claim_output, discard
+from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.volumes.leftovers import is_complete, remove_leftover, sweep_replaced
+from baikal_deploy.volumes.stores import (
+    check_file,
+    check_free,
+    check_output,
+    claim_file,
+    claim_output,
+    partial_path,
+)
 
 
 @dataclass
@@ -55,21 +64,35 @@ class Session:
         return sum((Tally(**tally) for tally in self.journal.done.values()), Tally())
 
     def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
-        """Write an item to all outputs; when this returns, no kill can undo it.
+        """Write an item to all outputs; when this returns, no kill can undo it, unless there is a TIFF.
 
         Raises:
             VolumeError: a full disk and the like.
         """
-        self.outputs.write(item, planes, maps)
-        self.outputs.sync(item)
-        self.journal.record({"item": item.index, "tally": asdict(tally)})
+        with self._reassuring():
+            self.outputs.write(item, planes, maps)
+            if self.outputs.resumable:
+                self.outputs.sync(item)
+                self.journal.record({"item": item.index, "tally": asdict(tally)})
+            else:
+                self.journal.done[item.index] = asdict(tally)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""
-        self.outputs.finish(provenance)
+        with self._reassuring():
+            self.outputs.finish(provenance)
         for output in self.outputs.all:
             sweep_replaced(output.path.resolve())
         self.journal.remove()
+
+    @contextmanager
+    def _reassuring(self) -> Iterator[None]:
+        try:
+            yield
+        except VolumeError as error:
+            if not self.outputs.resumable:
+                raise
+            raise VolumeError(f"{error}; what was finished before is kept") from error
 
 
 def unfinished(config: RunConfig) -> Journal | None:
@@ -85,7 +108,7 @@ def unfinished(config: RunConfig) -> Journal | None:
 
 def _load(config: RunConfig) -> Journal | None:
     journal = Journal.load(_journal_path(config))
-    return journal if journal is not None and any(_found(journal)) else None
+    return journal if journal is not None and any(_found(journal)) and not _ended(journal) else None
 
 
 def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mapping[str, Any]) -> bool:
@@ -98,6 +121,9 @@ def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mappi
     Raises:
         VolumeError: it was another run, or an output is there already, and neither may be overwritten.
     """
+    if earlier is not None and not _resumable(earlier):
+        _check_anew(config, _leftovers(config, earlier))
+        return False
     if earlier is not None and earlier.header["fingerprint"] == fingerprint:
         return True
     if earlier is not None and not config.overwrite:
@@ -106,9 +132,22 @@ def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mappi
             f"{differences(earlier.header['fingerprint'], fingerprint)}; give what it had to go on with it, "
             f"or start anew (--overwrite)"
         )
-    for path in config.outputs:
-        check_output(path, config.overwrite)
+    _check_anew(config, {} if earlier is None else _leftovers(config, earlier))
     return False
+
+
+def _check_anew(config: RunConfig, leftovers: Mapping[Path, Path]) -> None:
+    """Whether outputs can be begun where they are to be, once the leftovers are removed."""
+    for path in config.outputs:
+        target, partial = path.resolve(), partial_path(path.resolve())
+        if target in leftovers:
+            continue
+        if is_tiff(path):
+            check_file(path, config.overwrite)
+            if partial not in leftovers:
+                check_free(partial)
+        elif not (config.overwrite and partial in leftovers):
+            check_output(path, config.overwrite)
 
 
 @contextmanager
@@ -140,16 +179,49 @@ def _begin(
     config: RunConfig, info: VolumeInfo, header: Mapping[str, Any], earlier: Journal | None
 ) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
-    for place in _places(earlier).values() if earlier is not None else ():
-        if os.path.lexists(place) and not is_complete(place):
-            discard(place)
-    places = [
-        [str(path.resolve()), str(claim_output(path.resolve(), config.overwrite))] for path in config.outputs
-    ]
-    journal = Journal.begin(_journal_path(config), {**header, "places": places})
+    if earlier is not None:
+        for place, target in _leftovers(config, earlier).items():
+            remove_leftover(place, tiff=target in _tiffs(earlier))
+    claims = [(path.resolve(), claim_file if is_tiff(path) else claim_output) for path in config.outputs]
+    places = [[str(target), str(claim(target, config.overwrite))] for target, claim in claims]
+    tiffs = [str(path.resolve()) for path in config.outputs if is_tiff(path)]
+    journal = Journal.begin(_journal_path(config), {**header, "places": places, "tiffs": tiffs})
     outputs = Outputs.create(config, info)
     journal.record({"created": [output.location.stat().st_ino for output in outputs.all]})
     return Session(outputs, journal)
+
+
+def _leftovers(config: RunConfig, earlier: Journal) -> dict[Path, Path]:
+    """What must go before an unfinished run is started anew, and of which output each is.
+
+    Maps that a run with a TIFF had finished are among it: they come before the result, and would be in
+    the way.
+    """
+    leftovers = {}
+    for (target, place), found in zip(_places(earlier).items(), _found(earlier), strict=True):
+        if found == target and is_complete(target):
+            known = not _resumable(earlier) and target.stat().st_ino in (earlier.created or ())
+            if known and target in [path.resolve() for path in config.outputs]:
+                leftovers[target] = target
+        elif os.path.lexists(place) and not is_complete(place):
+            leftovers[place] = target
+    return leftovers
+
+
+def _resumable(journal: Journal) -> bool:
+    """Whether the run can be gone on with: none that writes a TIFF."""
+    return not _tiffs(journal)
+
+
+def _tiffs(journal: Journal) -> list[Path]:
+    """Those of the outputs that are TIFF files."""
+    return [Path(target) for target in journal.header.get("tiffs", ())]
+
+
+def _ended(journal: Journal) -> bool:
+    """Whether a run with a TIFF was killed after all its outputs were in their places."""
+    result = next(iter(_places(journal)))
+    return not _resumable(journal) and _found(journal)[0] == result and is_complete(result)
 
 
 def _found(journal: Journal) -> list[Path | None]:

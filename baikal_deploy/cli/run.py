@@ -25,7 +25,7 @@ from baikal_deploy.samplers import sampler_names
 from baikal_deploy.samplers.auto import BUDGETS, Auto
 from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.volumes.inputs import files_of
+from baikal_deploy.volumes.inputs import files_of, is_tiff
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
@@ -89,11 +89,11 @@ FILE = click.Path(path_type=Path)
     help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
 )  # fmt: skip
 @click.option(
-    "--uncertainty", metavar="ZARR", type=FILE,
+    "--uncertainty", metavar="IMAGE", type=FILE,
     help="Also write the standard deviation of each pixel of the result; 8 times more work. [default: none]",
 )  # fmt: skip
 @click.option(
-    "--mask", metavar="ZARR", type=FILE,
+    "--mask", metavar="IMAGE", type=FILE,
     help="Also write a mask of where the result differs from the data by more than noise. [default: none]",
 )  # fmt: skip
 @click.option(
@@ -120,11 +120,12 @@ def main(
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a Zarr array or an OME-Zarr image. OUTPUT is an
-    OME-Zarr with the same axes, scales, channels and pixel type; without it, NAME_denoised.ome.zarr
-    beside INPUT. If INPUT is a folder of such images, OUTPUT is a folder: all are denoised, bad ones
-    are listed at the end, and the exit code is 1 if there are any.
+    OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes, scales, channels and pixel type;
+    without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a folder of such images, OUTPUT is a
+    folder: all are denoised, bad ones are listed at the end, and the exit code is 1 if there are any.
 
-    A run that was interrupted goes on where it was when the same command is given again.
+    A run that was interrupted goes on where it was when the same command is given again; one that
+    writes a TIFF starts anew.
     """
     console = plain_console()
     if preview is not None:
@@ -191,10 +192,11 @@ def describe(run: Run) -> list[str]:
     config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
     default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
     axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
-    size = f"{run.output_bytes / 1e6:.1f} MB before compression"
+    size = f"{run.output_bytes / 1e6:.1f} MB"
+    kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
-        f"output    {config.target}: {size}, with its pyramid",
+        f"output    {config.target}: {size} {kept}",
         f"model     {manifest.name}{default}",
         _describe_engine(run.denoiser),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
@@ -246,7 +248,8 @@ def _execute(run: Run, console: Console) -> RunReport:
         try:
             return run.execute(lambda done, total: progress.update(bar, completed=done))
         except KeyboardInterrupt:
-            message = f"{run.config.target}: not complete yet; the same command again goes on from there"
+            again = "goes on from there" if run.config.resumable else "starts anew, as a TIFF is written"
+            message = f"{run.config.target}: not complete yet; the same command again {again}"
             console.print(message, soft_wrap=True)
             raise
 

@@ -8,8 +8,10 @@ would lose data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import Pixels, VolumeInfo, WorkItem
 
 SHARD_BYTES = 64 * 2**20
 MAX_CHUNK = 1024
@@ -84,3 +86,25 @@ def plane_index(info: VolumeInfo, planes: range) -> tuple[int | slice, ...]:
         return (whole, whole)
     *leading, first = position
     return (*leading, slice(first, first + len(planes)), whole, whole)
+
+
+def check_item(
+    path: Path, info: VolumeInfo, items: Sequence[WorkItem], item: WorkItem, planes: Pixels
+) -> None:
+    """Refuses planes that do not fit the item of an output, or an item of another one.
+
+    Args:
+        path: the output, for messages.
+        info, items: of the output.
+
+    Raises:
+        VolumeError: so it is.
+    """
+    if tuple(items[item.index : item.index + 1]) != (item,):
+        raise VolumeError(f"{path}: {item} is none of this volume's items; write one of items")
+    expected = (len(item.planes), *info.plane_shape)
+    if planes.shape != expected or planes.dtype != info.dtype:
+        where = info.describe_range(item.planes)
+        raise VolumeError(
+            f"{path}: {where} came as {planes.dtype} {planes.shape}; the output needs {info.dtype} {expected}"
+        )

@@ -7,16 +7,34 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from baikal_deploy.volumes.stores import PROVENANCE, foreign_file, remove_tree, translated
+from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.volumes.stores import PROVENANCE, discard, foreign_file, remove_tree, translated
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a folder is an output of this package that was finished."""
+    """Whether this is an output of this package that was finished."""
+    if is_tiff(path) and path.is_file():
+        from baikal_deploy.volumes.tiff_output import is_complete_tiff
+
+        return is_complete_tiff(path)
     try:
         attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
         return attributes[PROVENANCE]["complete"] is True
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+def remove_leftover(path: Path, *, tiff: bool) -> None:
+    """Removes an output that a run left, a TIFF file or a Zarr store.
+
+    Raises:
+        VolumeError: as ``discard``.
+    """
+    if not tiff or path.is_dir():
+        discard(path)
+        return
+    with translated(path, "removed"):
+        path.unlink()
 
 
 def sweep(root: Path, keep: Collection[Path]) -> None:

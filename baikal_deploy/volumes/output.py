@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Pixels, VolumeInfo, WorkItem
 from baikal_deploy.volumes.layout import (
     SHARD_BYTES,
+    check_item,
     chunk_shape,
     plan_items,
     plane_index,
@@ -24,7 +24,7 @@ from baikal_deploy.volumes.layout import (
 )
 from baikal_deploy.volumes.ngff import image_attributes
 from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
-from baikal_deploy.volumes.stores import PROVENANCE, claim_output, replace_store
+from baikal_deploy.volumes.stores import PROVENANCE, claim_output, replace_store, writing
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class OutputVolume:
         attributes = {"ome": image_attributes(info, levels), PROVENANCE: {"complete": False}}
         location = claim_output(path.resolve(), overwrite)
         count = planes_per_shard(info, shard_bytes)
-        with _writing(path, "the metadata"):
+        with writing(path, "the metadata"):
             group = zarr.create_group(location, attributes=attributes, zarr_format=3)
             arrays = [
                 _create_array(group, str(index), info, level.plane_shape, count)
@@ -113,9 +113,9 @@ class OutputVolume:
         Raises:
             VolumeError: planes that do not fit the item, or a full disk and the like.
         """
-        self._check(item, planes)
+        check_item(self.path, self.info, self.items, item, planes)
         index = plane_index(self.info, item.planes)
-        with _writing(self.path, self.info.describe_range(item.planes)):
+        with writing(self.path, self.info.describe_range(item.planes)):
             for number, array in enumerate(self.levels):
                 planes = downsample(planes) if number else planes
                 array[index] = planes if self.info.shape[:-2] else planes[0]
@@ -132,21 +132,10 @@ class OutputVolume:
 
     def sync(self, item: WorkItem) -> None:
         """Returns when an item that was written is on disk. Raises VolumeError: a full disk and the like."""
-        with _writing(self.path, self.info.describe_range(item.planes)):
+        with writing(self.path, self.info.describe_range(item.planes)):
             for file in self.files(item):
                 if file.exists():
                     sync_file(file, self.location)
-
-    def _check(self, item: WorkItem, planes: Pixels) -> None:
-        if self.items[item.index : item.index + 1] != (item,):
-            raise VolumeError(f"{self.path}: {item} is none of this volume's items; write one of items")
-        expected = (len(item.planes), *self.info.plane_shape)
-        if planes.shape != expected or planes.dtype != self.info.dtype:
-            where = self.info.describe_range(item.planes)
-            raise VolumeError(
-                f"{self.path}: {where} came as {planes.dtype} {planes.shape}; "
-                f"the output needs {self.info.dtype} {expected}"
-            )
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Records how the image was made and marks it complete; then replaces the image that was to
@@ -158,7 +147,7 @@ class OutputVolume:
         Raises:
             VolumeError: a full disk and the like.
         """
-        with _writing(self.path, "the provenance"):
+        with writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
             sync_file(self.location / "zarr.json", self.location)
         target = self.path.resolve()
@@ -180,14 +169,3 @@ def _create_array(
         fill_value=0,
         dimension_names=[axis.name for axis in info.axes],
     )
-
-
-@contextmanager
-def _writing(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: {what} could not be written: {error.strerror or error}; what was finished before is "
-            f"valid: free space or correct permissions, and run again"
-        ) from error

@@ -198,6 +198,54 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
+def check_file(path: Path, overwrite: bool) -> None:
+    """Refuses to write a file where something lies that must not be overwritten.
+
+    Raises:
+        VolumeError: ``path`` exists and must not be overwritten, or is no file.
+    """
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise VolumeError(
+            f"{path}: exists already; choose another output, or allow overwriting (--overwrite)"
+        )
+    if not path.is_file():
+        raise VolumeError(f"{path}: is no file and will not be overwritten; choose another output")
+
+
+def claim_file(path: Path, overwrite: bool) -> Path:
+    """Where to write a file that is put at ``path`` when it is complete: beside it.
+
+    Raises:
+        VolumeError: as ``check_file`` and ``check_free``.
+    """
+    check_file(path, overwrite)
+    check_free(partial_path(path))
+    return partial_path(path)
+
+
+def check_free(partial: Path) -> None:
+    """Raises VolumeError if something lies where a file is to grow."""
+    if os.path.lexists(partial):
+        raise VolumeError(
+            f"{partial}: is in the way, left unfinished by another run or no output of this program; "
+            f"move it away"
+        )
+
+
+@contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Turns what the system says while an output is written into a VolumeError."""
+    try:
+        yield
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: {what} could not be written: {error.strerror or error}; free space or correct "
+            f"permissions, and run again"
+        ) from error
+
+
 @contextmanager
 def translated(path: Path, action: str) -> Iterator[None]:
     try:

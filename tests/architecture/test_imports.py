@@ -31,7 +31,7 @@ VENDORS = {
     "platformdirs": {"engines/_cache.py"},
     "tensorrt": {"engines/_trt_compat.py"},
     "tensorrt_rtx": {"engines/_trt_compat.py"},
-    "tifffile": {"volumes/tiff_file.py"},
+    "tifffile": {"volumes/tiff_file.py", "volumes/tiff_output.py"},
     "zarr": {"volumes/zarr.py", "volumes/output.py", "volumes/tiff_file.py"},
     "yaozarrs": {"volumes/ngff.py"},
     "PIL": {"preview.py"},

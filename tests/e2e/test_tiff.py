@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.zarr import open_volume
+from tests.conftest import MakeInfo
 from tests.e2e.conftest import BaikalRun
+from tests.unit.test_volumes_tiff import multifile
 
 METADATA = {
     "axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP"]}, "TimeIncrement": 3, "TimeIncrementUnit": "min",
@@ -58,3 +61,48 @@ def test_a_tiff_as_guide(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
     tifffile.imwrite(tmp_path / "guide.tif", counts, photometric="minisblack")
     result = baikal_run(noisy_zarr, "--guide", tmp_path / "guide.tif", "--sampler", "mixing")
     assert result.exit_code == 0, result.output
+
+
+def test_tiff_to_tiff_with_maps_and_a_picture(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    tifffile.imwrite(tmp_path / "in.tif", counts, photometric="minisblack")
+    output, std, mask = (tmp_path / f"{name}.ome.tif" for name in ("out", "std", "mask"))
+    options = ["--uncertainty", std, "--mask", mask, "--preview", tmp_path / "look.png"]
+    result = baikal_run(tmp_path / "in.tif", output, *options)
+    assert result.exit_code == 0, result.output
+    assert "uncompressed" in result.stderr
+    assert [tifffile.imread(path).dtype for path in (output, std, mask)] == ["uint16", "float32", "uint8"]
+    assert baikal_run(tmp_path / "in.tif", tmp_path / "same.ome.zarr").exit_code == 0
+    expected = open_volume(tmp_path / "same.ome.zarr").read(range(3))
+    np.testing.assert_array_equal(tifffile.imread(output), expected)
+    assert (tmp_path / "look.png").exists()
+
+
+def test_no_file_of_the_input_is_overwritten(tmp_path: Path, baikal_run: BaikalRun) -> None:
+    first, second = multifile(tmp_path)
+    before = second.read_bytes()
+    for output in (first, second):
+        result = baikal_run(first, output, "--overwrite")
+        assert result.exit_code == 2
+        assert "is the input" in result.stderr
+    assert second.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [None, "--mask"])
+def test_what_ome_tiff_cannot_hold_is_refused_at_once(
+    tmp_path: Path, baikal_run: BaikalRun, make_info: MakeInfo, option: str | None
+) -> None:
+    """A translation, that is; neither output is begun."""
+    info = make_info("zyx", (1, 96, 80), translation=(0.0, 1.0, 2.0))
+    output = OutputVolume.create(tmp_path / "in.zarr", info)
+    output.write(output.items[0], np.arange(96 * 80, dtype="u2").reshape(1, 96, 80))
+    output.finish({})
+    outputs = (
+        [tmp_path / "out.tif"] if option is None else [tmp_path / "out.zarr", option, tmp_path / "m.tif"]
+    )
+    for more in ([], ["--dry-run"]):
+        result = baikal_run(tmp_path / "in.zarr", *outputs, *more)
+        assert result.exit_code == 2
+        assert "no place for the translation" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.zarr"]

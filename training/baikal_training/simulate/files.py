@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.stores import check_output, partial_path, remove_store, replace_store
+from baikal_deploy.volumes.stores import check_file, check_output, partial_path, remove_store, replace_store
 from baikal_training.simulate.scenes.base import Scene
 
 Format = Literal["zarr", "tiff"]
@@ -45,14 +44,7 @@ def check_target(path: Path, file_format: Format, overwrite: bool) -> None:
     Raises:
         VolumeError: `path` exists and must not be overwritten, or is not what is written there.
     """
-    if file_format == "zarr":
-        check_output(path, overwrite)
-    elif os.path.lexists(path) and not overwrite:
-        raise VolumeError(
-            f"{path}: exists already; choose another output, or allow overwriting (--overwrite)"
-        )
-    elif os.path.lexists(path) and not path.is_file():
-        raise VolumeError(f"{path}: is no file and will not be overwritten; choose another output")
+    (check_output if file_format == "zarr" else check_file)(path, overwrite)
 
 
 def write(path: Path, image: Image, file_format: Format) -> None:
