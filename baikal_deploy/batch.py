@@ -62,9 +62,8 @@ class Batch:
     def denoised(self, predictor: TiledPredictor, progress: Progress | None, wants_std: bool) -> Done:
         """Raises EngineError if the network fails, or returns values that are not finite."""
         y, equaliser = self.recipe.prepare(self.planes)
-        noise = noise_source(
-            self.recipe.seed, self.indices, self.planes.shape[1:], like=predictor.engine.upload(y)
-        )
+        somewhere = predictor.engine.upload(np.zeros((1, 1, 1, 1), np.float32))
+        noise = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=somewhere)
         denoise = self._denoiser(predictor, progress, noise)
         x0 = denoise(y)
         self._check(x0, predictor)

@@ -204,9 +204,7 @@ class Denoiser:
         """
         t_star = 1.0
         if not measurement.intensity.is_constant:
-            signal = sampler.noise == "signal"
-            sigma = measurement.matched_sigma if signal else measurement.normalised_sigma
-            t_star = self._schedule.timestep_of_noise(sigma)
+            t_star = self._schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
         resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
         return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,10 @@ class Measurement:
         if self.noise is None:
             return self.normalised_sigma
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
+
+    def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
+        """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""
+        return self.matched_sigma if noise == "signal" else self.normalised_sigma
 
 
 def measure(

@@ -38,8 +38,7 @@ class Recipe:
     @property
     def level(self) -> float:
         """The noise level of prepared planes, on the network's scale; at least the model's least."""
-        signal = self.sampler.noise == "signal"
-        sigma = self.measurement.matched_sigma if signal else self.measurement.normalised_sigma
+        sigma = self.measurement.sigma_for(self.sampler.noise)
         return max(sigma, float(self.schedule.noise_levels[0]))
 
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:

@@ -21,30 +21,17 @@ from typing import Any
 
 import numpy as np
 import zarr
+from speed import TimedEngine
 from zarr.codecs import ZstdCodec
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.engines.base import Engine, Planes
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import TiledPredictor
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 
 PAIRS = 5
-
-
-class TimedEngine(Engine):
-    """Another engine, with a clock."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.manifest, self.seconds = engine, engine.manifest, 0.0
-
-    def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
-        started = time.perf_counter()
-        result = self.engine.predict(x_t, t)
-        self.seconds += time.perf_counter() - started
-        return result
 
 
 class Identity(Denoiser):

@@ -40,6 +40,7 @@ class Sampler(ABC):
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     TAKES_GUIDE: ClassVar[bool] = False
+    """Whether another denoiser's output may guide it."""
     DRAWS: ClassVar[bool] = True
     """Whether the result depends on random numbers."""
 
