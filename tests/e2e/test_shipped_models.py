@@ -12,7 +12,6 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy import Denoiser
 from baikal_deploy.manifest import read_manifest, shipped_models
-from baikal_deploy.samplers import sampler_names
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate
 
@@ -37,7 +36,7 @@ def test_a_model_describes_itself(model: Path) -> None:
     assert manifest.name == model.stem
     assert model.stat().st_size <= SIZE_LIMIT
     assert set(manifest.card) == {"description", "data", "licence", "limits"}
-    assert set(manifest.recommended) <= set(sampler_names())
+    assert set(manifest.recommended) == {"forward-backward", "mixing", "repaint"}
     assert manifest.training
 
 

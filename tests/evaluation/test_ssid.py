@@ -390,5 +390,4 @@ def test_two_minutes_on_embryos(correlated: float, tmp_path: Path) -> None:
     ]
     method = SSID().fit(task(tmp_path, tuple(noisy[:3]), minutes=2))
     denoised = method.denoise(noisy[3], None).planes
-    # More than 7 dB on an idle machine; a busy one takes fewer steps in the same CPU time.
-    assert psnr(denoised, clean[3]) > psnr(noisy[3], clean[3]) + 4
+    assert psnr(denoised, clean[3]) > psnr(noisy[3], clean[3]) + 7
