@@ -12,10 +12,10 @@ from baikal_deploy.engines.base import Planes
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.errors import EngineError
 from baikal_deploy.intensity import Raw
-from baikal_deploy.maps import PROBES, contradictions, relative_std
+from baikal_deploy.maps import PROBES, contradictions, mean_and_std, relative_std
 from baikal_deploy.noise import noise_source
 from baikal_deploy.recipe import Recipe
-from baikal_deploy.samplers.base import Noise
+from baikal_deploy.samplers.base import Noise, Predict, WalkSampler
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import TiledPredictor
 
@@ -62,14 +62,10 @@ class Batch:
     def denoised(self, predictor: TiledPredictor, progress: Progress | None, wants_std: bool) -> Done:
         """Raises EngineError if the network fails, or returns values that are not finite."""
         y, equaliser = self.recipe.prepare(self.planes)
-        somewhere = predictor.engine.upload(np.zeros((1, 1, 1, 1), np.float32))
-        noise = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=somewhere)
-        denoise = self._denoiser(predictor, progress, noise)
-        x0 = denoise(y)
+        x0, std = self._sampled(y, equaliser, predictor, progress, wants_std)
         self._check(x0, predictor)
         level = self.recipe.level
         suspect = contradictions((y - x0)[:, 0] / np.float32(level))
-        std = self._std(denoise, y, x0, equaliser) if wants_std else None
         # Four sigma: noise alone must not count.
         beyond = int((y > BRIGHTEST_TRAINED + 4 * level).sum())
         result = self.recipe.finish(x0, equaliser, self.planes.dtype)
@@ -80,25 +76,38 @@ class Batch:
             Tally(beyond_training=beyond, suspect=int(suspect.sum())),
         )
 
-    def _denoiser(
-        self, predictor: TiledPredictor, progress: Progress | None, noise: Noise
-    ) -> Callable[[Planes], Planes]:
-        """The sampler, from NumPy planes to NumPy planes."""
-        recipe, engine = self.recipe, predictor.engine
-        guide = None if self.guides is None else engine.upload(recipe.prepare(self.guides)[0])
-
-        def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
-            output = predictor.predict(x, t)
-            if progress is not None:
-                progress(x.shape[0])
-            return output
+    def _sampled(
+        self,
+        y: Planes,
+        equaliser: Equaliser | None,
+        predictor: TiledPredictor,
+        progress: Progress | None,
+        wants_std: bool,
+    ) -> tuple[Planes, NDArray[np.float32] | None]:
+        """x_0, and its standard deviation in raw units, (N, H, W)."""
+        sampler, download = self.recipe.sampler, predictor.engine.download
+        noise_and_guide = self._noise_and_guide(predictor)
+        schedule, predict = self.recipe.schedule, _reporting(predictor, progress)
 
         def denoise(y: Planes) -> Planes:
-            return engine.download(
-                recipe.sampler.sample(predict, engine.upload(y), recipe.schedule, noise, guide)
-            )
+            planes = predictor.engine.upload(y)
+            return download(sampler.sample(predict, planes, schedule, *noise_and_guide))
 
-        return denoise
+        if not wants_std:
+            return denoise(y), None
+        if isinstance(sampler, WalkSampler):
+            runs = sampler.each_run(predict, predictor.engine.upload(y), schedule, *noise_and_guide)
+            x0, spread = mean_and_std(map(download, runs))
+            return x0, self._raw_spread(spread[:, 0], equaliser)
+        x0 = denoise(y)
+        return x0, self._raw_std(self._relative_std(denoise, y, x0), equaliser)
+
+    def _noise_and_guide(self, predictor: TiledPredictor) -> tuple[Noise, Planes | None]:
+        engine = predictor.engine
+        somewhere = engine.upload(np.zeros((1, 1, 1, 1), np.float32))
+        noise = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=somewhere)
+        guide = None if self.guides is None else engine.upload(self.recipe.prepare(self.guides)[0])
+        return noise, guide
 
     def _check(self, x0: Planes, predictor: TiledPredictor) -> None:
         if not np.isfinite(x0).all():
@@ -108,15 +117,31 @@ class Batch:
                 "options"
             )
 
-    def _std(
-        self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes, equaliser: Equaliser | None
-    ) -> NDArray[np.float32]:
-        """Standard deviation of the result in raw units, (N, H, W)."""
-        recipe = self.recipe
-        draws = noise_source(recipe.seed, self.indices, self.planes.shape[1:], like=y)
+    def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
+        draws = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
-        relative = relative_std(denoise, y, x0, recipe.level, signs)[:, 0]
-        measurement = recipe.measurement
+        return relative_std(denoise, y, x0, self.recipe.level, signs)[:, 0]
+
+    def _raw_std(self, relative: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
+        """Raw units of what is relative to the noise."""
+        measurement = self.recipe.measurement
         correlation = 1.0 if measurement.noise is None else measurement.noise.correlation
         std = measurement.normalised_sigma if equaliser is None else equaliser.std
         return (relative * std * np.float32(correlation * measurement.intensity.half)).astype(np.float32)
+
+    def _raw_spread(self, spread: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
+        """Raw units of a spread on the sampler's scale."""
+        half = np.float32(self.recipe.measurement.intensity.half)
+        return spread * half if equaliser is None else spread / equaliser.scale * half
+
+
+def _reporting(predictor: TiledPredictor, progress: Progress | None) -> Predict:
+    """The network, which reports its evaluations."""
+
+    def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
+        output = predictor.predict(x, t)
+        if progress is not None:
+            progress(x.shape[0])
+        return output
+
+    return predict

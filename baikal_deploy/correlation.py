@@ -32,6 +32,9 @@ PROBE = 1.5
 STRONG = 2.0
 """Times the noise's standard deviation: at this level a network removes nearly all of it."""
 STRONGEST = 8.0
+FOREIGN = 0.12
+"""Difference in the correlation of neighbours from which on noise is not what a model was fine-tuned to. On
+simulated volumes its own noise differs by 0.05 at most, that of half the correlation by 0.2."""
 REACH = 3
 """Largest distance, in pixels, at which noise is taken to be correlated."""
 PEAK = 85
@@ -79,6 +82,22 @@ def _normalised(correlation: Values) -> Kernel:
     """1 in the centre; four digits, which are more than were measured."""
     scaled = np.round(correlation / correlation[REACH, REACH], 4)
     return tuple(tuple(row) for row in scaled.tolist())
+
+
+def unlikeness(kernel: Kernel, surroundings: Sequence[Values], removed: Sequence[Values]) -> float:
+    """How far the noise is from what was expected of it: the largest difference of direct neighbours'
+    correlation.
+
+    Args:
+        kernel: what was expected.
+        surroundings: blurred planes, (H, W) each.
+        removed: what a denoiser of that noise removes from them, over the noise's standard deviation.
+    """
+    found = autocorrelation(removed, _dark(surroundings))
+    if not found[REACH, REACH] > 0:
+        return 0.0
+    difference = np.abs(found / found[REACH, REACH] - np.asarray(kernel))
+    return float(max(difference[REACH, REACH + 1], difference[REACH + 1, REACH]))
 
 
 def total_std(kernel: Kernel) -> float:

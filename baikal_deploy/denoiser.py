@@ -137,13 +137,14 @@ class Denoiser:
         self.check(chosen)
         if guides is not None and not chosen.TAKES_GUIDE:
             raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
-        if maps.std is not None and chosen.DRAWS:
-            raise ConfigError(f"maps: {no_std(sampler)}")
+        if maps.std is not None:
+            check_std(chosen, "maps")
+        maps.check(stack.shape)
         windows = sample_windows(len(stack), stack.shape[1:])
         measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
         recipe = self.recipe(chosen, measurement, seed)
         result, tally = self.run(recipe, stack, range(len(stack)), guides, progress, maps)
-        for note in tally.notes():
+        for note in measurement.notes() + tally.notes():
             log.warning(note)
         return result.reshape(np.shape(planes))
 
@@ -265,12 +266,17 @@ class Denoiser:
         self.close()
 
 
-def no_std(sampler: str) -> str:
-    """Why a sampler that draws has no map of standard deviations, for messages."""
-    return (
-        f"sampler {sampler} draws at random, and one draw has no standard deviation; use auto or matched, or "
-        "compare posterior draws of several seeds"
-    )
+def check_std(sampler: Sampler, wanted_by: str) -> None:
+    """Raise ConfigError for a sampler whose result has no standard deviation.
+
+    Args:
+        wanted_by: for the message.
+    """
+    if sampler.draws == 1:
+        raise ConfigError(
+            f"{wanted_by}: the sampler draws once at random, and one draw has no standard deviation; add "
+            "runs=2 or more (-o runs=8), or take auto or matched"
+        )
 
 
 def _is_constant(plane: Raw) -> bool:

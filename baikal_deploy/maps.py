@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from baikal_deploy.errors import ConfigError
+
 Planes = NDArray[np.float32]
 """(N, H, W)."""
 
@@ -45,6 +47,27 @@ class Maps:
         return cls(
             np.zeros(shape, np.float32) if std else None, np.zeros(shape, np.uint8) if suspect else None
         )
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ConfigError unless they are maps of planes (N, H, W)."""
+        for name, own in (("std", self.std), ("suspect", self.suspect)):
+            if own is not None and own.shape != shape:
+                raise ConfigError(
+                    f"maps: {name} has the shape {own.shape}, and the planes {shape}; make them with Maps.of"
+                )
+
+
+def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
+    """Mean of two or more draws, and the standard deviation of what they are drawn from (Welford 1962)."""
+    draws = iter(draws)
+    mean = next(draws).copy()
+    squares, count = np.zeros_like(mean), 1
+    for draw in draws:
+        count += 1
+        before = draw - mean
+        mean += before / np.float32(count)
+        squares += before * (draw - mean)
+    return mean, np.sqrt(squares / np.float32(count - 1))
 
 
 def relative_std(

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.correlation import find_correlation, total_std
+from baikal_deploy.correlation import FOREIGN, find_correlation, total_std, unlikeness
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.intensity import (
     IntensityMap,
@@ -66,6 +66,15 @@ class Measurement:
             "noise": None if noise is None else NoiseModel(**noise),
         }
         return cls(**{**record, **parts})
+
+    def notes(self) -> list[str]:
+        """What a user should know of it."""
+        if self.noise is None or self.noise.unlike < FOREIGN:
+            return []
+        return [
+            "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
+            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
+        ]
 
     @property
     def normalised_sigma(self) -> float:
@@ -129,7 +138,7 @@ def analyse(
 
     Args:
         planes, normalisation, estimate, kernel: as for ``measure``. Noise that the denoiser knows is taken
-            to be what is there.
+            to be what is there; ``NoiseModel.unlike`` tells whether it is.
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
@@ -142,7 +151,8 @@ def analyse(
         if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
             return replace(found, noise=noise)
     if kernel is not None:
-        return replace(found, noise=replace(noise, correlation=total, raised=total, kernel=kernel))
+        known = replace(noise, correlation=total, raised=total, kernel=kernel)
+        return replace(found, noise=_compared(filled, intensity, known, estimate))
     noise = _with_correlation(filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
@@ -176,17 +186,34 @@ def _with_correlation(
     planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
 ) -> NoiseModel:
     surroundings = [base(plane.astype(np.float64)) for plane in planes]
-    stds = [noise.std(around) for around in surroundings]
 
     def residuals(factor: float) -> list[NDArray[Any]]:
-        return [
-            (plane - estimate_equalised(plane, intensity, noise, estimate, factor)) / std
-            for plane, std in zip(planes, stds, strict=True)
-        ]
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in planes]
+        return _scaled(planes, estimates, noise, surroundings)
 
-    scaled = [(plane - around) / std for plane, around, std in zip(planes, surroundings, stds, strict=True)]
-    found = find_correlation(scaled, surroundings, residuals)
+    found = find_correlation(_scaled(planes, surroundings, noise, surroundings), surroundings, residuals)
     return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
+
+
+def _compared(
+    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NoiseModel:
+    """Noise that is taken for what the network knows, with how far it is from that."""
+    assert noise.kernel is not None
+    surroundings = [base(plane.astype(np.float64)) for plane in planes]
+    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in planes]
+    removed = _scaled(planes, estimates, noise, surroundings)
+    return replace(noise, unlike=unlikeness(noise.kernel, surroundings, removed))
+
+
+def _scaled(
+    planes: Sequence[Raw], others: Sequence[Raw], noise: NoiseModel, surroundings: Sequence[Raw]
+) -> list[NDArray[Any]]:
+    """Planes less others, over the noise's standard deviation."""
+    return [
+        (plane - other) / noise.std(around)
+        for plane, other, around in zip(planes, others, surroundings, strict=True)
+    ]
 
 
 def _part(planes: Sequence[Raw]) -> list[Raw]:

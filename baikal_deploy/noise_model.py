@@ -54,6 +54,8 @@ class NoiseModel:
         raised: factor on ``level`` at which the network removes it; for one that knows this noise that is
             ``correlation``, for one that knows white noise alone it is more.
         kernel: autocorrelation of the noise where it is equalised; None where neighbours are independent.
+        unlike: by how much the correlation of direct neighbours differs from ``kernel``, where that is not
+            measured but what the network was fine-tuned to.
     """
 
     gain: float
@@ -63,6 +65,7 @@ class NoiseModel:
     correlation: float = 1.0
     raised: float = 1.0
     kernel: Kernel | None = None
+    unlike: float = 0.0
 
     @classmethod
     def uniform(cls, sigma: float) -> Self:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import Denoiser, no_std
+from baikal_deploy.denoiser import Denoiser, check_std
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.maps import PROBES, Maps
@@ -131,8 +131,8 @@ class Run:
                 f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "
                 "forward-backward, mixing or repaint"
             )
-        if config.uncertainty is not None and self.sampler.DRAWS:
-            raise ConfigError(f"--uncertainty {config.uncertainty}: {no_std(config.sampler)}")
+        if config.uncertainty is not None:
+            check_std(self.sampler, f"--uncertainty {config.uncertainty}")
 
     def _recipe(self, channel: int) -> Recipe:
         if self.earlier is not None:
@@ -157,7 +157,7 @@ class Run:
         return sum(self._evaluations_of(items[index]) for index in done)
 
     def _evaluations_per_plane(self, channel: int) -> int:
-        probes = 0 if self.config.uncertainty is None else PROBES
+        probes = 0 if self.config.uncertainty is None or self.sampler.draws else PROBES
         return self.recipes[channel].nfe * (1 + probes)
 
     def _evaluations_of(self, item: WorkItem) -> int:

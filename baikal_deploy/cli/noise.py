@@ -82,3 +82,5 @@ def _show(console: Console, denoiser: Denoiser, volume: Volume, channel: int) ->
         return
     console.print(f"{name}: {describe_noise(measurement)}", soft_wrap=True)
     console.print(plot(measurement.noise, curve))
+    for note in measurement.notes():
+        console.print(f"note: {note}", soft_wrap=True)

@@ -230,6 +230,7 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
         f"{describe_noise(recipe.measurement)}",
         f"          {_describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+        *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
 
 

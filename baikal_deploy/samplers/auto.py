@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler
@@ -20,8 +20,6 @@ class Auto(Sampler):
     Attributes:
         budget: "preview" (1 evaluation per plane), "balanced" (2), "best" (8), or a number of evaluations.
     """
-
-    DRAWS: ClassVar[bool] = False
 
     noise: Literal["uniform", "signal"] = "signal"
     budget: str = "balanced"

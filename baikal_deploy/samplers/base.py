@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
@@ -41,10 +41,13 @@ class Sampler(ABC):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     TAKES_GUIDE: ClassVar[bool] = False
     """Whether another denoiser's output may guide it."""
-    DRAWS: ClassVar[bool] = True
-    """Whether the result depends on random numbers."""
 
     noise: Literal["uniform", "signal"] = "uniform"
+
+    @property
+    def draws(self) -> int:
+        """Random draws whose mean the result is; 0 where nothing is random."""
+        return 0
 
     @abstractmethod
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Sampler:
@@ -146,6 +149,10 @@ class WalkSampler(Sampler):
             raise ConfigError(f"start {self.start}: out of range; steps '{self.steps}' end at {last}")
         return respaced
 
+    @property
+    def draws(self) -> int:
+        return self.runs
+
     def summary(self) -> str:
         return f"from timestep {self.start}"
 
@@ -153,12 +160,19 @@ class WalkSampler(Sampler):
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
         """See ``Sampler.sample``: the mean of the runs."""
-        guide = y if guide is None else guide
         total: Planes = array_namespace(y).zeros_like(y)
-        for run in range(self.runs):
-            total += self.walk(Walk(self, predict, y, guide, schedule, noise, run))
+        for x0 in self.each_run(predict, y, schedule, noise, guide):
+            total += x0
         total *= 1 / self.runs
         return total
+
+    def each_run(
+        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
+    ) -> Iterator[Planes]:
+        """As ``sample``, but x_0 of every run."""
+        guide = y if guide is None else guide
+        for run in range(self.runs):
+            yield self.walk(Walk(self, predict, y, guide, schedule, noise, run))
 
     @abstractmethod
     def walk(self, walk: Walk) -> Planes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import ConfigError
@@ -33,8 +33,6 @@ class Matched(Sampler):
         symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
             much again.
     """
-
-    DRAWS: ClassVar[bool] = False
 
     noise: Literal["uniform", "signal"] = "signal"
     start: float | None = None

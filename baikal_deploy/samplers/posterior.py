@@ -14,7 +14,7 @@ class Posterior(WalkSampler):
     """Ancestral steps (Ho et al. 2020) from the plane itself at its own noise level.
 
     One run is one draw, as sharp as what the network was trained on, and another one for every seed; the
-    mean of many approaches what ``matched`` finds in one evaluation.
+    mean of many approaches what ``matched`` finds in one evaluation, and their spread is its uncertainty.
     """
 
     TAKES_GUIDE: ClassVar[bool] = False

@@ -34,7 +34,7 @@ def test_maps_are_images_like_the_result(tmp_path: Path, baikal_run: BaikalRun, 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--sampler", "posterior", "--uncertainty", "std.zarr"], "draws at random"),
+        (["--sampler", "posterior", "--uncertainty", "std.zarr"], "runs=2 or more"),
         (["--uncertainty", "nowhere/std.zarr"], "folder does not exist"),
         (["--uncertainty", "same.zarr", "--mask", "same.zarr"], "two outputs of one name"),
     ],
@@ -48,6 +48,17 @@ def test_refused_maps(
     assert result.exit_code == 2
     assert word in result.stderr
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_the_spread_of_several_draws(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    std = tmp_path / "std.zarr"
+    draws = ["--sampler", "posterior", "-o", "runs=3"]
+    result = baikal_run(noisy_zarr, tmp_path / "out.zarr", *draws, "--uncertainty", std)
+    assert result.exit_code == 0, result.output
+    assert (level0(std) > 0).all()
+    # The planes are those of the same run without the map, which only looks at what is drawn anyway.
+    baikal_run(noisy_zarr, tmp_path / "plain.zarr", *draws)
+    np.testing.assert_array_equal(level0(tmp_path / "out.zarr"), level0(tmp_path / "plain.zarr"))
 
 
 @pytest.mark.parametrize("model", ["tribolium", "flywing"])

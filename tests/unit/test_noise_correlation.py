@@ -17,7 +17,8 @@ from baikal_deploy.samplers import make_sampler
 from baikal_deploy.schedule import ScheduleSpec
 from baikal_export.fused import FusedSampler
 from baikal_export.onnx_file import export
-from baikal_training.camera import ROW_KERNEL
+from baikal_training.camera import ROW_KERNEL, Camera
+from baikal_training.simulate import simulate
 from tests.clean import soft_plane
 from tests.models import eps_network, tiny_checkpoint, tiny_manifest
 
@@ -64,6 +65,27 @@ def test_samplers_that_add_white_noise_are_refused(name: str, denoiser: Denoiser
 def test_none_of_them_is_fused() -> None:
     with pytest.raises(ConfigError, match=r"this sampler adds white noise"):
         FusedSampler.parse("repaint", MANIFEST)
+
+
+def test_noise_of_another_kind_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A network that says that it knows noise as correlated as this camera's gets."""
+    clean = simulate("nuclei", (1, 2, 128, 128), 5)[0]
+    with Denoiser.load("nuclei", "onnx-cpu") as denoiser:
+        denoiser.manifest = replace(denoiser.manifest, noise_correlation=KERNEL)
+        white, own = (
+            list(Camera(photons=20, correlated=share).expose(clean, 1).astype(np.float32)) for share in (0, 1)
+        )
+        unlike = [
+            noise.unlike
+            for noise in (
+                denoiser.measure(one, make_sampler("matched", {}, {})).noise for one in (white, own)
+            )
+            if noise is not None
+        ]
+        denoiser.denoise(np.stack(white), "matched")
+    # This network only knows white noise, and so leaves some of the other one.
+    assert unlike[0] > 0.5 > 0.2 > unlike[1]
+    assert "not what the model was fine-tuned to" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["auto", "matched"])
