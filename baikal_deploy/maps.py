@@ -23,8 +23,10 @@ SMOOTH = 2.0
 """Of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
 KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
-WINDOW = 16
-"""Side of the windows, in pixels, in which result and data are compared."""
+CELL = 4
+"""Side of the cells, in pixels, that are suspect as a whole."""
+WINDOW = 4
+"""Side of the windows, in cells, in which result and data are compared."""
 BAND = 4.0
 """Standard deviations that a window's mean may lie off."""
 
@@ -105,6 +107,16 @@ def contradictions(residual: Planes) -> NDArray[np.bool_]:
     Args:
         residual: data less result, over the noise's standard deviation: (N, H, W).
     """
-    size = [min(WINDOW, side) for side in residual.shape[-2:]]
-    means = uniform_filter(residual, size, axes=(-2, -1))
-    return np.asarray(np.abs(means) * np.sqrt(size[0] * size[1]) > BAND)
+    height, width = residual.shape[-2:]
+    sums, pixels = _cells(residual), _cells(np.ones((1, height, width), np.float32))
+    size = [min(WINDOW, side) for side in sums.shape[-2:]]
+    sums, pixels = (uniform_filter(cells, size, axes=(-2, -1)) for cells in (sums, pixels))
+    outside = np.abs(sums) * np.sqrt(size[0] * size[1] / pixels) > BAND
+    suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
+    return suspect[:, :height, :width]
+
+
+def _cells(planes: Planes) -> Planes:
+    """Sums over cells of CELL² pixels; those at the ends may be smaller."""
+    rows, columns = (np.arange(0, side, CELL) for side in planes.shape[-2:])
+    return np.add.reduceat(np.add.reduceat(planes, rows, axis=-2), columns, axis=-1)
