@@ -38,6 +38,10 @@ SATURATED_SHARE = 1e-4
 """Share of the pixels at the highest value from which on it is the detector's limit."""
 BASE_SIGMA = 4.0
 """Of the blur, in pixels, that tells the noise of a pixel's surroundings."""
+CELL = 2
+"""Side of the cells that the blur is computed on."""
+CELL_SIGMA = math.sqrt(BASE_SIGMA**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
+"""Of the Gaussian, in cells: variances of a mean over a cell and of linear interpolation add to its own."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,33 @@ class NoiseModel:
 
 
 def base(plane: Raw) -> NDArray[Any]:
-    """The mean intensity around each pixel: (H, W) -> (H, W), of the same real dtype."""
-    # Cut off at 3 sigma, it takes three quarters of the time.
-    return np.asarray(gaussian_filter(plane, BASE_SIGMA, truncate=3))
+    """The mean intensity around each pixel: (H, W) -> (H, W), of the same real dtype.
+
+    A Gaussian of BASE_SIGMA pixels, computed on cells in a third of the time: the cells' means and the
+    interpolation between them blur as well, and the Gaussian does the rest.
+    """
+    height, width = plane.shape
+    padding = [(0, -side % CELL) for side in plane.shape]
+    whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
+    rows = sum((whole[row::CELL] for row in range(1, CELL)), whole[::CELL])
+    cells = sum((rows[:, column::CELL] for column in range(1, CELL)), rows[:, ::CELL])
+    smooth = gaussian_filter(cells * plane.dtype.type(CELL**-2), CELL_SIGMA, truncate=3)
+    return _interpolated(_interpolated(smooth, 1), 0)[:height, :width]
+
+
+def _interpolated(cells: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Linear interpolation along an axis, from the centres of cells to pixels."""
+    first, last = (cells.take([end], axis) for end in (0, -1))
+    padded = np.moveaxis(np.concatenate([first, cells, last], axis), axis, 0)
+    shape, count = list(cells.shape), cells.shape[axis]
+    shape[axis] *= CELL
+    pixels = np.empty(shape, cells.dtype)
+    for pixel in range(CELL):
+        place = (pixel + 0.5) / CELL + 0.5  # between a cell and the next, or the one before
+        left, share = int(place), cells.dtype.type(place % 1)
+        before, after = (padded[left + step :][:count] for step in (0, 1))
+        np.moveaxis(pixels, axis, 0)[pixel::CELL] = before + share * (after - before)
+    return pixels
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:

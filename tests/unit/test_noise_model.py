@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import zoom
+from scipy.ndimage import gaussian_filter, zoom
 
 from baikal_deploy.noise_model import NoiseModel, base, fit_noise, noise_bins
 from baikal_training.camera import Camera
@@ -95,3 +95,21 @@ def test_interpolation_lowers_what_is_found() -> None:
 
 def test_the_surroundings_of_a_pixel_hold_its_mean() -> None:
     assert base(np.full((9, 30), 5.0)) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (61, 97)])
+def test_the_surroundings_are_a_gaussian_blur(shape: tuple[int, int]) -> None:
+    """Of what a microscope resolves."""
+    plane = gaussian_filter(np.random.default_rng(1).random(shape), 1.5).astype(np.float32)
+    found, expected = base(plane), gaussian_filter(plane, 4.0)
+    assert found.dtype == np.float32
+    inside = (slice(12, -12), slice(12, -12))
+    assert np.abs(found - expected)[inside].max() < 0.03 * plane.std()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 2)])
+def test_the_surroundings_in_planes_smaller_than_the_blur(shape: tuple[int, int]) -> None:
+    plane = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    found = base(plane)
+    assert found.shape == shape
+    assert plane.min() <= found.min() <= found.max() <= plane.max()
