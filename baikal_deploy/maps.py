@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from baikal_deploy.cells import cell_sums
 from baikal_deploy.errors import ConfigError
 
 Planes = NDArray[np.float32]
@@ -108,15 +109,17 @@ def contradictions(residual: Planes) -> NDArray[np.bool_]:
         residual: data less result, over the noise's standard deviation: (N, H, W).
     """
     height, width = residual.shape[-2:]
-    sums, pixels = _cells(residual), _cells(np.ones((1, height, width), np.float32))
-    size = [min(WINDOW, side) for side in sums.shape[-2:]]
-    sums, pixels = (uniform_filter(cells, size, axes=(-2, -1)) for cells in (sums, pixels))
+    margins = [-side % CELL for side in (height, width)]
+    whole = np.pad(residual, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else residual
+    sums = cell_sums(whole, CELL)
+    pixels = np.outer(*(_pixels(side) for side in (height, width)))
+    size = [min(WINDOW, side) for side in pixels.shape]
+    sums, pixels = uniform_filter(sums, size, axes=(-2, -1)), uniform_filter(pixels, size)
     outside = np.abs(sums) * np.sqrt(size[0] * size[1] / pixels) > BAND
     suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
     return suspect[:, :height, :width]
 
 
-def _cells(planes: Planes) -> Planes:
-    """Sums over cells of CELL² pixels; those at the ends may be smaller."""
-    rows, columns = (np.arange(0, side, CELL) for side in planes.shape[-2:])
-    return np.add.reduceat(np.add.reduceat(planes, rows, axis=-2), columns, axis=-1)
+def _pixels(side: int) -> NDArray[np.float32]:
+    """Of each cell along an axis; the last may be smaller."""
+    return np.minimum(CELL, side - np.arange(0, side, CELL)).astype(np.float32)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from baikal_deploy.cells import cell_sums, interpolated
+
 Raw = NDArray[Any]
 Values = NDArray[np.float64]
 Kernel = tuple[tuple[float, ...], ...]
@@ -100,25 +102,9 @@ def base(plane: Raw) -> NDArray[Any]:
     height, width = plane.shape
     padding = [(0, -side % CELL) for side in plane.shape]
     whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
-    rows = sum((whole[row::CELL] for row in range(1, CELL)), whole[::CELL])
-    cells = sum((rows[:, column::CELL] for column in range(1, CELL)), rows[:, ::CELL])
-    smooth = gaussian_filter(cells * plane.dtype.type(CELL**-2), CELL_SIGMA, truncate=3)
-    return _interpolated(_interpolated(smooth, 1), 0)[:height, :width]
-
-
-def _interpolated(cells: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Linear interpolation along an axis, from the centres of cells to pixels."""
-    first, last = (cells.take([end], axis) for end in (0, -1))
-    padded = np.moveaxis(np.concatenate([first, cells, last], axis), axis, 0)
-    shape, count = list(cells.shape), cells.shape[axis]
-    shape[axis] *= CELL
-    pixels = np.empty(shape, cells.dtype)
-    for pixel in range(CELL):
-        place = (pixel + 0.5) / CELL + 0.5  # between a cell and the next, or the one before
-        left, share = int(place), cells.dtype.type(place % 1)
-        before, after = (padded[left + step :][:count] for step in (0, 1))
-        np.moveaxis(pixels, axis, 0)[pixel::CELL] = before + share * (after - before)
-    return pixels
+    means = cell_sums(whole, CELL) * plane.dtype.type(CELL**-2)
+    smooth = gaussian_filter(means, CELL_SIGMA, truncate=3)
+    return interpolated(smooth, CELL)[:height, :width]
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:
