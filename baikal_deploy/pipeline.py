@@ -43,12 +43,19 @@ class RunReport:
     Attributes:
         output: the written image.
         seconds: wall time of denoising and writing, without planning.
+        evaluations: network evaluations of planes in that time; those of an earlier run do not count.
         tally: what to know about the pixels.
     """
 
     output: Path
     seconds: float
+    evaluations: int
     tally: Tally
+
+    @property
+    def per_second(self) -> float:
+        """Network evaluations of planes per second."""
+        return self.evaluations / self.seconds
 
 
 def sample_channel(volume: Volume, channel: int) -> list[Raw]:
@@ -199,6 +206,7 @@ class Run:
         header = {"fingerprint": self.fingerprint, "measurements": measurements}
         with open_session(self.config, self.volume.info, header) as session:
             done = sum(self._evaluations_of(item) for item in session.done)
+            computed = 0
 
             def advance(planes: int) -> None:
                 nonlocal done
@@ -207,13 +215,18 @@ class Run:
                     progress(done, self.evaluations)
 
             def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-                maps = session.outputs.maps(found[0])
+                maps, end = session.outputs.maps(found[0]), done + self._evaluations_of(item)
 
                 def advance_and_check(planes: int) -> None:
+                    nonlocal computed
                     check()
+                    computed += planes
                     advance(planes)
 
-                return *self._denoise(item, found, maps, advance_and_check), maps
+                denoised, tally = self._denoise(item, found, maps, advance_and_check)
+                if done < end:  # planes that were copied
+                    advance(end - done)
+                return denoised, tally, maps
 
             def write(item: WorkItem, result: Result) -> None:
                 denoised, tally, maps = result
@@ -223,7 +236,7 @@ class Run:
             overlapped(session.left, self._read, denoise, write)
             tally = session.tally
             session.finish(self.provenance(tally))
-        return RunReport(self.config.target, time.perf_counter() - started, tally)
+        return RunReport(self.config.target, time.perf_counter() - started, computed, tally)
 
     def _read(self, item: WorkItem) -> Found:
         return self.volume.read(item.planes), None if self.guide is None else self.guide.read(item.planes)

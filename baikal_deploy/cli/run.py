@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import Any, get_args
 
 import rich_click as click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
-from baikal_deploy.cli._batch import SOME_FAILED, describe_summary, run_folder
-from baikal_deploy.cli._noise_text import describe_noise
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli._batch import SOME_FAILED, run_folder
+from baikal_deploy.cli._log import Log, TextLog
+from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.folder import Folder
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.samplers import sampler_names
-from baikal_deploy.samplers.auto import BUDGETS, Auto
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.samplers.auto import BUDGETS
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.volumes.inputs import files_of, is_tiff
+from baikal_deploy.volumes.inputs import files_of
 
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
@@ -36,9 +33,11 @@ click.rich_click.OPTION_GROUPS = {
             "options": ["--model", "--sampler", "--budget", "--option", "--steps", "--seed"],
         },
         {"name": "How to compute", "options": ["--engine", "--precision", "--tile", "--overlap", "--batch"]},
+        {"name": "What to say", "options": ["--quiet", "--log"]},
     ]
 }
 FILE = click.Path(path_type=Path)
+LOGS = ("text", "json")
 
 
 @click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -105,6 +104,15 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--preview", metavar="FILE.png", type=FILE, help="Also write a before/after picture of one plane."
 )
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Say nothing but errors, and the paths of what was written."
+)
+@click.option(
+    "--log",
+    type=click.Choice(LOGS),
+    default=LOGS[0],
+    help="What goes to stderr: text with bars in a terminal, or JSON lines for programs (docs/runs.md).",
+)
 @click.version_option(__version__)
 @friendly
 def main(
@@ -115,6 +123,8 @@ def main(
     budget: str | None,
     dry_run: bool,
     preview: Path | None,
+    quiet: bool,
+    log: str,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
@@ -127,41 +137,59 @@ def main(
     A run that was interrupted goes on where it was when the same command is given again; one that
     writes a TIFF starts anew.
     """
-    console = plain_console()
-    if preview is not None:
-        _check_preview(preview)
-    config = RunConfig(
-        input_path, output_path, options=parse_options(options, steps=steps, budget=budget), **settings
-    )
-    folder = Folder.at(input_path)
-    if folder is None:
-        _run_one(config, console, dry_run, preview)
-    else:
-        _run_folder(folder, config, console, dry_run, preview)
+    said = make_log(log, quiet)
+    with said.session():
+        if preview is not None:
+            _check_preview(preview)
+        options_given = parse_options(options, steps=steps, budget=budget)
+        config = RunConfig(input_path, output_path, options=options_given, **settings)
+        folder = Folder.at(input_path)
+        if folder is None:
+            _run_one(config, said, dry_run, preview)
+        else:
+            _run_folder(folder, config, said, dry_run, preview)
 
 
-def _run_one(
-    config: RunConfig, console: Console, dry_run: bool, preview: Path | None = None
-) -> frozenset[Path]:
+def make_log(kind: str, quiet: bool) -> Log:
+    """What the run says.
+
+    Raises:
+        ConfigError: both JSON and nothing.
+    """
+    if kind == "text":
+        return Log() if quiet else TextLog()
+    if quiet:
+        raise ConfigError("--quiet and --log json: one says nothing, the other all; choose one")
+    from baikal_deploy.cli._json_log import JsonLog
+
+    return JsonLog()
+
+
+def _run_one(config: RunConfig, log: Log, dry_run: bool, preview: Path | None = None) -> frozenset[Path]:
     """Returns the files that the volume lies in."""
     with Run(config) as run:
-        for line in describe(run):
-            console.print(line, soft_wrap=True)
-        if dry_run:
-            console.print(
-                f"estimated time: {_duration(run.estimate_seconds())}; nothing was written (--dry-run)"
-            )
-            return files_of(run.volume)
-        report = _execute(run, console)
-        if preview is not None:
-            run.save_preview(preview)
-        _conclude(console, report, preview)
+        log.planned(run, run.estimate_seconds() if dry_run else None)
+        if not dry_run:
+            log.done(_execute(run, log))
+            click.echo(config.target)
+            if preview is not None:
+                run.save_preview(preview)
+                click.echo(preview)
         return files_of(run.volume)
 
 
-def _run_folder(
-    folder: Folder, config: RunConfig, console: Console, dry_run: bool, preview: Path | None
-) -> None:
+def _execute(run: Run, log: Log) -> RunReport:
+    try:
+        with log.denoising(run) as progress:
+            return run.execute(progress)
+    except KeyboardInterrupt:
+        again = "goes on from there" if run.config.resumable else "starts anew, as a TIFF is written"
+        raise KeyboardInterrupt(
+            f"{run.config.target}: not complete yet; the same command again {again}"
+        ) from None
+
+
+def _run_folder(folder: Folder, config: RunConfig, log: Log, dry_run: bool, preview: Path | None) -> None:
     if config.output is None:
         raise ConfigError(
             f"{folder.path}: is a folder of {len(folder.images)} images; give an output folder to "
@@ -169,9 +197,8 @@ def _run_folder(
         )
     if preview is not None:
         raise ConfigError(f"--preview {preview}: is for one image, not for a folder; leave it out")
-    summary = run_folder(folder, config, console, lambda one: _run_one(one, console, dry_run))
-    for line in describe_summary(folder, summary, dry_run=dry_run):
-        console.print(line, soft_wrap=True)
+    summary = run_folder(folder, config, log, lambda one: _run_one(one, log, dry_run))
+    log.summary(folder, summary, dry_run=dry_run)
     if summary.failed:
         sys.exit(SOME_FAILED)
 
@@ -187,93 +214,8 @@ def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:
     return options
 
 
-def describe(run: Run) -> list[str]:
-    """The plan, in lines."""
-    config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
-    default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
-    axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
-    size = f"{run.output_bytes / 1e6:.1f} MB"
-    kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
-    return [
-        f"input     {config.input}: {axes} {shape} {info.dtype}",
-        f"output    {config.target}: {size} {kept}",
-        f"model     {manifest.name}{default}",
-        _describe_engine(run.denoiser),
-        *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
-        f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
-        f"{run.evaluations} network evaluations of planes",
-        *_describe_rest(run),
-    ]
-
-
-def _describe_rest(run: Run) -> list[str]:
-    if run.earlier is None:
-        return []
-    return [f"goes on  with an unfinished run: {run.evaluations_done} of these evaluations are done"]
-
-
-def _describe_engine(denoiser: Denoiser) -> str:
-    engine = denoiser.predictor.engine
-    line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
-    if not denoiser.passed_over:
-        return line
-    return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
-
-
-def _describe_channel(run: Run, channel: int) -> list[str]:
-    recipe, name = run.recipes[channel], run.volume.info.channel_name(channel)
-    intensity = recipe.measurement.intensity
-    if intensity.is_constant:
-        return [f"{name:<9} holds a single value; it will be copied"]
-    evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
-    return [
-        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
-        f"{describe_noise(recipe.measurement)}",
-        f"          {_describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
-        *(f"note: {note}" for note in recipe.measurement.notes()),
-    ]
-
-
-def _describe_sampler(run: Run, sampler: Sampler) -> str:
-    """What was chosen, and why."""
-    if not isinstance(run.sampler, Auto):
-        return f"{run.config.sampler} {sampler.summary()}"
-    return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
-
-
-def _execute(run: Run, console: Console) -> RunReport:
-    columns = (TextColumn("denoising"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        # What an earlier run did must not count as the speed of this one.
-        bar = progress.add_task("denoising", total=run.evaluations, completed=run.evaluations_done)
-        try:
-            return run.execute(lambda done, total: progress.update(bar, completed=done))
-        except KeyboardInterrupt:
-            again = "goes on from there" if run.config.resumable else "starts anew, as a TIFF is written"
-            message = f"{run.config.target}: not complete yet; the same command again {again}"
-            console.print(message, soft_wrap=True)
-            raise
-
-
-def _conclude(console: Console, report: RunReport, preview: Path | None) -> None:
-    for note in report.tally.notes():
-        console.print(f"note: {note}", soft_wrap=True)
-    console.print(f"done in {_duration(report.seconds)}")
-    click.echo(report.output)
-    if preview is not None:
-        click.echo(preview)
-
-
 def _check_preview(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise ConfigError(f"--preview {path}: must end in .png")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--preview {path}: its folder does not exist")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from baikal_deploy.errors import BaikalError
 
+BUG = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -34,8 +35,8 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
         except BaikalError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(USER_ERROR)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"{interrupt}\ninterrupted".lstrip(), err=True)
             sys.exit(INTERRUPTED)
 
     return wrapped

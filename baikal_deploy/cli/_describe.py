@@ -1,0 +1,74 @@
+"""The plan of a run, in lines for people."""
+
+from __future__ import annotations
+
+from baikal_deploy.cli._noise_text import describe_noise
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.pipeline import Run
+from baikal_deploy.samplers.auto import Auto
+from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.volumes.inputs import is_tiff
+
+
+def describe(run: Run) -> list[str]:
+    """The plan, in lines."""
+    config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
+    default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
+    axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
+    size = f"{run.output_bytes / 1e6:.1f} MB"
+    kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
+    return [
+        f"input     {config.input}: {axes} {shape} {info.dtype}",
+        f"output    {config.target}: {size} {kept}",
+        f"model     {manifest.name}{default}",
+        _describe_engine(run.denoiser),
+        *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
+        f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
+        f"{run.evaluations} network evaluations of planes",
+        *_describe_rest(run),
+    ]
+
+
+def _describe_rest(run: Run) -> list[str]:
+    if run.earlier is None:
+        return []
+    return [f"goes on  with an unfinished run: {run.evaluations_done} of these evaluations are done"]
+
+
+def _describe_engine(denoiser: Denoiser) -> str:
+    engine = denoiser.predictor.engine
+    line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
+    if not denoiser.passed_over:
+        return line
+    return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
+
+
+def _describe_channel(run: Run, channel: int) -> list[str]:
+    recipe, name = run.recipes[channel], run.volume.info.channel_name(channel)
+    intensity = recipe.measurement.intensity
+    if intensity.is_constant:
+        return [f"{name:<9} holds a single value; it will be copied"]
+    evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
+    return [
+        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
+        f"{describe_noise(recipe.measurement)}",
+        f"          {_describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+        *(f"note: {note}" for note in recipe.measurement.notes()),
+    ]
+
+
+def _describe_sampler(run: Run, sampler: Sampler) -> str:
+    """What was chosen, and why."""
+    if not isinstance(run.sampler, Auto):
+        return f"{run.config.sampler} {sampler.summary()}"
+    return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
+
+
+def duration(seconds: float) -> str:
+    """Such as "12.3 s" and "1 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,77 @@
+"""How far a run is, and how fast it goes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from baikal_deploy.pipeline import Run
+
+MEMORY = 60.0
+"""Seconds that the speed is taken over."""
+LEAST_APART = 1.0
+"""Seconds between two of the readings that are kept for it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far a run is.
+
+    Attributes:
+        evaluations, all_evaluations: network evaluations of planes, done and in all.
+        planes, all_planes: as many planes as that makes up.
+        per_second: evaluations per second; None before the first.
+        seconds_left: at that speed.
+    """
+
+    evaluations: int
+    all_evaluations: int
+    planes: int
+    all_planes: int
+    per_second: float | None
+    seconds_left: float | None
+
+
+class Meter:
+    """Turns what a run reports (see ``pipeline.Progress``) into readings.
+
+    What was done before the first report, by an earlier run, does not count as speed.
+    """
+
+    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
+        self._evaluations, self._planes = run.evaluations, run.volume.info.num_planes
+        self._clock = clock
+        self._kept: deque[tuple[float, int]] = deque()
+
+    def read(self, done: int) -> Reading:
+        """The state after ``done`` evaluations."""
+        now = self._clock()
+        if not self._kept or now - self._kept[-1][0] >= LEAST_APART:
+            self._kept.append((now, done))
+        while len(self._kept) > 1 and now - self._kept[1][0] >= MEMORY:
+            self._kept.popleft()
+        then, done_then = self._kept[0]
+        speed = (done - done_then) / (now - then) if now > then and done > done_then else None
+        left = self._evaluations - done
+        planes = self._planes * done // self._evaluations if self._evaluations else self._planes
+        return Reading(
+            done, self._evaluations, planes, self._planes, speed, None if speed is None else left / speed
+        )
+
+
+class Interval:
+    """Lets something happen once in so many seconds at most; the first comes after the first of them."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._last = clock()
+
+    def over(self) -> bool:
+        """Whether it is time again."""
+        now = self._clock()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True

@@ -1,0 +1,67 @@
+"""Speed and time left."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from baikal_deploy.cli._meter import Interval, Meter
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run_of(evaluations: int, planes: int) -> Any:
+    info = SimpleNamespace(num_planes=planes)
+    return SimpleNamespace(evaluations=evaluations, volume=SimpleNamespace(info=info))
+
+
+def test_what_an_earlier_run_did_is_no_speed() -> None:
+    clock = Clock()
+    meter = Meter(run_of(400, 200), clock)
+    first = meter.read(300)
+    assert (first.per_second, first.seconds_left) == (None, None)
+    assert first.planes == 150
+    clock.now += 10
+    later = meter.read(320)
+    assert later.per_second == pytest.approx(2)
+    assert later.seconds_left == pytest.approx(40)
+
+
+def test_the_speed_is_that_of_the_last_minute() -> None:
+    clock = Clock()
+    meter = Meter(run_of(10_000, 100), clock)
+    for second in range(200):  # ten times as fast from second 100 on
+        done = second if second < 100 else 100 + 10 * (second - 100)
+        clock.now = 1000.0 + second
+        reading = meter.read(done)
+    assert reading.per_second == pytest.approx(10)
+
+
+def test_evaluations_that_take_longer_than_the_memory() -> None:
+    clock = Clock()
+    meter = Meter(run_of(10, 10), clock)
+    for done in range(5):
+        clock.now = 1000.0 + 100 * done
+        reading = meter.read(done)
+    assert reading.per_second == pytest.approx(0.01)
+
+
+def test_a_run_without_evaluations_is_all_done() -> None:
+    reading = Meter(run_of(0, 7), Clock()).read(0)
+    assert (reading.planes, reading.per_second) == (7, None)
+
+
+def test_an_interval_lets_through_once_in_its_time() -> None:
+    clock = Clock()
+    interval, passed = Interval(5, clock), 0
+    for _ in range(100):
+        clock.now += 0.25
+        passed += interval.over()
+    assert passed == 5
