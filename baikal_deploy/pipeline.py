@@ -248,13 +248,6 @@ class Run:
         planes, guides = found
         return self.denoiser.run(recipe, planes, item.planes, guides, advance, maps)
 
-    def save_preview(self, path: Path) -> None:
-        """Write a PNG of the volume's middle plane before and after; the output must be complete."""
-        from baikal_deploy.preview import save_preview
-
-        plane = [self.volume.info.num_planes // 2]
-        save_preview(path, self.volume.read(plane)[0], open_input(self.config.target).read(plane)[0])
-
     def provenance(self, tally: Tally) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
         return provenance(self.config, self.volume.info, self.denoiser, self.recipes, tally)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from baikal_deploy.cli._noise_text import describe_noise
 from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.look.words import describe_noise, describe_sampler
 from baikal_deploy.manifest import DEFAULT_MODEL
 from baikal_deploy.pipeline import Run
-from baikal_deploy.samplers.auto import Auto
-from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.volumes.inputs import is_tiff
 
 
@@ -53,16 +51,9 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     return [
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
         f"{describe_noise(recipe.measurement)}",
-        f"          {_describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+        f"          {describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
-
-
-def _describe_sampler(run: Run, sampler: Sampler) -> str:
-    """What was chosen, and why."""
-    if not isinstance(run.sampler, Auto):
-        return f"{run.config.sampler} {sampler.summary()}"
-    return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
 
 
 def duration(seconds: float) -> str:

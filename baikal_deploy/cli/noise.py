@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from baikal_deploy import __version__
-from baikal_deploy.cli._noise_text import describe_noise, plot
+from baikal_deploy.cli._noise_plot import plot
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.look.words import describe_noise
 from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.pipeline import sample_channel

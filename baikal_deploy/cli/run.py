@@ -11,6 +11,7 @@ import rich_click as click
 from baikal_deploy import __version__
 from baikal_deploy.cli._batch import SOME_FAILED, run_folder
 from baikal_deploy.cli._log import Log, TextLog
+from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
@@ -102,8 +103,9 @@ LOGS = ("text", "json")
 )
 @click.option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing.")
 @click.option(
-    "--preview", metavar="FILE.png", type=FILE, help="Also write a before/after picture of one plane."
-)
+    "--preview", metavar="FILE.png", type=FILE,
+    help="Also write a picture: projections along z before and after, and what has changed. [default: none]",
+)  # fmt: skip
 @click.option(
     "-q", "--quiet", is_flag=True, help="Say nothing but errors, and the paths of what was written."
 )
@@ -139,15 +141,16 @@ def main(
     """
     said = make_log(log, quiet)
     with said.session():
-        if preview is not None:
-            _check_preview(preview)
+        looks = Looks(preview)
         options_given = parse_options(options, steps=steps, budget=budget)
         config = RunConfig(input_path, output_path, options=options_given, **settings)
         folder = Folder.at(input_path)
         if folder is None:
-            _run_one(config, said, dry_run, preview)
+            looks.check_files()
+            _run_one(config, said, dry_run, looks)
         else:
-            _run_folder(folder, config, said, dry_run, preview)
+            looks.check_folders()
+            _run_folder(folder, config, said, dry_run, looks)
 
 
 def make_log(kind: str, quiet: bool) -> Log:
@@ -165,16 +168,16 @@ def make_log(kind: str, quiet: bool) -> Log:
     return JsonLog()
 
 
-def _run_one(config: RunConfig, log: Log, dry_run: bool, preview: Path | None = None) -> frozenset[Path]:
+def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> frozenset[Path]:
     """Returns the files that the volume lies in."""
     with Run(config) as run:
         log.planned(run, run.estimate_seconds() if dry_run else None)
         if not dry_run:
-            log.done(_execute(run, log))
-            click.echo(config.target)
-            if preview is not None:
-                run.save_preview(preview)
-                click.echo(preview)
+            report = _execute(run, log)
+            log.done(report)
+            click.echo(report.output)
+            for path in looks.write(run):
+                click.echo(path)
         return files_of(run.volume)
 
 
@@ -189,15 +192,13 @@ def _execute(run: Run, log: Log) -> RunReport:
         ) from None
 
 
-def _run_folder(folder: Folder, config: RunConfig, log: Log, dry_run: bool, preview: Path | None) -> None:
+def _run_folder(folder: Folder, config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> None:
     if config.output is None:
         raise ConfigError(
             f"{folder.path}: is a folder of {len(folder.images)} images; give an output folder to "
             f"denoise them all, or choose one, such as {folder.images[0]}"
         )
-    if preview is not None:
-        raise ConfigError(f"--preview {preview}: is for one image, not for a folder; leave it out")
-    summary = run_folder(folder, config, log, lambda one: _run_one(one, log, dry_run))
+    summary = run_folder(folder, config, log, lambda one: _run_one(one, log, dry_run, looks.of(one.target)))
     log.summary(folder, summary, dry_run=dry_run)
     if summary.failed:
         sys.exit(SOME_FAILED)
@@ -212,10 +213,3 @@ def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:
             raise ConfigError(f"-o {pair}: write KEY=VALUE, such as -o start=200")
         options[key] = value
     return options
-
-
-def _check_preview(path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--preview {path}: must end in .png")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--preview {path}: its folder does not exist")

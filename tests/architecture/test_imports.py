@@ -34,7 +34,7 @@ VENDORS = {
     "tifffile": {"volumes/tiff_file.py", "volumes/tiff_output.py"},
     "zarr": {"volumes/zarr.py", "volumes/output.py", "volumes/tiff_file.py"},
     "yaozarrs": {"volumes/ngff.py"},
-    "PIL": {"preview.py"},
+    "PIL": {"look/grey.py", "look/preview.py"},
     "pydantic": {"manifest.py", "samplers/__init__.py"},
 }
 MOST_SECONDS = 0.15

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 import yaozarrs
 import zarr
-from PIL import Image
 
 from baikal_deploy import Denoiser, Run, RunConfig, __version__
 from baikal_deploy.manifest import file_sha256, find_model
-from baikal_deploy.preview import RANGE
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 
@@ -112,21 +110,6 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert "3 planes x 1 windows, 90 network evaluations" in result.stderr
     assert "estimated time" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.zarr"]
-
-
-def test_a_preview_shows_one_plane_before_and_after(
-    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
-) -> None:
-    result = baikal_run(noisy_zarr, "--preview", tmp_path / "look.png")
-    assert result.stdout.splitlines()[-1] == str(tmp_path / "look.png")
-    with Image.open(tmp_path / "look.png") as picture:
-        assert picture.width > 2 * 80
-        assert picture.height > 96
-        pixels = np.asarray(picture)[-96:].astype(float)
-    denoised = level0(tmp_path / "noisy_denoised.ome.zarr")
-    low, high = np.percentile(denoised[1], RANGE)
-    for panel, plane in ((pixels[:, :80], counts[1]), (pixels[:, -80:], denoised[1])):
-        assert np.abs(panel - 255 * np.clip((plane - low) / (high - low), 0, 1)).max() <= 1
 
 
 def test_every_channel_has_its_own_intensities(

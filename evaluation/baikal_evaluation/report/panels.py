@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from baikal_deploy.preview import RANGE
+from baikal_deploy.look.grey import Contrast, address, brightest, contrast, grey
 from baikal_evaluation.results import Metric, Results
 
 SIDE = 512
 """Pixels of a panel at most: a part of the plane. A reduced plane would look less noisy than it is."""
 PICTURES = 144
 """That a page holds at most: about 30 MB if all of them are nothing but noise."""
-QUALITY = 85
-"""Of WebP. Its errors are far below the noise."""
 
 Plane = NDArray[np.float32]
 """(H, W) in raw units."""
@@ -44,13 +39,7 @@ class Panel:
     @property
     def corner(self) -> tuple[int, int]:
         """Upper left of the part that is shown, the brightest of its size: there is something in it."""
-        height, width = self.noisy.shape
-        guide = np.nan_to_num(self._guide.astype(np.float64), posinf=0, neginf=0)
-        sums = np.pad(guide, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-        h, w = min(height, SIDE), min(width, SIDE)
-        boxes = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
-        y, x = np.unravel_index(boxes.argmax(), boxes.shape)
-        return int(y), int(x)
+        return brightest(self._guide, SIDE)
 
     def cropped(self) -> Panel:
         """The part that is shown; it is all that need be kept in memory."""
@@ -61,28 +50,19 @@ class Panel:
         return Panel(self.image, self.noisy[part].copy(), clean, predictions)
 
     @property
-    def contrast(self) -> tuple[float, float]:
+    def contrast(self) -> Contrast:
         """Intensities that are shown black and white in all pictures of the panel: those of the clean side,
         unless there is none or nothing on it."""
-        for plane in (self._guide, self.noisy):
-            finite = plane[np.isfinite(plane)]
-            low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 0.0)
-            if low < high:
-                return float(low), float(high)
-        return float(low), float(low) + 1
+        return contrast(self._guide, self.noisy)
 
     @property
     def _guide(self) -> Plane:
         return self.noisy if self.clean is None else self.clean
 
 
-def picture(plane: Plane, contrast: tuple[float, float]) -> str:
+def picture(plane: Plane, contrast: Contrast) -> str:
     """A plane as the address of an image that holds it."""
-    low, high = contrast
-    grey = np.clip((np.nan_to_num(plane.astype(np.float64), nan=low) - low) / (high - low), 0, 1)
-    file = io.BytesIO()
-    Image.fromarray((grey * 255).round().astype(np.uint8)).save(file, "WEBP", quality=QUALITY)
-    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+    return address(grey(plane, contrast))
 
 
 def choose(results: Results, images: Sequence[str]) -> list[str]:

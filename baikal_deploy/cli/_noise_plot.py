@@ -1,4 +1,4 @@
-"""The noise of a channel in words, and as a plot."""
+"""The noise of a channel as a plot."""
 
 from __future__ import annotations
 
@@ -9,31 +9,10 @@ from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.table import Table
 
-from baikal_deploy.measurement import Measurement
+from baikal_deploy.look.words import total_std
 from baikal_deploy.noise_model import NoiseModel
 
 BAR_WIDTH = 40
-
-
-def describe_noise(measurement: Measurement) -> str:
-    """How strong the noise is, and what of."""
-    noise, intensity = measurement.noise, measurement.intensity
-    if noise is None:
-        return f"noise {measurement.sigma:.3g}"
-    dark, bright = (total_std(noise, end) for end in (intensity.low, intensity.high))
-    if noise.gain == 0:
-        strength = f"noise {dark:.3g} everywhere"
-    else:
-        gain = noise.gain * noise.correlation**2
-        strength = f"noise {dark:.3g} in the dark to {bright:.3g} in the light (gain {gain:.3g})"
-    if not noise.is_correlated:
-        return f"{strength}, white"
-    return f"{strength}, correlated between pixels"
-
-
-def total_std(noise: NoiseModel, intensity: float) -> float:
-    """Standard deviation at a mean intensity, in raw units."""
-    return noise.correlation * float(noise.std(np.asarray(intensity)))
 
 
 def plot(noise: NoiseModel, curve: NDArray[np.float64]) -> Table:
