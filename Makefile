@@ -13,7 +13,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_AR
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
-	$(BIN)/baikal-run examples/nuclei.ome.zarr demo/nuclei_denoised.ome.zarr --overwrite --preview demo/before_after.png
+	$(BIN)/baikal-run examples/nuclei.ome.zarr demo/nuclei_denoised.ome.zarr --overwrite \
+		--preview demo/before_after.png --report demo/report.html
 
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.look.words import describe_noise, describe_sampler
+from baikal_deploy.look.words import describe_choice, describe_noise
 from baikal_deploy.manifest import DEFAULT_MODEL
 from baikal_deploy.pipeline import Run
 from baikal_deploy.volumes.inputs import is_tiff
@@ -51,7 +51,7 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     return [
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
         f"{describe_noise(recipe.measurement)}",
-        f"          {describe_sampler(run, recipe.sampler)}, {evaluations} a plane",
+        f"          {describe_choice(run, recipe)}, {evaluations} a plane",
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.pipeline import Run
+from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import open_input
 
-SUFFIXES = {"preview": ".png"}
+SUFFIXES = {"preview": ".png", "report": ".html"}
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,11 @@ class Looks:
     """Pictures and pages to write beside an output; with a folder of images, folders for them.
 
     Attributes:
-        preview: see ``look.preview``; None: none.
+        preview, report: see the modules of ``look``; None: none.
     """
 
-    preview: Path | None = None
+    preview: Path | None
+    report: Path | None
 
     @property
     def _asked(self) -> dict[str, Path]:
@@ -46,9 +47,10 @@ class Looks:
     def of(self, output: Path) -> Looks:
         """Those of one image of a folder, named as its output is."""
         name = output.name.removesuffix(".ome.zarr")
-        return Looks(**{key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()})
+        own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
+        return Looks(own.get("preview"), own.get("report"))
 
-    def write(self, run: Run) -> Iterator[Path]:
+    def write(self, run: Run, done: RunReport) -> Iterator[Path]:
         """Write them all; the run's output is complete.
 
         Yields:
@@ -56,14 +58,20 @@ class Looks:
 
         Raises:
             VolumeError: one cannot be written.
+            EngineError: the network failed.
         """
         for path in self._asked.values():
             _make_folder(path.parent)
         if self.preview is not None:
             from baikal_deploy.look.preview import save_preview
 
-            save_preview(self.preview, run.volume, open_input(run.config.target))
+            save_preview(self.preview, run.volume, open_input(done.output))
             yield self.preview
+        if self.report is not None:
+            from baikal_deploy.look.report import save_report
+
+            save_report(self.report, run, done, open_input(done.output))
+            yield self.report
 
 
 def _make_folder(path: Path) -> None:

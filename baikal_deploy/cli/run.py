@@ -28,7 +28,7 @@ from baikal_deploy.volumes.inputs import files_of
 click.rich_click.OPTION_GROUPS = {
     "baikal-run": [
         {"name": "What to do", "options": ["--series", "--overwrite", "--dry-run", "--guide"]},
-        {"name": "What else to write", "options": ["--preview", "--uncertainty", "--mask"]},
+        {"name": "What else to write", "options": ["--preview", "--report", "--uncertainty", "--mask"]},
         {
             "name": "How to denoise",
             "options": ["--model", "--sampler", "--budget", "--option", "--steps", "--seed"],
@@ -115,6 +115,10 @@ LOGS = ("text", "json")
     default=LOGS[0],
     help="What goes to stderr: text with bars in a terminal, or JSON lines for programs (docs/runs.md).",
 )
+@click.option(
+    "--report", metavar="FILE.html", type=FILE,
+    help="Also write a page: planes with a slider, histograms, the noise, what was chosen. [default: none]",
+)  # fmt: skip
 @click.version_option(__version__)
 @friendly
 def main(
@@ -125,6 +129,7 @@ def main(
     budget: str | None,
     dry_run: bool,
     preview: Path | None,
+    report: Path | None,
     quiet: bool,
     log: str,
     **settings: Any,
@@ -141,7 +146,7 @@ def main(
     """
     said = make_log(log, quiet)
     with said.session():
-        looks = Looks(preview)
+        looks = Looks(preview, report)
         options_given = parse_options(options, steps=steps, budget=budget)
         config = RunConfig(input_path, output_path, options=options_given, **settings)
         folder = Folder.at(input_path)
@@ -173,10 +178,10 @@ def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> frozen
     with Run(config) as run:
         log.planned(run, run.estimate_seconds() if dry_run else None)
         if not dry_run:
-            report = _execute(run, log)
-            log.done(report)
-            click.echo(report.output)
-            for path in looks.write(run):
+            done = _execute(run, log)
+            log.done(done)
+            click.echo(done.output)
+            for path in looks.write(run, done):
                 click.echo(path)
         return files_of(run.volume)
 

@@ -7,8 +7,8 @@ import numpy as np
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.noise_model import NoiseModel
 from baikal_deploy.pipeline import Run
+from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers.auto import Auto
-from baikal_deploy.samplers.base import Sampler
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -16,11 +16,14 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
-def describe_sampler(run: Run, sampler: Sampler) -> str:
-    """What was chosen, and why."""
+def describe_choice(run: Run, recipe: Recipe) -> str:
+    """What was chosen for a channel, and why."""
+    if recipe.measurement.intensity.is_constant:
+        return "holds a single value; it will be copied"
+    summary = recipe.sampler.summary()
     if not isinstance(run.sampler, Auto):
-        return f"{run.config.sampler} {sampler.summary()}"
-    return f"auto: matched {sampler.summary()} (budget {run.sampler.budget})"
+        return f"{run.config.sampler} {summary}"
+    return f"auto: matched {summary} (budget {run.sampler.budget})"
 
 
 def describe_noise(measurement: Measurement) -> str:

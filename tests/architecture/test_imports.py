@@ -25,6 +25,7 @@ VENDORS = {
     "array_api_compat": {"arrays.py"},
     "cuda": {"engines/_cuda.py"},
     "cupy": {"engines/_cupy.py"},
+    "jinja2": {"look/templates.py"},
     "filelock": {"engines/_cache_files.py", "locks.py"},
     "onnxruntime": {"engines/_onnxruntime.py"},
     "openvino": {"engines/_openvino.py", "engines/openvino.py"},

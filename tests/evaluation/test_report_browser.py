@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -22,30 +18,17 @@ from selenium.webdriver.support.ui import Select
 
 from baikal_evaluation.report import Panel, write_html
 from baikal_evaluation.results import METRICS, Results
+from tests.browser import Browser, chromium, loaded
 from tests.made_up_results import AWKWARD, DEFINITION, IMAGES, METHODS, panel, results
 
-Browser = webdriver.Chrome
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
-    "--disable-component-update", "--disable-sync", "--no-first-run", "--window-size=1200,1000",
-)  # fmt: skip
 FAILED = IMAGES[2]
 """Method 2 failed on it, so that there is no picture."""
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser, server = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if browser is None or server is None:
-        pytest.skip("no Chromium here; install the Debian packages chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(server))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +47,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def page(driver: Browser, address: str) -> Iterator[Browser]:
-    """Freshly loaded; whatever a test does, nothing may be reported and nothing fetched."""
-    driver.get_log("performance")
-    driver.get(address)
-    yield driver
-    assert driver.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    # The browser's own start page may still be loading.
-    urls = {one["request"]["url"] for one in sent if one["documentURL"] == address}
-    assert {url for url in urls if not url.startswith("data:")} == {address}
+    with loaded(driver, address) as page:
+        yield page
 
 
 def css(page: Browser | WebElement, selector: str) -> WebElement:

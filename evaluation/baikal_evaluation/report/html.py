@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from baikal_deploy.look.templates import environment
 from baikal_evaluation.report import text
 from baikal_evaluation.report.files import write_text
 from baikal_evaluation.report.panels import Panel, choose, merit, picture
@@ -59,7 +59,7 @@ def write_html(path: Path, results: Results, panels: Sequence[Panel]) -> None:
     views = [_view(panel, results) for panel in panels if panel.image in chosen]
     choices = _choices(views)
     page = (
-        _environment()
+        environment(__package__)
         .get_template("page.html")
         .render(
             results=results,
@@ -76,16 +76,6 @@ def write_html(path: Path, results: Results, panels: Sequence[Panel]) -> None:
         )
     )
     write_text(path, page)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__, "page"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _view(panel: Panel, results: Results) -> View:

@@ -1,0 +1,17 @@
+"""Templates of pages: everything that is filled in is escaped."""
+
+from __future__ import annotations
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+
+
+def environment(package: str) -> Environment:
+    """Templates in the folder "page" of a package, and what all pages share."""
+    folders = dict.fromkeys([package, "baikal_deploy.look"])
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(folder, "page") for folder in folders]),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
