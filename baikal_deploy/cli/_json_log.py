@@ -90,6 +90,9 @@ class JsonLog(Log):
             estimated_seconds=seconds,
             provenance=run.provenance(Tally()),
         )
+        for recipe in run.recipes:
+            for note in recipe.measurement.notes():
+                self.note(note)
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:

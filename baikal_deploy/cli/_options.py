@@ -1,0 +1,136 @@
+"""The options of baikal-run, group by group as --help shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import rich_click as click
+
+from baikal_deploy.denoiser import DEFAULT_SAMPLER
+from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
+from baikal_deploy.samplers import sampler_names
+from baikal_deploy.samplers.auto import BUDGETS
+from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Option = tuple[tuple[str, ...], dict[str, Any]]
+"""Names and settings, as click.option takes them."""
+
+FILE = click.Path(path_type=Path)
+LOGS = ("text", "json")
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """One line of the table below."""
+    return names, settings
+
+
+GROUPS: dict[str, list[Option]] = {
+    "What to do": [
+        option(
+            "--series", metavar="N", type=int,
+            help="Which image of a file with several. [default: the only one]",
+        ),
+        option(
+            "--overwrite", is_flag=True,
+            help="Replace OUTPUT once the new one is complete; drop what another run left unfinished.",
+        ),
+        option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
+        option(
+            "--guide", metavar="VOLUME", type=FILE,
+            help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
+        ),
+    ],
+    "What else to write": [
+        option(
+            "--preview", metavar="FILE.png", type=FILE,
+            help="Also write a picture: projections along z before and after, and what has changed. "
+            "[default: none]",
+        ),
+        option(
+            "--report", metavar="FILE.html", type=FILE,
+            help="Also write a page: planes with a slider, histograms, the noise, what was chosen. "
+            "[default: none]",
+        ),
+        option(
+            "--uncertainty", metavar="IMAGE", type=FILE,
+            help="Also write the standard deviation of each pixel of the result; 8 times more work. "
+            "[default: none]",
+        ),
+        option(
+            "--mask", metavar="IMAGE", type=FILE,
+            help="Also write a mask of where the result differs from the data by more than noise. "
+            "[default: none]",
+        ),
+    ],
+    "How to denoise": [
+        option(
+            "--model", default=DEFAULT_MODEL,
+            help=f"Shipped model ({', '.join(shipped_models())}), or an .onnx file of baikal-export.",
+        ),
+        option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}."),
+        option(
+            "--budget", metavar="NAME|N",
+            help=f"{', '.join(BUDGETS)}, or network evaluations per plane, for sampler auto. "
+            "[default: balanced]",
+        ),
+        option(
+            "-o", "--option", "options", metavar="KEY=VALUE", multiple=True,
+            help="Option of the sampler, such as -o start=200 or -o preset=paper; may be repeated.",
+        ),
+        option(
+            "--steps", metavar="N|ddimN|walkN",
+            help="Respacing: N or ddimN of all timesteps, or N from start to 0. "
+            "[default: what the model recommends]",
+        ),
+        option("--seed", type=int, default=0, help="The same seed gives the same result."),
+    ],
+    "How to compute": [
+        option(
+            "--engine", default=AUTO,
+            help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its "
+            "place.",
+        ),
+        option(
+            "--precision", type=click.Choice(get_args(Precision)), default="fp32",
+            help="What the network computes in; others than fp32 are faster and less exact.",
+        ),
+        option(
+            "--tile", metavar="PX", type=int, default=DEFAULT_TILE,
+            help="Largest side of the network's windows.",
+        ),
+        option(
+            "--overlap", metavar="PX", type=int, default=DEFAULT_OVERLAP,
+            help="Least overlap of the windows.",
+        ),
+        option("--batch", metavar="N", type=int, default=1, help="Planes denoised together."),
+    ],
+    "What to say": [
+        option(
+            "-q", "--quiet", is_flag=True,
+            help="Say nothing but errors, and the paths of what was written.",
+        ),
+        option(
+            "--log", type=click.Choice(LOGS), default=LOGS[0],
+            help="What goes to stderr: text with bars in a terminal, or JSON lines for programs "
+            "(docs/runs.md).",
+        ),
+    ],
+}  # fmt: skip
+
+click.rich_click.OPTION_GROUPS = {
+    "baikal-run": [
+        {"name": group, "options": [next(n for n in names if n.startswith("--")) for names, _ in options]}
+        for group, options in GROUPS.items()
+    ]
+}
+
+
+def run_options(command: Command) -> Command:
+    """Gives a function all options of the table."""
+    for names, settings in reversed([one for options in GROUPS.values() for one in options]):
+        command = click.option(*names, **settings)(command)
+    return command
