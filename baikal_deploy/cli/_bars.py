@@ -21,10 +21,7 @@ def bars(console: Console, meter: Meter, images: tuple[int, int] | None) -> Iter
         images: which image of a folder this is, counted from 1, and of how many; None: there is one alone.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    # stdout may be a file: it is for the paths of what was written.
-    with Progress(
-        *columns, TextColumn("{task.fields[pace]}"), console=console, transient=True, redirect_stdout=False
-    ) as shown:
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console, transient=True) as shown:
         if images is not None:
             number, count = images
             shown.add_task("images", total=count, completed=number - 1, pace="")

@@ -69,6 +69,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
         VolumeError: pixels that cannot be read, or the file cannot be written.
         EngineError: the network failed.
     """
+    measured = [note for recipe in run.recipes for note in recipe.measurement.notes()]
     page = (
         environment("baikal_deploy.look")
         .get_template("page.html")
@@ -79,10 +80,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             engine=run.denoiser.predictor.engine,
             channels=list(islice(_channels(run, after), MOST_CHANNELS)),
             tally=report.tally,
-            notes=[
-                *report.tally.notes(),
-                *(note for recipe in run.recipes for note in recipe.measurement.notes()),
-            ],
+            notes=[*report.tally.notes(), *measured],
             chance=WORTH_A_NOTE / 10,
             machine=machine.cpu().model or machine.system(),
             provenance=json.dumps(run.provenance(report.tally), indent=2, ensure_ascii=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pty
 import signal
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 from baikal_deploy.cli import _json_log, _log
-from baikal_deploy.pipeline import Run
+from baikal_deploy.pipeline import Run, RunReport
+from baikal_deploy.tally import Tally
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 COMMAND = [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()"]
@@ -112,7 +114,15 @@ def test_warnings_and_bugs_are_json_objects_too(
     assert "broken" in error["traceback"]
 
 
-def test_json_has_no_infinity_and_any_name(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
+def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    _json_log.JsonLog().done(RunReport(Path("out"), math.inf, 3, Tally()))
+    (done,) = events(capsys.readouterr().err)
+    assert (done["seconds"], done["evaluations_per_second"]) == (None, 0)
+
+
+def test_names_and_pixels_of_any_kind_in_json(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
     pixels = counts.astype(np.float32)
     pixels[0, :2] = np.inf
     path = write_zarr(tmp_path / os.fsdecode(b"\xff [red]\n.zarr"), pixels)
