@@ -33,16 +33,16 @@ class Looks:
         for name, path in self._asked.items():
             if path.suffix.lower() != SUFFIXES[name]:
                 raise ConfigError(f"--{name} {path}: must end in {SUFFIXES[name]}")
-            if not path.absolute().parent.is_dir():
-                raise ConfigError(f"--{name} {path}: its folder does not exist")
+            _check_parent(name, path)
 
     def check_folders(self) -> None:
-        """Raises ConfigError: a file where a folder is needed."""
+        """Raises ConfigError: a file where a folder is needed, or folders that cannot be made."""
         for name, path in self._asked.items():
             if path.suffix.lower() == SUFFIXES[name] or path.is_file():
                 raise ConfigError(
                     f"--{name} {path}: is one file; there are several images, so give a folder for theirs"
                 )
+            _check_parent(name, path)
 
     def of(self, output: Path) -> Looks:
         """Those of one image of a folder, named as its output is."""
@@ -72,6 +72,11 @@ class Looks:
 
             save_report(self.report, run, done, open_input(done.output))
             yield self.report
+
+
+def _check_parent(name: str, path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--{name} {path}: its folder does not exist")
 
 
 def _make_folder(path: Path) -> None:

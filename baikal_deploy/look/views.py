@@ -64,10 +64,10 @@ class Suspects:
 
 def whole(before: Volume, after: Volume, channel: int) -> Whole:
     """Raises VolumeError: pixels that cannot be read."""
-    found = project(before, after, channel)
+    info, found = before.info, project(before, after, channel)
     shown = contrast(found.after, found.before)
     pictures = [address(grey(plane, shown)) for plane in (found.before, found.after)]
-    view = View(_kind(found), _part(found), found.after.shape[1], pictures[0], pictures[1])
+    view = View(_kind(found), _part(found, info), found.after.shape[1], pictures[0], pictures[1])
     return Whole(view, address(diverging(found.difference, found.limit)), number(found.limit, 3))
 
 
@@ -75,10 +75,11 @@ def _kind(found: Projection) -> str:
     return "The plane" if found.depth == 1 else "The volume, along z"
 
 
-def _part(found: Projection) -> str:
+def _part(found: Projection, info: VolumeInfo) -> str:
+    first = "first timepoint" if info.num_planes > info.num_channels * found.depth else ""
     some = "" if found.planes == found.depth else f"{found.planes} of {found.depth} planes"
     thin = "" if found.step == 1 else f"1 pixel in {found.step}"
-    return ", ".join(text for text in (some, thin) if text)
+    return ", ".join(text for text in (first, some, thin) if text)
 
 
 def planes(before: Volume, after: Volume, channel: int) -> Iterator[View]:

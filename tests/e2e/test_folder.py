@@ -80,6 +80,7 @@ def test_an_image_over_several_files_is_denoised_once(
         (["out", "--sampler", "magic"], "unknown sampler 'magic'"),
         (["out", "--guide", "guide.tif"], "--guide guide.tif: is for one image"),
         (["out", "--preview", "look.png"], "--preview look.png: is one file"),
+        (["out", "--report", "none/looks"], "--report none/looks: its folder does not exist"),
     ],
 )
 def test_what_no_image_could_be_denoised_with_stops_at_once(

@@ -20,7 +20,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.intensity import IntensityMap
 from baikal_deploy.look.plots import histograms
 from baikal_deploy.look.report import save_report
-from baikal_deploy.look.views import planes, suspects
+from baikal_deploy.look.views import planes, suspects, whole
 from baikal_deploy.volumes.inputs import open_input
 from tests.browser import Browser, chromium, loaded
 from tests.e2e.conftest import BaikalRun, write_zarr
@@ -189,6 +189,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, baikal_run: BaikalRun, 
 def test_planes_of_a_time_series_are_spread_over_it(tmp_path: Path, counts: np.ndarray) -> None:
     pixels = np.broadcast_to(counts[:2], (9, 2, 2, 96, 80)).copy()
     volume = open_input(write_zarr(tmp_path / "in.zarr", pixels, dimension_names=list("tczyx")))
+    assert whole(volume, volume, 1).view.part == "first timepoint"
     assert [view.title for view in planes(volume, volume, 1)] == ["t=1 c=1 z=1", "t=4 c=1 z=1", "t=7 c=1 z=1"]
 
 
@@ -196,6 +197,7 @@ def test_large_planes_are_shown_where_they_are_bright(tmp_path: Path) -> None:
     pixels = np.zeros((1, 3000, 2000), np.uint16)
     pixels[0, 2400:2500, 700:800] = 100
     volume = open_input(write_zarr(tmp_path / "in.zarr", pixels))
+    assert whole(volume, volume, 0).view.part == "1 pixel in 3"
     (view,) = planes(volume, volume, 0)
     height, width, y, x = map(int, re.findall("[0-9]+", view.part)[:4])
     assert (height, width) == (512, 512)
