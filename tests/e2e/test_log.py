@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy import Run, RunConfig
 from baikal_deploy.cli import _json_log, _log
-from baikal_deploy.pipeline import Run, RunReport
+from baikal_deploy.pipeline import RunReport
 from baikal_deploy.tally import Tally
 from tests.e2e.conftest import BaikalRun, write_zarr
 
@@ -174,6 +175,25 @@ def test_copied_planes_count_as_done(
     *_, last, done = without_notes(result.stderr)
     assert (last["event"], last["evaluations_done"], last["planes_done"]) == ("progress", 6, 3)
     assert done["evaluations"] == 2
+
+
+def test_what_an_earlier_run_did_is_told_and_is_no_speed(
+    tmp_path: Path, counts: np.ndarray, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zarr(tmp_path / "in.zarr", np.stack([counts] * 4), dimension_names=list("czyx"))
+
+    def interrupt(done: int, total: int) -> None:
+        if done > 18:  # in the last of four shards; at least two are written
+            raise KeyboardInterrupt
+
+    with Run(RunConfig(path, engine="analytic")) as run, pytest.raises(KeyboardInterrupt):
+        run.execute(interrupt)
+    monkeypatch.setattr(_json_log, "PROGRESS_SECONDS", 0.0)
+    planned, first, *_, done = without_notes(baikal_run(path, "--log", "json").stderr)
+    assert planned["evaluations_done"] in (12, 18)
+    assert first["evaluations_done"] == planned["evaluations_done"]
+    assert first["evaluations_per_second"] is None
+    assert done["evaluations"] == 24 - planned["evaluations_done"]
 
 
 def in_a_terminal(*arguments: str) -> tuple[str, str]:
