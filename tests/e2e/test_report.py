@@ -131,7 +131,7 @@ def test_figures_are_those_of_the_run(page: Browser, made: Path) -> None:
     assert "holds a single value" in all_of(page, "table tbody tr")[1].text
     mask = level0(made / "mask.zarr")
     trust = all_of(page, ".definition")[0].text
-    assert trust.startswith(f"{100 * mask.mean():.2g}\N{NO-BREAK SPACE}% of the pixels")
+    assert trust.startswith(f"{100 * mask.mean():.2g} % of the pixels")
     worst = mask[0].mean(axis=(1, 2))
     place = int(worst.argmax())
     assert (
