@@ -88,6 +88,12 @@ def default_output(source: Path, series: int | None = None) -> Path:
     return source.with_name("_".join(stems) + "_denoised.ome.zarr")
 
 
+def renamed(path: Path, text: str) -> Path:
+    """A path with a text at the end of its name, before ".ome.zarr" and the like."""
+    stem = _stem(path.name)
+    return path.with_name(f"{stem}{text}{path.name[len(stem) :]}")
+
+
 def _stem(name: str) -> str:
     for suffix in (".zarr", *TIFF_SUFFIXES):
         if name.lower().endswith(suffix):

@@ -87,6 +87,11 @@ GROUPS: dict[str, list[Option]] = {
             "[default: what the model recommends]",
         ),
         option("--seed", type=int, default=0, help="The same seed gives the same result."),
+        option(
+            "--draws", metavar="K", type=int,
+            help="K outputs, NAME_draw1 and so on, of the seeds from --seed on, for samplers that draw "
+            "(posterior). [default: one output]",
+        ),
     ],
     "How to compute": [
         option(

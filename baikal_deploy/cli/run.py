@@ -10,6 +10,7 @@ import rich_click as click
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._batch import SOME_FAILED, run_folder
+from baikal_deploy.cli._draws import draws_of
 from baikal_deploy.cli._log import Log, TextLog
 from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
@@ -33,6 +34,7 @@ def main(
     options: tuple[str, ...],
     steps: str | None,
     budget: str | None,
+    draws: int | None,
     dry_run: bool,
     preview: Path | None,
     report: Path | None,
@@ -57,8 +59,15 @@ def main(
         config = RunConfig(input_path, output_path, options=options_given, **settings)
         folder = Folder.at(input_path)
         if folder is None:
-            looks.check_files()
-            _run_one(config, said, dry_run, looks)
+            if draws is None:
+                looks.check_files()
+                _run_one(config, said, dry_run, looks)
+                return
+            looks.check_folders()
+            for one in draws_of(config, draws):
+                _run_one(one, said, dry_run, looks.of(one.target))
+        elif draws is not None:
+            raise ConfigError(f"--draws {draws}: is for one image, not for a folder; leave it out")
         else:
             looks.check_folders()
             _run_folder(folder, config, said, dry_run, looks)

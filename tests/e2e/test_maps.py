@@ -96,3 +96,29 @@ def test_a_result_that_contradicts_the_data_is_noted(tmp_path: Path, baikal_run:
     assert level0(mask).mean() > 0.01
     result = baikal_run(source, tmp_path / "again.zarr", "--engine", "onnx-cpu")
     assert "invented" not in result.stderr
+
+
+def test_draws_are_outputs_of_their_own(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    posterior = ["--sampler", "posterior"]
+    result = baikal_run(noisy_zarr, tmp_path / "out.ome.zarr", *posterior, "--draws", 3, "--seed", 7)
+    assert result.exit_code == 0, result.output
+    outputs = [tmp_path / f"out_draw{number}.ome.zarr" for number in (1, 2, 3)]
+    assert result.stdout.split() == [str(path) for path in outputs]
+    baikal_run(noisy_zarr, tmp_path / "eight.ome.zarr", *posterior, "--seed", 8)
+    np.testing.assert_array_equal(level0(outputs[1]), level0(tmp_path / "eight.ome.zarr"))
+    assert (level0(outputs[0])[...] != level0(outputs[1])[...]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--draws", "0", "--sampler", "posterior"], "must be at least 1"),
+        (["--draws", "2"], "sampler auto draws nothing; add --sampler posterior"),
+        (["--draws", "1", "--sampler", "posterior", "--uncertainty", "std.zarr"], "-o runs=2"),
+        (["--draws", "2", "--sampler", "none"], "sampler 'none'"),
+    ],
+)
+def test_refused_draws(baikal_run: BaikalRun, noisy_zarr: Path, arguments: list[str], word: str) -> None:
+    result = baikal_run(noisy_zarr, *arguments)
+    assert result.exit_code == 2
+    assert word in result.stderr
