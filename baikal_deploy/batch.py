@@ -31,13 +31,13 @@ Progress = Callable[[int], None]
 @dataclass(frozen=True)
 class Done:
     """Attributes:
-    planes: denoised, in raw units, in the pixel type of the input.
+    planes: denoised, in raw units; pixels that are not finite are those of the input.
     std: see ``Maps``; None unless it was asked for.
     suspect: see ``Maps``.
     tally: what to know about the pixels.
     """
 
-    planes: Raw
+    planes: NDArray[np.float64]
     std: NDArray[np.float32] | None
     suspect: NDArray[np.bool_]
     tally: Tally
@@ -50,14 +50,18 @@ class Batch:
     Attributes:
         recipe: how.
         planes: (N, H, W) in raw units.
-        indices: of the planes in their volume; they address the noise.
+        indices: of the planes in their volume, for messages.
+        fields: numbers of their noise fields.
         guides: (N, H, W) in raw units, or None.
+        origin: (y, x) of the first pixel; it addresses the noise.
     """
 
     recipe: Recipe
     planes: Raw
     indices: Sequence[int]
+    fields: Sequence[int]
     guides: Raw | None
+    origin: tuple[int, int] = (0, 0)
 
     def denoised(self, predictor: TiledPredictor, progress: Progress | None, wants_std: bool) -> Done:
         """Raises EngineError if the network fails, or returns values that are not finite."""
@@ -68,7 +72,7 @@ class Batch:
         suspect = contradictions((y - x0)[:, 0] / np.float32(level))
         # Four sigma: noise alone must not count.
         beyond = int((y > BRIGHTEST_TRAINED + 4 * level).sum())
-        result = self.recipe.finish(x0, equaliser, self.planes.dtype)
+        result = self.recipe.finish(x0, equaliser)
         return Done(
             np.where(np.isfinite(self.planes), result, self.planes),
             std,
@@ -105,9 +109,11 @@ class Batch:
     def _noise_and_guide(self, predictor: TiledPredictor) -> tuple[Noise, Planes | None]:
         engine = predictor.engine
         somewhere = engine.upload(np.zeros((1, 1, 1, 1), np.float32))
-        noise = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=somewhere)
         guide = None if self.guides is None else engine.upload(self.recipe.prepare(self.guides)[0])
-        return noise, guide
+        return self._noise(like=somewhere), guide
+
+    def _noise(self, like: Planes) -> Noise:
+        return noise_source(self.recipe.seed, self.fields, self.planes.shape[1:], like, self.origin)
 
     def _check(self, x0: Planes, predictor: TiledPredictor) -> None:
         if not np.isfinite(x0).all():
@@ -118,7 +124,7 @@ class Batch:
             )
 
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
-        draws = noise_source(self.recipe.seed, self.indices, self.planes.shape[1:], like=y)
+        draws = self._noise(like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
         return relative_std(denoise, y, x0, self.recipe.level, signs)[:, 0]
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision
+from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.selection import Span, check_span
 from baikal_deploy.volumes.stores import is_zarr
+
+Normalise = Literal["per-volume", "per-timepoint"]
+ShareNoise = Literal["none", "z", "tz"]
+OtherChannels = Literal["copy", "drop"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,13 @@ class RunConfig:
         uncertainty: image to write with the standard deviation of each pixel of the result; None: none.
         mask: image to write with 1 where the result contradicts the data; None: none.
         overwrite: replace an existing output, once the new one is complete.
+        dtype: pixel type of the result, of ``pixel_types.TYPES``, in the input's units; None: the input's.
+        normalise: whether intensities and noise of a channel are measured once, or for each time point.
+        share_noise: axes along which planes get the same random numbers: "none", "z", or "tz".
+        t, z: which time points and planes to denoise, such as ``slice(5, 20)`` or ``7``; None: all.
+        channels: numbers or names of the channels to denoise; None: all.
+        other_channels: whether the others are copied unchanged, or left out ("drop").
+        roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
     """
 
     input: Path
@@ -52,10 +65,41 @@ class RunConfig:
     mask: Path | None = None
     overwrite: bool = False
     series: int | None = None
+    dtype: str | None = None
+    normalise: Normalise = "per-volume"
+    share_noise: ShareNoise = "z"
+    t: Span | None = None
+    z: Span | None = None
+    roi: tuple[Span, Span] | None = None
+    channels: Sequence[str | int] | None = None
+    other_channels: OtherChannels = "copy"
 
     def __post_init__(self) -> None:
+        if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
+            raise ConfigError(f"--roi {self.roi}: give two slices, of rows and of columns")
+        for axis, span in self.spans.items():
+            check_span(axis, span)
+        choices = {"normalise": Normalise, "share_noise": ShareNoise, "other_channels": OtherChannels}
+        for name, allowed in choices.items():
+            _check_choice(name, getattr(self, name), get_args(allowed))
+        if self.dtype is not None:
+            _check_choice("dtype", self.dtype, TYPES)
+        if self.other_channels == "drop" and self.channels is None:
+            raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        """What is chosen along the axes, by axis."""
+        rows, columns = self.roi or (None, None)
+        spans = {"t": self.t, "z": self.z, "y": rows, "x": columns}
+        return {axis: span for axis, span in spans.items() if span is not None}
+
+    @property
+    def shared_axes(self) -> tuple[str, ...]:
+        """The axes along which planes share their noise."""
+        return () if self.share_noise == "none" else tuple(self.share_noise)
 
     @property
     def target(self) -> Path:
@@ -71,6 +115,11 @@ class RunConfig:
     def resumable(self) -> bool:
         """Whether the run can be gone on with after a kill: one that writes a TIFF cannot."""
         return not any(is_tiff(path) for path in self.outputs)
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"--{name.replace('_', '-')} {value}: choose one of {', '.join(allowed)}")
 
 
 def default_output(source: Path, series: int | None = None) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.batch import Batch, Progress
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
@@ -25,6 +25,7 @@ from baikal_deploy.manifest import (
 )
 from baikal_deploy.maps import Maps
 from baikal_deploy.measurement import Measurement, analyse, measure, noise_curve
+from baikal_deploy.pixel_types import converted
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers import check_noise, make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
@@ -106,6 +107,8 @@ class Denoiser:
         guide: Raw | None = None,
         progress: Progress | None = None,
         maps: Maps = NO_MAPS,
+        dtype: DTypeLike | None = None,
+        share_noise: bool = True,
         **options: Any,
     ) -> Raw:
         """Denoise the planes of one channel.
@@ -118,10 +121,13 @@ class Denoiser:
             progress: see ``Progress``.
             maps: filled in beside the result: its standard deviation, and where it contradicts the data;
                 make them with ``Maps.of((N, H, W), …)``.
+            dtype: of the result, which keeps the units of the planes; None: theirs.
+            share_noise: whether samplers that draw take the same random numbers for all planes, as for the
+                planes of a stack, which flicker less so.
             options: of the sampler, such as ``start=200``; the rest is what the model recommends.
 
         Returns:
-            Denoised planes, same shape and dtype; integers are rounded and clamped. What is worth
+            Denoised planes, same shape; integers are rounded and clamped. What is worth
             knowing about them (copied planes, NaN pixels) goes to the log.
 
         Raises:
@@ -143,7 +149,9 @@ class Denoiser:
         windows = sample_windows(len(stack), stack.shape[1:])
         measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
         recipe = self.recipe(chosen, measurement, seed)
-        result, tally = self.run(recipe, stack, range(len(stack)), guides, progress, maps)
+        indices = range(len(stack))
+        fields = [0] * len(stack) if share_noise else indices
+        result, tally = self.run(recipe, stack, indices, guides, progress, maps, dtype=dtype, fields=fields)
         for note in measurement.notes() + tally.notes():
             log.warning(note)
         return result.reshape(np.shape(planes))
@@ -217,38 +225,47 @@ class Denoiser:
         guides: Raw | None = None,
         progress: Progress | None = None,
         maps: Maps = NO_MAPS,
+        origin: tuple[int, int] = (0, 0),
+        dtype: DTypeLike | None = None,
+        fields: Sequence[int] | None = None,
     ) -> tuple[Raw, Tally]:
         """Denoise planes with a recipe.
 
         Args:
             planes: (N, H, W) in raw units.
-            indices: of the planes in their volume; they address the noise.
+            indices: of the planes in their volume.
             guides: (N, H, W) in raw units, or None.
             maps: what to fill in beside; see ``Maps.of``.
+            origin: (y, x) of the first pixel, where the planes are a part of larger ones.
+            dtype: of the result, which keeps the units of the planes; None: theirs.
+            fields: of the noise, by number: planes with the same one share it; None: the indices.
 
         Returns:
-            Denoised planes of the same shape and dtype, and what to know about them.
+            Denoised planes of the same shape, and what to know about them.
 
         Raises:
             EngineError: the network failed, or returned values that are not finite.
         """
-        result = planes.copy()
+        result = np.empty(planes.shape, planes.dtype if dtype is None else dtype)
         active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
         if recipe.measurement.intensity.is_constant:
             active = []
-        non_finite = planes.size - int(np.isfinite(planes).sum())
-        tally = Tally(planes.size, len(planes) - len(active), non_finite)
+        copied = [i for i in range(len(planes)) if i not in active]
+        result[copied], tally = converted(planes[copied], result.dtype)
+        tally += Tally(planes.size, len(copied))
         for first in range(0, len(active), self.predictor.batch):
             chosen = active[first : first + self.predictor.batch]
             batch = Batch(
                 recipe,
                 planes[chosen],
                 [indices[i] for i in chosen],
+                [(indices if fields is None else fields)[i] for i in chosen],
                 None if guides is None else guides[chosen],
+                origin,
             )
             done = batch.denoised(self.predictor, progress, wants_std=maps.std is not None)
-            result[chosen] = done.planes
-            tally += done.tally
+            result[chosen], changed = converted(done.planes, result.dtype)
+            tally += done.tally + changed
             if maps.std is not None:
                 maps.std[chosen] = done.std
             if maps.suspect is not None:

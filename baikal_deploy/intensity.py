@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixel_types import cast
 
 Raw = NDArray[Any]
 """Pixels of any real dtype, in the units of the file."""
@@ -83,16 +84,13 @@ class IntensityMap:
         scaled = (raw.astype(np.float64) - self.low) * (1 / self.half) - 1
         return scaled.astype(np.float32)
 
+    def raw(self, x: Plane) -> NDArray[np.float64]:
+        """Back to raw units, unrounded."""
+        return (x.astype(np.float64) + 1) * self.half + self.low
+
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
-        """Back to raw units, clamped to the range of the dtype, never wrapped; integers are rounded."""
-        raw = (x.astype(np.float64) + 1) * self.half + self.low
-        target = np.dtype(dtype)
-        if target.kind == "f":
-            return np.clip(raw, np.finfo(target).min, np.finfo(target).max).astype(target)
-        limits = np.iinfo(target)
-        # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
-        top = float(limits.max) if limits.max < 2**53 else np.nextafter(float(limits.max), 0)
-        return np.clip(np.rint(raw), limits.min, top).astype(target)
+        """Back to raw units in a pixel type; see ``pixel_types.cast``."""
+        return cast(self.raw(x), dtype)
 
     def normalised_sigma(self, sigma: float) -> float:
         """A standard deviation in raw units, on the network's scale."""

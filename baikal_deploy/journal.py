@@ -28,6 +28,7 @@ class Journal:
         path: of its file.
         header: what the run is.
         created: inodes of the outputs, once all have their metadata: they stay the same when one is moved.
+        measurements: what was measured, by time point (None: all) and channel.
         done: finished items by index, each with its tally.
         size: bytes that count.
     """
@@ -35,6 +36,7 @@ class Journal:
     path: Path
     header: Mapping[str, Any]
     created: list[int] | None = None
+    measurements: dict[tuple[int | None, int], dict[str, Any]] = field(default_factory=dict)
     done: dict[int, dict[str, int]] = field(default_factory=dict)
     size: int = 0
 
@@ -93,6 +95,9 @@ class Journal:
             return False
         if "item" in entry:
             self.done[entry["item"]] = entry["tally"]
+        if "group" in entry:
+            t, channel = entry["group"]
+            self.measurements[t, channel] = entry["measurement"]
         self.created = entry.get("created", self.created)
         self.size += len(line)
         return True

@@ -59,6 +59,13 @@ class Maps:
                     f"maps: {name} has the shape {own.shape}, and the planes {shape}; make them with Maps.of"
                 )
 
+    def part(self, planes: slice) -> Self:
+        """Those of some planes; they are filled in together with these."""
+        return type(self)(
+            None if self.std is None else self.std[planes],
+            None if self.suspect is None else self.suspect[planes],
+        )
+
 
 def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
     """Mean of two or more draws, and the standard deviation of what they are drawn from (Welford 1962)."""

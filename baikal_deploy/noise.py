@@ -170,17 +170,22 @@ def noise_generator(like: Planes) -> str:
 
 
 def noise_source(
-    seed: int, planes: Sequence[int], shape: tuple[int, int], like: Planes
+    seed: int,
+    planes: Sequence[int],
+    shape: tuple[int, int],
+    like: Planes,
+    origin: tuple[int, int] = (0, 0),
 ) -> Callable[[int, int], Planes]:
     """(visit, draw) -> noise of several planes: (len(planes), 1, height, width).
 
     Args:
         planes: their indices in the volume.
         like: an array of the module and on the device of what is returned.
+        origin: (y, x) of the first pixel in the whole plane.
     """
     if not isinstance(like, np.ndarray):
-        return DeviceNoiseField(seed, planes, shape, like)
-    fields = [NoiseField(seed, plane, shape) for plane in planes]
+        return DeviceNoiseField(seed, planes, shape, like, origin)
+    fields = [NoiseField(seed, plane, shape, origin) for plane in planes]
 
     def noise(visit: int, draw: int) -> Planes:
         return np.stack([field(visit, draw) for field in fields])[:, None]

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,19 +15,22 @@ import numpy as np
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser, check_std
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.intensity import Raw, sample_windows
+from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import PROBES, Maps
-from baikal_deploy.measurement import Measurement
 from baikal_deploy.outputs import check_formats, check_places
 from baikal_deploy.overlap import Check, overlapped
+from baikal_deploy.pixel_types import converted
 from baikal_deploy.provenance import fingerprint, provenance
 from baikal_deploy.recipe import Recipe
+from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.session import check_session, open_session, unfinished
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
+from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.inputs import files_of, is_tiff, open_input
 from baikal_deploy.volumes.layout import plan_items, planes_per_shard
+from baikal_deploy.volumes.selection import select, select_alike
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -58,18 +61,6 @@ class RunReport:
         return self.evaluations / self.seconds
 
 
-def sample_channel(volume: Volume, channel: int) -> list[Raw]:
-    """A bounded sample of a channel: (H, W) windows.
-
-    Raises:
-        VolumeError: pixels that cannot be read.
-    """
-    info = volume.info
-    planes = [plane for plane in range(info.num_planes) if info.channel(plane) == channel]
-    windows = sample_windows(len(planes), info.plane_shape)
-    return [volume.read_window(planes[i], y, x) for i, y, x in windows]
-
-
 class Run:
     """A run that has been planned: everything is checked and measured, nothing is written.
 
@@ -77,10 +68,11 @@ class Run:
 
     Attributes:
         config: what was asked for.
-        volume, guide: the opened input and guide.
+        volume, guide: what is denoised of the opened input and guide.
+        written: what the output is.
         denoiser: the loaded model.
         sampler: as asked for; each recipe holds it with nothing left automatic.
-        recipes: one per channel.
+        recipes: of all planes.
         fingerprint: of everything that decides what is written.
         earlier: the journal of the unfinished run that this one goes on with; None if there is none.
     """
@@ -94,9 +86,14 @@ class Run:
         self.config = config
         with ExitStack() as stack:
             sampler_class(config.sampler)
-            self.volume = open_input(config.input, config.series)
-            self.guide = None if config.guide is None else open_input(config.guide)
-            self._check_paths()
+            whole = open_input(config.input, config.series)
+            channels = None if config.channels is None else find_channels(whole.info, config.channels)
+            kept = channels if config.other_channels == "drop" else None
+            self.volume = select(whole, config.spans, kept)
+            guide = None if config.guide is None else open_input(config.guide)
+            self.written = replace(self.volume.info, dtype=np.dtype(config.dtype or self.volume.info.dtype))
+            self._check_paths(guide)
+            self.guide = None if guide is None else select_alike(guide, self.volume)
             earlier = unfinished(config)
             if earlier is None:
                 check_session(config, None, {})  # before anything that takes long
@@ -113,18 +110,30 @@ class Run:
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self._check_sampler()
-            self.fingerprint = fingerprint(config, self.volume, self.guide, self.denoiser, self.sampler)
+            self.recipes = Recipes(
+                self.volume,
+                self.denoiser,
+                self.sampler,
+                config.seed,
+                range(self.volume.info.num_channels) if channels is None or kept else channels,
+                by_time=config.normalise == "per-timepoint"
+                and "t" in [axis.name for axis in self.written.axes],
+            )
+            self.fingerprint = fingerprint(config, self.guide, self.recipes)
             self.earlier = earlier if check_session(config, earlier, self.fingerprint) else None
-            self.recipes = [self._recipe(channel) for channel in range(self.volume.info.num_channels)]
+            if self.earlier is not None:
+                self.recipes.add(self.earlier.measurements)
+            for channel in self.recipes.channels:
+                self.recipes.first(channel)
             stack.pop_all()
 
-    def _check_paths(self) -> None:
-        guide, shape = self.guide, self.volume.info.shape
+    def _check_paths(self, guide: Volume | None) -> None:
+        shape = self.volume.whole.info.shape
         sources = [self.config.input, *files_of(self.volume)]
         if guide is not None:
             sources += [guide.info.path, *files_of(guide)]
         check_places(self.config, sources)
-        check_formats(self.config, self.volume.info)
+        check_formats(self.config, self.written)
         if guide is not None and guide.info.shape != shape:
             raise VolumeError(
                 f"{self.config.guide}: a guide of shape {guide.info.shape}; it must have the input's, {shape}"
@@ -141,34 +150,24 @@ class Run:
         if config.uncertainty is not None:
             check_std(self.sampler, f"--uncertainty {config.uncertainty}")
 
-    def _recipe(self, channel: int) -> Recipe:
-        if self.earlier is not None:
-            measurement = Measurement.from_record(self.earlier.header["measurements"][channel])
-        else:
-            measurement = self.denoiser.measure(sample_channel(self.volume, channel), self.sampler)
-        return self.denoiser.recipe(self.sampler, measurement, self.config.seed)
-
     @property
     def evaluations(self) -> int:
-        """Network evaluations of planes, all together."""
-        info = self.volume.info
-        planes = info.num_planes // info.num_channels
-        return sum(planes * self._evaluations_per_plane(channel) for channel in range(info.num_channels))
+        """Network evaluations of planes, all together, as far as is known."""
+        return self.recipes.evaluations * self._times_per_plane
 
     @property
     def evaluations_done(self) -> int:
         """Those of them that an unfinished run, which this one goes on with, has done."""
-        info = self.volume.info
-        items = plan_items(info, planes_per_shard(info))
+        items = plan_items(self.written, planes_per_shard(self.written))
         done = [] if self.earlier is None else self.earlier.done
         return sum(self._evaluations_of(items[index]) for index in done)
 
-    def _evaluations_per_plane(self, channel: int) -> int:
-        probes = 0 if self.config.uncertainty is None or self.sampler.draws else PROBES
-        return self.recipes[channel].nfe * (1 + probes)
+    @property
+    def _times_per_plane(self) -> int:
+        return 1 + (0 if self.config.uncertainty is None or self.sampler.draws else PROBES)
 
     def _evaluations_of(self, item: WorkItem) -> int:
-        return len(item.planes) * self._evaluations_per_plane(self.volume.info.channel(item.planes.start))
+        return self.recipes.evaluations_of(item.planes) * self._times_per_plane
 
     @property
     def windows_per_plane(self) -> int:
@@ -177,8 +176,7 @@ class Run:
     @property
     def output_bytes(self) -> int:
         """Size of the output before compression; that of an OME-Zarr with its pyramid."""
-        info = self.volume.info
-        size = math.prod(info.shape) * info.dtype.itemsize
+        size = math.prod(self.written.shape) * self.written.dtype.itemsize
         return size if is_tiff(self.config.target) else size * 4 // 3
 
     def estimate_seconds(self) -> float:
@@ -202,20 +200,28 @@ class Run:
                 TIFF is among them.
         """
         started = time.perf_counter()
-        measurements = [recipe.measurement.record() for recipe in self.recipes]
-        header = {"fingerprint": self.fingerprint, "measurements": measurements}
-        with open_session(self.config, self.volume.info, header) as session:
+        with open_session(self.config, self.written, self.fingerprint) as session:
+            session.measured(self.recipes.known)
             done = sum(self._evaluations_of(item) for item in session.done)
-            computed = 0
+            computed, total = 0, self.evaluations
 
             def advance(planes: int) -> None:
                 nonlocal done
                 done += planes
                 if progress is not None:
-                    progress(done, self.evaluations)
+                    progress(done, total)
+
+            def recipe_of(group: Group) -> Recipe:
+                nonlocal total
+                expected, recipe = self.recipes.nfe(group), self.recipes.of(group)
+                session.measured({group: recipe})
+                if recipe.nfe != expected:
+                    total = self.evaluations
+                return recipe
 
             def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-                maps, end = session.outputs.maps(found[0]), done + self._evaluations_of(item)
+                maps = session.outputs.maps(found[0])
+                before = done
 
                 def advance_and_check(planes: int) -> None:
                     nonlocal computed
@@ -223,8 +229,8 @@ class Run:
                     computed += planes
                     advance(planes)
 
-                denoised, tally = self._denoise(item, found, maps, advance_and_check)
-                if done < end:  # planes that were copied
+                denoised, tally = self._denoise(item, found, maps, recipe_of, advance_and_check)
+                if done < (end := before + self._evaluations_of(item)):  # planes that were copied
                     advance(end - done)
                 return denoised, tally, maps
 
@@ -242,15 +248,37 @@ class Run:
         return self.volume.read(item.planes), None if self.guide is None else self.guide.read(item.planes)
 
     def _denoise(
-        self, item: WorkItem, found: Found, maps: Maps, advance: Callable[[int], None]
+        self,
+        item: WorkItem,
+        found: Found,
+        maps: Maps,
+        recipe_of: Callable[[Group], Recipe],
+        advance: Callable[[int], None],
     ) -> tuple[Raw, Tally]:
-        recipe = self.recipes[self.volume.info.channel(item.planes.start)]
         planes, guides = found
-        return self.denoiser.run(recipe, planes, item.planes, guides, advance, maps)
+        result, tally = np.empty(planes.shape, self.written.dtype), Tally()
+        for group, part in self.recipes.parts(item.planes):
+            own = slice(part.start - item.planes.start, part.stop - item.planes.start)
+            if group is None:
+                result[own], changed = converted(planes[own], result.dtype)
+            else:
+                result[own], changed = self.denoiser.run(
+                    recipe_of(group),
+                    planes[own],
+                    self.volume.planes_of_whole(part),
+                    None if guides is None else guides[own],
+                    advance,
+                    maps.part(own),
+                    origin=self.volume.origin,
+                    dtype=result.dtype,
+                    fields=self.volume.planes_of_whole(part, self.config.shared_axes),
+                )
+            tally += changed
+        return result, tally
 
     def provenance(self, tally: Tally) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
-        return provenance(self.config, self.volume.info, self.denoiser, self.recipes, tally)
+        return provenance(self.config, self.recipes, tally)
 
     def close(self) -> None:
         self.denoiser.close()

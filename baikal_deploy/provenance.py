@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,41 +11,39 @@ import numpy as np
 
 from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
-from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.noise import noise_generator
-from baikal_deploy.recipe import Recipe
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.recipes import Recipes
 from baikal_deploy.tally import Tally
-from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.base import Volume
 
 MOST_CHANGES = 5
 """That are listed in a message."""
 
 
-def provenance(
-    config: RunConfig, info: VolumeInfo, denoiser: Denoiser, recipes: Sequence[Recipe], tally: Tally
-) -> dict[str, Any]:
+def provenance(config: RunConfig, recipes: Recipes, tally: Tally) -> dict[str, Any]:
     """What made the output: enough to make it again. It holds no times: the same run records the same."""
-    engine = denoiser.predictor.engine
+    engine = recipes.denoiser.predictor.engine
     return {
-        **_made_with(config, denoiser),
+        **_made_with(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
-        "channels": [
-            {"name": info.channel_name(channel), "nfe": recipe.nfe}
-            | {"options": asdict(recipe.sampler), "measurement": recipe.measurement.record()}
-            for channel, recipe in enumerate(recipes)
-        ],
+        "channels": recipes.records(),
         "notes": tally.notes(),
     }
 
 
-def _made_with(config: RunConfig, denoiser: Denoiser) -> dict[str, Any]:
-    engine = denoiser.predictor.engine
+def _made_with(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
+    denoiser, engine = recipes.denoiser, recipes.denoiser.predictor.engine
     return {
         "software": "baikal-deploy",
         "version": __version__,
         "input": str(config.input.absolute()),
         "series": config.series,
+        "selection": recipes.volume.record(),
+        "pixels": {
+            "input": str(recipes.volume.info.dtype),
+            "output": config.dtype or str(recipes.volume.info.dtype),
+            "mapping": "identity: the units of the input, rounded and clamped for integers",
+        },
         "guide": None if config.guide is None else str(config.guide.absolute()),
         "model": {"name": denoiser.manifest.name, "sha256": denoiser.model_sha256},
         "engine": {
@@ -56,18 +54,24 @@ def _made_with(config: RunConfig, denoiser: Denoiser) -> dict[str, Any]:
         },
         "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
         "sampler": config.sampler,
+        "normalise": config.normalise,
         "seed": config.seed,
+        "shared noise": config.share_noise,
     }
 
 
-def fingerprint(
-    config: RunConfig, volume: Volume, guide: Volume | None, denoiser: Denoiser, sampler: Sampler
-) -> dict[str, Any]:
+def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> dict[str, Any]:
     """Everything that decides what a run writes, as JSON gives it back: two runs may share their work only
-    if this is the same."""
-    found = _made_with(config, denoiser) | {
-        "options": asdict(sampler),
-        "contents of the input": _contents(volume),
+    if this is the same.
+
+    Args:
+        guide: as it was opened.
+        recipes: with or without measurements.
+    """
+    found = _made_with(config, recipes) | {
+        "options": asdict(recipes.sampler),
+        "denoised channels": list(recipes.channels),
+        "contents of the input": _contents(recipes.volume),
         "contents of the guide": None if guide is None else _contents(guide),
         "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
         "mask": None if config.mask is None else str(config.mask.absolute()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import NDArray
 
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.intensity import Raw, fill_non_finite
@@ -51,7 +51,7 @@ class Recipe:
         equaliser = Equaliser.of(normalised, noise, intensity)
         return equaliser.forward(normalised)[:, None], equaliser
 
-    def finish(self, x0: Planes, equaliser: Equaliser | None, dtype: DTypeLike) -> Raw:
-        """What the sampler returned, (N, 1, H, W), in raw units of a dtype: (N, H, W)."""
+    def finish(self, x0: Planes, equaliser: Equaliser | None) -> NDArray[np.float64]:
+        """What the sampler returned, (N, 1, H, W), in raw units: (N, H, W)."""
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
-        return self.measurement.intensity.denormalise(x0, dtype)
+        return self.measurement.intensity.raw(x0)

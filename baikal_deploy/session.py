@@ -22,6 +22,8 @@ from baikal_deploy.locks import check_unlocked, locked
 from baikal_deploy.maps import Maps
 from baikal_deploy.outputs import Outputs
 from baikal_deploy.provenance import differences
+from baikal_deploy.recipe import Recipe
+from baikal_deploy.recipes import Group
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.inputs import is_tiff
@@ -62,6 +64,12 @@ class Session:
     def tally(self) -> Tally:
         """Of all items that are done."""
         return sum((Tally(**tally) for tally in self.journal.done.values()), Tally())
+
+    def measured(self, recipes: Mapping[Group, Recipe]) -> None:
+        """Keep what was measured, for a run that goes on. Raises VolumeError: a full disk and the like."""
+        for group, recipe in recipes.items():
+            if group not in self.journal.measurements and self.outputs.resumable:
+                self.journal.record({"group": group, "measurement": recipe.measurement.record()})
 
     def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
         """Write an item to all outputs; when this returns, no kill can undo it, unless there is a TIFF.
@@ -151,12 +159,12 @@ def _check_anew(config: RunConfig, leftovers: Mapping[Path, Path]) -> None:
 
 
 @contextmanager
-def open_session(config: RunConfig, info: VolumeInfo, header: Mapping[str, Any]) -> Iterator[Session]:
+def open_session(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any]) -> Iterator[Session]:
     """The outputs of a run, locked for as long as the context lasts.
 
     Args:
         info: of the input.
-        header: "fingerprint" and "measurements" of the run.
+        fingerprint: of the run.
 
     Raises:
         VolumeError: as ``check_session``; another run is writing them, or they cannot be written.
@@ -166,17 +174,17 @@ def open_session(config: RunConfig, info: VolumeInfo, header: Mapping[str, Any])
             stack.enter_context(locked(path))
         journal = _load(config)
         where = [] if journal is None else [place for place in _found(journal) if place is not None]
-        resumes = check_session(config, journal, header["fingerprint"])
+        resumes = check_session(config, journal, fingerprint)
         if resumes and journal is not None and journal.created and len(where) == len(config.outputs):
             outputs = Outputs.resume(config, info, where)
             outputs.sweep(journal.done)
             yield Session(outputs, journal)
         else:
-            yield _begin(config, info, header, journal)
+            yield _begin(config, info, fingerprint, journal)
 
 
 def _begin(
-    config: RunConfig, info: VolumeInfo, header: Mapping[str, Any], earlier: Journal | None
+    config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], earlier: Journal | None
 ) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
     if earlier is not None:
@@ -185,7 +193,8 @@ def _begin(
     claims = [(path.resolve(), claim_file if is_tiff(path) else claim_output) for path in config.outputs]
     places = [[str(target), str(claim(target, config.overwrite))] for target, claim in claims]
     tiffs = [str(path.resolve()) for path in config.outputs if is_tiff(path)]
-    journal = Journal.begin(_journal_path(config), {**header, "places": places, "tiffs": tiffs})
+    header = {"fingerprint": fingerprint, "places": places, "tiffs": tiffs}
+    journal = Journal.begin(_journal_path(config), header)
     outputs = Outputs.create(config, info)
     journal.record({"created": [output.location.stat().st_ino for output in outputs.all]})
     return Session(outputs, journal)

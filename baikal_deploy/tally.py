@@ -17,6 +17,8 @@ class Tally:
         copied_planes: planes that were copied, since they, or the sample of their channel, hold one
             value or none.
         non_finite: NaN and infinite pixels; they stay what they are.
+        lost: NaN pixels that became 0, as integers have no NaN.
+        clamped: pixels beyond the range of the result's type, set to its end.
         beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
         suspect: pixels whose surroundings differ from the data by more than noise could.
     """
@@ -26,6 +28,8 @@ class Tally:
     non_finite: int = 0
     beyond_training: int = 0
     suspect: int = 0
+    lost: int = 0
+    clamped: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -40,6 +44,13 @@ class Tally:
             )
         if self.non_finite:
             notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
+        if self.lost:
+            notes.append(f"NaN pixels, which are 0 in the result, as integers have no NaN: {self.lost}")
+        if self.clamped:
+            notes.append(
+                f"pixels beyond the range of the result's type, clamped to it: {self.clamped} "
+                "(--dtype float32 keeps them)"
+            )
         if self.beyond_training:
             share = 100 * self.beyond_training / self.pixels
             notes.append(

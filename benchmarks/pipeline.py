@@ -37,7 +37,7 @@ PAIRS = 5
 class Identity(Denoiser):
     """Hands the planes back."""
 
-    def run(self, recipe: Any, planes: Any, *more: Any) -> tuple[Any, Tally]:
+    def run(self, recipe: Any, planes: Any, *more: Any, **named: Any) -> tuple[Any, Tally]:
         return planes.copy(), Tally(planes.size)
 
 

@@ -92,7 +92,7 @@ def torch_ratio(folder: Path, side: int) -> float:
         spec = run.denoiser.manifest.schedule
         untrained = UNet(shape).state_dict()  # weights do not change the time
         checkpoint = Checkpoint(shape, spec, Objective(), run.denoiser.manifest.normalisation, untrained, {})
-        network, recipe = TrainedModel.of_checkpoint(checkpoint).network().eval(), run.recipes[0]
+        network, recipe = TrainedModel.of_checkpoint(checkpoint).network().eval(), run.recipes.first(0)
         for plane in range(PAIRS + 1):
             pixels = run.volume.read([plane])
             started = time.perf_counter()

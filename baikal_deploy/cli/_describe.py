@@ -14,15 +14,18 @@ def describe(run: Run) -> list[str]:
     config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
     default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
     axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
+    if info.shape != run.volume.whole.info.shape:
+        shape += f" of {'x'.join(map(str, run.volume.whole.info.shape))}"
     size = f"{run.output_bytes / 1e6:.1f} MB"
     kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
+    kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.target}: {size} {kept}",
         f"model     {manifest.name}{default}",
         _describe_engine(run.denoiser),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
-        f"work      {info.num_planes} planes x {run.windows_per_plane} windows, "
+        f"work      {run.recipes.num_planes} planes x {run.windows_per_plane} windows, "
         f"{run.evaluations} network evaluations of planes",
         *_describe_rest(run),
     ]
@@ -43,14 +46,18 @@ def _describe_engine(denoiser: Denoiser) -> str:
 
 
 def _describe_channel(run: Run, channel: int) -> list[str]:
-    recipe, name = run.recipes[channel], run.volume.info.channel_name(channel)
+    name = run.volume.info.channel_name(channel)
+    if channel not in run.recipes.channels:
+        return [f"{name:<9} will be copied"]
+    recipe = run.recipes.first(channel)
     intensity = recipe.measurement.intensity
+    first = " at the first time point; each is measured by itself" if run.recipes.by_time else ""
     if intensity.is_constant:
-        return [f"{name:<9} holds a single value; it will be copied"]
+        return [f"{name:<9} holds a single value{first or '; it will be copied'}"]
     evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
     return [
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
-        f"{describe_noise(recipe.measurement)}",
+        f"{describe_noise(recipe.measurement)}{first}",
         f"          {describe_choice(run, recipe)}, {evaluations} a plane",
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]

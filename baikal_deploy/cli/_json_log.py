@@ -83,15 +83,15 @@ class JsonLog(Log):
             shape=info.shape,
             dtype=str(info.dtype),
             output_bytes=run.output_bytes,
-            planes=info.num_planes,
+            planes=run.recipes.num_planes,
             windows_per_plane=run.windows_per_plane,
             evaluations=run.evaluations,
             evaluations_done=run.evaluations_done,
             estimated_seconds=seconds,
             provenance=run.provenance(Tally()),
         )
-        for recipe in run.recipes:
-            for note in recipe.measurement.notes():
+        for channel in run.recipes.channels:
+            for note in run.recipes.first(channel).measurement.notes():
                 self.note(note)
 
     @contextmanager

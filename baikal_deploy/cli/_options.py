@@ -8,9 +8,11 @@ from typing import Any, TypeVar, get_args
 
 import rich_click as click
 
+from baikal_deploy.config import Normalise, OtherChannels, ShareNoise
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
+from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.samplers import sampler_names
 from baikal_deploy.samplers.auto import BUDGETS
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -44,7 +46,24 @@ GROUPS: dict[str, list[Option]] = {
             help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
         ),
     ],
-    "What else to write": [
+    "Which part of it": [
+        option(
+            "--channel", "channels", metavar="N|NAME,…", multiple=True,
+            help="Channels to denoise; may be repeated. [default: all]",
+        ),
+        option(
+            "--other-channels", type=click.Choice(get_args(OtherChannels)), default="copy",
+            help="Whether the output has the other channels, unchanged.",
+        ),
+        option("--t", metavar="SPAN", help="Time points, as Python slices: 0:10, ::2 or 3. [default: all]"),
+        option("--z", metavar="SPAN", help="Planes of each stack, as --t. [default: all]"),
+        option("--roi", metavar="Y0:Y1,X0:X1", help="Rows and columns of each plane. [default: all]"),
+    ],
+    "What to write": [
+        option(
+            "--dtype", metavar="TYPE",
+            help=f"Pixel type of OUTPUT, in the units of INPUT: {', '.join(TYPES)}. [default: that of INPUT]",
+        ),
         option(
             "--preview", metavar="FILE.png", type=FILE,
             help="Also write a picture: projections along z before and after, and what has changed. "
@@ -85,6 +104,14 @@ GROUPS: dict[str, list[Option]] = {
             "--steps", metavar="N|ddimN|walkN",
             help="Respacing: N or ddimN of all timesteps, or N from start to 0. "
             "[default: what the model recommends]",
+        ),
+        option(
+            "--normalise", type=click.Choice(get_args(Normalise)), default="per-volume",
+            help="Whether intensities and noise of a channel are measured once, or for each time point.",
+        ),
+        option(
+            "--share-noise", type=click.Choice(get_args(ShareNoise)), default="z",
+            help="Axes along which samplers that draw get the same random numbers: planes flicker less so.",
         ),
         option("--seed", type=int, default=0, help="The same seed gives the same result."),
         option(

@@ -20,7 +20,7 @@ from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.look.words import describe_noise
 from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.measurement import Measurement
-from baikal_deploy.pipeline import sample_channel
+from baikal_deploy.recipes import sample
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.inputs import open_input
@@ -61,9 +61,9 @@ def main(volume: Path, model: str, engine: str, series: int | None, as_json: boo
 
 def _measured(denoiser: Denoiser, volume: Volume, channel: int) -> tuple[Measurement, NDArray[np.float64]]:
     """The measurement of a channel, and the bins that its noise was fitted to."""
-    sample = sample_channel(volume, channel)
-    measurement = denoiser.measure(sample, make_sampler(DEFAULT_SAMPLER, {}, {}))
-    return measurement, denoiser.noise_curve(sample, measurement)
+    windows = sample(volume, (None, channel))
+    measurement = denoiser.measure(windows, make_sampler(DEFAULT_SAMPLER, {}, {}))
+    return measurement, denoiser.noise_curve(windows, measurement)
 
 
 def _record(denoiser: Denoiser, volume: Volume, channel: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from baikal_deploy.cli._draws import draws_of
 from baikal_deploy.cli._log import Log, TextLog
 from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
+from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
@@ -31,6 +32,10 @@ from baikal_deploy.volumes.inputs import files_of
 def main(
     input_path: Path,
     output_path: Path | None,
+    t: str | None,
+    z: str | None,
+    roi: str | None,
+    channels: tuple[str, ...],
     options: tuple[str, ...],
     steps: str | None,
     budget: str | None,
@@ -45,18 +50,20 @@ def main(
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a Zarr array or an OME-Zarr image. OUTPUT is an
-    OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes, scales, channels and pixel type;
+    OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes, scales, channels and intensities;
     without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a folder of such images, OUTPUT is a
     folder: all are denoised, bad ones are listed at the end, and the exit code is 1 if there are any.
 
     A run that was interrupted goes on where it was when the same command is given again; one that
-    writes a TIFF starts anew.
+    writes a TIFF starts anew. A part of INPUT (--t, --z, --roi) keeps its coordinates: the output has
+    their translation.
     """
     said = make_log(log, quiet)
     with said.session():
         looks = Looks(preview, report)
         options_given = parse_options(options, steps=steps, budget=budget)
-        config = RunConfig(input_path, output_path, options=options_given, **settings)
+        settings |= {"options": options_given, "channels": channels or None, **parse_spans(t, z, roi)}
+        config = RunConfig(input_path, output_path, **settings)
         folder = Folder.at(input_path)
         if folder is None:
             if draws is None:

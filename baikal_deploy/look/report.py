@@ -19,7 +19,8 @@ from baikal_deploy.look.plots import histograms, noise_fit
 from baikal_deploy.look.preview import MOST_CHANNELS
 from baikal_deploy.look.templates import environment
 from baikal_deploy.look.words import describe_choice, describe_noise, number
-from baikal_deploy.pipeline import Run, RunReport, sample_channel
+from baikal_deploy.pipeline import Run, RunReport
+from baikal_deploy.recipes import sample
 from baikal_deploy.tally import WORTH_A_NOTE
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.inputs import open_input
@@ -69,7 +70,8 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
         VolumeError: pixels that cannot be read, or the file cannot be written.
         EngineError: the network failed.
     """
-    measured = [note for recipe in run.recipes for note in recipe.measurement.notes()]
+    recipes = map(run.recipes.first, run.recipes.channels)
+    measured = [note for recipe in recipes for note in recipe.measurement.notes()]
     page = (
         environment("baikal_deploy.look")
         .get_template("page.html")
@@ -99,11 +101,12 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
 
 def _channels(run: Run, after: Volume) -> Iterator[Channel]:
     mask = None if run.config.mask is None else open_input(run.config.mask)
-    for place, recipe in enumerate(run.recipes):
-        sample = sample_channel(run.volume, place)
-        pixels = _flat(sample, sample_channel(after, place))
+    for place in run.recipes.channels:
+        recipe, group = run.recipes.first(place), run.recipes.first_group(place)
+        windows = sample(run.volume, group)
+        pixels = _flat(windows, sample(after, group))
         measurement = recipe.measurement
-        curve = run.denoiser.noise_curve(sample, measurement)
+        curve = run.denoiser.noise_curve(windows, measurement)
         yield Channel(
             run.volume.info.channel_name(place),
             number(measurement.intensity.low),

@@ -111,6 +111,11 @@ class VolumeInfo:
         """Size of the c axis; 1 without one."""
         return self.shape[self._channel_axis] if self._channel_axis is not None else 1
 
+    @property
+    def has_time(self) -> bool:
+        """Whether there is an axis t."""
+        return any(axis.name == "t" for axis in self.axes)
+
     @cached_property
     def _channel_axis(self) -> int | None:
         return next((i for i, axis in enumerate(self.axes) if axis.name == "c"), None)

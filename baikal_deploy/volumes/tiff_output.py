@@ -136,8 +136,8 @@ def _ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:
     """
     if any(info.translation):
         raise VolumeError(
-            f"{path}: OME-TIFF has no place for the translation {list(info.translation)} of {info.path}; "
-            f"choose an output in .ome.zarr"
+            f"{path}: OME-TIFF has no place for the translation {list(info.translation)}, which is where "
+            f"{info.path} or the chosen part of it begins; choose an output in .ome.zarr"
         )
     metadata: dict[str, Any] = {"axes": "".join(axis.name for axis in info.axes).upper()}
     for axis, scale in zip(info.axes, info.scale, strict=True):

@@ -233,7 +233,7 @@ def test_an_interrupted_run_says_what_the_next_will_do(
     name: str,
     words: str,
 ) -> None:
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any, **named: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Denoiser, "run", interrupted)

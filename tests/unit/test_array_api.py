@@ -163,9 +163,9 @@ def denoised(tmp_path: Path) -> Callable[[str], np.ndarray]:
 def test_a_denoiser_gives_what_it_gives_in_numpy(
     denoised: Callable[[str], np.ndarray], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def host(seed: int, planes: Any, shape: tuple[int, int], like: Any) -> Noise:
+    def host(seed: int, planes: Any, shape: tuple[int, int], like: Any, origin: tuple[int, int]) -> Noise:
         assert is_at(like, place)
-        fields = [NoiseField(seed, plane, shape) for plane in planes]
+        fields = [NoiseField(seed, plane, shape, origin) for plane in planes]
         return lambda *at: uploaded(np.stack([field(*at) for field in fields])[:, None], like)
 
     expected = denoised("numpy")

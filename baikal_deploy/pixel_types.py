@@ -1,0 +1,46 @@
+"""Values in another pixel type: in the same units, rounded and clamped, and never wrapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.tally import Tally
+
+Values = NDArray[Any]
+"""Real numbers, integer or floating point."""
+
+TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
+"""That a result can have whatever its input has: those that OME-Zarr and OME-TIFF know."""
+
+
+def cast(values: Values, dtype: DTypeLike) -> Values:
+    """Values clamped to the range of a type; for integers they are rounded, and NaN becomes 0."""
+    target = np.dtype(dtype)
+    if target.kind == "f":
+        limits, values = np.finfo(target), values.astype(np.float64)
+        clamped = np.clip(values, float(limits.min), float(limits.max))
+        return np.where(np.isfinite(values), clamped, values).astype(target)
+    low, high = np.iinfo(target).min, np.iinfo(target).max
+    if values.dtype.kind != "f":
+        own = np.iinfo(values.dtype)
+        return np.clip(values, max(low, own.min), min(high, own.max)).astype(target)
+    # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
+    top = float(high) if high < 2**53 else np.nextafter(float(high), 0)
+    whole = np.rint(np.where(np.isnan(values), 0, values))
+    return np.clip(whole, float(low), top).astype(target)
+
+
+def converted(values: Values, dtype: DTypeLike) -> tuple[Values, Tally]:
+    """``cast``, and what a user should know about it."""
+    target = np.dtype(dtype)
+    non_finite = values.size - int(np.isfinite(values).sum())
+    if target.kind == "f":
+        limits, values = np.finfo(target), values.astype(np.float64)
+        beyond = np.isfinite(values) & ((values < float(limits.min)) | (values > float(limits.max)))
+        return cast(values, target), Tally(non_finite=non_finite, clamped=int(beyond.sum()))
+    low, high = np.iinfo(target).min, np.iinfo(target).max
+    beyond = (values < low - 0.5) | (values > high + 0.5)
+    return cast(values, target), Tally(clamped=int(beyond.sum()), lost=int(np.isnan(values).sum()))

@@ -1,0 +1,158 @@
+"""How each plane of a volume is denoised: which planes are measured together, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.intensity import Raw, sample_windows
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.recipe import Recipe
+from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.selection import SelectedVolume
+
+READERS = 8
+"""Threads that read a sample; they wait for disks more than they compute."""
+
+Group = tuple[int | None, int]
+"""Planes that share one measurement: a time point (None: all of them), and a channel."""
+
+
+def group_of(info: VolumeInfo, plane: int, *, by_time: bool) -> Group:
+    """The group of a plane; without an axis t there is one time point."""
+    position = dict(zip((axis.name for axis in info.axes), info.position(plane), strict=False))
+    return (position.get("t", 0) if by_time else None), position.get("c", 0)
+
+
+def planes_of(info: VolumeInfo, group: Group) -> list[int]:
+    """Numbers of a group's planes, in order."""
+    chosen = dict(zip("tc", group, strict=True))
+    along = [
+        range(size) if chosen.get(axis.name) is None else (chosen[axis.name],)
+        for axis, size in zip(info.axes[:-2], info.shape, strict=False)
+    ]
+    if not along:
+        return [0]
+    return [int(plane) for plane in np.ravel_multi_index(np.ix_(*along), info.shape[:-2]).ravel()]
+
+
+def sample(volume: Volume, group: Group) -> list[Raw]:
+    """A bounded sample of a group: (H, W) windows, the same however the volume is chunked.
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
+    planes = planes_of(volume.info, group)
+    windows = sample_windows(len(planes), volume.info.plane_shape)
+    with ThreadPoolExecutor(READERS, "measure") as readers:
+        return list(readers.map(lambda window: volume.read_window(planes[window[0]], *window[1:]), windows))
+
+
+@dataclass
+class Recipes:
+    """The recipes of a volume's planes. A group is measured when it is first needed.
+
+    Attributes:
+        volume: the volume.
+        denoiser, sampler, seed: for ``Denoiser.measure`` and ``Denoiser.recipe``.
+        channels: those that are denoised; the others have no recipe.
+        by_time: whether each time point is measured by itself; for volumes with an axis t.
+        known: what was found so far.
+    """
+
+    volume: SelectedVolume
+    denoiser: Denoiser
+    sampler: Sampler
+    seed: int
+    channels: Collection[int]
+    by_time: bool
+    known: dict[Group, Recipe] = field(default_factory=dict)
+
+    def groups(self) -> Iterator[Group]:
+        """All groups that are denoised."""
+        times = dict(zip((axis.name for axis in self.volume.info.axes), self.volume.info.shape, strict=True))
+        for t in range(times.get("t", 1)) if self.by_time else (None,):
+            yield from ((t, channel) for channel in self.channels)
+
+    def _group(self, plane: int) -> Group | None:
+        group = group_of(self.volume.info, plane, by_time=self.by_time)
+        return group if group[1] in self.channels else None
+
+    def parts(self, planes: range) -> Iterator[tuple[Group | None, range]]:
+        """Consecutive planes, split where another group begins; copied ones have none."""
+        first = planes.start
+        for group, members in groupby(planes, self._group):
+            yield group, range(first, first := first + len(list(members)))
+
+    def add(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
+        """Take over what was measured before, as ``Measurement.record`` has it."""
+        for group, record in measurements.items():
+            self._add(group, Measurement.from_record(record))
+
+    def of(self, group: Group) -> Recipe:
+        """The recipe of a group, which is measured if nobody has.
+
+        Raises:
+            VolumeError, EngineError: it cannot be read, or the network failed.
+        """
+        if group not in self.known:
+            self._add(group, self.denoiser.measure(sample(self.volume, group), self.sampler))
+        return self.known[group]
+
+    def _add(self, group: Group, measurement: Measurement) -> None:
+        self.known[group] = self.denoiser.recipe(self.sampler, measurement, self.seed)
+
+    def first_group(self, channel: int) -> Group:
+        """A channel, or its first time point, which stands for those not measured yet."""
+        return 0 if self.by_time else None, channel
+
+    def first(self, channel: int) -> Recipe:
+        """The recipe of ``first_group``."""
+        return self.of(self.first_group(channel))
+
+    def nfe(self, group: Group | None) -> int:
+        """Network evaluations per plane, as far as is known."""
+        if group is None:
+            return 0
+        return (self.known.get(group) or self.first(group[1])).nfe
+
+    def evaluations_of(self, planes: range) -> int:
+        """Network evaluations of some planes, as far as is known."""
+        return sum(len(part) * self.nfe(group) for group, part in self.parts(planes))
+
+    @property
+    def num_planes(self) -> int:
+        """How many planes are denoised."""
+        return self.volume.info.num_planes // self.volume.info.num_channels * len(self.channels)
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of planes, all together, as far as is known."""
+        groups = list(self.groups())
+        return self.num_planes // len(groups) * sum(map(self.nfe, groups))
+
+    def records(self) -> list[dict[str, Any]]:
+        """For each channel how it is denoised, as far as is known, as JSON holds it."""
+        return [
+            {"name": self.volume.info.channel_name(channel)} | self._record(channel)
+            for channel in range(self.volume.info.num_channels)
+        ]
+
+    def _record(self, channel: int) -> dict[str, Any]:
+        if channel not in self.channels:
+            return {"copied": True}
+        own = (group for group in self.groups() if group[1] == channel and group in self.known)
+        found = {group[0]: _described(self.known[group]) for group in own}
+        return found[None] if None in found else {"time points": list(found.values())}
+
+
+def _described(recipe: Recipe) -> dict[str, Any]:
+    measurement = recipe.measurement.record()
+    return {"nfe": recipe.nfe, "options": asdict(recipe.sampler), "measurement": measurement}

@@ -1,0 +1,199 @@
+"""A part of a volume, which is a volume of its own and keeps its place in space and time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.volumes.base import Pixels, Volume, VolumeInfo
+from baikal_deploy.volumes.inputs import files_of
+
+Span = slice | int
+"""Indices along an axis, as Python has them; a single one keeps the axis."""
+Indices = range | tuple[int, ...]
+
+ROI = ("y", "x")
+"""The axes of option roi; the others have options of their own names."""
+
+
+@dataclass(frozen=True)
+class SelectedVolume:
+    """A part of a volume; made by ``select``.
+
+    Attributes:
+        whole: the volume.
+        indices: of the pixels along each of its axes: ranges, but for c.
+    """
+
+    whole: Volume
+    indices: tuple[Indices, ...]
+
+    @cached_property
+    def info(self) -> VolumeInfo:
+        """That of the whole volume with the part's shape; scale and translation keep the coordinates."""
+        whole = self.whole.info
+        scale, translation = list(whole.scale), list(whole.translation)
+        for number, indices in enumerate(self.indices):
+            if isinstance(indices, range):
+                translation[number] += indices.start * scale[number]
+                scale[number] *= indices.step
+        return replace(
+            whole,
+            shape=tuple(map(len, self.indices)),
+            scale=tuple(scale),
+            translation=tuple(translation),
+            omero=_omero_of(whole, self._by_axis),
+        )
+
+    @property
+    def metadata_files(self) -> Sequence[Path]:
+        """See ``Volume.metadata_files``."""
+        return self.whole.metadata_files
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """See ``inputs.HasFiles``."""
+        return files_of(self.whole)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """(y, x) of the first pixel in a plane of the whole volume."""
+        return self.indices[-2][0], self.indices[-1][0]
+
+    def planes_of_whole(self, planes: Sequence[int], shared: Collection[str] = ()) -> list[int]:
+        """Numbers that the part's planes have in the whole volume.
+
+        Args:
+            shared: axes along which all planes get the number of the first in the whole volume.
+        """
+        return [self._plane_of_whole(plane, shared) for plane in planes]
+
+    def _plane_of_whole(self, plane: int, shared: Collection[str] = ()) -> int:
+        sizes = self.whole.info.shape[:-2]
+        named = zip(self.whole.info.axes, self.indices, self.info.position(plane), strict=False)
+        source = [0 if axis.name in shared else indices[along] for axis, indices, along in named]
+        return int(np.ravel_multi_index(source, sizes)) if sizes else plane
+
+    def read(self, planes: Sequence[int]) -> Pixels:
+        """See ``Volume.read``."""
+        source = self.planes_of_whole(planes)
+        if self.info.plane_shape == self.whole.info.plane_shape:
+            return self.whole.read(source)
+        every = slice(None)
+        return np.stack([self._window(plane, every, every) for plane in source])
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+        """See ``Volume.read_window``."""
+        return self._window(self._plane_of_whole(plane), y, x)
+
+    def _window(self, source: int, y: slice, x: slice) -> Pixels:
+        """A window, in the part's pixels, of a plane of the whole volume."""
+        rows, columns = self.indices[-2][y], self.indices[-1][x]
+        assert isinstance(rows, range)
+        assert isinstance(columns, range)
+        covered = (slice(indices.start, indices[-1] + 1) for indices in (rows, columns))
+        return self.whole.read_window(source, *covered)[:: rows.step, :: columns.step]
+
+    @property
+    def _by_axis(self) -> dict[str, Indices]:
+        return {axis.name: indices for axis, indices in zip(self.whole.info.axes, self.indices, strict=True)}
+
+    def record(self) -> dict[str, Any]:
+        """What was chosen, as JSON holds it: axis -> [first, last + 1, step], or a list of channels; axes
+        of which all was taken are left out."""
+        sizes = zip(self._by_axis.items(), self.whole.info.shape, strict=True)
+        return {
+            axis: [indices.start, indices.stop, indices.step] if isinstance(indices, range) else list(indices)
+            for (axis, indices), size in sizes
+            if indices != range(size)
+        }
+
+
+def select(
+    volume: Volume, spans: Mapping[str, Span], channels: Sequence[int] | None = None
+) -> SelectedVolume:
+    """A part of a volume.
+
+    Args:
+        spans: by axis, t, z, y or x; all of the axes that are not named is taken.
+        channels: their numbers; None: all.
+
+    Raises:
+        VolumeError: an axis that is not there, or indices that are not.
+    """
+    info = volume.info
+    names = [axis.name for axis in info.axes]
+    for axis, span in spans.items():
+        if axis not in names:
+            raise VolumeError(
+                f"{info.path}: --{_option(axis)} {spell(span)}: the volume has no axis {axis}, only "
+                f"{', '.join(names)}; leave it out"
+            )
+    indices: list[Indices] = [
+        _resolved(info.path, axis, spans[axis], size) if axis in spans else range(size)
+        for axis, size in zip(names, info.shape, strict=True)
+    ]
+    if channels is not None and "c" in names:
+        indices[names.index("c")] = tuple(channels)
+    return SelectedVolume(volume, tuple(indices))
+
+
+def select_alike(volume: Volume, part: SelectedVolume) -> SelectedVolume:
+    """The same part of another volume of the same shape."""
+    return SelectedVolume(volume, part.indices)
+
+
+def spell(span: Span) -> str:
+    """A span as it is written: "5:20", "::2" or "3"."""
+    if isinstance(span, int):
+        return str(span)
+    bounds = [span.start, span.stop, *([] if span.step is None else [span.step])]
+    return ":".join("" if bound is None else str(bound) for bound in bounds)
+
+
+def check_span(axis: str, span: Span) -> None:
+    """Raises ConfigError for what no axis can be indexed with."""
+    bounds = [span.start, span.stop, span.step] if isinstance(span, slice) else [span]
+    if not all(bound is None or isinstance(bound, int) for bound in bounds):
+        raise ConfigError(f"--{_option(axis)} {span}: give a slice or an index, in integers")
+    if isinstance(span, slice) and span.step is not None and span.step < 1:
+        raise ConfigError(f"--{_option(axis)} {spell(span)}: the step must be at least 1")
+
+
+def _option(axis: str) -> str:
+    return "roi" if axis in ROI else axis
+
+
+def _resolved(path: Path, axis: str, span: Span, size: int) -> range:
+    bounds = slice(span, span + 1 or None) if isinstance(span, int) else span
+    indices = range(*bounds.indices(size))
+    inside = all(
+        bound is None or -size <= bound <= most
+        for bound, most in ((bounds.start, size - 1), (bounds.stop, size))
+    )
+    if not inside or not indices:
+        what = "holds nothing" if inside else "is out of range"
+        raise VolumeError(
+            f"{path}: --{_option(axis)} {spell(span)}: {what}; axis {axis} has the indices 0 to {size - 1}"
+        )
+    return indices
+
+
+def _omero_of(whole: VolumeInfo, chosen: Mapping[str, Indices]) -> dict[str, Any] | None:
+    """The omero block of the part: its channels, and the planes that viewers show first."""
+    omero = dict(whole.omero or {})
+    channels = omero.get("channels")
+    if "c" in chosen and isinstance(channels, list) and len(channels) == whole.num_channels:
+        omero["channels"] = [channels[channel] for channel in chosen["c"]]
+    if isinstance(omero.get("rdefs"), dict):
+        omero["rdefs"] = shown = dict(omero["rdefs"])
+        for axis, key in (("t", "defaultT"), ("z", "defaultZ")):
+            if key in shown and axis in chosen:
+                shown[key] = chosen[axis].index(shown[key]) if shown[key] in chosen[axis] else 0
+    return omero if whole.omero is not None else None
