@@ -8,8 +8,8 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-engines bench-matched bench-pipeline bench-train sample \
-	formats clean
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-matched bench-pipeline \
+	bench-train sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -42,6 +42,9 @@ baselines: $(BASELINES)/.done  ## CAREamics, for the methods n2v, structn2v and 
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
+
+bench-cluster: $(VENV)/.dev  ## what a task costs when a run is shared out through Dask
+	$(BIN)/python benchmarks/cluster.py
 
 bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratios to torch eager
 	$(BIN)/python benchmarks/engines.py

@@ -10,16 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from baikal_deploy.cluster.client import Cluster
     from baikal_deploy.config import RunConfig
     from baikal_deploy.denoiser import Denoiser
     from baikal_deploy.errors import BaikalError
     from baikal_deploy.pipeline import Run, RunReport
 
 __version__ = "0.1.0"
-__all__ = ["BaikalError", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
+__all__ = ["BaikalError", "Cluster", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
 
 _HOMES = {
     "BaikalError": "errors",
+    "Cluster": "cluster.client",
     "Denoiser": "denoiser",
     "Run": "pipeline",
     "RunConfig": "config",

@@ -9,7 +9,8 @@
     │   ├── EngineUnavailable    a back end that is not installed or cannot run here
     │   ├── EngineBuildError     an engine file that cannot be built from a model
     │   └── ShapeOutsideProfile  planes larger or smaller than an engine file was built for
-    └── VolumeError            an input or output that cannot be read, written, or understood
+    ├── VolumeError            an input or output that cannot be read, written, or understood
+    └── ClusterError           workers on other machines that cannot be reached, or that die
 
 A message says what was wrong, where (file, array, plane), and what to do. The library raises;
 only the command line formats a message and sets the exit code.
@@ -57,3 +58,7 @@ class ShapeOutsideProfile(EngineError):
 
 class VolumeError(BaikalError):
     """An input or output that cannot be read, written, or understood."""
+
+
+class ClusterError(BaikalError):
+    """Workers of a cluster that cannot be reached or used, or that die again and again."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 from baikal_deploy.durable import write_file
@@ -39,6 +40,7 @@ class Journal:
     measurements: dict[tuple[int | None, int], dict[str, Any]] = field(default_factory=dict)
     done: dict[int, dict[str, int]] = field(default_factory=dict)
     size: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @classmethod
     def begin(cls, path: Path, header: Mapping[str, Any]) -> Self:
@@ -73,15 +75,20 @@ class Journal:
         return journal
 
     def record(self, entry: Mapping[str, Any]) -> None:
-        """Add a line; it is on disk when this returns. Raises VolumeError: a full disk and the like."""
+        """Add a line; it is on disk when this returns. Several threads may.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         line = _line(entry)
-        with _translated(self.path), self.path.open("rb+") as file:
-            file.truncate(self.size)
-            file.seek(self.size)
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(line)
+        with self._lock:
+            with _translated(self.path), self.path.open("rb+") as file:
+                file.truncate(self.size)
+                file.seek(self.size)
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            self._take(line)
 
     def remove(self) -> None:
         """Raises VolumeError if the system refuses."""
@@ -101,6 +108,20 @@ class Journal:
         self.created = entry.get("created", self.created)
         self.size += len(line)
         return True
+
+
+def is_journal_of(path: Path, header: Mapping[str, Any]) -> bool:
+    """Whether the file is there and is the journal of the run of this header, as ``begin`` returned it.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
+    with _translated(path):
+        try:
+            with path.open("rb") as file:
+                return file.readline() == _line(header)
+        except FileNotFoundError:
+            return False
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

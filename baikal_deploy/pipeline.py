@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +18,8 @@ from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import PROBES, Maps
 from baikal_deploy.outputs import check_formats, check_places
-from baikal_deploy.overlap import Check, overlapped
 from baikal_deploy.pixel_types import converted
-from baikal_deploy.provenance import fingerprint, provenance
-from baikal_deploy.recipe import Recipe
+from baikal_deploy.provenance import differences, fingerprint, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.session import check_session, open_session, unfinished
@@ -31,12 +29,25 @@ from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.inputs import files_of, is_tiff, open_input
 from baikal_deploy.volumes.layout import plan_items, planes_per_shard
 from baikal_deploy.volumes.selection import select, select_alike
+from baikal_deploy.workers import ThisProcess, Workers
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
 Found = tuple[Raw, Raw | None]
 """What is read for an item: its planes, and its guides."""
-Result = tuple[Raw, Tally, Maps]
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """The run of another process, which holds its session, to do items of here.
+
+    Attributes:
+        fingerprint: of that run.
+        measurements: what is known there already, as ``Measurement.record`` has it.
+    """
+
+    fingerprint: Mapping[str, Any]
+    measurements: Mapping[Group, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,14 @@ class Run:
         earlier: the journal of the unfinished run that this one goes on with; None if there is none.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(
+        self, config: RunConfig, *, part_of: PartOf | None = None, threads: int | None = None
+    ) -> None:
         """Plan a run.
+
+        Args:
+            part_of: a run to do items of; this one is not executed.
+            threads: CPU threads of an evaluation; None: all cores.
 
         Raises:
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
@@ -86,22 +103,16 @@ class Run:
         self.config = config
         with ExitStack() as stack:
             sampler_class(config.sampler)
-            whole = open_input(config.input, config.series)
-            channels = None if config.channels is None else find_channels(whole.info, config.channels)
-            kept = channels if config.other_channels == "drop" else None
-            self.volume = select(whole, config.spans, kept)
-            guide = None if config.guide is None else open_input(config.guide)
-            self.written = replace(self.volume.info, dtype=np.dtype(config.dtype or self.volume.info.dtype))
-            self._check_paths(guide)
-            self.guide = None if guide is None else select_alike(guide, self.volume)
-            earlier = unfinished(config)
-            if earlier is None:
+            channels = self._open()
+            earlier = unfinished(config) if part_of is None else None
+            if earlier is None and part_of is None:
                 check_session(config, None, {})  # before anything that takes long
             self.denoiser = stack.enter_context(
                 Denoiser.load(
                     config.model,
                     config.engine,
                     precision=config.precision,
+                    threads=threads,
                     tile=config.tile,
                     overlap=config.overlap,
                     batch=config.batch,
@@ -110,22 +121,42 @@ class Run:
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self._check_sampler()
+            by_time = config.normalise == "per-timepoint" and "t" in [axis.name for axis in self.written.axes]
             self.recipes = Recipes(
-                self.volume,
-                self.denoiser,
-                self.sampler,
-                config.seed,
-                range(self.volume.info.num_channels) if channels is None or kept else channels,
-                by_time=config.normalise == "per-timepoint"
-                and "t" in [axis.name for axis in self.written.axes],
+                self.volume, self.denoiser, self.sampler, config.seed, channels, by_time=by_time
             )
             self.fingerprint = fingerprint(config, self.guide, self.recipes)
-            self.earlier = earlier if check_session(config, earlier, self.fingerprint) else None
-            if self.earlier is not None:
-                self.recipes.add(self.earlier.measurements)
+            self.earlier = None
+            if part_of is not None:
+                self._check_same(part_of.fingerprint)
+                self.recipes.add(part_of.measurements)
+            elif check_session(config, earlier, self.fingerprint) and earlier is not None:
+                self.earlier = earlier
+                self.recipes.add(earlier.measurements)
             for channel in self.recipes.channels:
                 self.recipes.first(channel)
             stack.pop_all()
+
+    def _open(self) -> Collection[int]:
+        """Open what is read; the channels that are denoised."""
+        config = self.config
+        whole = open_input(config.input, config.series)
+        channels = None if config.channels is None else find_channels(whole.info, config.channels)
+        kept = channels if config.other_channels == "drop" else None
+        self.volume = select(whole, config.spans, kept)
+        guide = None if config.guide is None else open_input(config.guide)
+        self.written = replace(self.volume.info, dtype=np.dtype(config.dtype or self.volume.info.dtype))
+        self._check_paths(guide)
+        self.guide = None if guide is None else select_alike(guide, self.volume)
+        return range(self.volume.info.num_channels) if channels is None or kept else channels
+
+    def _check_same(self, other: Mapping[str, Any]) -> None:
+        """Refuse to do items in another way than the rest of their run."""
+        if other != self.fingerprint:
+            what = differences(other, self.fingerprint, "but here")
+            raise ConfigError(
+                f"would not make the same pixels: {what}; install the same versions and models everywhere"
+            )
 
     def _check_paths(self, guide: Volume | None) -> None:
         shape = self.volume.whole.info.shape
@@ -160,13 +191,14 @@ class Run:
         """Those of them that an unfinished run, which this one goes on with, has done."""
         items = plan_items(self.written, planes_per_shard(self.written))
         done = [] if self.earlier is None else self.earlier.done
-        return sum(self._evaluations_of(items[index]) for index in done)
+        return sum(self.evaluations_of(items[index]) for index in done)
 
     @property
     def _times_per_plane(self) -> int:
         return 1 + (0 if self.config.uncertainty is None or self.sampler.draws else PROBES)
 
-    def _evaluations_of(self, item: WorkItem) -> int:
+    def evaluations_of(self, item: WorkItem) -> int:
+        """Those of an item, as far as is known."""
         return self.recipes.evaluations_of(item.planes) * self._times_per_plane
 
     @property
@@ -191,70 +223,53 @@ class Run:
         seconds = (time.perf_counter() - started) / self.config.batch
         return seconds * len(plan.windows) * self.evaluations
 
-    def execute(self, progress: Progress | None = None) -> RunReport:
+    def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write; what an unfinished run of the same kind has left is not done again.
+
+        Args:
+            workers: who does it; None: this process.
 
         Raises:
             VolumeError, EngineError: reading, writing or the network failed, or another run writes these
                 outputs; the same run again goes on from what was finished before, or starts anew if a
                 TIFF is among them.
+            BaikalError: the workers cannot do it.
         """
+        workers = workers or ThisProcess()
+        workers.prepare(self.config)
         started = time.perf_counter()
         with open_session(self.config, self.written, self.fingerprint) as session:
-            session.measured(self.recipes.known)
-            done = sum(self._evaluations_of(item) for item in session.done)
-            computed, total = 0, self.evaluations
+            session.measured(self.recipes.measurements)
+            done = sum(self.evaluations_of(item) for item in session.done)
+            computed, known, total = 0, len(self.recipes.known), self.evaluations
 
-            def advance(planes: int) -> None:
-                nonlocal done
+            def advance(planes: int, evaluated: int) -> None:
+                nonlocal done, computed, known, total
+                if known != len(self.recipes.known):
+                    known, total = len(self.recipes.known), self.evaluations
                 done += planes
+                computed += evaluated
                 if progress is not None:
                     progress(done, total)
 
-            def recipe_of(group: Group) -> Recipe:
-                nonlocal total
-                expected, recipe = self.recipes.nfe(group), self.recipes.of(group)
-                session.measured({group: recipe})
-                if recipe.nfe != expected:
-                    total = self.evaluations
-                return recipe
-
-            def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-                maps = session.outputs.maps(found[0])
-                before = done
-
-                def advance_and_check(planes: int) -> None:
-                    nonlocal computed
-                    check()
-                    computed += planes
-                    advance(planes)
-
-                denoised, tally = self._denoise(item, found, maps, recipe_of, advance_and_check)
-                if done < (end := before + self._evaluations_of(item)):  # planes that were copied
-                    advance(end - done)
-                return denoised, tally, maps
-
-            def write(item: WorkItem, result: Result) -> None:
-                denoised, tally, maps = result
-                session.write(item, denoised, maps, tally)
-
-            advance(0)
-            overlapped(session.left, self._read, denoise, write)
+            advance(0, 0)
+            workers.work(self, session, advance)
             tally = session.tally
             session.finish(self.provenance(tally))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally)
 
-    def _read(self, item: WorkItem) -> Found:
+    def read(self, item: WorkItem) -> Found:
+        """Raises VolumeError: pixels that cannot be read."""
         return self.volume.read(item.planes), None if self.guide is None else self.guide.read(item.planes)
 
-    def _denoise(
-        self,
-        item: WorkItem,
-        found: Found,
-        maps: Maps,
-        recipe_of: Callable[[Group], Recipe],
-        advance: Callable[[int], None],
+    def denoise(
+        self, item: WorkItem, found: Found, maps: Maps, progress: Callable[[int], None]
     ) -> tuple[Raw, Tally]:
+        """Denoise what ``read`` gave, and fill in the maps.
+
+        Raises:
+            VolumeError, EngineError: a time point cannot be measured, or the network failed.
+        """
         planes, guides = found
         result, tally = np.empty(planes.shape, self.written.dtype), Tally()
         for group, part in self.recipes.parts(item.planes):
@@ -263,11 +278,11 @@ class Run:
                 result[own], changed = converted(planes[own], result.dtype)
             else:
                 result[own], changed = self.denoiser.run(
-                    recipe_of(group),
+                    self.recipes.of(group),
                     planes[own],
                     self.volume.planes_of_whole(part),
                     None if guides is None else guides[own],
-                    advance,
+                    progress,
                     maps.part(own),
                     origin=self.volume.origin,
                     dtype=result.dtype,

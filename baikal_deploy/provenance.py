@@ -102,10 +102,10 @@ def _contents(volume: Volume) -> dict[str, Any]:
     }
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """In what two fingerprints differ, for people: "seed 0 is now 3, …"."""
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], joint: str = "is now") -> str:
+    """In what two fingerprints differ, for people: "seed 0 is now 3, …", or with another joint."""
     changes = [
-        f"{name} {_short(old)} is now {_short(new)}"
+        f"{name} {_short(old)} {joint} {_short(new)}"
         for name, old, new in _changes(dict(found), dict(wanted), ())
     ]
     more = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []

@@ -96,6 +96,16 @@ class Recipes:
         for group, record in measurements.items():
             self._add(group, Measurement.from_record(record))
 
+    @property
+    def measurements(self) -> dict[Group, dict[str, Any]]:
+        """What was measured so far, as ``add`` takes it."""
+        return {group: recipe.measurement.record() for group, recipe in self.known.items()}
+
+    def measured(self, planes: range) -> dict[Group, dict[str, Any]]:
+        """The measurements that some planes need; what nobody has measured is measured. Raises as ``of``."""
+        groups = {group for group, _ in self.parts(planes) if group is not None}
+        return {group: self.of(group).measurement.record() for group in sorted(groups, key=str)}
+
     def of(self, group: Group) -> Recipe:
         """The recipe of a group, which is measured if nobody has.
 

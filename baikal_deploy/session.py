@@ -22,7 +22,6 @@ from baikal_deploy.locks import check_unlocked, locked
 from baikal_deploy.maps import Maps
 from baikal_deploy.outputs import Outputs
 from baikal_deploy.provenance import differences
-from baikal_deploy.recipe import Recipe
 from baikal_deploy.recipes import Group
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
@@ -65,11 +64,11 @@ class Session:
         """Of all items that are done."""
         return sum((Tally(**tally) for tally in self.journal.done.values()), Tally())
 
-    def measured(self, recipes: Mapping[Group, Recipe]) -> None:
+    def measured(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
         """Keep what was measured, for a run that goes on. Raises VolumeError: a full disk and the like."""
-        for group, recipe in recipes.items():
+        for group, measurement in measurements.items():
             if group not in self.journal.measurements and self.outputs.resumable:
-                self.journal.record({"group": group, "measurement": recipe.measurement.record()})
+                self.journal.record({"group": group, "measurement": measurement})
 
     def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
         """Write an item to all outputs; when this returns, no kill can undo it, unless there is a TIFF.
@@ -81,9 +80,13 @@ class Session:
             self.outputs.write(item, planes, maps)
             if self.outputs.resumable:
                 self.outputs.sync(item)
-                self.journal.record({"item": item.index, "tally": asdict(tally)})
+                self.record(item, tally)
             else:
                 self.journal.done[item.index] = asdict(tally)
+
+    def record(self, item: WorkItem, tally: Tally) -> None:
+        """Count an item in that is on disk in all outputs. Raises VolumeError: a full disk and the like."""
+        self.journal.record({"item": item.index, "tally": asdict(tally)})
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""

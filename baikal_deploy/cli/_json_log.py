@@ -94,6 +94,9 @@ class JsonLog(Log):
             for note in run.recipes.first(channel).measurement.notes():
                 self.note(note)
 
+    def workers(self, description: str) -> None:
+        self._write("workers", workers=description)
+
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
         meter, interval = Meter(run), Interval(PROGRESS_SECONDS)

@@ -45,6 +45,9 @@ class Log:
             seconds: that it would take, if it is not to be done.
         """
 
+    def workers(self, description: str) -> None:
+        """Workers are there that the run will be shared out to."""
+
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
         """Lasts as long as a run is executed."""
@@ -83,6 +86,9 @@ class TextLog(Log):
         self._print(*describe(run))
         if seconds is not None:
             self._print(f"estimated time: {duration(seconds)}; nothing was written (--dry-run)")
+
+    def workers(self, description: str) -> None:
+        self._print(f"workers   {description}")
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:

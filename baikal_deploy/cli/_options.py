@@ -139,6 +139,11 @@ GROUPS: dict[str, list[Option]] = {
             help="Least overlap of the windows.",
         ),
         option("--batch", metavar="N", type=int, default=1, help="Planes denoised together."),
+        option(
+            "--dask", metavar="WORKERS",
+            help="Share the work out: local:N processes, tcp://HOST:PORT of a Dask scheduler, or FILE.toml "
+            "for SLURM jobs (docs/cluster.md). [default: this process does it]",
+        ),
     ],
     "What to say": [
         option(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -21,6 +22,9 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.folder import Folder
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import files_of
+
+if TYPE_CHECKING:
+    from baikal_deploy.cluster.client import Cluster
 
 
 @click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -45,6 +49,7 @@ def main(
     report: Path | None,
     quiet: bool,
     log: str,
+    dask: str | None,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
@@ -64,20 +69,33 @@ def main(
         options_given = parse_options(options, steps=steps, budget=budget)
         settings |= {"options": options_given, "channels": channels or None, **parse_spans(t, z, roi)}
         config = RunConfig(input_path, output_path, **settings)
-        folder = Folder.at(input_path)
-        if folder is None:
-            if draws is None:
-                looks.check_files()
-                _run_one(config, said, dry_run, looks)
-                return
-            looks.check_folders()
-            for one in draws_of(config, draws):
-                _run_one(one, said, dry_run, looks.of(one.target))
-        elif draws is not None:
-            raise ConfigError(f"--draws {draws}: is for one image, not for a folder; leave it out")
-        else:
-            looks.check_folders()
-            _run_folder(folder, config, said, dry_run, looks)
+        with nullcontext() if dask is None else _cluster(dask) as cluster:
+            _run_all(config, said, dry_run, looks, draws, cluster)
+
+
+def _run_all(
+    config: RunConfig, log: Log, dry_run: bool, looks: Looks, draws: int | None, cluster: Cluster | None
+) -> None:
+    folder = Folder.at(config.input)
+    if folder is None:
+        if draws is None:
+            looks.check_files()
+            _run_one(config, log, dry_run, looks, cluster)
+            return
+        looks.check_folders()
+        for one in draws_of(config, draws):
+            _run_one(one, log, dry_run, looks.of(one.target), cluster)
+    elif draws is not None:
+        raise ConfigError(f"--draws {draws}: is for one image, not for a folder; leave it out")
+    else:
+        looks.check_folders()
+        _run_folder(folder, config, log, dry_run, looks, cluster)
+
+
+def _cluster(dask: str) -> Cluster:
+    from baikal_deploy.cluster.client import Cluster
+
+    return Cluster(dask)
 
 
 def make_log(kind: str, quiet: bool) -> Log:
@@ -95,12 +113,16 @@ def make_log(kind: str, quiet: bool) -> Log:
     return JsonLog()
 
 
-def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> frozenset[Path]:
+def _run_one(
+    config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
+) -> frozenset[Path]:
     """Returns the files that the volume lies in."""
+    if cluster is not None:
+        cluster.check(config)
     with Run(config) as run:
         log.planned(run, run.estimate_seconds() if dry_run else None)
         if not dry_run:
-            done = _execute(run, log)
+            done = _execute(run, log, cluster)
             log.done(done)
             click.echo(done.output)
             for path in looks.write(run, done):
@@ -108,10 +130,12 @@ def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> frozen
         return files_of(run.volume)
 
 
-def _execute(run: Run, log: Log) -> RunReport:
+def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:
+    if cluster is not None:
+        log.workers(cluster.describe())
     try:
         with log.denoising(run) as progress:
-            return run.execute(progress)
+            return run.execute(progress, cluster)
     except KeyboardInterrupt:
         again = "goes on from there" if run.config.resumable else "starts anew, as a TIFF is written"
         raise KeyboardInterrupt(
@@ -119,13 +143,17 @@ def _execute(run: Run, log: Log) -> RunReport:
         ) from None
 
 
-def _run_folder(folder: Folder, config: RunConfig, log: Log, dry_run: bool, looks: Looks) -> None:
+def _run_folder(
+    folder: Folder, config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
+) -> None:
     if config.output is None:
         raise ConfigError(
             f"{folder.path}: is a folder of {len(folder.images)} images; give an output folder to "
             f"denoise them all, or choose one, such as {folder.images[0]}"
         )
-    summary = run_folder(folder, config, log, lambda one: _run_one(one, log, dry_run, looks.of(one.target)))
+    summary = run_folder(
+        folder, config, log, lambda one: _run_one(one, log, dry_run, looks.of(one.target), cluster)
+    )
     log.summary(folder, summary, dry_run=dry_run)
     if summary.failed:
         sys.exit(SOME_FAILED)

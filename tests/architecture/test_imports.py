@@ -18,13 +18,15 @@ import baikal_deploy
 
 PACKAGE = Path(baikal_deploy.__file__).parent
 ROOT = PACKAGE.parent
-HEAVY = {"torch", "onnxruntime", "onnx", "zarr", "yaozarrs", "pydantic", "tifffile", "PIL"}
+HEAVY = {"torch", "distributed", "onnxruntime", "onnx", "zarr", "yaozarrs", "pydantic", "tifffile", "PIL"}
 EVERYWHERE = {"numpy", "scipy", "click", "rich", "rich_click"}
 """Third-party packages that any module of the runtime may use."""
 VENDORS = {
     "array_api_compat": {"arrays.py"},
     "cuda": {"engines/_cuda.py"},
     "cupy": {"engines/_cupy.py"},
+    "dask_jobqueue": {"cluster/schedulers.py"},
+    "distributed": {"cluster/client.py", "cluster/schedulers.py", "cluster/tasks.py", "cluster/worker.py"},
     "jinja2": {"look/templates.py"},
     "filelock": {"engines/_cache_files.py", "locks.py"},
     "onnxruntime": {"engines/_onnxruntime.py"},
@@ -36,7 +38,7 @@ VENDORS = {
     "zarr": {"volumes/zarr.py", "volumes/output.py", "volumes/tiff_file.py"},
     "yaozarrs": {"volumes/ngff.py"},
     "PIL": {"look/grey.py", "look/preview.py"},
-    "pydantic": {"manifest.py", "samplers/__init__.py"},
+    "pydantic": {"cluster/config.py", "manifest.py", "samplers/__init__.py"},
 }
 MOST_SECONDS = 0.15
 

@@ -1,0 +1,189 @@
+"""What a worker process does: one item of a run at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from baikal_deploy import __version__
+from baikal_deploy.config import RunConfig
+from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
+from baikal_deploy.journal import is_journal_of
+from baikal_deploy.machine import nvidia_gpus
+from baikal_deploy.manifest import shipped_models
+from baikal_deploy.outputs import Outputs
+from baikal_deploy.pipeline import PartOf, Run
+from baikal_deploy.recipes import Group
+from baikal_deploy.session import Session
+from baikal_deploy.tally import Tally
+
+_opening, _computing, _writing = threading.Lock(), threading.Lock(), threading.Lock()
+"""A worker may have several tasks at once, which then read and write while one of them computes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know of a run, beside the number of its item.
+
+    Attributes:
+        version: of this package, at the client.
+        config: of the run, with absolute paths and nothing left to choose.
+        journal, header: of the session that the client holds.
+        measurements: what the client knew when it began.
+        places: where the outputs grow.
+        threads: CPU threads of a worker's engine; None: all cores that it may use.
+    """
+
+    version: str
+    config: RunConfig
+    journal: Path
+    header: Mapping[str, Any]
+    measurements: Mapping[Group, Mapping[str, Any]]
+    places: tuple[Path, ...]
+    threads: int | None
+
+    @classmethod
+    def of(cls, run: Run, session: Session, threads: int | None) -> Self:
+        config, journal = run.config, session.journal
+        values = {field.name: getattr(config, field.name) for field in fields(config)}
+        absolute: dict[str, Any] = {
+            name: value.absolute() for name, value in values.items() if isinstance(value, Path)
+        }
+        model = config.model if config.model in shipped_models() else str(Path(config.model).absolute())
+        engine = run.denoiser.predictor.engine.name
+        return cls(
+            __version__,
+            replace(config, model=model, engine=engine, **absolute),
+            journal.path.absolute(),
+            journal.header,
+            run.recipes.measurements,
+            tuple(output.location for output in session.outputs.all),
+            threads,
+        )
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the outputs are still those of this run, as this machine sees them."""
+        return is_journal_of(self.journal, self.header)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker tells of a finished item.
+
+    Attributes:
+        tally: of the item.
+        evaluated: evaluations of planes that were computed.
+        measurements: of the groups that it is part of.
+    """
+
+    tally: Tally
+    evaluated: int
+    measurements: Mapping[Group, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that this process does items of; opened once."""
+
+    job: Job
+    run: Run
+    outputs: Outputs
+
+
+_opened: Opened | None = None
+
+
+def do_item(job: Job, index: int) -> Done:
+    """Read, denoise and write one item; when this returns, it is on disk in all outputs.
+
+    Raises:
+        BaikalError: with the worker's name.
+    """
+    with _named():
+        opened = _open(job)
+        item = opened.outputs.result.items[index]
+        found = opened.run.read(item)
+        maps = opened.outputs.maps(found[0])
+        counts: list[int] = []
+        with _computing:
+            denoised, tally = opened.run.denoise(item, found, maps, counts.append)
+        with _writing:
+            # A client may have been killed meanwhile, and its outputs given to another run.
+            if not job.is_current:
+                raise VolumeError(f"{job.config.target}: belongs to another run by now; nothing was written")
+            opened.outputs.write(item, denoised, maps)
+            opened.outputs.sync(item)
+        return Done(tally, sum(counts), opened.run.recipes.measured(item.planes))
+
+
+def settle() -> bool:
+    """Wait until nothing is being written that was begun before; whether anything may have been."""
+    with _writing:
+        return _opened is not None
+
+
+def _open(job: Job) -> Opened:
+    global _opened
+    with _opening:
+        if _opened is None or _opened.job != job:
+            if _opened is not None:
+                with _computing:
+                    _opened.run.close()
+                _opened = None
+            _opened = _new(job)
+        return _opened
+
+
+def _new(job: Job) -> Opened:
+    if job.version != __version__:
+        raise ConfigError(
+            f"has baikal-deploy {__version__}, and the client {job.version}; install the same everywhere"
+        )
+    if not job.is_current:
+        raise VolumeError(
+            f"{job.journal}: the run's journal cannot be seen; workers need the same paths as the client"
+        )
+    _take_gpu()
+    run = Run(job.config, part_of=PartOf(job.header["fingerprint"], job.measurements), threads=job.threads)
+    try:
+        return Opened(job, run, Outputs.resume(job.config, run.written, job.places))
+    except BaseException:
+        run.close()
+        raise
+
+
+def _take_gpu() -> None:
+    """Leave this process one GPU of several: by the number at the end of its worker's name."""
+    gpus = _visible_gpus()
+    number = re.search(r"(?:^|-)(\d+)$", _name())
+    if number is not None and len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(number[1]) % len(gpus)]
+
+
+def _visible_gpus() -> list[str]:
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu.strip() for gpu in visible.split(",")]
+    return [str(number) for number in range(len(nvidia_gpus()[0]))]
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Puts the worker's name before every message."""
+    try:
+        yield
+    except BaikalError as error:
+        raise type(error)(f"worker {_name()} on {socket.gethostname()}: {error}") from error
+
+
+def _name() -> str:
+    from distributed import get_worker
+
+    return str(get_worker().name)

@@ -1,0 +1,65 @@
+"""Who does the items of a run: this process, one after the other, unless others are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from baikal_deploy.config import RunConfig
+from baikal_deploy.intensity import Raw
+from baikal_deploy.maps import Maps
+from baikal_deploy.overlap import Check, overlapped
+from baikal_deploy.session import Session
+from baikal_deploy.tally import Tally
+from baikal_deploy.volumes.base import WorkItem
+
+if TYPE_CHECKING:
+    from baikal_deploy.pipeline import Found, Run
+
+Advance = Callable[[int, int], None]
+"""Called with the evaluations of planes that are done with since the last call, and those of them that were
+computed: none is for planes that are copied."""
+Result = tuple[Raw, Tally, Maps]
+
+
+class Workers(Protocol):
+    """Who does the items of a run."""
+
+    def prepare(self, config: RunConfig) -> None:
+        """Called before anything is written. Raises BaikalError if they cannot do such a run."""
+
+    def work(self, run: Run, session: Session, advance: Advance) -> None:
+        """Do all items that the session has left: read, denoise, write and record them and what was measured.
+
+        Raises:
+            BaikalError: something failed; what was recorded before that is finished.
+        """
+
+
+class ThisProcess:
+    """Does one item after the other; meanwhile the next is read and the last one written."""
+
+    def prepare(self, config: RunConfig) -> None:
+        """Any run can be done here."""
+
+    def work(self, run: Run, session: Session, advance: Advance) -> None:
+        def denoise(item: WorkItem, found: Found, check: Check) -> Result:
+            maps, computed = session.outputs.maps(found[0]), 0
+
+            def advance_and_check(planes: int) -> None:
+                nonlocal computed
+                check()
+                computed += planes
+                advance(planes, planes)
+
+            session.measured(run.recipes.measured(item.planes))
+            denoised, tally = run.denoise(item, found, maps, advance_and_check)
+            if (copied := run.evaluations_of(item) - computed) > 0:
+                advance(copied, 0)
+            return denoised, tally, maps
+
+        def write(item: WorkItem, result: Result) -> None:
+            denoised, tally, maps = result
+            session.write(item, denoised, maps, tally)
+
+        overlapped(session.left, run.read, denoise, write)
