@@ -13,9 +13,10 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.inputs import BIOIO_SUFFIXES, TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.selection import Span, check_span
 from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.urls import Source, Url, looks_like_url
 
 Normalise = Literal["per-volume", "per-timepoint"]
 ShareNoise = Literal["none", "z", "tz"]
@@ -27,9 +28,10 @@ class RunConfig:
     """What to denoise, and how. Paths may be relative.
 
     Attributes:
-        input: TIFF file, Zarr array or OME-Zarr image.
-        series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
-        output: OME-Zarr to write, or OME-TIFF by its suffix; None: NAME_denoised.ome.zarr beside the input.
+        input: of any format in docs/formats.md; a ``Url`` for one that is not local.
+        series: which image of several; None: the only one.
+        output: OME-Zarr to write, or OME-TIFF by its suffix; None: NAME_denoised.ome.zarr beside the
+            input, or in the current folder if that is a URL.
         model: name of a shipped model, or path of an .onnx file.
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.
@@ -49,7 +51,7 @@ class RunConfig:
         roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
     """
 
-    input: Path
+    input: Source
     output: Path | None = None
     model: str = DEFAULT_MODEL
     sampler: str = DEFAULT_SAMPLER
@@ -60,7 +62,7 @@ class RunConfig:
     tile: int = DEFAULT_TILE
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1
-    guide: Path | None = None
+    guide: Source | None = None
     uncertainty: Path | None = None
     mask: Path | None = None
     overwrite: bool = False
@@ -88,6 +90,12 @@ class RunConfig:
             raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+        for path in (self.output, self.uncertainty, self.mask):
+            if path is not None and looks_like_url(path):
+                raise ConfigError(
+                    f"{path}: outputs are written to local files only; write one and copy it, such as with "
+                    f"aws s3 sync or gcloud storage cp"
+                )
 
     @property
     def spans(self) -> dict[str, Span]:
@@ -122,19 +130,34 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ConfigError(f"--{name.replace('_', '-')} {value}: choose one of {', '.join(allowed)}")
 
 
-def default_output(source: Path, series: int | None = None) -> Path:
+def default_output(source: Source, series: int | None = None) -> Path:
     """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of.
 
     Args:
         series: where one was chosen: its number becomes a part of the name.
     """
+    if isinstance(source, Url):
+        return Path(_joined(_inside(source), series)).absolute()
     source = source.absolute()
     parts = [source.name]
     while is_zarr(source.parent):
         source = source.parent
         parts.insert(0, source.name)
+    return source.with_name(_joined(parts, series))
+
+
+def _inside(url: Url) -> list[str]:
+    """The last parts of a URL, from the name of the store on, as far as names tell."""
+    parts = [url.name]
+    while not parts[0].endswith(".zarr") and any(part.endswith(".zarr") for part in url.text.split("/")):
+        url = url.parent
+        parts.insert(0, url.name)
+    return parts
+
+
+def _joined(parts: list[str], series: int | None) -> str:
     stems = [_stem(part) for part in parts] + ([] if series is None else [f"series{series}"])
-    return source.with_name("_".join(stems) + "_denoised.ome.zarr")
+    return "_".join(stems) + "_denoised.ome.zarr"
 
 
 def renamed(path: Path, text: str) -> Path:
@@ -144,7 +167,7 @@ def renamed(path: Path, text: str) -> Path:
 
 
 def _stem(name: str) -> str:
-    for suffix in (".zarr", *TIFF_SUFFIXES):
+    for suffix in (".zarr", *TIFF_SUFFIXES, *BIOIO_SUFFIXES):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break

@@ -226,8 +226,10 @@ def _bytes_in(folder: Path) -> int:
 def _packages() -> dict[str, str]:
     found: dict[str, str] = {}
     for one in metadata.distributions():
-        # None in what is left of a package that was removed by hand.
-        name: str | None = one.metadata["Name"]
+        try:
+            name: str | None = one.metadata["Name"]
+        except FileNotFoundError:  # a package that was removed by hand; older versions say None
+            continue
         if name is not None and name.lower().replace("_", "-").startswith(PACKAGES):
             found.setdefault(name, one.version)
     return dict(sorted(found.items()))

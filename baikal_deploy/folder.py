@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from baikal_deploy.config import default_output
-from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.config import RunConfig, default_output
+from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.volumes.inputs import is_image
 from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.urls import Source, Url
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Folder:
 
     Attributes:
         path: the folder.
-        images: TIFF files and Zarr stores.
+        images: what ``is_image`` takes for one.
         others: what is no image that can be read; hidden files are not looked at.
     """
 
@@ -27,38 +29,62 @@ class Folder:
     others: tuple[Path, ...]
 
     @classmethod
-    def at(cls, path: Path) -> Folder | None:
+    def at(cls, path: Source) -> Folder | None:
         """The images at a path; None if it is no folder, is one image itself, or holds none.
 
         Raises:
             VolumeError: the folder cannot be listed.
         """
         try:
-            if not path.is_dir() or is_zarr(path):
+            if isinstance(path, Url) or not path.is_dir() or is_image(path):
                 return None
             entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         except OSError as error:
             raise VolumeError(
                 f"{path}: cannot be listed: {error.strerror or error}; check its permissions"
             ) from error
-        images = tuple(entry for entry in entries if _is_image(entry))
+        images = tuple(entry for entry in entries if is_image(entry))
         return cls(path, images, tuple(e for e in entries if e not in images)) if images else None
 
-    def outputs(self, target: Path, series: int | None) -> dict[Path, Path]:
-        """Where the output of each image goes: NAME_denoised.ome.zarr in ``target``, which is made.
+    @contextmanager
+    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path | None]]:
+        """Where the output of each image goes: NAME_denoised.ome.zarr in the output folder.
+
+        The folder is made, and removed again if nothing was written into it.
 
         Raises:
-            VolumeError: ``target`` is the folder itself, is no folder, or cannot be made; two images of
-                one name.
+            ConfigError: there is no output folder.
+            VolumeError: it is the folder itself, is no folder, or cannot be made; two images of one name.
         """
-        outputs = {image: target / default_output(image, series).name for image in self.images}
+        if config.output is None:
+            raise ConfigError(
+                f"{self.path}: is a folder of {len(self.images)} images; give an output folder to "
+                f"denoise them all, or choose one, such as {self.images[0]}"
+            )
+        target = config.output
+        outputs: dict[Source, Path] = {
+            image: target / default_output(image, config.series).name for image in self.images
+        }
         for first, second in _pairs(outputs):
             raise VolumeError(
                 f"{first} and {second.name} would both be written to {outputs[second]}; rename one of them"
             )
-        if target.exists() and target.samefile(self.path):
+        existed = self._claim(target)
+        try:
+            yield dict(outputs)
+        finally:
+            if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
+                target.rmdir()
+
+    def finish(self, config: RunConfig) -> None:
+        """See ``Collection.finish``: a folder has no mark."""
+
+    def _claim(self, target: Path) -> bool:
+        """Whether the output folder was there before."""
+        existed = target.exists()
+        if existed and target.samefile(self.path):
             raise VolumeError(f"{target}: is the folder of the inputs; choose another output folder")
-        if is_zarr(target) or (target.exists() and not target.is_dir()):
+        if is_zarr(target) or (existed and not target.is_dir()):
             raise VolumeError(f"{target}: outputs of a folder go to one, and this is none; choose another")
         try:
             target.mkdir(exist_ok=True)
@@ -66,16 +92,12 @@ class Folder:
             raise VolumeError(
                 f"{target}: cannot be made: {error.strerror or error}; create it, or choose another"
             ) from error
-        return outputs
+        return existed
 
 
-def _is_image(path: Path) -> bool:
-    return is_zarr(path) if path.is_dir() else is_tiff(path)
-
-
-def _pairs(outputs: dict[Path, Path]) -> Iterator[tuple[Path, Path]]:
+def _pairs(outputs: dict[Source, Path]) -> Iterator[tuple[Source, Source]]:
     """Images with the same output; case is ignored, as some file systems do."""
-    seen: dict[str, Path] = {}
+    seen: dict[str, Source] = {}
     for image, output in outputs.items():
         first = seen.setdefault(output.name.lower(), image)
         if first is not image:

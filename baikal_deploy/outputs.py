@@ -21,6 +21,7 @@ from baikal_deploy.volumes.layout import SHARD_BYTES
 from baikal_deploy.volumes.leftovers import sweep
 from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.stores import check_paths
+from baikal_deploy.volumes.urls import Source
 
 if TYPE_CHECKING:
     from baikal_deploy.volumes.tiff_output import TiffOutput
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Output = OutputVolume | TiffOutput
 
 
-def check_places(config: RunConfig, sources: list[Path]) -> None:
+def check_places(config: RunConfig, sources: list[Source]) -> None:
     """Refuse places where writing would damage what is read, or that cannot be.
 
     Raises:
@@ -37,7 +38,8 @@ def check_places(config: RunConfig, sources: list[Path]) -> None:
     paths = config.outputs
     for number, path in enumerate(paths):
         for source in sources:
-            check_paths(source, path)
+            if isinstance(source, Path):
+                check_paths(source, path)
         if path.resolve() in [other.resolve() for other in paths[:number]]:
             raise VolumeError(f"{path}: two outputs of one name; choose another one")
         if not path.absolute().parent.is_dir():
@@ -128,6 +130,21 @@ class Outputs:
         for output in self.stores:
             items = [output.items[index] for index in done]
             sweep(output.location, {file for item in items for file in output.files(item)})
+
+    def copy_labels(self, labels: Source) -> list[str]:
+        """Gives the result the label images of the input, and says which it could not have.
+
+        Args:
+            labels: the group that holds them.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        if not isinstance(self.result, OutputVolume):
+            return [f"label images in {labels} were left out, as a TIFF has no place for them"]
+        from baikal_deploy.volumes.labels import copy_labels
+
+        return copy_labels(labels, self.result.location)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Raises VolumeError: see ``OutputVolume.finish``. The result comes last: then all is complete."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from baikal_deploy.pixel_types import converted
 from baikal_deploy.provenance import differences, fingerprint, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
-from baikal_deploy.session import check_session, open_session, unfinished
+from baikal_deploy.session import Session, check_session, open_session, unfinished
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
 from baikal_deploy.volumes.channels import find_channels
-from baikal_deploy.volumes.inputs import files_of, is_tiff, open_input
+from baikal_deploy.volumes.inputs import files_of, is_tiff, labels_of, open_input
 from baikal_deploy.volumes.layout import plan_items, planes_per_shard
 from baikal_deploy.volumes.selection import select, select_alike
+from baikal_deploy.volumes.urls import Source
 from baikal_deploy.workers import ThisProcess, Workers
 
 Progress = Callable[[int, int], None]
@@ -59,12 +60,14 @@ class RunReport:
         seconds: wall time of denoising and writing, without planning.
         evaluations: network evaluations of planes in that time; those of an earlier run do not count.
         tally: what to know about the pixels.
+        notes: what to know about the output, in sentences.
     """
 
     output: Path
     seconds: float
     evaluations: int
     tally: Tally
+    notes: list[str]
 
     @property
     def per_second(self) -> float:
@@ -160,7 +163,7 @@ class Run:
 
     def _check_paths(self, guide: Volume | None) -> None:
         shape = self.volume.whole.info.shape
-        sources = [self.config.input, *files_of(self.volume)]
+        sources: list[Source] = [self.config.input, *files_of(self.volume)]
         if guide is not None:
             sources += [guide.info.path, *files_of(guide)]
         check_places(self.config, sources)
@@ -255,8 +258,18 @@ class Run:
             advance(0, 0)
             workers.work(self, session, advance)
             tally = session.tally
-            session.finish(self.provenance(tally))
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally)
+            notes = [*tally.notes(), *self._copy_labels(session)]
+            session.finish(self.provenance(notes))
+        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
+
+    def _copy_labels(self, session: Session) -> list[str]:
+        """Give the outputs the input's labels; what to know of it."""
+        labels = labels_of(self.volume.whole)
+        if labels is None:
+            return []
+        if self.volume.is_cut:
+            return ["label images belong to the whole image and were left out of a part of it"]
+        return session.copy_labels(labels)
 
     def read(self, item: WorkItem) -> Found:
         """Raises VolumeError: pixels that cannot be read."""
@@ -291,9 +304,9 @@ class Run:
             tally += changed
         return result, tally
 
-    def provenance(self, tally: Tally) -> dict[str, Any]:
+    def provenance(self, notes: Sequence[str]) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
-        return provenance(self.config, self.recipes, tally)
+        return provenance(self.config, self.recipes, notes)
 
     def close(self) -> None:
         self.denoiser.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,21 +13,21 @@ from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.noise import noise_generator
 from baikal_deploy.recipes import Recipes
-from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.urls import stamp
 
 MOST_CHANGES = 5
 """That are listed in a message."""
 
 
-def provenance(config: RunConfig, recipes: Recipes, tally: Tally) -> dict[str, Any]:
+def provenance(config: RunConfig, recipes: Recipes, notes: Sequence[str]) -> dict[str, Any]:
     """What made the output: enough to make it again. It holds no times: the same run records the same."""
     engine = recipes.denoiser.predictor.engine
     return {
         **_made_with(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
         "channels": recipes.records(),
-        "notes": tally.notes(),
+        "notes": list(notes),
     }
 
 
@@ -85,11 +85,7 @@ def _contents(volume: Volume) -> dict[str, Any]:
     info = volume.info
     files = {}
     for file in volume.metadata_files:
-        status = file.stat()
-        files[file.name if file.parent == info.path else f"{file.parent.name}/{file.name}"] = [
-            status.st_size,
-            status.st_mtime_ns,
-        ]
+        files[file.name if file.parent == info.path else f"{file.parent.name}/{file.name}"] = stamp(file)
     return {
         "axes": [[axis.name, axis.unit] for axis in info.axes],
         "shape": info.shape,

@@ -35,6 +35,7 @@ from baikal_deploy.volumes.stores import (
     claim_output,
     partial_path,
 )
+from baikal_deploy.volumes.urls import Source
 
 
 @dataclass
@@ -87,6 +88,11 @@ class Session:
     def record(self, item: WorkItem, tally: Tally) -> None:
         """Count an item in that is on disk in all outputs. Raises VolumeError: a full disk and the like."""
         self.journal.record({"item": item.index, "tally": asdict(tally)})
+
+    def copy_labels(self, labels: Source) -> list[str]:
+        """See ``Outputs.copy_labels``."""
+        with self._reassuring():
+            return self.outputs.copy_labels(labels)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""

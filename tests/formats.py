@@ -7,13 +7,13 @@ from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes import VolumeInfo
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.inputs import is_ndtiff, open_input
 from baikal_deploy.volumes.stores import is_zarr
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 PAGE = ROOT / "docs" / "formats.md"
-FOLDERS = ("formats", "stacks_3d_t")
+FOLDERS = ("formats", "stacks_3d_t", "membranes")
 BESIDE = {".txt", ".index", ".xml", ".json", ".md", ".yml", ".py"}
 """Files that describe others."""
 DEPTH = 3
@@ -21,12 +21,14 @@ HEAD = "| file | axes | type | pixel size | channels |\n|---|---|---|---|---|\n"
 
 
 def candidates(folder: Path) -> Iterator[Path]:
-    """Everything below a folder that somebody might give: files, stores, and images in stores that are none.
-    Of the files that differ only in their number, the first."""
+    """Everything below a folder that somebody might give: files, data sets, stores, and images in stores that
+    are none. Of the files that differ only in their number, the first."""
     numbered: set[str] = set()
     for path in sorted(folder.iterdir()):
         if is_zarr(path):
             yield from _stores(path, DEPTH)
+        elif is_ndtiff(path):
+            yield path
         elif path.is_dir():
             yield from candidates(path)
         elif path.suffix not in BESIDE and (kind := path.name.rstrip(path.suffix).rstrip("0123456789")):

@@ -9,19 +9,17 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from baikal_deploy.cli._log import Log
 from baikal_deploy.cli._meter import Interval, Meter
-from baikal_deploy.cli._summary import Summary
+from baikal_deploy.cli._summary import Batch, Summary
 from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR
 from baikal_deploy.errors import BaikalError
-from baikal_deploy.folder import Folder
 from baikal_deploy.pipeline import Progress, Run, RunReport
-from baikal_deploy.tally import Tally
+from baikal_deploy.volumes.urls import Source
 
 PROGRESS_SECONDS = 5.0
 """Between two reports of progress."""
@@ -63,11 +61,11 @@ class JsonLog(Log):
         self._write("error", kind=type(error).__name__, message=message, exit_code=exit_code, **more)
         sys.exit(exit_code)
 
-    def image(self, number: int, count: int, path: Path) -> None:
+    def image(self, number: int, count: int, path: Source, name: str) -> None:
         self._input = str(path)
         self._write("image", number=number, count=count)
 
-    def part(self, path: Path, first: Path) -> None:
+    def part(self, path: Source, first: Source) -> None:
         self.note(f"is a part of {first}")
 
     def note(self, message: str) -> None:
@@ -88,7 +86,7 @@ class JsonLog(Log):
             evaluations=run.evaluations,
             evaluations_done=run.evaluations_done,
             estimated_seconds=seconds,
-            provenance=run.provenance(Tally()),
+            provenance=run.provenance([]),
         )
         for channel in run.recipes.channels:
             for note in run.recipes.first(channel).measurement.notes():
@@ -117,7 +115,7 @@ class JsonLog(Log):
         yield advance
 
     def done(self, report: RunReport) -> None:
-        for note in report.tally.notes():
+        for note in report.notes:
             self.note(note)
         self._write(
             "done",
@@ -130,13 +128,14 @@ class JsonLog(Log):
     def failed(self, error: BaikalError) -> None:
         self._write("error", kind=type(error).__name__, message=str(error), exit_code=None)
 
-    def summary(self, folder: Folder, summary: Summary, *, dry_run: bool) -> None:
-        self._input = str(folder.path)
+    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
+        self._input = str(batch.path)
         self._write(
             "summary",
             done=summary.done,
+            before=summary.before,
             failed={str(image): message for image, message in summary.failed.items()},
-            not_looked_at=[str(path) for path in folder.others],
+            not_looked_at=[str(path) for path in batch.others],
             dry_run=dry_run,
         )
 

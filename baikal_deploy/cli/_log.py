@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
 from baikal_deploy.cli._describe import describe, duration
 from baikal_deploy.cli._meter import Interval, Meter, Reading
-from baikal_deploy.cli._summary import Summary, describe_summary
+from baikal_deploy.cli._summary import Batch, Summary, describe_summary
 from baikal_deploy.cli.terminal import plain_console
 from baikal_deploy.errors import BaikalError
-from baikal_deploy.folder import Folder
 from baikal_deploy.pipeline import Progress, Run, RunReport
+from baikal_deploy.volumes.urls import Source
 
 LINE_SECONDS = 30.0
 """Between two lines of progress in a log file."""
@@ -28,14 +27,15 @@ class Log:
         """Lasts as long as the command works. Errors that end it pass through."""
         yield
 
-    def image(self, number: int, count: int, path: Path) -> None:
+    def image(self, number: int, count: int, path: Source, name: str) -> None:
         """The next image of a folder.
 
         Args:
             number: counted from 1.
+            name: of the image in what holds them all.
         """
 
-    def part(self, path: Path, first: Path) -> None:
+    def part(self, path: Source, first: Source) -> None:
         """An image of a folder that needs no work: it is a part of another one."""
 
     def planned(self, run: Run, seconds: float | None) -> None:
@@ -60,7 +60,7 @@ class Log:
         """An image of a folder could not be denoised."""
         click.echo(f"error: {error}", err=True)
 
-    def summary(self, folder: Folder, summary: Summary, *, dry_run: bool) -> None:
+    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
         """All images of a folder were tried."""
 
 
@@ -75,11 +75,11 @@ class TextLog(Log):
         for line in lines:
             self._console.print(line, soft_wrap=True)
 
-    def image(self, number: int, count: int, path: Path) -> None:
+    def image(self, number: int, count: int, path: Source, name: str) -> None:
         self._images = number, count
-        self._print(f"[{number}/{count}] {path.name}")
+        self._print(f"[{number}/{count}] {name}")
 
-    def part(self, path: Path, first: Path) -> None:
+    def part(self, path: Source, first: Source) -> None:
         self._print(f"a part of {first.name}")
 
     def planned(self, run: Run, seconds: float | None) -> None:
@@ -110,15 +110,15 @@ class TextLog(Log):
         yield advance
 
     def done(self, report: RunReport) -> None:
-        self._print(*(f"note: {note}" for note in report.tally.notes()))
+        self._print(*(f"note: {note}" for note in report.notes))
         speed = f", {report.per_second:.3g} evaluations a second" if report.evaluations else ""
         self._print(f"done in {duration(report.seconds)}{speed}")
 
     def failed(self, error: BaikalError) -> None:
         self._print(f"error: {error}")
 
-    def summary(self, folder: Folder, summary: Summary, *, dry_run: bool) -> None:
-        self._print(*describe_summary(folder, summary, dry_run=dry_run))
+    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
+        self._print(*describe_summary(batch, summary, dry_run=dry_run))
 
 
 def in_words(reading: Reading) -> str:

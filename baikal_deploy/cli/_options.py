@@ -34,7 +34,7 @@ GROUPS: dict[str, list[Option]] = {
     "What to do": [
         option(
             "--series", metavar="N", type=int,
-            help="Which image of a file with several. [default: the only one]",
+            help="Which image of several. [default: the only one; all of an OME-Zarr store]",
         ),
         option(
             "--overwrite", is_flag=True,
@@ -42,7 +42,7 @@ GROUPS: dict[str, list[Option]] = {
         ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(
-            "--guide", metavar="VOLUME", type=FILE,
+            "--guide", metavar="VOLUME",
             help="Another denoiser's output for INPUT (N2V, say) to guide the sampler. [default: none]",
         ),
     ],

@@ -1,37 +1,43 @@
-"""What became of the images of a folder."""
+"""What became of the images of a folder, a plate or a store of several images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from baikal_deploy.collection import Collection
 from baikal_deploy.folder import Folder
+from baikal_deploy.volumes.urls import Source
 
 MAX_LISTED = 5
+Batch = Folder | Collection
 
 
 @dataclass
 class Summary:
-    """What became of the images of a folder.
+    """What became of the images.
 
     Attributes:
         done: how many were denoised.
+        before: how many others an earlier run had denoised.
         parts: files that were read as a part of another's image, which comes second.
         failed: the message for each image that could not be denoised.
     """
 
     done: int = 0
-    parts: dict[Path, Path] = field(default_factory=dict)
-    failed: dict[Path, str] = field(default_factory=dict)
+    before: int = 0
+    parts: dict[Source, Source] = field(default_factory=dict)
+    failed: dict[Source, str] = field(default_factory=dict)
 
 
-def describe_summary(folder: Folder, summary: Summary, *, dry_run: bool) -> list[str]:
+def describe_summary(batch: Batch, summary: Summary, *, dry_run: bool) -> list[str]:
     """The summary, in lines."""
-    total = summary.done + len(summary.failed)
+    done = summary.done + summary.before
     verb = "can be denoised" if dry_run else "denoised"
-    lines = [f"{folder.path}: {summary.done} of {total} images {verb}, {len(summary.failed)} failed"]
-    if folder.others:
-        names = [other.name for other in folder.others[:MAX_LISTED]]
-        more = ["…"] if len(folder.others) > MAX_LISTED else []
-        lines.append(f"not looked at, as no TIFF file or Zarr store: {', '.join(names + more)}")
+    before = f" ({summary.before} of them before)" if summary.before else ""
+    total = done + len(summary.failed)
+    lines = [f"{batch.path}: {done} of {total} images {verb}{before}, {len(summary.failed)} failed"]
+    if batch.others:
+        names = [other.name for other in batch.others[:MAX_LISTED]]
+        more = ["…"] if len(batch.others) > MAX_LISTED else []
+        lines.append(f"not looked at, as of no format that can be read: {', '.join(names + more)}")
     return lines + [f"failed: {message}" for message in summary.failed.values()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,11 @@ from baikal_deploy.recipes import sample
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.urls import source_of
 
 
 @click.command("baikal-noise", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("volume", type=click.Path(path_type=Path))
+@click.argument("volume")
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
@@ -42,13 +42,13 @@ from baikal_deploy.volumes.inputs import open_input
 @click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
 @click.version_option(__version__)
 @friendly
-def main(volume: Path, model: str, engine: str, series: int | None, as_json: bool) -> None:
+def main(volume: str, model: str, engine: str, series: int | None, as_json: bool) -> None:
     """Measure how the noise of VOLUME depends on its signal, and whether pixels share it.
 
-    VOLUME is a TIFF file, a Zarr array or an OME-Zarr image. For each channel the variance is fitted by
+    VOLUME is of any format that baikal-run reads. For each channel the variance is fitted by
     gain · intensity + intercept: a photon counts as GAIN grey values. baikal-run measures the same.
     """
-    opened = open_input(volume, series)
+    opened = open_input(source_of(volume), series)
     with Denoiser.load(model, engine) as denoiser:
         channels = range(opened.info.num_channels)
         if as_json:

@@ -10,31 +10,32 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from baikal_deploy import __version__
-from baikal_deploy.cli._batch import SOME_FAILED, run_folder
+from baikal_deploy.cli._batch import SOME_FAILED, find_batch, run_batch
 from baikal_deploy.cli._draws import draws_of
 from baikal_deploy.cli._log import Log, TextLog
 from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
 from baikal_deploy.cli._spans import parse_spans
+from baikal_deploy.cli._summary import Batch
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.folder import Folder
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import files_of
+from baikal_deploy.volumes.urls import inside, source_of
 
 if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
 
 
 @click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.argument("input_path", metavar="INPUT", type=FILE)
+@click.argument("input_path", metavar="INPUT")
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @run_options
 @click.version_option(__version__)
 @friendly
 def main(
-    input_path: Path,
+    input_path: str,
     output_path: Path | None,
     t: str | None,
     z: str | None,
@@ -50,14 +51,20 @@ def main(
     quiet: bool,
     log: str,
     dask: str | None,
+    guide: str | None,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
-    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a Zarr array or an OME-Zarr image. OUTPUT is an
-    OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes, scales, channels and intensities;
-    without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a folder of such images, OUTPUT is a
-    folder: all are denoised, bad ones are listed at the end, and the exit code is 1 if there are any.
+    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
+    an OME-Zarr image. OUTPUT is an OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes,
+    scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a
+    folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
+    one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there are
+    any.
+
+    INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), with credentials from the
+    environment.
 
     A run that was interrupted goes on where it was when the same command is given again; one that
     writes a TIFF starts anew. A part of INPUT (--t, --z, --roi) keeps its coordinates: the output has
@@ -67,8 +74,13 @@ def main(
     with said.session():
         looks = Looks(preview, report)
         options_given = parse_options(options, steps=steps, budget=budget)
-        settings |= {"options": options_given, "channels": channels or None, **parse_spans(t, z, roi)}
-        config = RunConfig(input_path, output_path, **settings)
+        settings |= {
+            "options": options_given,
+            "guide": None if guide is None else source_of(guide),
+            "channels": channels or None,
+            **parse_spans(t, z, roi),
+        }
+        config = RunConfig(source_of(input_path), output_path, **settings)
         with nullcontext() if dask is None else _cluster(dask) as cluster:
             _run_all(config, said, dry_run, looks, draws, cluster)
 
@@ -76,8 +88,8 @@ def main(
 def _run_all(
     config: RunConfig, log: Log, dry_run: bool, looks: Looks, draws: int | None, cluster: Cluster | None
 ) -> None:
-    folder = Folder.at(config.input)
-    if folder is None:
+    batch = find_batch(config)
+    if batch is None:
         if draws is None:
             looks.check_files()
             _run_one(config, log, dry_run, looks, cluster)
@@ -86,10 +98,10 @@ def _run_all(
         for one in draws_of(config, draws):
             _run_one(one, log, dry_run, looks.of(one.target), cluster)
     elif draws is not None:
-        raise ConfigError(f"--draws {draws}: is for one image, not for a folder; leave it out")
+        raise ConfigError(f"--draws {draws}: is for one image, not for several; leave it out")
     else:
         looks.check_folders()
-        _run_folder(folder, config, log, dry_run, looks, cluster)
+        _run_batch(batch, config, log, dry_run, looks, cluster)
 
 
 def _cluster(dask: str) -> Cluster:
@@ -143,18 +155,15 @@ def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:
         ) from None
 
 
-def _run_folder(
-    folder: Folder, config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
+def _run_batch(
+    batch: Batch, config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
 ) -> None:
-    if config.output is None:
-        raise ConfigError(
-            f"{folder.path}: is a folder of {len(folder.images)} images; give an output folder to "
-            f"denoise them all, or choose one, such as {folder.images[0]}"
-        )
-    summary = run_folder(
-        folder, config, log, lambda one: _run_one(one, log, dry_run, looks.of(one.target), cluster)
-    )
-    log.summary(folder, summary, dry_run=dry_run)
+    def run_one(one: RunConfig) -> frozenset[Path]:
+        name = inside(one.target, config.target).replace("/", "_")
+        return _run_one(one, log, dry_run, looks.of(Path(name)), cluster)
+
+    summary = run_batch(batch, config, log, run_one, dry_run=dry_run)
+    log.summary(batch, summary, dry_run=dry_run)
     if summary.failed:
         sys.exit(SOME_FAILED)
 

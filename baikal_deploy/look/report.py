@@ -82,10 +82,10 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             engine=run.denoiser.predictor.engine,
             channels=list(islice(_channels(run, after), MOST_CHANNELS)),
             tally=report.tally,
-            notes=[*report.tally.notes(), *measured],
+            notes=[*report.notes, *measured],
             chance=WORTH_A_NOTE / 10,
             machine=machine.cpu().model or machine.system(),
-            provenance=json.dumps(run.provenance(report.tally), indent=2, ensure_ascii=False),
+            provenance=json.dumps(run.provenance(report.notes), indent=2, ensure_ascii=False),
             number=number,
         )
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import AXIS_NAMES, Axis
+from baikal_deploy.volumes.urls import Source
 
 AXES_BY_NDIM = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
@@ -44,7 +44,7 @@ def normalise_unit(unit: object) -> str | None:
     return UNIT_NAMES.get(unit.strip(), unit)
 
 
-def plain_axes(path: Path, names: Sequence[object] | None, ndim: int) -> tuple[Axis, ...]:
+def plain_axes(path: Source, names: Sequence[object] | None, ndim: int) -> tuple[Axis, ...]:
     """Axes of an array without NGFF metadata: by its dimension names if all of them are axis names
     (in upper or lower case), else by its number of dimensions (yx, zyx, czyx, tczyx).
 

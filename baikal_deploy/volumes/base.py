@@ -10,13 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.urls import Source
 
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
@@ -49,7 +49,7 @@ class VolumeInfo:
         VolumeError: axes, shape, pixel type or scale which this package cannot work on.
     """
 
-    path: Path
+    path: Source
     axes: tuple[Axis, ...]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -180,7 +180,7 @@ class Volume(Protocol):
     def info(self) -> VolumeInfo: ...
 
     @property
-    def metadata_files(self) -> Sequence[Path]:
+    def metadata_files(self) -> Sequence[Source]:
         """Files that tell, by size and time, that the volume was written again."""
 
     def read(self, planes: Sequence[int]) -> Pixels:

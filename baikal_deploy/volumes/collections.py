@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count, takewhile
-from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.urls import Source, inside
 
 LAYOUT = "bioformats2raw.layout"
 MAX_LISTED = 20
@@ -33,7 +33,7 @@ def _ngff(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return ome if isinstance(ome, Mapping) else attributes
 
 
-def series_paths(path: Path, attributes: Mapping[str, Any]) -> list[Path]:
+def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
     """The images of a group in bioformats2raw's layout, in order.
 
     Args:
@@ -45,7 +45,7 @@ def series_paths(path: Path, attributes: Mapping[str, Any]) -> list[Path]:
     return list(takewhile(is_zarr, (path / str(number) for number in count())))
 
 
-def choose_series(path: Path, images: list[Path], series: int | None) -> Path:
+def choose_series(path: Source, images: list[Source], series: int | None) -> Source:
     """The chosen image, or the only one.
 
     Raises:
@@ -57,22 +57,43 @@ def choose_series(path: Path, images: list[Path], series: int | None) -> Path:
         return images[0]
     if series is not None and 0 <= series < len(images):
         return images[series]
-    listed = [f"{number}: {image.relative_to(path)}" for number, image in enumerate(images[:MAX_LISTED])]
+    listed = [f"{number}: {inside(image, path)}" for number, image in enumerate(images[:MAX_LISTED])]
     more = [f"and {len(images) - MAX_LISTED} more"] if len(images) > MAX_LISTED else []
     wanted = "choose one with" if series is None else f"there is no series {series}; choose another with"
     raise VolumeError(f"{path}: holds {len(images)} images ({', '.join(listed + more)}); {wanted} --series N")
 
 
-def refuse_plate(path: Path, fields: list[Path]) -> VolumeError:
-    """The error for a plate given as a whole.
+def well_paths(attributes: Mapping[str, Any]) -> list[str]:
+    """The wells of a plate, by paths in it. Raises LookupError, TypeError: damaged metadata."""
+    return [str(well["path"]) for well in _ngff(attributes)["plate"]["wells"]]
+
+
+def field_paths(attributes: Mapping[str, Any]) -> list[str]:
+    """The images of a well, by paths in it. Raises LookupError, TypeError: damaged metadata."""
+    return [str(image["path"]) for image in _ngff(attributes)["well"]["images"]]
+
+
+def as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a group, in the form of NGFF 0.5."""
+    block = {key: value for key, value in _ngff(attributes).items() if key in _KEPT}
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            block[key] = {name: entry for name, entry in value.items() if name != "version"}
+    return {"ome": {"version": "0.5", **block}}
+
+
+_KEPT = ("plate", "well", "series", LAYOUT)
+
+
+def refuse_plate(path: Source, fields: list[str]) -> VolumeError:
+    """The error for a plate where one image is needed.
 
     Args:
-        fields: the first of its images; more than ``MAX_LISTED`` mean that there are more.
+        fields: its images, by paths in it.
     """
-    listed = [str(field.relative_to(path)) for field in fields[:MAX_LISTED]]
-    more = ["and more"] if len(fields) > MAX_LISTED else []
-    example = f", such as {fields[0]}" if fields else ""
+    listed = [*fields[:MAX_LISTED], *(["and more"] if len(fields) > MAX_LISTED else [])]
+    example = f", such as {path / fields[0]}" if fields else ""
     return VolumeError(
-        f"{path}: is a plate, with the fields {', '.join(listed + more) or '(none)'}; "
+        f"{path}: is a plate, with the fields {', '.join(listed) or '(none)'}; "
         f"give the path of one of them{example}"
     )

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.urls import Source, Url
 
 
 @runtime_checkable
@@ -16,33 +18,73 @@ class HasFiles(Protocol):
     def files(self) -> frozenset[Path]: ...
 
 
+@runtime_checkable
+class HasLabels(Protocol):
+    """A volume that may have label images."""
+
+    @property
+    def labels(self) -> Source | None: ...
+
+
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+BIOIO_SUFFIXES = (".czi", ".nd2")
+NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
+"""Where an NDTiff data set has its index."""
 
 
-def is_tiff(path: Path) -> bool:
+def is_tiff(path: Source) -> bool:
     """Whether a name is one of a TIFF file."""
     return path.suffix.lower() in TIFF_SUFFIXES
 
 
+def is_ndtiff(path: Path) -> bool:
+    """Whether a folder is an NDTiff data set."""
+    return any((path / name).is_file() for name in NDTIFF_INDEX)
+
+
+def is_image(path: Path) -> bool:
+    """Whether something that exists has a form that can be read, by its name or its files' names."""
+    if path.is_dir():
+        return is_zarr(path) or is_ndtiff(path)
+    return is_tiff(path) or path.suffix.lower() in BIOIO_SUFFIXES
+
+
 def files_of(volume: Volume) -> frozenset[Path]:
-    """The files that a volume of a TIFF file lies in, links followed; none for a Zarr store."""
+    """The files that a volume lies in, links followed; none for a Zarr store."""
     return volume.files if isinstance(volume, HasFiles) else frozenset()
 
 
-def open_input(path: Path, series: int | None = None) -> Volume:
-    """Opens a TIFF file, a Zarr array, or level 0 of an OME-Zarr image.
+def labels_of(volume: Volume) -> Source | None:
+    """The Zarr group with the label images of a volume; None without any."""
+    return volume.labels if isinstance(volume, HasLabels) else None
+
+
+def open_input(path: Source, series: int | None = None) -> Volume:
+    """Opens a file or folder of any format that is known; of OME-Zarr, level 0. At a URL only Zarr is.
 
     Args:
-        series: which image of a TIFF file or OME-Zarr store with several; None: the only one.
+        series: which image of several; None: the only one.
 
     Raises:
         VolumeError: nothing there, a format that cannot be read, no single image, or one that is damaged.
     """
     # A format's library is loaded only for those who have such a file.
+    if isinstance(path, Url):
+        from baikal_deploy.volumes.zarr import open_volume
+
+        return open_volume(path, series)
     if is_tiff(path) and path.is_file():
         from baikal_deploy.volumes.tiff import open_tiff
 
         return open_tiff(path, series)
+    if path.suffix.lower() in BIOIO_SUFFIXES and path.is_file():
+        from baikal_deploy.volumes.bioio import open_bioio
+
+        return open_bioio(path, series)
+    if is_ndtiff(path):
+        from baikal_deploy.volumes.ndtiff import open_ndtiff
+
+        return open_ndtiff(path, series)
     from baikal_deploy.volumes.zarr import open_volume
 
     return open_volume(path, series)

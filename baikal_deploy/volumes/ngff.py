@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import normalise_unit
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.pyramid import Level
+from baikal_deploy.volumes.urls import Source
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 SUPPORTED_VERSIONS = ((0, 4), (0, 5))
@@ -50,7 +50,7 @@ def image_block(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return block if "multiscales" in block else None
 
 
-def read_image(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
+def read_image(path: Source, block: Mapping[str, Any]) -> ImageMetadata:
     """Reads an image block.
 
     Args:
@@ -68,7 +68,7 @@ def read_image(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
         ) from error
 
 
-def _parse(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
+def _parse(path: Source, block: Mapping[str, Any]) -> ImageMetadata:
     multiscale = block["multiscales"][0]
     _check_version(path, str(block.get("version") or multiscale.get("version") or "0.4"))
     dataset = multiscale["datasets"][0]
@@ -89,7 +89,7 @@ def _parse(path: Path, block: Mapping[str, Any]) -> ImageMetadata:
 _TRANSFORMS = "coordinateTransformations"
 
 
-def _check_version(path: Path, version: str) -> None:
+def _check_version(path: Source, version: str) -> None:
     found = re.match(r"(\d+)\.(\d+)", version)
     number = (int(found[1]), int(found[2])) if found else (0, 0)
     if number > max(SUPPORTED_VERSIONS):
@@ -106,7 +106,7 @@ def _check_version(path: Path, version: str) -> None:
 Vector = tuple[float, ...]
 
 
-def _combine(path: Path, steps: Iterable[Mapping[str, Any]], ndim: int) -> tuple[Vector, Vector]:
+def _combine(path: Source, steps: Iterable[Mapping[str, Any]], ndim: int) -> tuple[Vector, Vector]:
     """The one scale and translation that equal the steps, applied in order: those of the dataset,
     then those of the multiscale."""
     scale, translation = np.ones(ndim), np.zeros(ndim)
@@ -126,7 +126,7 @@ def _combine(path: Path, steps: Iterable[Mapping[str, Any]], ndim: int) -> tuple
 
 
 def _vector(
-    path: Path, label: str, values: Sequence[float], ndim: int
+    path: Source, label: str, values: Sequence[float], ndim: int
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     vector = np.array(values, dtype=np.float64)
     if vector.shape != (ndim,) or not np.isfinite(vector).all():
@@ -154,7 +154,7 @@ def image_attributes(info: VolumeInfo, levels: Sequence[Level]) -> dict[str, Any
     block: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
     if (omero := _complete_omero(info)) is not None:
         block["omero"] = omero
-    _validate(info.path, block)
+    validate(info.path, block)
     return block
 
 
@@ -193,13 +193,22 @@ def _complete_channel(channel: dict[str, Any], dtype: np.dtype[Any]) -> dict[str
     return {**channel, "color": color if valid else "FFFFFF", "window": window}
 
 
-def _validate(path: Path, block: dict[str, Any]) -> None:
+def validate(path: Source, block: dict[str, Any]) -> None:
+    """Refuses the "ome" attribute of an image, plate or well that is not valid.
+
+    Args:
+        path: what it describes, for messages.
+
+    Raises:
+        VolumeError: so it is.
+    """
     from yaozarrs import v05  # pydantic takes long to load; only writers need it
 
+    model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
         try:
-            v05.Image.model_validate(block)
+            model.model_validate(block)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise VolumeError(

@@ -13,6 +13,7 @@ import numpy as np
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.volumes.base import Pixels, Volume, VolumeInfo
 from baikal_deploy.volumes.inputs import files_of
+from baikal_deploy.volumes.urls import Source
 
 Span = slice | int
 """Indices along an axis, as Python has them; a single one keeps the axis."""
@@ -52,7 +53,7 @@ class SelectedVolume:
         )
 
     @property
-    def metadata_files(self) -> Sequence[Path]:
+    def metadata_files(self) -> Sequence[Source]:
         """See ``Volume.metadata_files``."""
         return self.whole.metadata_files
 
@@ -60,6 +61,11 @@ class SelectedVolume:
     def files(self) -> frozenset[Path]:
         """See ``inputs.HasFiles``."""
         return files_of(self.whole)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether pixels are left out in space or time."""
+        return not {"t", "z", "y", "x"}.isdisjoint(self.record())
 
     @property
     def origin(self) -> tuple[int, int]:
@@ -170,7 +176,7 @@ def _option(axis: str) -> str:
     return "roi" if axis in ROI else axis
 
 
-def _resolved(path: Path, axis: str, span: Span, size: int) -> range:
+def _resolved(path: Source, axis: str, span: Span, size: int) -> range:
     bounds = slice(span, span + 1 or None) if isinstance(span, int) else span
     indices = range(*bounds.indices(size))
     inside = all(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.urls import Source
 
 PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
@@ -28,8 +29,8 @@ _STORE_FILE = re.compile(
 )
 
 
-def is_zarr(path: Path) -> bool:
-    """Whether a folder is the root of a Zarr array or group (version 2 or 3)."""
+def is_zarr(path: Source) -> bool:
+    """Whether a folder or URL is the root of a Zarr array or group (version 2 or 3)."""
     return any((path / name).is_file() for name in _NODE_FILES)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import plain_axes
-from baikal_deploy.volumes.base import AXIS_NAMES, Axis, Pixels, VolumeInfo
+from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import (
     Calibration,
     imagej_calibration,
@@ -20,24 +18,21 @@ from baikal_deploy.volumes.calibration import (
     ome_master,
     resolution_calibration,
 )
+from baikal_deploy.volumes.indexed import IndexedVolume, choose, describe_file
 from baikal_deploy.volumes.tiff_file import (
     UNNAMED,
-    Index,
-    list_series,
     open_pixels,
     opened,
     require_codec,
     series_files,
-)
-from baikal_deploy.volumes.tiff_file import (
-    Pixels as LazyPixels,
+    series_names,
 )
 
 KINDS = ("ome", "imagej", "stk", "shaped", "uniform", "generic")
 """What tifffile calls the flavours whose notes are understood here."""
 
 
-def open_tiff(path: Path, series: int | None = None) -> TiffVolume:
+def open_tiff(path: Path, series: int | None = None) -> IndexedVolume:
     """Opens one series of a TIFF file.
 
     Axes of size 1 are dropped, unless the file gives their pixel size. Pages on axes without a name
@@ -51,24 +46,13 @@ def open_tiff(path: Path, series: int | None = None) -> TiffVolume:
     """
     try:
         with opened(path, KINDS) as file:
-            number = _choose(path, file, series)
+            _require_described(path, file)
+            number = choose(path, series_names(file), series)
             return _open_series(path, file, number)
     except OSError as error:
         raise VolumeError(
             f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
         ) from error
-
-
-def _choose(path: Path, file: Any, series: int | None) -> int:
-    _require_described(path, file)
-    count = len(file.series)
-    if series is None and count == 1:
-        return 0
-    if series is not None and 0 <= series < count:
-        return series
-    several = f"holds {count} series ({list_series(file)})" if count > 1 else "holds one series, number 0"
-    wanted = "choose one with" if series is None else f"there is no series {series}; choose another"
-    raise VolumeError(f"{path}: {several}; {wanted} --series N")
 
 
 def _require_described(path: Path, file: Any) -> None:
@@ -81,25 +65,14 @@ def _require_described(path: Path, file: Any) -> None:
         )
 
 
-def _open_series(path: Path, file: Any, number: int) -> TiffVolume:
+def _open_series(path: Path, file: Any, number: int) -> IndexedVolume:
     series = file.series[number]
     require_codec(path, series)
     axes = _axes(path, series)
     sizes = dict(zip(axes, series.shape, strict=True))
     calibration = _calibration(path, file, number, sizes)
-    known = [*calibration.scale, "y", "x"]
-    kept = [axis for axis in AXIS_NAMES if sizes.get(axis, 1) > 1 or axis in known]
-    info = VolumeInfo(
-        path,
-        tuple(Axis(axis, calibration.units.get(axis)) for axis in kept),
-        tuple(sizes.get(axis, 1) for axis in kept),
-        np.dtype(series.dtype).newbyteorder("="),
-        tuple(calibration.scale.get(axis, 1.0) for axis in kept),
-        (0.0,) * len(kept),
-        calibration.name,
-        calibration.omero,
-    )
-    return TiffVolume(info, open_pixels(path, number), axes, series_files(series))
+    info = describe_file(path, sizes, series.dtype, calibration)
+    return IndexedVolume(info, open_pixels(path, number), axes, series_files(series))
 
 
 def _axes(path: Path, series: Any) -> str:
@@ -145,48 +118,3 @@ def _resolution(series: Any) -> dict[str, float]:
     names = {"x": "XResolution", "y": "YResolution"}
     tags = {axis: page.tags[name].value for axis, name in names.items() if name in page.tags}
     return {axis: value[0] / value[1] for axis, value in tags.items() if value[0] and value[1]}
-
-
-@dataclass(frozen=True)
-class TiffVolume:
-    """A Volume in a TIFF file; made by ``open_tiff``.
-
-    Attributes:
-        pixels: indexed by one integer or slice per axis of the file.
-        axes: our names of these axes, in the file's order.
-        files: the files it lies in, links followed.
-    """
-
-    info: VolumeInfo
-    pixels: LazyPixels
-    axes: str
-    files: frozenset[Path]
-
-    @property
-    def metadata_files(self) -> list[Path]:
-        """See ``Volume.metadata_files``."""
-        return sorted(self.files)
-
-    def read(self, planes: Sequence[int]) -> Pixels:
-        """See ``Volume.read``."""
-        out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
-        for number, plane in enumerate(planes):
-            out[number] = self.read_window(plane, slice(None), slice(None))
-        return out
-
-    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
-        """See ``Volume.read_window``."""
-        names = (axis.name for axis in self.info.axes)
-        position = dict(zip(names, self.info.position(plane), strict=False))
-        index: Index = (*(position.get(axis, 0) for axis in self.axes[:-2]), y, x)
-        try:
-            window = np.asarray(self.pixels[index])
-        except MemoryError:
-            raise
-        except Exception as error:  # every codec raises exceptions of its own
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise VolumeError(
-                f"{self.info.path}: {self.info.describe(plane)} cannot be read ({reason}); "
-                f"the file is damaged: copy or export it again"
-            ) from error
-        return window.astype(self.info.dtype, copy=False)

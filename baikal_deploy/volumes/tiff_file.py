@@ -10,28 +10,19 @@ import weakref
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tifffile
 import zarr
-from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.indexed import LazyPixels
 
 WHOLE_PAGE = 2**24
 """Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""
-MAX_LISTED = 20
 UNNAMED = "iq"
 """Axes of pages of which a file says nothing."""
-
-Index = tuple[int | slice, ...]
-
-
-class Pixels(Protocol):
-    """An array whose pixels are read when it is indexed."""
-
-    def __getitem__(self, index: Index, /) -> NDArray[Any]: ...
 
 
 @contextmanager
@@ -61,6 +52,8 @@ def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFil
 
 def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
     others = sorted({series.kind for series in file.series} - set(kinds))
+    if "ndtiff" in others:
+        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
     if others:
         raise VolumeError(
             f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "
@@ -167,13 +160,13 @@ def require_codec(path: Path, series: Any) -> None:
         )
 
 
-def open_pixels(path: Path, index: int) -> Pixels:
+def open_pixels(path: Path, index: int) -> LazyPixels:
     """The pixels of one series, by the axes that tifffile gives it. They keep the file open."""
     file = tifffile.TiffFile(path)
     series = file.series[index]
     if series.dataoffset is not None and not series.is_multifile:
         file.close()
-        mapped: Pixels = tifffile.memmap(path, series=index, mode="r")
+        mapped: LazyPixels = tifffile.memmap(path, series=index, mode="r")
         return mapped
     page = series.keyframe
     whole = not page.is_tiled and page.size <= WHOLE_PAGE
@@ -187,11 +180,6 @@ def series_files(series: Any) -> frozenset[Path]:
     return frozenset(Path(page.parent.filehandle.path).resolve() for page in series.pages if page is not None)
 
 
-def list_series(file: tifffile.TiffFile) -> str:
-    """The series of a file, for messages."""
-    listed = [
-        f"{number}: {one.name or 'unnamed'} {one.axes} {'x'.join(map(str, one.shape))}"
-        for number, one in enumerate(file.series[:MAX_LISTED])
-    ]
-    more = len(file.series) - MAX_LISTED
-    return ", ".join([*listed, f"and {more} more"] if more > 0 else listed)
+def series_names(file: tifffile.TiffFile) -> list[str]:
+    """What the series of a file are, for messages."""
+    return [f"{one.name or 'unnamed'} {one.axes} {'x'.join(map(str, one.shape))}" for one in file.series]

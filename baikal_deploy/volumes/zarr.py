@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.storage import ObjectStore
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import Pixels, VolumeInfo
 from baikal_deploy.volumes.collections import (
-    MAX_LISTED,
     choose_series,
+    field_paths,
     is_plate,
     is_series_group,
     refuse_plate,
     series_paths,
+    well_paths,
 )
 from baikal_deploy.volumes.layout import contiguous_runs, plane_index
 from baikal_deploy.volumes.ngff import image_block, read_image
 from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.urls import Source, Url, explained, open_store, stamp
 
 Array = zarr.Array[Any]
 
@@ -33,7 +35,7 @@ MAX_CHOICES = 4
 METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
-def open_volume(path: Path, series: int | None = None) -> ZarrVolume:
+def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
     """Opens a Zarr array, or level 0 of an OME-Zarr image (0.4 or 0.5).
 
     An array without NGFF metadata has scale 1 and the axes that ``plain_axes`` gives it.
@@ -52,9 +54,9 @@ def open_volume(path: Path, series: int | None = None) -> ZarrVolume:
         ) from error
 
 
-def _open_volume(path: Path, series: int | None) -> ZarrVolume:
+def _open_volume(path: Source, series: int | None) -> ZarrVolume:
     _require_zarr(path)
-    node = _open(path)
+    node = open_node(path)
     attributes = node.attrs.asdict()
     if isinstance(node, zarr.Group) and image_block(attributes) is None:
         return _open_volume(_member(path, attributes, series), None)
@@ -67,22 +69,54 @@ def _open_volume(path: Path, series: int | None) -> ZarrVolume:
     )
 
 
-def _member(path: Path, attributes: dict[str, Any], series: int | None) -> Path:
+def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Source:
     """The image to take of a group that is none itself."""
     if is_plate(attributes):
-        raise refuse_plate(path, list(islice(_images(path, PLATE_DEPTH), MAX_LISTED + 1)))
+        raise refuse_plate(path, plate_fields(path, attributes))
     if not is_series_group(attributes):
         raise VolumeError(f"{path}: is a group, but no image; {_suggest(path, PLATE_DEPTH)}")
-    notes = _open(path / "OME").attrs.asdict() if is_zarr(path / "OME") else {}
-    return choose_series(path, series_paths(path, notes), series)
+    return choose_series(path, list_series(path), series)
 
 
-def _image(path: Path, group: zarr.Group) -> ZarrVolume:
+def list_series(path: Source) -> list[Source]:
+    """The images of a store in bioformats2raw's layout. Raises VolumeError: damaged metadata."""
+    return series_paths(path, attributes_of(path / "OME") if is_zarr(path / "OME") else {})
+
+
+def plate_fields(path: Source, attributes: Mapping[str, Any]) -> list[str]:
+    """The images of a plate, by paths in it; of a well that cannot be looked into, the well itself.
+
+    Raises:
+        VolumeError: damaged metadata.
+    """
+    try:
+        wells = well_paths(attributes)
+    except (LookupError, TypeError) as error:
+        raise VolumeError(
+            f"{path}: its metadata of the plate is damaged ({_reason(error)}); give the path of a field"
+        ) from error
+    return [field for well in wells for field in _well_fields(path, well)]
+
+
+def _well_fields(path: Source, well: str) -> list[str]:
+    try:
+        return [f"{well}/{field}" for field in field_paths(attributes_of(path / well))]
+    except (LookupError, TypeError, VolumeError):
+        return [well]
+
+
+def attributes_of(path: Source) -> dict[str, Any]:
+    """The attributes of an array or group. Raises VolumeError: it is not there, or damaged."""
+    _require_zarr(path)
+    return open_node(path).attrs.asdict()
+
+
+def _image(path: Source, group: zarr.Group) -> ZarrVolume:
     block = image_block(group.attrs.asdict())
     assert block is not None
     metadata = read_image(path, block)
     where = path / metadata.dataset
-    array = _open(where) if is_zarr(where) else None
+    array = open_node(where) if is_zarr(where) else None
     if not isinstance(array, zarr.Array):
         raise VolumeError(
             f"{path}: its metadata lists an array '{metadata.dataset}', but there is none; "
@@ -93,15 +127,18 @@ def _image(path: Path, group: zarr.Group) -> ZarrVolume:
     return ZarrVolume(info, array, where)
 
 
-def _require_zarr(path: Path) -> None:
+def _require_zarr(path: Source) -> None:
+    if isinstance(path, Url):
+        _require_zarr_at(path)
+        return
     if not path.exists():
         raise VolumeError(f"{path}: does not exist; check the path")
     if path.is_file() and is_zarr(path.parent):
         raise VolumeError(f"{path}: is a file inside a Zarr store; give the folder {path.parent}")
     if path.is_file():
         raise VolumeError(
-            f"{path}: is a file of a format that cannot be read, only TIFF files and Zarr stores can; "
-            f"convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
+            f"{path}: is a file of a format that cannot be read, only TIFF, CZI and ND2 files, NDTiff "
+            f"folders and Zarr stores can; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
         )
     if not is_zarr(path):
         raise VolumeError(
@@ -110,18 +147,28 @@ def _require_zarr(path: Path) -> None:
         )
 
 
-def _open(path: Path) -> Array | zarr.Group:
+def _require_zarr_at(url: Url) -> None:
+    if is_zarr(url):
+        return
+    if url.is_file():
+        raise VolumeError(f"{url}: is a file, and only Zarr stores are read from URLs: copy it here first")
+    raise VolumeError(f"{url}: {url.absence()}; check the address")
+
+
+def open_node(path: Source) -> Array | zarr.Group:
+    """An array or group. Raises VolumeError: it cannot be reached, or its metadata is damaged."""
     try:
+        store = ObjectStore(open_store(path), read_only=True) if isinstance(path, Url) else path
         # Consolidated metadata is a copy, and often a stale one.
-        return zarr.open(path, mode="r", use_consolidated=False)
+        return zarr.open(store, mode="r", use_consolidated=False)
     except Exception as error:  # damaged metadata ends in anything from KeyError to JSONDecodeError
-        raise VolumeError(
+        raise explained(path, error) or VolumeError(
             f"{path}: its Zarr metadata cannot be understood ({_reason(error)}); "
             f"restore the store, or install the codec it names"
         ) from error
 
 
-def _suggest(path: Path, depth: int) -> str:
+def _suggest(path: Source, depth: int) -> str:
     found = [str(choice) for choice in islice(_images(path, depth), MAX_CHOICES)]
     if not found:
         return "check the path"
@@ -129,17 +176,17 @@ def _suggest(path: Path, depth: int) -> str:
     return f"choose one inside it, such as {found[0]}{others}"
 
 
-def _images(path: Path, depth: int) -> Iterator[Path]:
+def _images(path: Source, depth: int) -> Iterator[Source]:
     """Images and plain arrays below a folder."""
-    for child in sorted(entry for entry in path.iterdir() if entry.is_dir()):
-        node = _open(child) if is_zarr(child) else None
+    for child in sorted((entry for entry in path.iterdir() if entry.is_dir()), key=str):
+        node = open_node(child) if is_zarr(child) else None
         if isinstance(node, zarr.Array) or (node is not None and image_block(node.attrs.asdict())):
             yield child
         elif depth > 1:
             yield from _images(child, depth - 1)
 
 
-def _plain_info(path: Path, array: Array) -> VolumeInfo:
+def _plain_info(path: Source, array: Array) -> VolumeInfo:
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = plain_axes(path, names if isinstance(names, list | tuple) else None, array.ndim)
     return VolumeInfo(path, axes, array.shape, _native(array), (1.0,) * array.ndim, (0.0,) * array.ndim)
@@ -163,13 +210,19 @@ class ZarrVolume:
 
     info: VolumeInfo
     array: Array
-    path: Path
+    path: Source
 
     @property
-    def metadata_files(self) -> list[Path]:
+    def metadata_files(self) -> list[Source]:
         """See ``Volume.metadata_files``."""
         folders = dict.fromkeys([self.info.path, self.path])
         return [folder / name for folder in folders for name in METADATA_FILES if (folder / name).is_file()]
+
+    @property
+    def labels(self) -> Source | None:
+        """See ``inputs.HasLabels``."""
+        group = self.info.path / "labels"
+        return group if self.path != self.info.path and is_zarr(group) else None
 
     def read(self, planes: Sequence[int]) -> Pixels:
         """See ``Volume.read``."""
@@ -193,6 +246,8 @@ class ZarrVolume:
             raise
         except Exception as error:  # every codec raises exceptions of its own
             where = self.info.describe_range(planes)
+            if (lost := explained(self.path, error)) is not None:
+                raise VolumeError(f"{lost}; {where} could not be read") from error
             raise VolumeError(
                 f"{self.path}: {where} cannot be read ({_reason(error)}); "
                 f"the stored data is damaged: copy the volume again"
@@ -210,6 +265,6 @@ class ZarrVolume:
         sizes = zip(spans, self.array.shards, strict=True)
         grid = [range(s.start // edge, -(-s.stop // edge)) for s, edge in sizes]
         for shard in product(*grid):
-            file = self.path / self.array.metadata.encode_chunk_key(shard)
-            if file.is_file() and not file.stat().st_size:
-                raise ValueError(f"shard {file.relative_to(self.path)} is empty")
+            key = self.array.metadata.encode_chunk_key(shard)
+            if (found := stamp(self.path / key)) is not None and not found[0]:
+                raise ValueError(f"shard {key} is empty")

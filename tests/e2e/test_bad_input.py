@@ -84,6 +84,7 @@ def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "stack.tif").write_bytes(b"II*\0")
     (tmp_path / "stack.czi").write_bytes(b"ZISRAWFILE")
+    (tmp_path / "stack.lif").write_bytes(b"p")
     zarr.create_group(tmp_path / "group.zarr")
     write_zarr(tmp_path / "complex.zarr", np.zeros((4, 4), dtype=complex))
     write_zarr(tmp_path / "bool.zarr", np.zeros((4, 4), dtype=bool))
@@ -93,7 +94,8 @@ def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
         "missing.zarr": "does not exist",
         "folder": "no Zarr",
         "stack.tif": "cannot be read as a TIFF file",
-        "stack.czi": "bioformats2raw",
+        "stack.czi": "cannot be read as a CZI file",
+        "stack.lif": "bioformats2raw",
         "group.zarr": "no image",
         "complex.zarr": "complex128",
         "bool.zarr": "bool",

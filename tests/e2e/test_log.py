@@ -116,7 +116,7 @@ def test_warnings_and_bugs_are_json_objects_too(
 
 
 def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
-    _json_log.JsonLog().done(RunReport(Path("out"), math.inf, 3, Tally()))
+    _json_log.JsonLog().done(RunReport(Path("out"), math.inf, 3, Tally(), []))
     (done,) = events(capsys.readouterr().err)
     assert (done["seconds"], done["evaluations_per_second"]) == (None, 0)
 

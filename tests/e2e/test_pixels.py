@@ -49,11 +49,14 @@ def test_nan_stays_nan_and_touches_nothing_else(
 ) -> None:
     pixels = counts.astype(np.float32)
     pixels[1, 20:24, 30] = np.nan
+    pixels[1, 40, 30:32] = np.inf, -np.inf
     pixels[2] = np.nan
     result = baikal_run(write_zarr(tmp_path / "nan.zarr", pixels))
     assert result.exit_code == 0, result.output
-    assert np.array_equal(np.isnan(level0(tmp_path / "nan_denoised.ome.zarr")), np.isnan(pixels))
-    assert f"NaN or infinite pixels, left as they are: {4 + pixels[2].size}\n" in result.stderr
+    denoised, lost = level0(tmp_path / "nan_denoised.ome.zarr"), ~np.isfinite(pixels)
+    np.testing.assert_array_equal(denoised[lost], pixels[lost])
+    assert np.isfinite(denoised[~lost]).all()
+    assert f"NaN or infinite pixels, left as they are: {6 + pixels[2].size}\n" in result.stderr
     assert "copied unchanged: 1\n" in result.stderr
 
 
@@ -75,7 +78,7 @@ def test_a_constant_volume_is_copied(tmp_path: Path, baikal_run: BaikalRun) -> N
     assert np.array_equal(level0(tmp_path / "flat_denoised.ome.zarr"), pixels)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", ">u2"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8", ">u2", ">i2", ">f4"])
 def test_every_pixel_type_is_kept_and_nothing_wraps(
     tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray, dtype: str
 ) -> None:

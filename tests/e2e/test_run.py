@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaozarrs
 import zarr
 
 from baikal_deploy import Denoiser, Run, RunConfig, __version__
 from baikal_deploy.manifest import file_sha256, find_model
 from tests.e2e.conftest import BaikalRun, write_zarr
+from tests.valid import assert_valid
 
 
 def level0(path: Path) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_the_output_is_an_ome_zarr_beside_the_input(
     output = noisy_zarr.with_name("noisy_denoised.ome.zarr")
     assert result.stdout.strip() == str(output)
     assert "the shipped default" in result.stderr
-    yaozarrs.validate_zarr_store(output)
+    assert_valid(output)
     denoised = level0(output)
     assert denoised.shape == counts.shape
     assert denoised.dtype == counts.dtype

@@ -88,7 +88,16 @@ def test_a_single_image_has_no_other_series(tmp_path: Path) -> None:
 
 
 def plate(path: Path, zarr_format: Format, wells: int) -> Path:
-    group(path, zarr_format, {"plate": {"wells": []}, "bioformats2raw.layout": 3})
+    listed = [{"path": f"A/{well}", "rowIndex": 0, "columnIndex": well - 1} for well in range(1, wells + 1)]
+    columns = [{"name": str(well)} for well in range(1, wells + 1)]
+    block = {
+        "name": "a plate",
+        "rows": [{"name": "A"}],
+        "columns": columns,
+        "wells": listed,
+        "field_count": 1,
+    }
+    group(path, zarr_format, {"plate": block, "bioformats2raw.layout": 3})
     group(path / "A", zarr_format)
     for well in range(1, wells + 1):
         group(path / "A" / str(well), zarr_format, {"well": {"images": [{"path": "0"}]}})

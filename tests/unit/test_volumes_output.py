@@ -20,6 +20,7 @@ from baikal_deploy.volumes.base import Axis, VolumeInfo, WorkItem
 from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.pyramid import downsample
 from baikal_deploy.volumes.zarr import open_volume
+from tests.valid import assert_valid
 
 MakeInfo = Callable[..., VolumeInfo]
 Pixels = NDArray[Any]
@@ -164,12 +165,6 @@ def test_metadata_that_cannot_be_made_valid_is_refused(tmp_path: Path, make_info
     assert not (tmp_path / "out.zarr").exists()
 
 
-def assert_valid(path: Path) -> None:
-    from yaozarrs import validate_zarr_store
-
-    validate_zarr_store(str(path))
-
-
 @pytest.mark.parametrize("names", SUBSETS)
 def test_the_output_is_valid_ngff(tmp_path: Path, make_info: MakeInfo, names: str) -> None:
     info = make_info(names, (2, 2, 2, 300, 7)[-len(names) :], omero=OMERO)
@@ -243,6 +238,7 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.output import OutputVolume
+from tests.valid import assert_valid
 
 path = Path(sys.argv[1])
 axes = tuple(Axis(name) for name in "zyx")

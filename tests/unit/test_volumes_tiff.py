@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -314,9 +317,12 @@ def test_a_missing_codec_names_its_package(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", counts(20, 30))
     with tifffile.TiffFile(path, mode="r+b") as file:
         file.pages.first.tags["Compression"].overwrite(34712)
-    if 34712 in tifffile.TIFF.DECOMPRESSORS:
-        pytest.skip("imagecodecs is installed")
-    refused(path, r"JPEG2000.*baikal-deploy\[tiff-codecs\]")
+    code = (
+        "import sys; sys.modules['imagecodecs'] = None; from pathlib import Path;"
+        f"from baikal_deploy.volumes.inputs import open_input; open_input(Path({str(path)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert re.search(r"JPEG2000.*baikal-deploy\[tiff-codecs\]", done.stderr.splitlines()[-1])
 
 
 def test_kinds_whose_metadata_would_be_lost_are_refused(

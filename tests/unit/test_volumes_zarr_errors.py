@@ -56,7 +56,7 @@ def test_a_path_that_the_system_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.nd2", "a.png"])
 def test_a_file_is_no_zarr(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"II*\0")
-    assert "only TIFF files and Zarr stores can; convert it" in message(tmp_path / name)
+    assert "NDTiff folders and Zarr stores can; convert it" in message(tmp_path / name)
 
 
 def test_a_file_inside_a_store_names_the_store(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""Reads CZI (Zeiss) and ND2 (Nikon) files through the readers of the bioio project, plane by plane."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import AXIS_NAMES
+from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.indexed import Index, IndexedVolume, choose, describe_file
+
+READERS = {".czi": "bioio_czi", ".nd2": "bioio_nd2"}
+UNIT = "micrometer"
+"""Of bioio's pixel sizes, whatever the format."""
+_NO_NAME = re.compile(r"Channel:\d+(:\d+)?")
+"""What bioio calls channels without a name."""
+
+
+@dataclass(frozen=True)
+class DaskPixels:
+    """Pixels that are read when it is indexed, in the thread that does it.
+
+    Attributes:
+        array: a dask array of planes.
+    """
+
+    array: Any
+
+    def __getitem__(self, index: Index, /) -> NDArray[Any]:
+        return np.asarray(self.array[index].compute(scheduler="synchronous"))
+
+
+def open_bioio(path: Path, series: int | None = None) -> IndexedVolume:
+    """Opens one series of a CZI or ND2 file: a scene, or a position of the stage.
+
+    Args:
+        series: its number; None: the only one.
+
+    Raises:
+        VolumeError: a file that is damaged, truncated or not supported; several series and no choice; a
+            package that is missing.
+    """
+    reader_type = _reader_type(path)
+    with _translated(path):
+        with path.open("rb"):  # for a message of the system's own
+            pass
+        reader = reader_type(path)
+        scenes = reader.scenes
+        _require_listed(path, scenes)
+    number = choose(path, scenes, series)
+    with _translated(path):
+        reader.set_scene(number)
+        image = reader.xarray_dask_data
+    axes = _axes(path, image)
+    array = image.isel({axis: 0 for axis in image.dims if axis.lower() not in axes}).data
+    sizes = dict(zip(axes, array.shape, strict=True))
+    info = describe_file(path, sizes, array.dtype, _calibration(path, reader, sizes))
+    return IndexedVolume(info, DaskPixels(array), axes, frozenset([path.resolve()]))
+
+
+def _reader_type(path: Path) -> Any:
+    package = READERS[path.suffix.lower()]
+    try:
+        return import_module(package).Reader
+    except ImportError as error:
+        raise VolumeError(
+            f"{path}: {path.suffix[1:].upper()} files need the package {package.replace('_', '-')}: "
+            f'pip install "baikal-deploy[bioio]"'
+        ) from error
+
+
+def _require_listed(path: Path, scenes: Sequence[str]) -> None:
+    """bioio's reader for CZI knows only scenes that the metadata lists; without a list, the first."""
+    if path.suffix.lower() != ".czi":
+        return
+    with path.open("rb") as file:
+        shapes = import_module("aicspylibczi").CziFile(file).get_dims_shape()
+    count = max((shape["S"][1] for shape in shapes if "S" in shape), default=1)
+    if count > len(scenes):
+        raise VolumeError(
+            f"{path}: holds {count} scenes, but its metadata lists only {len(scenes)}; "
+            f"save it again, or split it"
+        )
+
+
+def _axes(path: Path, image: Any) -> str:
+    """Our names of the axes in the file's order."""
+    if "S" in image.dims:
+        raise VolumeError(f"{path}: is a colour image; convert it to grey, or split it")
+    for axis, size in zip(image.dims, image.shape, strict=True):
+        if axis.lower() not in AXIS_NAMES and size > 1:
+            what = (
+                "tiles of a mosaic: stitch them, or save them as scenes"
+                if axis == "M"
+                else "split it along it"
+            )
+            raise VolumeError(
+                f"{path}: axis {axis} of size {size} is not supported, only t, c, z, y, x; {what}"
+            )
+    return "".join(axis.lower() for axis in image.dims if axis.lower() in AXIS_NAMES)
+
+
+def _calibration(path: Path, reader: Any, sizes: dict[str, int]) -> Calibration:
+    with _translated(path):
+        pixel, interval = _pixel_sizes(reader), reader.time_interval
+        names = [str(name) for name in reader.channel_names or ()]
+    known: dict[str, tuple[object, object]] = {
+        axis: (getattr(pixel, axis.upper()), UNIT) for axis in "zyx" if pixel is not None and axis in sizes
+    }
+    if interval is not None and "t" in sizes:
+        known["t"] = interval.total_seconds(), "second"
+    channels = [{} if _NO_NAME.fullmatch(name) else {"label": name} for name in names]
+    name = reader.current_scene if len(reader.scenes) > 1 else None
+    return Calibration.of(known, name, channels)
+
+
+def _pixel_sizes(reader: Any) -> Any:
+    try:
+        return reader.physical_pixel_sizes
+    except Exception:  # each reader has an own for a file that does not state them
+        return None
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, VolumeError):
+        raise
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions, and "
+            f"whether it was copied whole"
+        ) from error
+    except Exception as error:  # of a damaged file, anything
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(f"'{path}'", "it").split())[:200]
+        raise VolumeError(
+            f"{path}: cannot be read as a {path.suffix[1:].upper()} file ({reason}); it may be truncated or "
+            f"damaged: copy or export it again"
+        ) from error

@@ -1,0 +1,67 @@
+"""Writes the groups that hold the images of a plate or of a store in bioformats2raw's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from baikal_deploy.durable import sync_file, write_file
+from baikal_deploy.volumes.collections import as_05, is_plate
+from baikal_deploy.volumes.ngff import validate
+from baikal_deploy.volumes.stores import PROVENANCE, is_zarr, writing
+from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.zarr import attributes_of
+
+XML = "METADATA.ome.xml"
+"""What bioformats2raw keeps of the original file, in the group "OME"."""
+
+
+def described_as(source: Source) -> dict[str, Any]:
+    """The attributes of a group with the same images as another, in the form of NGFF 0.5.
+
+    Raises:
+        VolumeError: attributes that do not make valid ones.
+    """
+    attributes = as_05(attributes_of(source))
+    if is_plate(attributes):
+        validate(source, attributes["ome"])
+    return attributes
+
+
+def write_groups(source: Source, target: Path, images: list[str], record: Mapping[str, Any]) -> None:
+    """Writes a group like another, with all but its images.
+
+    Args:
+        images: paths in it.
+        record: what to say of the group, beside its own attributes.
+
+    Raises:
+        VolumeError: attributes that are not valid, or a full disk and the like.
+    """
+    attributes = {**described_as(source), PROVENANCE: dict(record)}
+    parents = {parent for image in images for parent in Path(image).parents if parent.name}
+    with writing(target, "the metadata"):
+        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        for parent in sorted(parents):
+            there = source / parent.as_posix()
+            zarr.create_group(
+                target / parent,
+                attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
+                zarr_format=3,
+            )
+        if is_zarr(source / "OME"):
+            zarr.create_group(target / "OME", attributes=as_05(attributes_of(source / "OME")), zarr_format=3)
+            if (source / "OME" / XML).is_file():
+                write_file(target / "OME" / XML, (source / "OME" / XML).read_bytes())
+
+
+def write_record(target: Path, record: Mapping[str, Any]) -> None:
+    """Replaces what is said of a group. Raises VolumeError: a full disk and the like."""
+    with writing(target, "the record"):
+        zarr.open_group(target, mode="r+", use_consolidated=False).update_attributes(
+            {PROVENANCE: dict(record)}
+        )
+        sync_file(target / "zarr.json", target)

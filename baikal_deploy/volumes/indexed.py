@@ -1,0 +1,116 @@
+"""Volumes of files that hold several images each, behind something that reads pixels when it is indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.base import AXIS_NAMES, Axis, Pixels, VolumeInfo
+from baikal_deploy.volumes.calibration import Calibration
+
+MAX_LISTED = 20
+
+Index = tuple[int | slice, ...]
+
+
+class LazyPixels(Protocol):
+    """An array whose pixels are read when it is indexed."""
+
+    def __getitem__(self, index: Index, /) -> NDArray[Any]: ...
+
+
+def choose(path: Path, names: Sequence[str], series: int | None) -> int:
+    """Number of the chosen series of a file, or of the only one.
+
+    Args:
+        names: what each series is, for messages.
+
+    Raises:
+        VolumeError: there is no such series, or several and no choice.
+    """
+    count = len(names)
+    if series is None and count == 1:
+        return 0
+    if series is not None and 0 <= series < count:
+        return series
+    listed = [f"{number}: {name}" for number, name in enumerate(names[:MAX_LISTED])]
+    more = [f"and {count - MAX_LISTED} more"] if count > MAX_LISTED else []
+    held = f"{count} series ({', '.join(listed + more)})" if count > 1 else "one series, number 0"
+    wanted = "choose one with" if series is None else f"there is no series {series}; choose another"
+    raise VolumeError(f"{path}: holds {held}; {wanted} --series N")
+
+
+def describe_file(
+    path: Path, sizes: Mapping[str, int], dtype: DTypeLike, calibration: Calibration
+) -> VolumeInfo:
+    """What is known of an image in a file. Axes of size 1 are dropped, unless their pixel size is known.
+
+    Args:
+        sizes: by our names of its axes, in any order.
+
+    Raises:
+        VolumeError: see ``VolumeInfo``.
+    """
+    known = [*calibration.scale, "y", "x"]
+    kept = [axis for axis in AXIS_NAMES if sizes.get(axis, 1) > 1 or axis in known]
+    return VolumeInfo(
+        path,
+        tuple(Axis(axis, calibration.units.get(axis)) for axis in kept),
+        tuple(sizes.get(axis, 1) for axis in kept),
+        np.dtype(dtype).newbyteorder("="),
+        tuple(calibration.scale.get(axis, 1.0) for axis in kept),
+        (0.0,) * len(kept),
+        calibration.name,
+        calibration.omero,
+    )
+
+
+@dataclass(frozen=True)
+class IndexedVolume:
+    """A Volume that is one series of a file.
+
+    Attributes:
+        pixels: indexed by one integer or slice per axis of the file.
+        axes: our names of these axes, in the file's order, y and x last.
+        files: the files it lies in, links followed.
+    """
+
+    info: VolumeInfo
+    pixels: LazyPixels
+    axes: str
+    files: frozenset[Path]
+
+    @property
+    def metadata_files(self) -> list[Path]:
+        """See ``Volume.metadata_files``."""
+        return sorted(self.files)
+
+    def read(self, planes: Sequence[int]) -> Pixels:
+        """See ``Volume.read``."""
+        out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
+        for number, plane in enumerate(planes):
+            out[number] = self.read_window(plane, slice(None), slice(None))
+        return out
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+        """See ``Volume.read_window``."""
+        names = (axis.name for axis in self.info.axes)
+        position = dict(zip(names, self.info.position(plane), strict=False))
+        index: Index = (*(position.get(axis, 0) for axis in self.axes[:-2]), y, x)
+        try:
+            window = np.asarray(self.pixels[index])
+        except MemoryError:
+            raise
+        except Exception as error:  # every codec raises exceptions of its own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise VolumeError(
+                f"{self.info.path}: {self.info.describe(plane)} cannot be read ({reason}); "
+                f"the file is damaged: copy or export it again"
+            ) from error
+        return window.astype(self.info.dtype, copy=False)

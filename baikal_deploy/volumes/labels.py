@@ -1,0 +1,145 @@
+"""Label images of an OME-Zarr image, which its output gets as they are.
+
+Specification: https://ngff.openmicroscopy.org/0.5/#labels-md.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from baikal_deploy.durable import sync_file
+from baikal_deploy.volumes.stores import writing
+from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.zarr import open_node
+
+LABELS = "labels"
+"""The group of an image that holds its labels."""
+_NGFF = ("multiscales", "image-label", "omero")
+
+
+class _Unreadable(Exception):
+    """A label image that is not there or damaged."""
+
+
+def copy_labels(labels: Source, image: Path) -> list[str]:
+    """Copies label images, in the form of NGFF 0.5, in place of what a killed run may have left.
+
+    Chunk by chunk: no more than one chunk, or shard, is held.
+
+    Args:
+        labels: the group "labels" of another image.
+        image: the group that gets one.
+
+    Returns:
+        What to know: label images that could not be read, and are left out.
+
+    Raises:
+        VolumeError: a full disk and the like.
+    """
+    target, copied, notes = image / LABELS, [], []
+    with writing(target, "the labels"):
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            names = _names(labels)
+        except _Unreadable as error:
+            return [_left_out(labels, error)]
+        for name in names:
+            try:
+                _copy_label(labels / name, target / name)
+                copied.append(name)
+            except _Unreadable as error:
+                shutil.rmtree(target / name, ignore_errors=True)
+                notes.append(_left_out(labels / name, error))
+        attributes = {"ome": {"version": "0.5", LABELS: copied}}
+        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        for file in target.rglob("*"):
+            if file.is_file():
+                sync_file(file, image)
+    return notes
+
+
+def _left_out(path: Source, error: _Unreadable) -> str:
+    return f"label image {path} could not be read and was left out ({error})"
+
+
+def _names(labels: Source) -> list[str]:
+    """The label images that a group "labels" lists."""
+    try:
+        attributes: dict[str, Any] = open_node(labels).attrs.asdict()
+        return list(map(str, attributes.get("ome", attributes)[LABELS]))
+    except Exception as error:  # damaged metadata ends in anything
+        raise _Unreadable(_reason(error)) from error
+
+
+def _copy_label(source: Source, target: Path) -> None:
+    try:
+        group = open_node(source)
+        assert isinstance(group, zarr.Group)
+        attributes = _as_05(group.attrs.asdict())
+        multiscale = attributes["ome"]["multiscales"][0]
+        axes = [str(axis["name"]) for axis in multiscale["axes"]]
+        levels = {str(dataset["path"]): group[dataset["path"]] for dataset in multiscale["datasets"]}
+    except Exception as error:  # damaged metadata ends in anything
+        raise _Unreadable(_reason(error)) from error
+    zarr.create_group(target, attributes=attributes, zarr_format=3)
+    for path, array in levels.items():
+        if not isinstance(array, zarr.Array):
+            raise _Unreadable(f"{path} is no array")
+        _copy_array(array, target / path, axes)
+
+
+def _as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a label image in the form of NGFF 0.5."""
+    if "ome" in attributes:
+        return dict(attributes)
+    block = {key: _unversioned(value) for key, value in attributes.items() if key in _NGFF}
+    rest = {key: value for key, value in attributes.items() if key not in _NGFF}
+    return {"ome": {"version": "0.5", **block}, **rest}
+
+
+def _unversioned(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unversioned(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "version"}
+    return value
+
+
+def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
+    target = zarr.create_array(
+        path,
+        shape=source.shape,
+        dtype=np.dtype(source.dtype).newbyteorder("="),
+        chunks=source.chunks,
+        shards=source.shards,
+        compressors=ZstdCodec(level=1),
+        fill_value=source.fill_value,
+        dimension_names=axes,
+        zarr_format=3,
+    )
+    for region in _regions(source.shape, source.shards or source.chunks):
+        try:
+            pixels = np.asarray(source[region])
+        except MemoryError:
+            raise
+        except Exception as error:  # every codec raises exceptions of its own
+            raise _Unreadable(_reason(error)) from error
+        target[region] = pixels
+
+
+def _regions(shape: tuple[int, ...], edges: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    grid = [range(0, size, edge) for size, edge in zip(shape, edges, strict=True)]
+    for corner in product(*grid):
+        yield tuple(slice(at, at + edge) for at, edge in zip(corner, edges, strict=True))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

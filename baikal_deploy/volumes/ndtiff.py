@@ -1,0 +1,170 @@
+"""Reads NDTiff data sets, the folders that Micro-Manager and Pycro-Manager write, plane by plane."""
+
+from __future__ import annotations
+
+import io
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.indexed import Index, IndexedVolume, choose, describe_file
+
+AXES = {"time": "t", "channel": "c", "z": "z"}
+"""Our names of NDTiff's axes, in our order; along any other, images are series."""
+
+Position = Mapping[str, Any]
+"""Of an image, by NDTiff's names of the axes."""
+
+
+def open_ndtiff(path: Path, series: int | None = None) -> IndexedVolume:
+    """Opens one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
+
+    Args:
+        path: the folder.
+        series: its number; None: the only one.
+
+    Raises:
+        VolumeError: a data set that is damaged, truncated or not supported; several series and no choice; a
+            package that is missing.
+    """
+    with ExitStack() as stack:
+        with _translated(path):
+            data, positions = _opened(path)
+        stack.callback(data.close)
+        volume = _open_series(path, data, positions, series)
+        stack.pop_all()
+    weakref.finalize(volume.pixels, data.close)
+    return volume
+
+
+def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> IndexedVolume:
+    if not positions:
+        raise VolumeError(f"{path}: holds no image; copy or export it again")
+    listed = sorted({_series_of(position) for position in positions})
+    number = choose(path, [_spell(key) for key in listed], series)
+    own = [position for position in positions if _series_of(position) == listed[number]]
+    steps = {axis: sorted({position[axis] for position in own}) for axis in AXES if axis in own[0]}
+    _require_complete(path, steps, own)
+    with _translated(path):
+        last = data.read_image(**own[-1])  # written last: a data set that is cut off lacks it
+        calibration = _calibration(data, own, steps, _spell(listed[number]) if len(listed) > 1 else None)
+    if last.ndim != 2:
+        raise VolumeError(f"{path}: holds colour images; convert it to grey, or split it")
+    sizes = {AXES[axis]: len(along) for axis, along in steps.items()}
+    sizes |= {"y": last.shape[0], "x": last.shape[1]}
+    info = describe_file(path, sizes, last.dtype, calibration)
+    files = frozenset(file.resolve() for file in path.rglob("*") if file.suffix in (".tif", ".index"))
+    return IndexedVolume(info, NDTiffPixels(data, dict(listed[number]), steps), "".join(sizes), files)
+
+
+@dataclass(frozen=True)
+class NDTiffPixels:
+    """The pixels of a series, which are read when it is indexed.
+
+    Attributes:
+        data: the data set of ndstorage.
+        fixed: the series, by the axes that are none of ours.
+        steps: what NDTiff calls the steps along each of the leading axes.
+    """
+
+    data: Any
+    fixed: Position
+    steps: Mapping[str, Sequence[Any]]
+
+    def __getitem__(self, index: Index, /) -> NDArray[Any]:
+        *leading, y, x = index
+        steps = zip(self.steps.items(), leading, strict=True)
+        position = {axis: along[number] for (axis, along), number in steps}
+        return np.asarray(self.data.read_image(**self.fixed, **position)[y, x])
+
+
+def _opened(path: Path) -> tuple[Any, list[Position]]:
+    try:
+        from ndstorage import Dataset
+    except ImportError as error:
+        raise VolumeError(
+            f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
+        ) from error
+    with redirect_stdout(io.StringIO()):  # it prints how far it is
+        data = Dataset(str(path))
+    listed = (
+        getattr(data, "get_image_coordinates_list", None) or data.get_index_keys
+    )  # version 2 has no other
+    return data, [dict(position) for position in listed()]
+
+
+def _series_of(position: Position) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
+
+
+def _spell(series: tuple[tuple[str, Any], ...]) -> str:
+    return " ".join(f"{axis}={step}" for axis, step in series)
+
+
+def _require_complete(path: Path, steps: Mapping[str, Sequence[Any]], own: list[Position]) -> None:
+    """The images of a series fill all of its axes."""
+    there = {tuple(position.get(axis) for axis in steps) for position in own}
+    for number in np.ndindex(*map(len, steps.values())):
+        wanted = tuple(along[i] for along, i in zip(steps.values(), number, strict=True))
+        if wanted not in there:
+            where = " ".join(f"{axis}={step}" for axis, step in zip(steps, wanted, strict=True))
+            raise VolumeError(
+                f"{path}: has no image at {where}, as of an acquisition that was stopped; "
+                f"export the part that is complete"
+            )
+
+
+def _calibration(
+    data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]], name: str | None
+) -> Calibration:
+    summary, first = data.summary_metadata, data.read_metadata(**own[0])
+    pixel = first.get("PixelSizeUm") or summary.get("PixelSize_um")
+    sizes: dict[str, tuple[object, object]] = dict.fromkeys("yx", (pixel, "micrometer"))
+    if "z" in steps:
+        sizes["z"] = summary.get("z-step_um"), "micrometer"
+    if "time" in steps:
+        sizes["t"] = _seconds(summary.get("Interval_ms")), "second"
+    return Calibration.of(
+        sizes, name, [{"label": label} if label else {} for label in _channels(data, own, steps)]
+    )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
+
+
+def _channels(data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Names of the channels: what NDTiff calls the steps, or else what the first image of each says."""
+    if "channel" not in steps:
+        return [str(data.read_metadata(**own[0]).get("Channel", ""))]
+    return [
+        channel if isinstance(channel, str) else str(_first(data, own, channel).get("Channel", ""))
+        for channel in steps["channel"]
+    ]
+
+
+def _first(data: Any, own: list[Position], channel: object) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = data.read_metadata(**next(p for p in own if p["channel"] == channel))
+    return found
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, VolumeError):
+        raise
+    except Exception as error:  # of a damaged file, anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise VolumeError(
+            f"{path}: cannot be read as an NDTiff data set ({reason[:200]}); it may be truncated or damaged: "
+            f"copy or export it again"
+        ) from error

@@ -1,0 +1,204 @@
+"""Zarr stores in object stores and on web servers, read through obstore.
+
+Credentials, region and endpoint come from the environment, as obstore has it: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT, AWS_SKIP_SIGNATURE=true for a public bucket; likewise for
+others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from baikal_deploy.errors import VolumeError
+
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
+RETRIES = 5
+"""Of a request that fails for a reason that may pass: a 5xx answer, a lost connection, a time-out."""
+RETRY_SECONDS = 60
+_NO_BUCKET = "NoSuchBucket"
+"""S3's name for it."""
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/")
+
+
+@dataclass(frozen=True)
+class Url:
+    """Where a Zarr store, or something in it, is. It has what reading needs of a Path.
+
+    Attributes:
+        text: "s3://bucket/name.zarr", say.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.text.partition("://")
+        if scheme not in SCHEMES:
+            raise VolumeError(f"{self.text}: {scheme}:// is not supported, only {', '.join(SCHEMES)}")
+        if not rest.strip("/"):
+            raise VolumeError(f"{self.text}: names nothing; give a whole URL, such as s3://bucket/name.zarr")
+        object.__setattr__(self, "text", self.text.rstrip("/"))
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __truediv__(self, name: str) -> Url:
+        return Url(f"{self.text}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.text.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> Url:
+        above = self.text.rpartition("/")[0]
+        return self if above.endswith(":/") else Url(above)
+
+    def absolute(self) -> Url:
+        return self
+
+    def resolve(self) -> Url:
+        return self
+
+    def is_dir(self) -> bool:
+        """Always False: there are no folders."""
+        return False
+
+    def iterdir(self) -> Iterator[Url]:
+        """Nothing: web servers list no names."""
+        return iter(())
+
+    def is_file(self) -> bool:
+        """Raises VolumeError: it cannot be found out."""
+        return self.stamp() is not None
+
+    exists = is_file
+
+    def read_bytes(self) -> bytes:
+        """Raises VolumeError: it is not there, or cannot be read."""
+        import obstore
+
+        with translated(self):
+            return bytes(obstore.get(open_store(self.parent), self.name).bytes())
+
+    def absence(self) -> str:
+        """Why nothing is here, as far as the server tells."""
+        import obstore
+
+        try:
+            obstore.get(open_store(self), "zarr.json")  # only answers to GET have a text
+        except Exception as error:
+            if _NO_BUCKET in str(error):
+                return "there is no such bucket"
+        return "is no Zarr store (there is no zarr.json, .zarray or .zgroup in it)"
+
+    def stamp(self) -> list[Any] | None:
+        """Size and version of an object, which tell that it was written again; None if there is none.
+
+        Raises:
+            VolumeError: it cannot be found out.
+        """
+        with translated(self):
+            store = open_store(self.parent)
+            import obstore
+
+            try:
+                found = obstore.head(store, self.name)
+            except FileNotFoundError:
+                return None
+            return [found["size"], found["e_tag"] or str(found["last_modified"])]
+
+
+Source = Path | Url
+
+
+def stamp(file: Source) -> list[Any] | None:
+    """Size of a file or object and when, or as what, it was written; None if there is none.
+
+    Raises:
+        VolumeError: a server that does not say.
+    """
+    if isinstance(file, Url):
+        return file.stamp()
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def source_of(text: str) -> Source:
+    """A URL or a local path, as people write it. Raises VolumeError: an unknown scheme."""
+    return Url(text) if "://" in text else Path(text)
+
+
+def inside(path: Source, root: Source) -> str:
+    """Where something lies below a root."""
+    return str(path).removeprefix(f"{root}/")
+
+
+def looks_like_url(path: Path) -> bool:
+    """Whether a path was a URL before it was made a path."""
+    return _URL.match(str(path)) is not None
+
+
+@lru_cache(maxsize=64)
+def open_store(url: Url) -> Any:
+    """What obstore makes of a URL. Raises VolumeError: the package is missing, or it makes nothing of it."""
+    try:
+        from obstore.store import from_url
+    except ImportError as error:
+        raise VolumeError(
+            f'{url}: URLs need the package obstore: pip install "baikal-deploy[cloud]"'
+        ) from error
+    backoff = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2}
+    retries: Any = {
+        "max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS), "backoff": backoff,
+    }  # fmt: skip
+    options: Any = {"allow_http": True} if url.text.startswith("http:") else None
+    with translated(url):
+        return from_url(url.text, retry_config=retries, client_options=options)
+
+
+@contextmanager
+def translated(url: Url) -> Iterator[None]:
+    """Turns what obstore says into a VolumeError, but for FileNotFoundError inside of it."""
+    try:
+        yield
+    except VolumeError:
+        raise
+    except Exception as error:
+        raise explained(url, error) or error from error
+
+
+def explained(source: Source, error: Exception) -> VolumeError | None:
+    """What failed at a server or on the way to it, and what to do; None for any other error."""
+    if not isinstance(source, Url) or not type(error).__module__.startswith("obstore"):
+        return None
+    text = " ".join(str(error).split("Debug source")[0].split())
+    kind = type(error).__name__
+    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+        advice = (
+            "access is denied; check the credentials in the environment (such as AWS_ACCESS_KEY_ID), or set "
+            "AWS_SKIP_SIGNATURE=true for a public bucket"
+        )
+    elif "169.254.169.254" in text or "redential" in text:
+        advice = (
+            "no credentials were found; set them in the environment (such as AWS_ACCESS_KEY_ID), or "
+            "AWS_SKIP_SIGNATURE=true for a public bucket"
+        )
+    elif isinstance(error, FileNotFoundError):
+        advice = "does not exist; check the address"
+    else:
+        advice = "the server or the network failed; try again later"
+    return VolumeError(f"{source}: {advice} ({text[:300].strip()})")

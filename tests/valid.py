@@ -1,0 +1,20 @@
+"""Whether an output is valid OME-NGFF 0.5, in the eyes of two validators that are none of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ngff_zarr
+import yaozarrs
+import zarr
+
+
+def assert_valid(path: Path) -> None:
+    """An image, a label image, a plate, or a store of several images."""
+    yaozarrs.validate_zarr_store(str(path))
+    block = zarr.open_group(path, mode="r").attrs["ome"]
+    assert isinstance(block, dict)
+    if "plate" in block:
+        ngff_zarr.from_hcs_zarr(str(path), validate=True)
+    elif "multiscales" in block:
+        ngff_zarr.from_ngff_zarr(str(path), validate=True, version="0.5")
