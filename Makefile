@@ -8,8 +8,8 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-matched bench-pipeline \
-	bench-train sample formats clean
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-matched bench-memory \
+	bench-pipeline bench-train sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -51,6 +51,9 @@ bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratio
 
 bench-matched: $(VENV)/.dev  ## matched against its engine calls, and against the paper's setting in torch eager
 	$(BIN)/python benchmarks/matched.py
+
+bench-memory: $(VENV)/.dev  ## peak memory over a virtual volume of 1 GB and of 32 GB
+	$(BIN)/python benchmarks/memory.py
 
 bench-pipeline: $(VENV)/.dev  ## a run without its network against a plain copy, and matched against its engine calls
 	$(BIN)/python benchmarks/pipeline.py

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.engines.base import Planes
 from baikal_deploy.equalise import Equaliser
-from baikal_deploy.errors import EngineError
+from baikal_deploy.errors import NotFinite
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import PROBES, contradictions, mean_and_std, relative_std
 from baikal_deploy.noise import noise_source
 from baikal_deploy.recipe import Recipe
-from baikal_deploy.samplers.base import Noise, Predict, WalkSampler
+from baikal_deploy.regions import Part
+from baikal_deploy.samplers.base import Noise, WalkSampler
 from baikal_deploy.tally import Tally
-from baikal_deploy.tiling import TiledPredictor
+from baikal_deploy.tiling import Crop, TiledPredictor
 
 BRIGHTEST_TRAINED = 5.0
 """Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
@@ -30,11 +31,13 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Done:
-    """Attributes:
-    planes: denoised, in raw units; pixels that are not finite are those of the input.
-    std: see ``Maps``; None unless it was asked for.
-    suspect: see ``Maps``.
-    tally: what to know about the pixels.
+    """Of the region that was wanted.
+
+    Attributes:
+        planes: denoised, in raw units; pixels that are not finite are those of the input.
+        std: see ``Maps``; None unless it was asked for.
+        suspect: see ``Maps``.
+        tally: what to know about the pixels.
     """
 
     planes: NDArray[np.float64]
@@ -49,11 +52,12 @@ class Batch:
 
     Attributes:
         recipe: how.
-        planes: (N, H, W) in raw units.
+        planes: (N, height, width) in raw units: what is read of them.
         indices: of the planes in their volume, for messages.
         fields: numbers of their noise fields.
-        guides: (N, H, W) in raw units, or None.
-        origin: (y, x) of the first pixel; it addresses the noise.
+        guides: of the same shape, in raw units, or None.
+        part: of the planes that these are.
+        origin: (y, x) of these planes' first pixel in the noise fields.
     """
 
     recipe: Recipe
@@ -61,21 +65,23 @@ class Batch:
     indices: Sequence[int]
     fields: Sequence[int]
     guides: Raw | None
+    part: Part
     origin: tuple[int, int] = (0, 0)
 
     def denoised(self, predictor: TiledPredictor, progress: Progress | None, wants_std: bool) -> Done:
-        """Raises EngineError if the network fails, or returns values that are not finite."""
+        """Raises EngineError if the network fails, NotFinite if it returns values that are not finite."""
         y, equaliser = self.recipe.prepare(self.planes)
         x0, std = self._sampled(y, equaliser, predictor, progress, wants_std)
         self._check(x0, predictor)
-        level = self.recipe.level
-        suspect = contradictions((y - x0)[:, 0] / np.float32(level))
+        level, inner = self.recipe.level, (slice(None), *self.part.inner)
+        suspect = contradictions((y - x0)[:, 0] / np.float32(level))[inner]
         # Four sigma: noise alone must not count.
-        beyond = int((y > BRIGHTEST_TRAINED + 4 * level).sum())
-        result = self.recipe.finish(x0, equaliser)
+        beyond = int((y[:, 0][inner] > BRIGHTEST_TRAINED + 4 * level).sum())
+        result = self.recipe.finish(x0, equaliser)[inner]
+        planes = self.planes[inner]
         return Done(
-            np.where(np.isfinite(self.planes), result, self.planes),
-            std,
+            np.where(np.isfinite(planes), result, planes),
+            None if std is None else std[inner],
             suspect,
             Tally(beyond_training=beyond, suspect=int(suspect.sum())),
         )
@@ -91,7 +97,7 @@ class Batch:
         """x_0, and its standard deviation in raw units, (N, H, W)."""
         sampler, download = self.recipe.sampler, predictor.engine.download
         noise_and_guide = self._noise_and_guide(predictor)
-        schedule, predict = self.recipe.schedule, _reporting(predictor, progress)
+        schedule, predict = self.recipe.schedule, _Network(predictor, self.part.crop, progress)
 
         def denoise(y: Planes) -> Planes:
             planes = predictor.engine.upload(y)
@@ -106,27 +112,28 @@ class Batch:
         x0 = denoise(y)
         return x0, self._raw_std(self._relative_std(denoise, y, x0), equaliser)
 
+    def _noise(self, like: Planes) -> Noise:
+        (top, left), (y, x) = self.origin, self.part.origin
+        return noise_source(self.recipe.seed, self.fields, self.part.shape, like, (top + y, left + x))
+
     def _noise_and_guide(self, predictor: TiledPredictor) -> tuple[Noise, Planes | None]:
         engine = predictor.engine
         somewhere = engine.upload(np.zeros((1, 1, 1, 1), np.float32))
         guide = None if self.guides is None else engine.upload(self.recipe.prepare(self.guides)[0])
         return self._noise(like=somewhere), guide
 
-    def _noise(self, like: Planes) -> Noise:
-        return noise_source(self.recipe.seed, self.fields, self.planes.shape[1:], like, self.origin)
-
     def _check(self, x0: Planes, predictor: TiledPredictor) -> None:
         if not np.isfinite(x0).all():
-            raise EngineError(
+            raise NotFinite(
                 f"model {predictor.engine.manifest.name}: the network returned NaN or infinite values for "
                 f"planes {list(self.indices)}; nothing of them was kept. Try another engine or other sampler "
-                "options"
+                "options, or leave them as they are (--on-error keep-raw)"
             )
 
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
         draws = self._noise(like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
-        return relative_std(denoise, y, x0, self.recipe.level, signs)[:, 0]
+        return relative_std(denoise, y, x0, self.recipe.level, signs, self.part.origin)[:, 0]
 
     def _raw_std(self, relative: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of what is relative to the noise."""
@@ -141,13 +148,19 @@ class Batch:
         return spread * half if equaliser is None else spread / equaliser.scale * half
 
 
-def _reporting(predictor: TiledPredictor, progress: Progress | None) -> Predict:
-    """The network, which reports its evaluations."""
+@dataclass(frozen=True)
+class _Network:
+    """What a sampler calls, and may turn; see ``samplers.base.Turnable``."""
 
-    def predict(x: Planes, t: float) -> tuple[Planes, Planes | None]:
-        output = predictor.predict(x, t)
-        if progress is not None:
-            progress(x.shape[0])
+    predictor: TiledPredictor
+    crop: Crop
+    progress: Progress | None
+
+    def __call__(self, x: Planes, t: float) -> tuple[Planes, Planes | None]:
+        output = self.predictor.predict(x, t, self.crop)
+        if self.progress is not None:
+            self.progress(x.shape[0])
         return output
 
-    return predict
+    def turned(self, symmetry: int) -> _Network:
+        return replace(self, crop=self.crop.turned(symmetry))

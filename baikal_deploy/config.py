@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from baikal_deploy.damage import OnError
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision
+from baikal_deploy.memory import memory_limit
 from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.volumes.inputs import BIOIO_SUFFIXES, TIFF_SUFFIXES, is_tiff
@@ -49,6 +51,11 @@ class RunConfig:
         channels: numbers or names of the channels to denoise; None: all.
         other_channels: whether the others are copied unchanged, or left out ("drop").
         roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
+        memory: most that the process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
+            it decides the output's shards where the usual ones are too large. None: half of what is free.
+        on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
+            gone on with with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
+            read; "zero" writes 0.
     """
 
     input: Source
@@ -75,13 +82,20 @@ class RunConfig:
     roi: tuple[Span, Span] | None = None
     channels: Sequence[str | int] | None = None
     other_channels: OtherChannels = "copy"
+    memory: str | int | None = None
+    on_error: OnError = "stop"
 
     def __post_init__(self) -> None:
         if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
             raise ConfigError(f"--roi {self.roi}: give two slices, of rows and of columns")
         for axis, span in self.spans.items():
             check_span(axis, span)
-        choices = {"normalise": Normalise, "share_noise": ShareNoise, "other_channels": OtherChannels}
+        choices = {
+            "normalise": Normalise,
+            "share_noise": ShareNoise,
+            "other_channels": OtherChannels,
+            "on_error": OnError,
+        }
         for name, allowed in choices.items():
             _check_choice(name, getattr(self, name), get_args(allowed))
         if self.dtype is not None:
@@ -90,6 +104,7 @@ class RunConfig:
             raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+        memory_limit(self.memory, free=0)
         for path in (self.output, self.uncertainty, self.mask):
             if path is not None and looks_like_url(path):
                 raise ConfigError(

@@ -27,6 +27,7 @@ from baikal_deploy.maps import Maps
 from baikal_deploy.measurement import Measurement, analyse, measure, noise_curve
 from baikal_deploy.pixel_types import converted
 from baikal_deploy.recipe import Recipe
+from baikal_deploy.regions import Part
 from baikal_deploy.samplers import check_noise, make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
 from baikal_deploy.samplers.matched import posterior_mean
@@ -225,6 +226,8 @@ class Denoiser:
         guides: Raw | None = None,
         progress: Progress | None = None,
         maps: Maps = NO_MAPS,
+        part: Part | None = None,
+        *,
         origin: tuple[int, int] = (0, 0),
         dtype: DTypeLike | None = None,
         fields: Sequence[int] | None = None,
@@ -232,27 +235,30 @@ class Denoiser:
         """Denoise planes with a recipe.
 
         Args:
-            planes: (N, H, W) in raw units.
+            planes: (N, height, width) in raw units.
             indices: of the planes in their volume.
-            guides: (N, H, W) in raw units, or None.
-            maps: what to fill in beside; see ``Maps.of``.
-            origin: (y, x) of the first pixel, where the planes are a part of larger ones.
+            guides: of the same shape, in raw units, or None.
+            maps: of the result's shape, to fill in beside; see ``Maps.of``.
+            part: which part of planes they are, and what of it is wanted; None: they are whole.
+            origin: (y, x) of the whole planes' first pixel in the noise fields, where these reach farther.
             dtype: of the result, which keeps the units of the planes; None: theirs.
             fields: of the noise, by number: planes with the same one share it; None: the indices.
 
         Returns:
-            Denoised planes of the same shape, and what to know about them.
+            What is wanted of the planes, denoised, and what to know about it.
 
         Raises:
             EngineError: the network failed, or returned values that are not finite.
         """
-        result = np.empty(planes.shape, planes.dtype if dtype is None else dtype)
+        part = part or Part.whole(planes.shape[1:])
+        wanted = planes[(slice(None), *part.inner)]
+        result = np.empty(wanted.shape, planes.dtype if dtype is None else dtype)
         active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
         if recipe.measurement.intensity.is_constant:
             active = []
         copied = [i for i in range(len(planes)) if i not in active]
-        result[copied], tally = converted(planes[copied], result.dtype)
-        tally += Tally(planes.size, len(copied))
+        result[copied], tally = converted(wanted[copied], result.dtype)
+        tally += Tally(wanted.size, len(copied))
         for first in range(0, len(active), self.predictor.batch):
             chosen = active[first : first + self.predictor.batch]
             batch = Batch(
@@ -261,6 +267,7 @@ class Denoiser:
                 [indices[i] for i in chosen],
                 [(indices if fields is None else fields)[i] for i in chosen],
                 None if guides is None else guides[chosen],
+                part,
                 origin,
             )
             done = batch.denoised(self.predictor, progress, wants_std=maps.std is not None)

@@ -48,6 +48,10 @@ class EngineUnavailable(EngineError):
         self.reason, self.fix = reason, fix
 
 
+class NotFinite(EngineError):
+    """A network that returned NaN or infinite values."""
+
+
 class EngineBuildError(EngineError):
     """An engine file that cannot be built from a model."""
 

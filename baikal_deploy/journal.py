@@ -18,7 +18,7 @@ from typing import Any, Self
 from baikal_deploy.durable import write_file
 from baikal_deploy.errors import VolumeError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Journal:
     header: Mapping[str, Any]
     created: list[int] | None = None
     measurements: dict[tuple[int | None, int], dict[str, Any]] = field(default_factory=dict)
-    done: dict[int, dict[str, int]] = field(default_factory=dict)
+    done: dict[int, dict[str, Any]] = field(default_factory=dict)
     size: int = 0
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
 """Of Linux. Other systems have none, and leave unknown what is read from it."""
+GROUPS = Path("/sys/fs/cgroup")
+GROUP_FILES = (
+    (("memory.max",), ("memory.current",), ("memory.stat", "inactive_file")),
+    (("memory.limit_in_bytes",), ("memory.usage_in_bytes",), ("memory.stat", "total_inactive_file")),
+)
+"""Limit, use, and what of the use can be had back, in control groups of versions 2 and 1."""
+NO_LIMIT = 2**60
 CPU_FLAGS = {
     "AVX512": {"avx512f"},
     "BF16": {"avx512_bf16", "amx_bf16"},
@@ -70,6 +78,50 @@ def memory() -> Memory:
     info = _colon_table("meminfo")
     total = _kib(info.get("MemTotal"))
     return Memory(total or _physical_memory(), _kib(info.get("MemAvailable")))
+
+
+def free_bytes() -> int | None:
+    """Memory that this process may still take: what is free, or what its control group (a container, a job of
+    a cluster) has left, if that is less."""
+    known = memory()
+    available = known.available
+    if available is None and known.total is not None:
+        available = known.total // 2
+    return min((free for free in (available, *_left_in_groups()) if free is not None), default=None)
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What each control group above this process has left, where it has a limit."""
+    for controllers, path in _control_groups():
+        root, files = (GROUPS / "memory", GROUP_FILES[1]) if controllers else (GROUPS, GROUP_FILES[0])
+        for folder in (root / path, *(root / path).parents):
+            if not folder.is_relative_to(root):
+                break
+            limit, used, cached = (_number(folder, *file) for file in files)
+            if limit is not None and used is not None and limit < NO_LIMIT:
+                yield max(0, limit - used + (cached or 0))
+
+
+def _control_groups() -> Iterator[tuple[str, str]]:
+    """(controllers, path) of those that may limit memory; version 2 names no controllers."""
+    try:
+        lines = (PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "memory" in controllers.split(","):
+            yield controllers, path.strip("/")
+
+
+def _number(folder: Path, name: str, key: str = "") -> int | None:
+    """The number in a file, or that after a key."""
+    try:
+        words = (folder / name).read_text().split()
+    except OSError:
+        return None
+    place = words.index(key) + 1 if key in words else 0
+    return int(words[place]) if words[place : place + 1] and words[place].isdecimal() else None
 
 
 def resident_bytes() -> int | None:

@@ -30,6 +30,8 @@ WINDOW = 4
 """Side of the windows, in cells, in which result and data are compared."""
 BAND = 4.0
 """Standard deviations that a window's mean may lie off."""
+REACH = max(int(4 * SMOOTH), (WINDOW // 2 + 1) * CELL)
+"""Pixels that a map's value at one pixel depends on around it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,12 @@ def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
 
 
 def relative_std(
-    denoise: Callable[[Planes], Planes], y: Planes, x0: Planes, level: float, signs: Iterable[Planes]
+    denoise: Callable[[Planes], Planes],
+    y: Planes,
+    x0: Planes,
+    level: float,
+    signs: Iterable[Planes],
+    origin: tuple[int, int] = (0, 0),
 ) -> Planes:
     """Standard deviation of a posterior mean over that of the noise: √(∂x̂0/∂y) (Tweedie; Efron 2011).
 
@@ -93,8 +100,10 @@ def relative_std(
         y: what was denoised, with noise of ``level`` on the network's scale, (N, 1, H, W).
         x0: ``denoise(y)``.
         signs: PROBES arrays of ±1, of y's shape.
+        origin: (y, x) of the first pixel in the whole planes.
     """
-    rows, columns = np.ogrid[: y.shape[-2], : y.shape[-1]]
+    (top, left), (height, width) = origin, y.shape[-2:]
+    rows, columns = np.ogrid[top : top + height, left : left + width]
     cell = (columns + 3 * rows) % PROBES
     response = np.zeros_like(y)
     for probe, sign in enumerate(signs):

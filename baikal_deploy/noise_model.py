@@ -44,6 +44,10 @@ CELL = 2
 """Side of the cells that the blur is computed on."""
 CELL_SIGMA = math.sqrt(BASE_SIGMA**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
 """Of the Gaussian, in cells: variances of a mean over a cell and of linear interpolation add to its own."""
+CUT = 3
+"""Standard deviations at which the Gaussian is cut off."""
+BASE_REACH = CELL * (int(CUT * CELL_SIGMA + 0.5) + 2)
+"""Pixels that the blur looks around."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def base(plane: Raw) -> NDArray[Any]:
     padding = [(0, -side % CELL) for side in plane.shape]
     whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
     means = cell_sums(whole, CELL) * plane.dtype.type(CELL**-2)
-    smooth = gaussian_filter(means, CELL_SIGMA, truncate=3)
+    smooth = gaussian_filter(means, CELL_SIGMA, truncate=CUT)
     return interpolated(smooth, CELL)[:height, :width]
 
 

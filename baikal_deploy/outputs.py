@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,8 +16,9 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import Maps
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.indexing import region_shape
 from baikal_deploy.volumes.inputs import is_tiff
-from baikal_deploy.volumes.layout import SHARD_BYTES
+from baikal_deploy.volumes.layout import Layout, Reduction
 from baikal_deploy.volumes.leftovers import sweep
 from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.stores import check_paths
@@ -48,7 +49,7 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:
     """Refuse an output whose format cannot express it. Raises VolumeError: see ``check_expressible``."""
-    images = (info, _map_of(info, np.float32)[0], _map_of(info, np.uint8)[0])
+    images = (info, _map_of(info, np.float32), _map_of(info, np.uint8))
     for path, own in zip((config.target, config.uncertainty, config.mask), images, strict=True):
         if path is not None and is_tiff(path):
             from baikal_deploy.volumes.tiff_output import check_expressible
@@ -70,30 +71,33 @@ class Outputs:
     suspect: Output | None
 
     @classmethod
-    def create(cls, config: RunConfig, info: VolumeInfo) -> Self:
+    def create(cls, config: RunConfig, info: VolumeInfo, layout: Layout) -> Self:
         """Raises VolumeError: see ``OutputVolume.create``."""
-        return cls._of(config, info, partial(_create, overwrite=config.overwrite))
+
+        def create(path: Path, info: VolumeInfo) -> Output:
+            if is_tiff(path):
+                from baikal_deploy.volumes.tiff_output import TiffOutput
+
+                return TiffOutput.create(path, info, overwrite=config.overwrite, layout=layout)
+            return OutputVolume.create(path, info, overwrite=config.overwrite, layout=layout)
+
+        return cls._of(config, info, create)
 
     @classmethod
-    def resume(cls, config: RunConfig, info: VolumeInfo, locations: Sequence[Path]) -> Self:
+    def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
         """Those that ``create`` began at these locations. Raises VolumeError: see ``OutputVolume.resume``."""
         at = dict(zip(config.outputs, locations, strict=True))
-
-        def resume(path: Path, info: VolumeInfo, *, shard_bytes: int = SHARD_BYTES) -> OutputVolume:
-            return OutputVolume.resume(path, info, at[path], shard_bytes=shard_bytes)
-
-        return cls._of(config, info, resume)
+        return cls._of(
+            config, info, lambda path, own: OutputVolume.resume(path, own, at[path], layout=layout)
+        )
 
     @classmethod
-    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[..., Output]) -> Self:
-        maps = (_map_of(info, np.float32), _map_of(info, np.uint8))
-        return cls(
-            make(config.target, info),
-            *(
-                None if path is None else make(path, own, shard_bytes=shard_bytes)
-                for path, (own, shard_bytes) in zip((config.uncertainty, config.mask), maps, strict=True)
-            ),
+    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Output]) -> Self:
+        std, suspect = (
+            None if path is None else make(path, _map_of(info, dtype))
+            for path, dtype in ((config.uncertainty, np.float32), (config.mask, np.uint8))
         )
+        return cls(make(config.target, info), std, suspect)
 
     @property
     def all(self) -> list[Output]:
@@ -109,9 +113,15 @@ class Outputs:
         """Whether they can be gone on with after a kill: a TIFF cannot."""
         return len(self.stores) == len(self.all)
 
-    def maps(self, planes: Raw) -> Maps:
-        """Empty maps of planes (N, H, W)."""
-        return Maps.of(planes.shape, self.std is not None, self.suspect is not None)
+    @property
+    def reductions(self) -> Sequence[Reduction]:
+        """What is to be made of the items when all are written; the same for all outputs."""
+        return self.stores[0].reductions if self.stores else ()
+
+    def maps(self, item: WorkItem) -> Maps:
+        """Empty maps of an item."""
+        shape = len(item.planes), *region_shape(self.result.info, item)
+        return Maps.of(shape, self.std is not None, self.suspect is not None)
 
     def write(self, item: WorkItem, planes: Raw, maps: Maps) -> None:
         """Raises VolumeError: see ``OutputVolume.write``."""
@@ -120,16 +130,26 @@ class Outputs:
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 
-    def sync(self, item: WorkItem) -> None:
+    def reduce(self, reduction: Reduction) -> None:
+        """Raises VolumeError: see ``OutputVolume.reduce``."""
+        for output in self.stores:
+            output.reduce(reduction)
+
+    def sync(self, piece: WorkItem | Reduction) -> None:
         """Raises VolumeError: see ``OutputVolume.sync``."""
         for output in self.stores:
-            output.sync(item)
+            output.sync(piece)
 
     def sweep(self, done: Collection[int]) -> None:
-        """Remove what a killed run wrote beside finished items. Raises VolumeError if the system refuses."""
+        """Remove what a killed run wrote beside finished items and reductions.
+
+        Raises:
+            VolumeError: the system refuses.
+        """
         for output in self.stores:
-            items = [output.items[index] for index in done]
-            sweep(output.location, {file for item in items for file in output.files(item)})
+            pieces: list[WorkItem | Reduction] = [*output.items, *output.reductions]
+            kept = (output.files(piece) for piece in pieces if piece.index in done)
+            sweep(output.location, set(chain.from_iterable(kept)))
 
     def copy_labels(self, labels: Source) -> list[str]:
         """Gives the result the label images of the input, and says which it could not have.
@@ -154,20 +174,9 @@ class Outputs:
         self.result.finish(provenance)
 
 
-def _create(path: Path, info: VolumeInfo, *, overwrite: bool, shard_bytes: int = SHARD_BYTES) -> Output:
-    """OME-TIFF or OME-Zarr, by the name."""
-    if is_tiff(path):
-        from baikal_deploy.volumes.tiff_output import TiffOutput
-
-        return TiffOutput.create(path, info, overwrite=overwrite, shard_bytes=shard_bytes)
-    return OutputVolume.create(path, info, overwrite=overwrite, shard_bytes=shard_bytes)
-
-
-def _map_of(info: VolumeInfo, dtype: DTypeLike) -> tuple[VolumeInfo, int]:
-    """A map's own info, and the size of its shards: as many planes as the result's, to share its items."""
-    kind = np.dtype(dtype)
-    own = replace(info, dtype=kind, omero=_without_windows(info.omero))
-    return own, SHARD_BYTES * kind.itemsize // info.dtype.itemsize
+def _map_of(info: VolumeInfo, dtype: DTypeLike) -> VolumeInfo:
+    """A map's own info."""
+    return replace(info, dtype=np.dtype(dtype), omero=_without_windows(info.omero))
 
 
 def _without_windows(omero: dict[str, Any] | None) -> dict[str, Any] | None:

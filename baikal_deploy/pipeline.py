@@ -15,27 +15,25 @@ import numpy as np
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser, check_std
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.intensity import Raw
-from baikal_deploy.maps import PROBES, Maps
+from baikal_deploy.machine import free_bytes, resident_bytes
+from baikal_deploy.memory import MemoryModel, memory_limit
 from baikal_deploy.outputs import check_formats, check_places
-from baikal_deploy.pixel_types import converted
 from baikal_deploy.provenance import differences, fingerprint, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.session import Session, check_session, open_session, unfinished
 from baikal_deploy.tally import Tally
-from baikal_deploy.volumes.base import Volume, WorkItem
+from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.inputs import files_of, is_tiff, labels_of, open_input
-from baikal_deploy.volumes.layout import plan_items, planes_per_shard
+from baikal_deploy.volumes.layout import Layout, plan_items
 from baikal_deploy.volumes.selection import select, select_alike
 from baikal_deploy.volumes.urls import Source
+from baikal_deploy.work import Work
 from baikal_deploy.workers import ThisProcess, Workers
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
-Found = tuple[Raw, Raw | None]
-"""What is read for an item: its planes, and its guides."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,12 @@ class PartOf:
     Attributes:
         fingerprint: of that run.
         measurements: what is known there already, as ``Measurement.record`` has it.
+        layout: how its output is cut into items, as ``Layout.record`` has it.
     """
 
     fingerprint: Mapping[str, Any]
     measurements: Mapping[Group, Mapping[str, Any]]
+    layout: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ class Run:
         denoiser: the loaded model.
         sampler: as asked for; each recipe holds it with nothing left automatic.
         recipes: of all planes.
+        work: how the items are done.
+        limit: bytes of memory that the run may take; None where none was set and what is free is unknown.
+        memory: what it takes.
+        layout: how the output is cut into items.
+        items: all of them.
         fingerprint: of everything that decides what is written.
         earlier: the journal of the unfinished run that this one goes on with; None if there is none.
     """
@@ -106,6 +111,7 @@ class Run:
         self.config = config
         with ExitStack() as stack:
             sampler_class(config.sampler)
+            self.limit = memory_limit(config.memory, free_bytes())
             channels = self._open()
             earlier = unfinished(config) if part_of is None else None
             if earlier is None and part_of is None:
@@ -126,7 +132,13 @@ class Run:
             self._check_sampler()
             by_time = config.normalise == "per-timepoint" and "t" in [axis.name for axis in self.written.axes]
             self.recipes = Recipes(
-                self.volume, self.denoiser, self.sampler, config.seed, channels, by_time=by_time
+                self.volume,
+                self.denoiser,
+                self.sampler,
+                config.seed,
+                channels,
+                by_time=by_time,
+                on_error=config.on_error,
             )
             self.fingerprint = fingerprint(config, self.guide, self.recipes)
             self.earlier = None
@@ -138,6 +150,17 @@ class Run:
                 self.recipes.add(earlier.measurements)
             for channel in self.recipes.channels:
                 self.recipes.first(channel)
+            self.work = Work(
+                self.recipes,
+                self.guide,
+                self.written.dtype,
+                config.shared_axes,
+                wants_std=config.uncertainty is not None,
+                on_error=config.on_error,
+            )
+            self.memory = self._memory()
+            self.layout = self._layout(part_of)
+            self.items = plan_items(self.written, self.layout)
             stack.pop_all()
 
     def _open(self) -> Collection[int]:
@@ -184,25 +207,41 @@ class Run:
         if config.uncertainty is not None:
             check_std(self.sampler, f"--uncertainty {config.uncertainty}")
 
+    def _memory(self) -> MemoryModel:
+        """What the run takes; an engine takes most of its memory when it is first called."""
+        config, predictor, shape = self.config, self.denoiser.predictor, self.volume.info.plane_shape
+        predictor.evaluate_once(shape)
+        return MemoryModel(
+            resident_bytes() or 0,
+            replace(self.written, chunk=self.volume.whole.info.chunk),
+            self.volume.info.dtype.itemsize,
+            predictor.plan(shape),
+            max(recipe.sampler.halo for recipe in self.recipes.known.values()),
+            config.batch,
+            self.guide is not None,
+            (4 if config.uncertainty else 0) + (1 if config.mask else 0),
+            config.uncertainty is not None,
+        )
+
+    def _layout(self, part_of: PartOf | None) -> Layout:
+        if part_of is not None:
+            return Layout(**part_of.layout)
+        if self.earlier is None:
+            return self.memory.choose(self.limit)
+        layout = Layout(**self.earlier.header["layout"])
+        self.memory.check(layout, self.limit)
+        return layout
+
     @property
     def evaluations(self) -> int:
-        """Network evaluations of planes, all together, as far as is known."""
-        return self.recipes.evaluations * self._times_per_plane
+        """Network evaluations of planes (of regions, where they are cut), as far as is known."""
+        return sum(map(self.work.evaluations, self.items))
 
     @property
     def evaluations_done(self) -> int:
         """Those of them that an unfinished run, which this one goes on with, has done."""
-        items = plan_items(self.written, planes_per_shard(self.written))
-        done = [] if self.earlier is None else self.earlier.done
-        return sum(self.evaluations_of(items[index]) for index in done)
-
-    @property
-    def _times_per_plane(self) -> int:
-        return 1 + (0 if self.config.uncertainty is None or self.sampler.draws else PROBES)
-
-    def evaluations_of(self, item: WorkItem) -> int:
-        """Those of an item, as far as is known."""
-        return self.recipes.evaluations_of(item.planes) * self._times_per_plane
+        done = () if self.earlier is None else self.earlier.done
+        return sum(self.work.evaluations(item) for item in self.items if item.index in done)
 
     @property
     def windows_per_plane(self) -> int:
@@ -215,16 +254,11 @@ class Run:
         return size if is_tiff(self.config.target) else size * 4 // 3
 
     def estimate_seconds(self) -> float:
-        """Expected time of the network evaluations, from two timed calls with one window."""
-        plan = self.denoiser.predictor.plan(self.volume.info.plane_shape)
-        engine = self.denoiser.predictor.engine
-        shape = self.config.batch, 1, plan.y.window, plan.x.window
-        window = engine.upload(np.zeros(shape, dtype=np.float32))
-        engine.download(engine.predict(window, 0)[0])  # the first call of a shape is slower
+        """Expected time of the network evaluations, from a timed call with one window."""
         started = time.perf_counter()
-        engine.download(engine.predict(window, 0)[0])  # a device may still be computing until then
+        self.denoiser.predictor.evaluate_once(self.volume.info.plane_shape)
         seconds = (time.perf_counter() - started) / self.config.batch
-        return seconds * len(plan.windows) * self.evaluations
+        return seconds * sum(self.work.evaluations(item) * self.work.windows(item) for item in self.items)
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write; what an unfinished run of the same kind has left is not done again.
@@ -241,9 +275,9 @@ class Run:
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()
-        with open_session(self.config, self.written, self.fingerprint) as session:
+        with open_session(self.config, self.written, self.fingerprint, self.layout) as session:
             session.measured(self.recipes.measurements)
-            done = sum(self.evaluations_of(item) for item in session.done)
+            done = sum(map(self.work.evaluations, session.done))
             computed, known, total = 0, len(self.recipes.known), self.evaluations
 
             def advance(planes: int, evaluated: int) -> None:
@@ -259,7 +293,7 @@ class Run:
             workers.work(self, session, advance)
             tally = session.tally
             notes = [*tally.notes(), *self._copy_labels(session)]
-            session.finish(self.provenance(notes))
+            session.finish(self.provenance(tally, notes))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
 
     def _copy_labels(self, session: Session) -> list[str]:
@@ -271,42 +305,9 @@ class Run:
             return ["label images belong to the whole image and were left out of a part of it"]
         return session.copy_labels(labels)
 
-    def read(self, item: WorkItem) -> Found:
-        """Raises VolumeError: pixels that cannot be read."""
-        return self.volume.read(item.planes), None if self.guide is None else self.guide.read(item.planes)
-
-    def denoise(
-        self, item: WorkItem, found: Found, maps: Maps, progress: Callable[[int], None]
-    ) -> tuple[Raw, Tally]:
-        """Denoise what ``read`` gave, and fill in the maps.
-
-        Raises:
-            VolumeError, EngineError: a time point cannot be measured, or the network failed.
-        """
-        planes, guides = found
-        result, tally = np.empty(planes.shape, self.written.dtype), Tally()
-        for group, part in self.recipes.parts(item.planes):
-            own = slice(part.start - item.planes.start, part.stop - item.planes.start)
-            if group is None:
-                result[own], changed = converted(planes[own], result.dtype)
-            else:
-                result[own], changed = self.denoiser.run(
-                    self.recipes.of(group),
-                    planes[own],
-                    self.volume.planes_of_whole(part),
-                    None if guides is None else guides[own],
-                    progress,
-                    maps.part(own),
-                    origin=self.volume.origin,
-                    dtype=result.dtype,
-                    fields=self.volume.planes_of_whole(part, self.config.shared_axes),
-                )
-            tally += changed
-        return result, tally
-
-    def provenance(self, notes: Sequence[str]) -> dict[str, Any]:
+    def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
-        return provenance(self.config, self.recipes, notes)
+        return provenance(self.config, self.recipes, tally, notes)
 
     def close(self) -> None:
         self.denoiser.close()

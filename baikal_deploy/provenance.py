@@ -13,6 +13,7 @@ from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.noise import noise_generator
 from baikal_deploy.recipes import Recipes
+from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.urls import stamp
 
@@ -20,13 +21,15 @@ MOST_CHANGES = 5
 """That are listed in a message."""
 
 
-def provenance(config: RunConfig, recipes: Recipes, notes: Sequence[str]) -> dict[str, Any]:
+def provenance(config: RunConfig, recipes: Recipes, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
     """What made the output: enough to make it again. It holds no times: the same run records the same."""
     engine = recipes.denoiser.predictor.engine
     return {
         **_made_with(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
         "channels": recipes.records(),
+        "kept_raw": sorted(set(tally.kept_raw)),
+        "zeroed": sorted(set(tally.zeroed)),
         "notes": list(notes),
     }
 

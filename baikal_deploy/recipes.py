@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from baikal_deploy.damage import OnError, read_windows
 from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.measurement import Measurement
@@ -17,9 +17,6 @@ from baikal_deploy.recipe import Recipe
 from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.selection import SelectedVolume
-
-READERS = 8
-"""Threads that read a sample; they wait for disks more than they compute."""
 
 Group = tuple[int | None, int]
 """Planes that share one measurement: a time point (None: all of them), and a channel."""
@@ -43,16 +40,15 @@ def planes_of(info: VolumeInfo, group: Group) -> list[int]:
     return [int(plane) for plane in np.ravel_multi_index(np.ix_(*along), info.shape[:-2]).ravel()]
 
 
-def sample(volume: Volume, group: Group) -> list[Raw]:
+def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw]:
     """A bounded sample of a group: (H, W) windows, the same however the volume is chunked.
 
     Raises:
-        VolumeError: pixels that cannot be read.
+        VolumeError: see ``damage.read_windows``.
     """
     planes = planes_of(volume.info, group)
     windows = sample_windows(len(planes), volume.info.plane_shape)
-    with ThreadPoolExecutor(READERS, "measure") as readers:
-        return list(readers.map(lambda window: volume.read_window(planes[window[0]], *window[1:]), windows))
+    return read_windows(volume, [(planes[number], y, x) for number, y, x in windows], on_error)
 
 
 @dataclass
@@ -64,6 +60,7 @@ class Recipes:
         denoiser, sampler, seed: for ``Denoiser.measure`` and ``Denoiser.recipe``.
         channels: those that are denoised; the others have no recipe.
         by_time: whether each time point is measured by itself; for volumes with an axis t.
+        on_error: what becomes of windows of a sample that cannot be read.
         known: what was found so far.
     """
 
@@ -73,6 +70,7 @@ class Recipes:
     seed: int
     channels: Collection[int]
     by_time: bool
+    on_error: OnError = "stop"
     known: dict[Group, Recipe] = field(default_factory=dict)
 
     def groups(self) -> Iterator[Group]:
@@ -113,7 +111,7 @@ class Recipes:
             VolumeError, EngineError: it cannot be read, or the network failed.
         """
         if group not in self.known:
-            self._add(group, self.denoiser.measure(sample(self.volume, group), self.sampler))
+            self._add(group, self.denoiser.measure(sample(self.volume, group, self.on_error), self.sampler))
         return self.known[group]
 
     def _add(self, group: Group, measurement: Measurement) -> None:
@@ -132,6 +130,11 @@ class Recipes:
         if group is None:
             return 0
         return (self.known.get(group) or self.first(group[1])).nfe
+
+    def halo(self, planes: range) -> int:
+        """The largest of some planes' samplers, as far as is known; see ``Sampler.halo``."""
+        channels = {group[1] for group, _ in self.parts(planes) if group is not None}
+        return max((self.first(channel).sampler.halo for channel in channels), default=0)
 
     def evaluations_of(self, planes: range) -> int:
         """Network evaluations of some planes, as far as is known."""

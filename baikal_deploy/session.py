@@ -26,6 +26,7 @@ from baikal_deploy.recipes import Group
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.volumes.layout import Layout, Reduction
 from baikal_deploy.volumes.leftovers import is_complete, remove_leftover, sweep_replaced
 from baikal_deploy.volumes.stores import (
     check_file,
@@ -63,7 +64,7 @@ class Session:
     @property
     def tally(self) -> Tally:
         """Of all items that are done."""
-        return sum((Tally(**tally) for tally in self.journal.done.values()), Tally())
+        return sum((Tally.from_record(tally) for tally in self.journal.done.values()), Tally())
 
     def measured(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
         """Keep what was measured, for a run that goes on. Raises VolumeError: a full disk and the like."""
@@ -81,13 +82,14 @@ class Session:
             self.outputs.write(item, planes, maps)
             if self.outputs.resumable:
                 self.outputs.sync(item)
-                self.record(item, tally)
-            else:
-                self.journal.done[item.index] = asdict(tally)
+            self.record(item, tally)
 
-    def record(self, item: WorkItem, tally: Tally) -> None:
-        """Count an item in that is on disk in all outputs. Raises VolumeError: a full disk and the like."""
-        self.journal.record({"item": item.index, "tally": asdict(tally)})
+    def record(self, piece: WorkItem | Reduction, tally: Tally) -> None:
+        """Count in what is on disk in all outputs. Raises VolumeError: a full disk and the like."""
+        if self.outputs.resumable:
+            self.journal.record({"item": piece.index, "tally": asdict(tally)})
+        else:
+            self.journal.done[piece.index] = asdict(tally)
 
     def copy_labels(self, labels: Source) -> list[str]:
         """See ``Outputs.copy_labels``."""
@@ -97,6 +99,11 @@ class Session:
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""
         with self._reassuring():
+            for reduction in self.outputs.reductions:
+                if reduction.index not in self.journal.done:
+                    self.outputs.reduce(reduction)
+                    self.outputs.sync(reduction)
+                    self.record(reduction, Tally())
             self.outputs.finish(provenance)
         for output in self.outputs.all:
             sweep_replaced(output.path.resolve())
@@ -168,12 +175,15 @@ def _check_anew(config: RunConfig, leftovers: Mapping[Path, Path]) -> None:
 
 
 @contextmanager
-def open_session(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any]) -> Iterator[Session]:
+def open_session(
+    config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], layout: Layout
+) -> Iterator[Session]:
     """The outputs of a run, locked for as long as the context lasts.
 
     Args:
         info: of the input.
         fingerprint: of the run.
+        layout: how its outputs are cut into items; that of an unfinished run stays.
 
     Raises:
         VolumeError: as ``check_session``; another run is writing them, or they cannot be written.
@@ -185,15 +195,19 @@ def open_session(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, 
         where = [] if journal is None else [place for place in _found(journal) if place is not None]
         resumes = check_session(config, journal, fingerprint)
         if resumes and journal is not None and journal.created and len(where) == len(config.outputs):
-            outputs = Outputs.resume(config, info, where)
+            outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
             outputs.sweep(journal.done)
             yield Session(outputs, journal)
         else:
-            yield _begin(config, info, fingerprint, journal)
+            yield _begin(config, info, fingerprint, layout, journal)
 
 
 def _begin(
-    config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], earlier: Journal | None
+    config: RunConfig,
+    info: VolumeInfo,
+    fingerprint: Mapping[str, Any],
+    layout: Layout,
+    earlier: Journal | None,
 ) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
     if earlier is not None:
@@ -202,9 +216,9 @@ def _begin(
     claims = [(path.resolve(), claim_file if is_tiff(path) else claim_output) for path in config.outputs]
     places = [[str(target), str(claim(target, config.overwrite))] for target, claim in claims]
     tiffs = [str(path.resolve()) for path in config.outputs if is_tiff(path)]
-    header = {"fingerprint": fingerprint, "places": places, "tiffs": tiffs}
+    header = {"fingerprint": fingerprint, "layout": layout.record(), "places": places, "tiffs": tiffs}
     journal = Journal.begin(_journal_path(config), header)
-    outputs = Outputs.create(config, info)
+    outputs = Outputs.create(config, info, layout)
     journal.record({"created": [output.location.stat().st_ino for output in outputs.all]})
     return Session(outputs, journal)
 

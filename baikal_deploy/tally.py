@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any, Self
 
+MOST_LISTED = 20
 WORTH_A_NOTE = 1e-3
 """Share of suspect pixels; chance alone makes less than a tenth of it."""
 
@@ -21,6 +24,9 @@ class Tally:
         clamped: pixels beyond the range of the result's type, set to its end.
         beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
         suspect: pixels whose surroundings differ from the data by more than noise could.
+        kept_raw: numbers of planes that could not be read whole or denoised, and were written as they are; of
+            a plane that is cut, some regions.
+        zeroed: numbers of such planes that were written as 0.
     """
 
     pixels: int = 0
@@ -30,13 +36,29 @@ class Tally:
     suspect: int = 0
     lost: int = 0
     clamped: int = 0
+    kept_raw: tuple[int, ...] = ()
+    zeroed: tuple[int, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What was an ``asdict`` before it went through JSON."""
+        found = dict(record)
+        lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+        return cls(**(found | lists))
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""
-        notes = []
+        notes = [
+            f"planes (or regions of them) that could not be read or denoised, {how}: {_listed(planes)}"
+            for how, planes in (
+                ("written as they are, with 0 where nothing could be read", self.kept_raw),
+                ("written as 0", self.zeroed),
+            )
+            if planes
+        ]
         if self.copied_planes:
             notes.append(
                 "planes that hold a single value (or whose channel does, as far as it was sampled), "
@@ -64,3 +86,10 @@ class Tally:
                 "(--mask FILE shows where)"
             )
         return notes
+
+
+def _listed(planes: Sequence[int]) -> str:
+    """Plane numbers, each once, and how many there are."""
+    numbers = sorted(set(planes))
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return f"{', '.join(map(str, numbers[:MOST_LISTED]))}{more}"

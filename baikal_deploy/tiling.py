@@ -21,6 +21,8 @@ from baikal_deploy.errors import ConfigError
 
 DEFAULT_TILE = 512
 DEFAULT_OVERLAP = 64
+SYMMETRIES = 8
+"""In which a sampler may turn planes."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,24 @@ class AxisPlan:
         origins = tuple(steps * i // (count - 1) * factor for i in range(count))
         return cls(length, window, origins)
 
+    def part(self, start: int, stop: int, size: int) -> AxisPlan:
+        """The windows that lie within a part of the axis; origins count from its start.
+
+        Args:
+            start, stop: of the part, which may be in front of the first of these windows.
+            size: pixels of the axis without its padding, which belongs to a part that ends there.
+        """
+        end = self.length if stop == size else stop
+        origins = (o - start for o in self.origins if o >= start and o + self.window <= end)
+        return AxisPlan(end - start, self.window, tuple(origins))
+
     def weights(self) -> NDArray[np.float32]:
         """Blend weight of each window at each of its pixels: (len(origins), window).
 
         Across an overlap of o pixels the weight passes from one window to the next in the middle
         quarter; the outer 3/8 of each window's share, where the window's border shows, count
         nothing. So blending is exact where 3/8 of the overlap reach as far as the network does.
-        The weights of all windows sum to 1 at every pixel.
+        The weights of all windows sum to 1 at every pixel that they cover.
         """
         weights = np.ones((len(self.origins), self.window))
         for i, (left, right) in enumerate(zip(self.origins, self.origins[1:], strict=False)):
@@ -64,6 +77,34 @@ class AxisPlan:
             weights[i, self.window - overlap :] *= 1 - rise
             weights[i + 1, :overlap] *= rise
         return weights.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where planes lie in those that they are cut from.
+
+    Attributes:
+        whole: (H, W) of the uncut planes.
+        origin: (y, x) of the first pixel in them.
+        shape: (height, width).
+    """
+
+    whole: tuple[int, int]
+    origin: tuple[int, int]
+    shape: tuple[int, int]
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Crop:
+        """For planes that are not cut."""
+        return cls(shape, (0, 0), shape)
+
+    def turned(self, symmetry: int) -> Crop:
+        """Where planes lie that were turned by a symmetry of the square (see ``samplers.base.Turnable``)."""
+        axes = zip((2, 1), self.whole, self.origin, self.shape, strict=True)
+        y, x = (whole - start - size if symmetry & bit else start for bit, whole, start, size in axes)
+        if symmetry & 4:
+            return Crop(self.whole[::-1], (x, y), self.shape[::-1])
+        return Crop(self.whole, (y, x), self.shape)
 
 
 @dataclass(frozen=True)
@@ -105,6 +146,12 @@ class TilePlan:
         height, width = (AxisPlan.fit(_round_up(side, factor), window, shared, factor) for side in shape)
         return cls(shape, height, width)
 
+    def part(self, crop: Crop) -> TilePlan:
+        """The windows that lie within a crop of the planes."""
+        axes = zip((self.y, self.x), crop.origin, crop.shape, self.shape, strict=True)
+        y, x = (axis.part(start, start + size, whole) for axis, start, size, whole in axes)
+        return TilePlan(crop.shape, y, x)
+
     @property
     def windows(self) -> list[tuple[slice, slice]]:
         """Where each window lies in the padded plane."""
@@ -118,9 +165,10 @@ class TilePlan:
         """Pixels added at the bottom and at the right."""
         return self.y.length - self.shape[0], self.x.length - self.shape[1]
 
-    def blend_weights(self) -> list[NDArray[np.float32]]:
-        """One (window height, window width) array for each of ``windows``."""
-        return [np.outer(a, b) for a, b in product(self.y.weights(), self.x.weights())]
+    def blend_weights(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """For each of ``windows`` a column (window height, 1) and a row (1, window width), whose product
+        it is: of large planes the products would take as much memory as the planes."""
+        return list(product(self.y.weights()[:, :, None], self.x.weights()[:, None, :]))
 
 
 @dataclass(frozen=True)
@@ -149,28 +197,40 @@ class TiledPredictor:
         """The windows over planes of ``shape`` (H, W)."""
         return _fit(shape, self.tile, self.overlap, self.engine.manifest.downsampling)
 
-    def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
-        """As ``Engine.predict``, for any H and W."""
+    def predict(self, x_t: Planes, t: float, crop: Crop | None = None) -> tuple[Planes, Planes | None]:
+        """As ``Engine.predict``, for any H and W.
+
+        Args:
+            crop: where the planes lie in larger ones. Then these decide the windows, of which those within
+                the crop count: its border pixels may lie in none, where all that is returned is 0.
+        """
         height, width = x_t.shape[2:]
-        tools = self._tools((height, width), x_t)
+        tools = self._tools(crop or Crop.none((height, width)), x_t)
         for axis, indices in tools.reflections.items():
             x_t = array_namespace(x_t).take(x_t, indices, axis=axis)
         eps, v = self._blended(x_t, t, tools)
         return eps[..., :height, :width], None if v is None else v[..., :height, :width]
 
-    def _tools(self, shape: tuple[int, int], like: Planes) -> _Tools:
-        """Those for planes of ``shape`` beside ``like``; kept, since a walk needs them at every step."""
-        key = shape, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
+    def evaluate_once(self, shape: tuple[int, int]) -> None:
+        """Evaluate the network for the windows of planes of ``shape``, and wait until that is done."""
+        plan = self.plan(shape)
+        windows = self.engine.upload(np.zeros((self.batch, 1, plan.y.window, plan.x.window), np.float32))
+        self.engine.download(self.engine.predict(windows, 0)[0])
+
+    def _tools(self, crop: Crop, like: Planes) -> _Tools:
+        """Those for planes of a crop beside ``like``; kept, since a walk needs them at every step."""
+        key = crop, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
         tools = self._kept.get(key)
         if tools is None:
-            tools = _Tools.make(self.plan(shape), like)
-            self._kept.clear()  # all planes of a run have one shape
+            tools = _Tools.make(self.plan(crop.whole).part(crop), like)
+            if len(self._kept) == SYMMETRIES:  # all that the planes of a run have at a time
+                self._kept.clear()
             self._kept[key] = tools
         return tools
 
     def _blended(self, x_t: Planes, t: float, tools: _Tools) -> tuple[Planes, Planes | None]:
         count, windows, weights = x_t.shape[0], tools.windows, tools.weights
-        if len(windows) == 1 and count == self.batch:
+        if windows == [(slice(0, x_t.shape[2]), slice(0, x_t.shape[3]))] and count == self.batch:
             return self.engine.predict(x_t, t)
         places = [(plane, window) for plane in range(count) for window in range(len(windows))]
         xp = array_namespace(x_t)
@@ -185,7 +245,8 @@ class TiledPredictor:
                 for place, (plane, window) in enumerate([] if output is None else group):
                     assert total is not None
                     assert output is not None
-                    total[(plane, slice(None), *windows[window])] += weights[window] * output[place, ...]
+                    column, row = weights[window]
+                    total[(plane, slice(None), *windows[window])] += column * row * output[place, ...]
         return eps, v
 
 
@@ -195,18 +256,21 @@ class _Tools:
 
     Attributes:
         windows: see ``TilePlan.windows``.
-        weights: blend weights of each of them.
+        weights: see ``TilePlan.blend_weights``.
         reflections: for each axis of the planes that has to be padded, the pixels it then holds.
     """
 
     windows: list[tuple[slice, slice]]
-    weights: list[Planes]
+    weights: list[tuple[Planes, Planes]]
     reflections: dict[int, NDArray[np.int64]]
 
     @classmethod
     def make(cls, plan: TilePlan, like: Planes) -> _Tools:
         xp, where = array_namespace(like), device(like)
-        weights = [xp.asarray(weight, device=where) for weight in plan.blend_weights()]
+        weights = [
+            (xp.asarray(column, device=where), xp.asarray(row, device=where))
+            for column, row in plan.blend_weights()
+        ]
         reflections = {}
         for axis, (side, margin) in enumerate(zip(plan.shape, plan.padding, strict=True), start=2):
             if margin:

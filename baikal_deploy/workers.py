@@ -12,9 +12,10 @@ from baikal_deploy.overlap import Check, overlapped
 from baikal_deploy.session import Session
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
+from baikal_deploy.work import Found
 
 if TYPE_CHECKING:
-    from baikal_deploy.pipeline import Found, Run
+    from baikal_deploy.pipeline import Run
 
 Advance = Callable[[int, int], None]
 """Called with the evaluations of planes that are done with since the last call, and those of them that were
@@ -44,7 +45,7 @@ class ThisProcess:
 
     def work(self, run: Run, session: Session, advance: Advance) -> None:
         def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-            maps, computed = session.outputs.maps(found[0]), 0
+            maps, computed = session.outputs.maps(item), 0
 
             def advance_and_check(planes: int) -> None:
                 nonlocal computed
@@ -53,8 +54,8 @@ class ThisProcess:
                 advance(planes, planes)
 
             session.measured(run.recipes.measured(item.planes))
-            denoised, tally = run.denoise(item, found, maps, advance_and_check)
-            if (copied := run.evaluations_of(item) - computed) > 0:
+            denoised, tally = run.work.denoise(item, found, maps, advance_and_check)
+            if (copied := run.work.evaluations(item) - computed) > 0:
                 advance(copied, 0)
             return denoised, tally, maps
 
@@ -62,4 +63,4 @@ class ThisProcess:
             denoised, tally, maps = result
             session.write(item, denoised, maps, tally)
 
-        overlapped(session.left, run.read, denoise, write)
+        overlapped(session.left, run.work.read, denoise, write)

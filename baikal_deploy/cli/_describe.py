@@ -5,6 +5,7 @@ from __future__ import annotations
 from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.look.words import describe_choice, describe_noise
 from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.memory import format_size
 from baikal_deploy.pipeline import Run
 from baikal_deploy.volumes.inputs import is_tiff
 
@@ -25,10 +26,25 @@ def describe(run: Run) -> list[str]:
         f"model     {manifest.name}{default}",
         _describe_engine(run.denoiser),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
-        f"work      {run.recipes.num_planes} planes x {run.windows_per_plane} windows, "
-        f"{run.evaluations} network evaluations of planes",
+        _describe_work(run),
+        _describe_memory(run),
         *_describe_rest(run),
     ]
+
+
+def _describe_work(run: Run) -> str:
+    planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
+    if run.layout.edge is None:
+        return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
+    return f"work      {planes} planes x {len(run.items) // planes} regions, {evaluations} regions"
+
+
+def _describe_memory(run: Run) -> str:
+    layout, needed = run.layout, format_size(run.memory.needed(run.layout))
+    of = "" if run.limit is None else f" of {format_size(run.limit)}"
+    planes = f"{layout.planes} plane{'s' if layout.planes > 1 else ''}"
+    each = planes if layout.edge is None else f"a region of {layout.edge} x {layout.edge} pixels"
+    return f"memory    {needed}{of}; in shards of {each}"
 
 
 def _describe_rest(run: Run) -> list[str]:

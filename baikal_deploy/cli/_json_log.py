@@ -19,6 +19,7 @@ from baikal_deploy.cli._summary import Batch, Summary
 from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.pipeline import Progress, Run, RunReport
+from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.urls import Source
 
 PROGRESS_SECONDS = 5.0
@@ -86,7 +87,7 @@ class JsonLog(Log):
             evaluations=run.evaluations,
             evaluations_done=run.evaluations_done,
             estimated_seconds=seconds,
-            provenance=run.provenance([]),
+            provenance=run.provenance(Tally(), []),
         )
         for channel in run.recipes.channels:
             for note in run.recipes.first(channel).measurement.notes():

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import rich_click as click
 
 from baikal_deploy.config import Normalise, OtherChannels, ShareNoise
+from baikal_deploy.damage import OnError
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
@@ -39,6 +40,11 @@ GROUPS: dict[str, list[Option]] = {
         option(
             "--overwrite", is_flag=True,
             help="Replace OUTPUT once the new one is complete; drop what another run left unfinished.",
+        ),
+        option(
+            "--on-error", type=click.Choice(get_args(OnError)), default="stop",
+            help="A plane that cannot be read or denoised: end the run, write it as it is (bad chunks 0), or "
+            "as 0.",
         ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(
@@ -143,6 +149,12 @@ GROUPS: dict[str, list[Option]] = {
             "--dask", metavar="WORKERS",
             help="Share the work out: local:N processes, tcp://HOST:PORT of a Dask scheduler, or FILE.toml "
             "for SLURM jobs (docs/cluster.md). [default: this process does it]",
+        ),
+        option(
+            "--memory", metavar="SIZE",
+            help="Most memory to take, such as 1GB, 500MB or 25% of what is free. Where the usual shards "
+            "need more, they are made smaller, and large planes are cut into regions. "
+            "[default: half of what is free]",
         ),
     ],
     "What to say": [

@@ -102,7 +102,7 @@ class Cluster:
                 run.recipes.add(done.measurements)
                 session.measured(done.measurements)
                 session.record(item, done.tally)
-                advance(run.evaluations_of(item), done.evaluated)
+                advance(run.work.evaluations(item), done.evaluated)
         except BaikalError as error:
             raise type(error)(f"{error}; {GOES_ON}") from error
         finally:

@@ -110,11 +110,11 @@ def do_item(job: Job, index: int) -> Done:
     with _named():
         opened = _open(job)
         item = opened.outputs.result.items[index]
-        found = opened.run.read(item)
-        maps = opened.outputs.maps(found[0])
+        found = opened.run.work.read(item)
+        maps = opened.outputs.maps(item)
         counts: list[int] = []
         with _computing:
-            denoised, tally = opened.run.denoise(item, found, maps, counts.append)
+            denoised, tally = opened.run.work.denoise(item, found, maps, counts.append)
         with _writing:
             # A client may have been killed meanwhile, and its outputs given to another run.
             if not job.is_current:
@@ -152,9 +152,10 @@ def _new(job: Job) -> Opened:
             f"{job.journal}: the run's journal cannot be seen; workers need the same paths as the client"
         )
     _take_gpu()
-    run = Run(job.config, part_of=PartOf(job.header["fingerprint"], job.measurements), threads=job.threads)
+    part_of = PartOf(job.header["fingerprint"], job.measurements, job.header["layout"])
+    run = Run(job.config, part_of=part_of, threads=job.threads)
     try:
-        return Opened(job, run, Outputs.resume(job.config, run.written, job.places))
+        return Opened(job, run, Outputs.resume(job.config, run.written, run.layout, job.places))
     except BaseException:
         run.close()
         raise

@@ -85,7 +85,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             notes=[*report.notes, *measured],
             chance=WORTH_A_NOTE / 10,
             machine=machine.cpu().model or machine.system(),
-            provenance=json.dumps(run.provenance(report.notes), indent=2, ensure_ascii=False),
+            provenance=json.dumps(run.provenance(report.tally, report.notes), indent=2, ensure_ascii=False),
             number=number,
         )
     )

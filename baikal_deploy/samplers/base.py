@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,25 @@ Planes = NDArray[np.float32]
 """(N, 1, H, W) on the network's scale."""
 Predict = Callable[[Planes, float], tuple[Planes, Planes | None]]
 """(x_t, original timestep) -> (eps, v or None): one network evaluation."""
+
+
+@runtime_checkable
+class Turnable(Protocol):
+    """A ``Predict`` that must know when planes are turned, since it knows where they lie in larger ones."""
+
+    def turned(self, symmetry: int) -> Predict:
+        """The network for planes turned by one of the 8 symmetries of the square: flipped along x (bit 0) and
+        along y (bit 1), then transposed (bit 2)."""
+
+
 Noise = Callable[[int, int], Planes]
 """(visit, draw) -> standard normal planes of y's shape."""
 
 OBSERVED_RANGE = (-1.15, 2.2)
 """Range that x̂0 may always take with clip "observed": percentile normalisation overshoots [−1, 1]."""
 
+WALK_HALO = 64
+"""Pixels; see ``Sampler.halo``."""
 _MAIN, _MIX = 0, 1
 _DRAWS_PER_RUN = 2
 
@@ -47,6 +60,12 @@ class Sampler(ABC):
     @property
     def draws(self) -> int:
         """Random draws whose mean the result is; 0 where nothing is random."""
+        return 0
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a region of a plane that must be denoised with it, beside the rest of the network's
+        windows there: as far as the steps of a walk carry errors (docs/runs.md)."""
         return 0
 
     @abstractmethod
@@ -129,6 +148,10 @@ class WalkSampler(Sampler):
             raise ConfigError(f"start_scale {self.start_scale}: must be a number greater than 0")
         if self.runs < 1:
             raise ConfigError(f"runs {self.runs}: must be at least 1")
+
+    @property
+    def halo(self) -> int:
+        return WALK_HALO
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Self:
         if self.start is not None and self.start > num_timesteps - 1:

@@ -14,11 +14,13 @@ from typing import Literal
 
 from baikal_deploy.arrays import array_namespace
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler
+from baikal_deploy.samplers.base import Noise, Planes, Predict, Sampler, Turnable
 from baikal_deploy.schedule import NoiseSchedule, Variance
 
 MOST_EVALUATIONS = 8
 SYMMETRIES = (1, 2, 4, 8)
+HALO = 32
+"""Pixels, where there are several steps; see ``Sampler.halo``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Matched(Sampler):
         if self.symmetries not in SYMMETRIES:
             raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
 
+    @property
+    def halo(self) -> int:
+        return HALO if self.evaluations > 1 else 0
+
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
         last = num_timesteps - 1
         if self.start is not None and self.start > last:
@@ -71,7 +77,8 @@ class Matched(Sampler):
         level = schedule.noise_of_timestep(self.start)
         total: Planes = array_namespace(y).zeros_like(y)
         for symmetry in range(self.symmetries):
-            total += _turned_back(self._walk(predict, _turned(y, symmetry), schedule, level), symmetry)
+            network = predict.turned(symmetry) if isinstance(predict, Turnable) else predict
+            total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, level), symmetry)
         total *= 1 / self.symmetries
         return total
 
@@ -100,7 +107,7 @@ def _levels(level: float, count: int) -> Iterator[tuple[float, float]]:
 
 
 def _turned(planes: Planes, symmetry: int) -> Planes:
-    """One of the 8 symmetries of the square; the first 4 keep the planes' shape."""
+    """See ``Turnable.turned``; the first 4 symmetries keep the planes' shape."""
     xp = array_namespace(planes)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit]
     flipped = xp.flip(planes, axis=tuple(axes)) if axes else planes

@@ -21,6 +21,8 @@ from baikal_deploy.volumes.urls import Source
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
 Pixels = NDArray[Any]
+Region = tuple[slice, slice]
+"""Rows and columns of a plane; both slices have a start and a stop."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class VolumeInfo:
         translation: position of the centre of pixel 0 per axis, in the axis' unit.
         name: the image's name.
         omero: the NGFF "omero" block (channel labels, colours, display windows), as it was found.
+        chunk: what is decoded together to read any pixel of it, one size per axis, counted from pixel 0; None
+            where pixels are read as they are.
 
     Raises:
         VolumeError: axes, shape, pixel type or scale which this package cannot work on.
@@ -57,6 +61,7 @@ class VolumeInfo:
     translation: tuple[float, ...]
     name: str | None = None
     omero: dict[str, Any] | None = None
+    chunk: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_axes()
@@ -167,10 +172,12 @@ class WorkItem:
     Attributes:
         index: number of the item in its plan.
         planes: plane numbers.
+        region: of these planes; None: they are whole.
     """
 
     index: int
     planes: range
+    region: Region | None = None
 
 
 class Volume(Protocol):

@@ -47,12 +47,17 @@ def choose(path: Path, names: Sequence[str], series: int | None) -> int:
 
 
 def describe_file(
-    path: Path, sizes: Mapping[str, int], dtype: DTypeLike, calibration: Calibration
+    path: Path,
+    sizes: Mapping[str, int],
+    dtype: DTypeLike,
+    calibration: Calibration,
+    decoded: tuple[int, int] | None = None,
 ) -> VolumeInfo:
     """What is known of an image in a file. Axes of size 1 are dropped, unless their pixel size is known.
 
     Args:
         sizes: by our names of its axes, in any order.
+        decoded: (height, width) of what is decoded together; None where pixels are read as they are.
 
     Raises:
         VolumeError: see ``VolumeInfo``.
@@ -68,6 +73,7 @@ def describe_file(
         (0.0,) * len(kept),
         calibration.name,
         calibration.omero,
+        None if decoded is None else (*(1 for _ in kept[:-2]), *decoded),
     )
 
 
@@ -111,6 +117,6 @@ class IndexedVolume:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise VolumeError(
                 f"{self.info.path}: {self.info.describe(plane)} cannot be read ({reason}); "
-                f"the file is damaged: copy or export it again"
+                f"the file is damaged: copy or export it again, or go on without it (--on-error keep-raw)"
             ) from error
         return window.astype(self.info.dtype, copy=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ from zarr.codecs import ZstdCodec
 
 from baikal_deploy.durable import sync_file
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.base import Pixels, VolumeInfo, WorkItem
+from baikal_deploy.volumes.base import Pixels, Region, VolumeInfo, WorkItem
+from baikal_deploy.volumes.indexing import at_level, check_item, plane_index
 from baikal_deploy.volumes.layout import (
-    SHARD_BYTES,
-    check_item,
+    Layout,
+    Reduction,
     chunk_shape,
+    default_layout,
     plan_items,
-    plane_index,
-    planes_per_shard,
+    plan_reductions,
     shard_shape,
 )
 from baikal_deploy.volumes.ngff import image_attributes
@@ -37,7 +38,10 @@ class OutputVolume:
     Attributes:
         path: where the image will be.
         info: its axes, shape, pixel type, and so on.
-        items: what there is to write; one shard of every level each.
+        layout: of the items and shards.
+        items: what there is to write: one shard each of every level that the layout lets them have a part
+            in.
+        reductions: what is then to be made of it; only where planes are cut into regions.
         location: where the image is until ``finish``: at ``path``, links followed, or beside it.
         group: the image.
         levels: the arrays of the pyramid.
@@ -45,14 +49,16 @@ class OutputVolume:
 
     path: Path
     info: VolumeInfo
+    layout: Layout
     items: tuple[WorkItem, ...]
+    reductions: tuple[Reduction, ...]
     location: Path
     group: zarr.Group
     levels: tuple[zarr.Array[Any], ...]
 
     @classmethod
     def create(
-        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, shard_bytes: int = SHARD_BYTES
+        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, layout: Layout | None = None
     ) -> OutputVolume:
         """Writes the metadata and the empty arrays of every level.
 
@@ -60,7 +66,7 @@ class OutputVolume:
             info: what to write; ``info.dtype`` is the output's pixel type.
             overwrite: replace an existing Zarr store. It stays whole until ``finish``: until then
                 the image is written to NAME.partial beside it.
-            shard_bytes: size of a work item, as far as whole planes allow.
+            layout: of the items; None: the default one.
 
         Raises:
             VolumeError: the path is taken, or cannot be written; metadata that is not valid.
@@ -68,18 +74,25 @@ class OutputVolume:
         levels = pyramid_levels(info.plane_shape)
         attributes = {"ome": image_attributes(info, levels), PROVENANCE: {"complete": False}}
         location = claim_output(path.resolve(), overwrite)
-        count = planes_per_shard(info, shard_bytes)
+        layout = layout or default_layout(info)
         with writing(path, "the metadata"):
             group = zarr.create_group(location, attributes=attributes, zarr_format=3)
             arrays = [
-                _create_array(group, str(index), info, level.plane_shape, count)
+                _create_array(group, index, info, level.plane_shape, layout)
                 for index, level in enumerate(levels)
             ]
-        return cls(path, info, tuple(plan_items(info, count)), location, group, tuple(arrays))
+        return cls._of(path, info, layout, location, group, arrays)
+
+    @classmethod
+    def _of(
+        cls, path: Path, info: VolumeInfo, layout: Layout, location: Path, group: zarr.Group, arrays: Any
+    ) -> OutputVolume:
+        pieces = tuple(plan_items(info, layout)), tuple(plan_reductions(info, layout))
+        return cls(path, info, layout, *pieces, location, group, tuple(arrays))
 
     @classmethod
     def resume(
-        cls, path: Path, info: VolumeInfo, location: Path, *, shard_bytes: int = SHARD_BYTES
+        cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
     ) -> OutputVolume:
         """Goes on with an image that ``create`` began with the same arguments.
 
@@ -100,40 +113,69 @@ class OutputVolume:
                 f"{path}: the unfinished output cannot be gone on with ({type(error).__name__}: {error}); "
                 f"remove it, and run again"
             ) from error
-        items = tuple(plan_items(info, planes_per_shard(info, shard_bytes)))
-        return cls(path, info, items, location, group, tuple(arrays))  # type: ignore[arg-type]
+        return cls._of(path, info, layout or default_layout(info), location, group, arrays)
 
     def write(self, item: WorkItem, planes: Pixels) -> None:
-        """Writes one item to all levels.
+        """Writes one item to all levels that it has a part in.
 
         Args:
             item: one of ``items``.
-            planes: (N, H, W), in ``info.dtype``.
+            planes: (N, H, W), or (N, height, width) of the item's region, in ``info.dtype``.
 
         Raises:
             VolumeError: planes that do not fit the item, or a full disk and the like.
         """
         check_item(self.path, self.info, self.items, item, planes)
-        index = plane_index(self.info, item.planes)
         with writing(self.path, self.info.describe_range(item.planes)):
-            for number, array in enumerate(self.levels):
-                planes = downsample(planes) if number else planes
-                array[index] = planes if self.info.shape[:-2] else planes[0]
+            for level, region in self._parts(item):
+                planes = downsample(planes) if level else planes
+                self._put(level, item.planes, region, planes)
 
-    def files(self, item: WorkItem) -> list[Path]:
-        """Where the shards of an item are; one with nothing but zeros has no file."""
-        *leading, first = self.info.position(item.planes.start) or (0,)
+    def reduce(self, reduction: Reduction) -> None:
+        """Writes one of ``reductions``, all of which before it are written.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        above = self.levels[reduction.level - 1]
+        sizes = zip(reduction.region, above.shape[-2:], strict=True)
+        y, x = (slice(2 * span.start, min(2 * span.stop, size)) for span, size in sizes)
+        with writing(self.path, f"level {reduction.level}"):
+            planes: Any = above[plane_index(self.info, reduction.planes, (y, x))]
+            reduced = downsample(planes if self.info.shape[:-2] else planes[None])
+            self._put(reduction.level, reduction.planes, reduction.region, reduced)
+
+    def _put(self, level: int, planes: range, region: Region, pixels: Pixels) -> None:
+        index = plane_index(self.info, planes, region)
+        self.levels[level][index] = pixels if self.info.shape[:-2] else pixels[0]
+
+    def _parts(self, piece: WorkItem | Reduction) -> Iterator[tuple[int, Region]]:
+        """(level, region of that level) of each shard of a piece."""
+        if isinstance(piece, Reduction):
+            yield piece.level, piece.region
+            return
+        height, width = self.info.plane_shape
+        region = piece.region or (slice(0, height), slice(0, width))
+        for level in range(len(self.levels)):
+            if self.layout.has_part(level):
+                yield level, at_level(region, level)
+
+    def files(self, piece: WorkItem | Reduction) -> list[Path]:
+        """Where the shards of a piece are; one with nothing but zeros has no file."""
+        first = plane_index(self.info, piece.planes)[:-2]
         files = []
-        for number, array in enumerate(self.levels):
+        for level, region in self._parts(piece):
+            array = self.levels[level]
             assert array.shards is not None
-            place = (*leading, first // array.shards[-3], 0, 0) if self.info.shape[:-2] else (0, 0)
-            files.append(self.location / str(number) / array.metadata.encode_chunk_key(place))
+            starts = [i.start if isinstance(i, slice) else i for i in (*first, *region)]
+            place = tuple(start // edge for start, edge in zip(starts, array.shards, strict=True))
+            files.append(self.location / str(level) / array.metadata.encode_chunk_key(place))
         return files
 
-    def sync(self, item: WorkItem) -> None:
-        """Returns when an item that was written is on disk. Raises VolumeError: a full disk and the like."""
-        with writing(self.path, self.info.describe_range(item.planes)):
-            for file in self.files(item):
+    def sync(self, piece: WorkItem | Reduction) -> None:
+        """Returns when a piece that was written is on disk. Raises VolumeError: a full disk and the like."""
+        with writing(self.path, self.info.describe_range(piece.planes)):
+            for file in self.files(piece):
                 if file.exists():
                     sync_file(file, self.location)
 
@@ -156,15 +198,15 @@ class OutputVolume:
 
 
 def _create_array(
-    group: zarr.Group, name: str, info: VolumeInfo, plane_shape: tuple[int, int], planes: int
+    group: zarr.Group, level: int, info: VolumeInfo, plane_shape: tuple[int, int], layout: Layout
 ) -> zarr.Array[Any]:
-    shape = info.shape[:-2] + plane_shape
+    shape, edge = info.shape[:-2] + plane_shape, layout.level_edge(level)
     return group.create_array(
-        name,
+        str(level),
         shape=shape,
         dtype=info.dtype,
-        chunks=chunk_shape(shape),
-        shards=shard_shape(shape, planes),
+        chunks=chunk_shape(shape, edge),
+        shards=shard_shape(shape, layout.planes, edge),
         compressors=ZstdCodec(level=1),
         fill_value=0,
         dimension_names=[axis.name for axis in info.axes],

@@ -50,6 +50,7 @@ class SelectedVolume:
             scale=tuple(scale),
             translation=tuple(translation),
             omero=_omero_of(whole, self._by_axis),
+            chunk=whole.chunk if {"y", "x"}.isdisjoint(self.record()) else None,  # counted from pixel 0
         )
 
     @property

@@ -21,6 +21,7 @@ from baikal_deploy.volumes.calibration import (
 from baikal_deploy.volumes.indexed import IndexedVolume, choose, describe_file
 from baikal_deploy.volumes.tiff_file import (
     UNNAMED,
+    decoded_together,
     open_pixels,
     opened,
     require_codec,
@@ -71,8 +72,9 @@ def _open_series(path: Path, file: Any, number: int) -> IndexedVolume:
     axes = _axes(path, series)
     sizes = dict(zip(axes, series.shape, strict=True))
     calibration = _calibration(path, file, number, sizes)
-    info = describe_file(path, sizes, series.dtype, calibration)
-    return IndexedVolume(info, open_pixels(path, number), axes, series_files(series))
+    pixels = open_pixels(path, number)
+    info = describe_file(path, sizes, series.dtype, calibration, decoded_together(pixels))
+    return IndexedVolume(info, pixels, axes, series_files(series))
 
 
 def _axes(path: Path, series: Any) -> str:

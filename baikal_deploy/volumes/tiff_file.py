@@ -175,6 +175,14 @@ def open_pixels(path: Path, index: int) -> LazyPixels:
     return array  # type: ignore[no-any-return]
 
 
+def decoded_together(pixels: object) -> tuple[int, int] | None:
+    """(height, width) of a strip, a tile, or a page that is decoded whole; None where nothing is encoded."""
+    if not isinstance(pixels, zarr.Array):
+        return None
+    height, width = pixels.chunks[-2:]
+    return height, width
+
+
 def series_files(series: Any) -> frozenset[Path]:
     """The files that hold a series."""
     return frozenset(Path(page.parent.filehandle.path).resolve() for page in series.pages if page is not None)

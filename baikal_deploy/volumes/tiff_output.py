@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import tifffile
 from baikal_deploy.durable import sync_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, Pixels, VolumeInfo, WorkItem
-from baikal_deploy.volumes.layout import SHARD_BYTES, check_item, plan_items, planes_per_shard
+from baikal_deploy.volumes.indexing import check_item
+from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 from baikal_deploy.volumes.stores import claim_file, writing
 
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
@@ -53,7 +54,7 @@ class TiffOutput:
 
     @classmethod
     def create(
-        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, shard_bytes: int = SHARD_BYTES
+        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, layout: Layout | None = None
     ) -> TiffOutput:
         """Writes the metadata, and leaves room for the planes.
 
@@ -75,17 +76,27 @@ class TiffOutput:
                 metadata=metadata,
                 returnoffset=True,
             )  # type: ignore[misc]
-        items = plan_items(info, planes_per_shard(info, shard_bytes))
+        items = plan_items(info, layout or default_layout(info))
         return cls(path, info, tuple(items), location, offset)
 
     def write(self, item: WorkItem, planes: Pixels) -> None:
         """See ``OutputVolume.write``."""
         check_item(self.path, self.info, self.items, item, planes)
-        height, width = self.info.plane_shape
-        at = self.offset + item.planes.start * height * width * self.info.dtype.itemsize
         with writing(self.path, self.info.describe_range(item.planes)), self.location.open("r+b") as file:
-            file.seek(at)
-            file.write(np.ascontiguousarray(planes).data)
+            for at, pixels in self._runs(item, planes):
+                file.seek(self.offset + at * self.info.dtype.itemsize)
+                file.write(np.ascontiguousarray(pixels).data)
+
+    def _runs(self, item: WorkItem, planes: Pixels) -> Iterator[tuple[int, Pixels]]:
+        """What lies together in the file, and the number of its first pixel."""
+        height, width = self.info.plane_shape
+        if item.region is None:
+            yield item.planes.start * height * width, planes
+            return
+        y, x = item.region
+        for plane, pixels in zip(item.planes, planes, strict=True):
+            for row, run in enumerate(pixels, start=plane * height + y.start):
+                yield row * width + x.start, run
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Records how the image was made, and puts the file in its place.

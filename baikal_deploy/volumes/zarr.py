@@ -23,7 +23,7 @@ from baikal_deploy.volumes.collections import (
     series_paths,
     well_paths,
 )
-from baikal_deploy.volumes.layout import contiguous_runs, plane_index
+from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.ngff import image_block, read_image
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url, explained, open_store, stamp
@@ -123,7 +123,7 @@ def _image(path: Source, group: zarr.Group) -> ZarrVolume:
             f"copy the image again"
         )
     geometry = (metadata.scale, metadata.translation, metadata.name, metadata.omero)
-    info = VolumeInfo(path, metadata.axes, array.shape, _native(array), *geometry)
+    info = VolumeInfo(path, metadata.axes, array.shape, _native(array), *geometry, array.chunks)
     return ZarrVolume(info, array, where)
 
 
@@ -189,7 +189,8 @@ def _images(path: Source, depth: int) -> Iterator[Source]:
 def _plain_info(path: Source, array: Array) -> VolumeInfo:
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = plain_axes(path, names if isinstance(names, list | tuple) else None, array.ndim)
-    return VolumeInfo(path, axes, array.shape, _native(array), (1.0,) * array.ndim, (0.0,) * array.ndim)
+    ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
+    return VolumeInfo(path, axes, array.shape, _native(array), ones, zeros, chunk=array.chunks)
 
 
 def _native(array: Array) -> np.dtype[Any]:
@@ -250,7 +251,8 @@ class ZarrVolume:
                 raise VolumeError(f"{lost}; {where} could not be read") from error
             raise VolumeError(
                 f"{self.path}: {where} cannot be read ({_reason(error)}); "
-                f"the stored data is damaged: copy the volume again"
+                f"the stored data is damaged: copy the volume again, or go on without it "
+                f"(--on-error keep-raw)"
             ) from error
 
     def _refuse_empty_shards(self, index: tuple[int | slice, ...]) -> None:

@@ -161,9 +161,9 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, counts: np.ndarray)
         from baikal_deploy.pipeline import Run
         from baikal_deploy.cli.run import main
         original = Run.execute
-        def limited(self, progress=None):
+        def limited(self, *arguments):
             resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
-            return original(self, progress)
+            return original(self, *arguments)
         Run.execute = limited
         main(["{path}", "{tmp_path / "out.zarr"}", "--engine", "analytic", "--sampler", "repaint"])
     """)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes as POSI
 ITEMS = 12
 SLOW = """
 import functools, time
-from baikal_deploy.pipeline import Run
+from baikal_deploy.work import Work
 
 def slowed(denoise):
     @functools.wraps(denoise)
@@ -35,21 +35,21 @@ def slowed(denoise):
         return denoise(*arguments)
     return slow
 
-if not hasattr(Run.denoise, "__wrapped__"):  # Dask runs such code twice
-    Run.denoise = slowed(Run.denoise)
+if not hasattr(Work.denoise, "__wrapped__"):  # Dask runs such code twice
+    Work.denoise = slowed(Work.denoise)
 """
 """Makes runs last long enough to be interfered with."""
 
 
 KILLER = """
 import os
-from baikal_deploy.pipeline import Run
+from baikal_deploy.work import Work
 
 def killing(read):
     return lambda run, item: os._exit(9) if item.index == 5 else read(run, item)
 
-if Run.read.__name__ == "read":
-    Run.read = killing(Run.read)
+if Work.read.__name__ == "read":
+    Work.read = killing(Work.read)
 """
 """One item ends every worker that reads it."""
 

@@ -11,6 +11,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster import worker
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.session import open_session
+from baikal_deploy.work import Work
 from tests.e2e.killed import digest
 
 
@@ -24,16 +25,16 @@ def test_a_task_of_a_killed_client_does_not_write_into_another_run(
     noisy_zarr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
-    with Run(config) as run, open_session(config, run.written, run.fingerprint) as session:
+    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
         job = worker.Job.of(run, session, None)
-        before, denoise = digest(config.target), Run.denoise
+        before, denoise = digest(config.target), Work.denoise
 
         def and_meanwhile(*arguments: Any) -> Any:
             text = job.journal.read_text()
             job.journal.write_text(text.replace('"seed": 0', '"seed": 3'))
             return denoise(*arguments)
 
-        monkeypatch.setattr(Run, "denoise", and_meanwhile)
+        monkeypatch.setattr(Work, "denoise", and_meanwhile)
         with pytest.raises(VolumeError, match=r"worker w on .*out.zarr: belongs to another run by now"):
             worker.do_item(job, 0)
         assert digest(config.target) == before
@@ -43,7 +44,7 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
     noisy_zarr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
-    with Run(config) as run, open_session(config, run.written, run.fingerprint) as session:
+    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
         job = worker.Job.of(run, session, 1)
         monkeypatch.setattr("baikal_deploy.denoiser.Denoiser.measure", None)
         assert not worker.settle()
@@ -62,7 +63,7 @@ def test_relative_paths_are_those_of_the_client(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = RunConfig(Path("noisy.zarr"), Path("out.zarr"), engine="analytic", mask=Path("mask.zarr"))
-    with Run(config) as run, open_session(config, run.written, run.fingerprint) as session:
+    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
         job = worker.Job.of(run, session, None)
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")

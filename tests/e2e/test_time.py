@@ -66,9 +66,9 @@ def test_what_was_measured_is_not_measured_again(
     """Even where the shard that it was measured for is not finished."""
     original, measured = recipes.sample, list[Any]()
 
-    def counted(volume: Any, group: Any) -> Sequence[Any]:
+    def counted(volume: Any, group: Any, on_error: Any) -> Sequence[Any]:
         measured.append(group[0])
-        return original(volume, group)
+        return original(volume, group, on_error)
 
     monkeypatch.setattr(recipes, "sample", counted)
     config = RunConfig(bleaching, tmp_path / "out", engine="analytic", normalise="per-timepoint")

@@ -72,7 +72,8 @@ def test_windows_and_weights_of_a_plane(shape: tuple[int, int], tile: int, overl
     assume(-(-overlap // factor) < tile // factor)
     plan = TilePlan.fit(shape, tile, overlap, factor)
     total = np.zeros((plan.y.length, plan.x.length))
-    for window, weights in zip(plan.windows, plan.blend_weights(), strict=True):
+    products = (column * row for column, row in plan.blend_weights())
+    for window, weights in zip(plan.windows, products, strict=True):
         assert total[window].shape == weights.shape == (plan.y.window, plan.x.window)
         total[window] += weights
     assert_allclose(total, 1, atol=1e-6)

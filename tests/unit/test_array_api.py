@@ -17,6 +17,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.noise import DeviceNoiseField, NoiseField
 from baikal_deploy.samplers import make_sampler
+from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import TiledPredictor, TilePlan
 from tests.array_engines import DEVICES, PLACES, SPEC, STRICT, TORCH, ArrayEngine, downloaded, uploaded
 
@@ -185,5 +186,5 @@ def test_the_provenance_names_the_generator(tmp_path: Path, place: str) -> None:
     zarr.create_array(tmp_path / "in.zarr", data=RNG.poisson(100, (2, 16, 16)).astype(np.uint16))
     with Run(RunConfig(tmp_path / "in.zarr", engine="analytic")) as run:
         run.denoiser.predictor = TiledPredictor(ArrayEngine(place))
-        name = run.provenance([])["noise"]
+        name = run.provenance(Tally(), [])["noise"]
     assert name == (NoiseField if place == "numpy" else DeviceNoiseField).GENERATOR

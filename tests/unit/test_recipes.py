@@ -12,7 +12,8 @@ import pytest
 import zarr
 
 from baikal_deploy import Denoiser, intensity
-from baikal_deploy.recipes import READERS, Recipes, group_of, planes_of, sample
+from baikal_deploy.damage import READERS
+from baikal_deploy.recipes import Recipes, group_of, planes_of, sample
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.inputs import open_input
 from baikal_deploy.volumes.selection import select

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.layout import (
+    Layout,
     chunk_edge,
     chunk_shape,
-    contiguous_runs,
+    default_layout,
     plan_items,
-    plane_index,
-    planes_per_shard,
     shard_shape,
 )
 
@@ -30,7 +30,7 @@ def infos(draw: st.DrawFn) -> VolumeInfo:
 
 @given(infos(), st.integers(1, 200))
 def test_items_cover_every_plane_once_and_never_mix_channels_or_rows(info: VolumeInfo, size: int) -> None:
-    items = plan_items(info, planes_per_shard(info, size))
+    items = plan_items(info, default_layout(info, size))
     assert [plane for item in items for plane in item.planes] == list(range(info.num_planes))
     assert [item.index for item in items] == list(range(len(items)))
     for item in items:
@@ -40,10 +40,10 @@ def test_items_cover_every_plane_once_and_never_mix_channels_or_rows(info: Volum
 
 @given(infos(), st.integers(1, 200))
 def test_each_item_is_one_shard(info: VolumeInfo, size: int) -> None:
-    count = planes_per_shard(info, size)
-    shard = shard_shape(info.shape, count)
+    layout = default_layout(info, size)
+    shard = shard_shape(info.shape, layout.planes)
     touched: list[tuple[int, ...]] = []
-    for item in plan_items(info, count):
+    for item in plan_items(info, layout):
         grid = {
             tuple(i // edge for i, edge in zip(info.position(plane), shard, strict=False))
             for plane in item.planes
@@ -55,7 +55,7 @@ def test_each_item_is_one_shard(info: VolumeInfo, size: int) -> None:
 
 @given(infos(), st.integers(1, 200))
 def test_a_shard_holds_as_many_bytes_as_asked_or_one_plane(info: VolumeInfo, size: int) -> None:
-    count = planes_per_shard(info, size)
+    count = default_layout(info, size).planes
     plane_bytes = 3 * 4 * 2
     assert count == 1 or count * plane_bytes <= size
 
@@ -64,8 +64,8 @@ def test_planes_are_spread_evenly_over_shards() -> None:
     info = VolumeInfo(
         Path("v"), (Axis("z"), Axis("y"), Axis("x")), (30, 4, 4), np.dtype("u1"), (1.0,) * 3, (0.0,) * 3
     )
-    assert planes_per_shard(info, 16 * 16) == 15
-    assert planes_per_shard(info) == 30
+    assert default_layout(info, 16 * 16) == Layout(15)
+    assert default_layout(info) == Layout(30)
 
 
 @given(st.integers(1, 20000))

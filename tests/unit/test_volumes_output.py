@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo, WorkItem
+from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.output import OutputVolume
 from baikal_deploy.volumes.pyramid import downsample
 from baikal_deploy.volumes.zarr import open_volume
@@ -66,7 +67,9 @@ def attributes(path: Path) -> dict[str, Any]:
 def test_what_is_written_is_read(tmp_path: Path, make_info: MakeInfo, names: str, dtype: str) -> None:
     info = make_info(names, (2, 3, 4, 9, 7)[-len(names) :], dtype, name="cells")
     planes = random_planes(info)
-    output = write_all(tmp_path / "out.zarr", info, planes, shard_bytes=3 * 9 * 7 * info.dtype.itemsize)
+    output = write_all(
+        tmp_path / "out.zarr", info, planes, layout=default_layout(info, 3 * 9 * 7 * info.dtype.itemsize)
+    )
     output.finish({})
     volume = open_volume(tmp_path / "out.zarr")
     found = volume.info
@@ -106,7 +109,9 @@ def test_each_level_has_its_scale_and_translation(tmp_path: Path, make_info: Mak
 
 def test_layout_is_one_shard_per_item_and_one_chunk_per_plane(tmp_path: Path, make_info: MakeInfo) -> None:
     info = make_info("tzyx", (2, 7, 300, 1100))
-    output = write_all(tmp_path / "out.zarr", info, random_planes(info), shard_bytes=4 * 300 * 1100 * 2)
+    output = write_all(
+        tmp_path / "out.zarr", info, random_planes(info), layout=default_layout(info, 4 * 300 * 1100 * 2)
+    )
     assert [item.planes for item in output.items] == [range(4), range(4, 7), range(7, 11), range(11, 14)]
     array = zarr.open_array(tmp_path / "out.zarr" / "0", mode="r")
     assert (array.chunks, array.shards) == ((1, 1, 300, 550), (1, 4, 300, 1100))
@@ -119,7 +124,7 @@ def test_layout_is_one_shard_per_item_and_one_chunk_per_plane(tmp_path: Path, ma
 def test_writing_an_item_again_changes_no_other(tmp_path: Path, make_info: MakeInfo) -> None:
     info = make_info("zyx", (5, 8, 8))
     planes = random_planes(info)
-    output = write_all(tmp_path / "out.zarr", info, planes, shard_bytes=2 * 8 * 8 * 2)
+    output = write_all(tmp_path / "out.zarr", info, planes, layout=default_layout(info, 2 * 8 * 8 * 2))
     output.write(output.items[1], np.zeros_like(planes[2:4]))
     expected = planes.copy()
     expected[2:4] = 0
@@ -237,6 +242,7 @@ from pathlib import Path
 import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.output import OutputVolume
 from tests.valid import assert_valid
 
@@ -244,7 +250,7 @@ path = Path(sys.argv[1])
 axes = tuple(Axis(name) for name in "zyx")
 info = VolumeInfo(path, axes, (4, 100, 100), np.dtype("u2"), (1.0,) * 3, (0.0,) * 3)
 planes = np.random.default_rng(0).integers(0, 65535, (4, 100, 100), dtype="u2")
-output = OutputVolume.create(path, info, shard_bytes=2 * 100 * 100 * 2)
+output = OutputVolume.create(path, info, layout=default_layout(info, 2 * 100 * 100 * 2))
 output.write(output.items[0], planes[:2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = 100 if sys.argv[2] == "finish" else 20_000

@@ -14,6 +14,7 @@ import tifffile
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.tiff_output import OME_TYPES, TiffOutput
 from tests.conftest import MakeInfo
 
@@ -43,7 +44,7 @@ def test_what_was_written_is_read_again(tmp_path: Path, make_info: MakeInfo, nam
     axes = tuple(Axis(name, UNITS[name]) for name in names)
     info = VolumeInfo(info.path, axes, shape, info.dtype, info.scale, info.translation, info.name, OMERO)
     planes = planes_of(info)
-    write_all(tmp_path / "a.tif", info, planes, shard_bytes=20 * 30 * 2 * 2)
+    write_all(tmp_path / "a.tif", info, planes, layout=default_layout(info, 20 * 30 * 2 * 2))
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
     volume = open_input(tmp_path / "a.tif")
     np.testing.assert_array_equal(volume.read(range(info.num_planes)), planes)

@@ -1,0 +1,73 @@
+"""The peak of a run's memory: what was allowed, whatever the volume."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import BaikalRun, write_zarr
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+
+def benchmark(*arguments: str) -> str:
+    command = [sys.executable, str(BENCHMARK), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@linux
+@pytest.mark.slow
+def test_eight_times_the_volume_needs_no_more_memory(tmp_path: Path) -> None:
+    text = benchmark("--gigabytes", "0.25", "2", "--folder", str(tmp_path))
+    ratio = re.search(r"largest peak over smallest: ([\d.]+)", text)
+    assert ratio is not None
+    assert float(ratio[1]) <= 1.05, text
+
+
+@linux
+@pytest.mark.slow
+def test_a_mosaic_of_30000_squared_in_1_gb(tmp_path: Path) -> None:
+    case: dict[str, Any] = {
+        "planes": 1, "side": 30000, "dtype": "uint16", "sampler": "matched", "memory": "1GB", "noisy": True,
+        "folder": str(tmp_path),
+    }  # fmt: skip
+    found = json.loads(benchmark("--case", json.dumps(case)))
+    assert found["layout"]["edge"] is not None
+    assert found["peak"] <= 10**9, found
+
+
+def test_a_plan_says_what_it_takes_and_too_little_what_is_enough(
+    tmp_path: Path, noisy_zarr: Path, baikal_run: BaikalRun
+) -> None:
+    done = baikal_run(noisy_zarr, "--dry-run", "--memory", "64GB")
+    assert re.search(r"memory +\d.* of 64 GB; in shards of 3 planes", done.output)
+    done = baikal_run(noisy_zarr, "--memory", "1MB")
+    assert done.exit_code == 2
+    assert "memory 1 MB: is too little; the least that works here is" in done.stderr
+    done = baikal_run(noisy_zarr, "--memory", "lots")
+    assert done.exit_code == 2
+    assert "write a size such as 1GB" in done.stderr
+
+
+def test_the_recorded_layout_must_fit(
+    tmp_path: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zarr(tmp_path / "in.zarr", np.random.default_rng(0).integers(0, 99, (3, 64, 64), "u2"))
+    monkeypatch.setattr("baikal_deploy.session.Session.finish", lambda *_: (_ for _ in ()).throw(OSError))
+    assert baikal_run(path, tmp_path / "out.zarr").exit_code == 1
+    monkeypatch.undo()
+    done = baikal_run(path, tmp_path / "out.zarr", "--memory", "1MB")
+    assert done.exit_code == 2
+    assert "is too little to go on with the unfinished run" in done.stderr
+    assert baikal_run(path, tmp_path / "out.zarr").exit_code == 0
