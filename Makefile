@@ -8,7 +8,7 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-matched bench-memory \
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-live bench-matched bench-memory \
 	bench-pipeline bench-train sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
@@ -51,6 +51,9 @@ bench-engines: $(VENV)/.dev  ## every engine that works here, one core, as ratio
 
 bench-matched: $(VENV)/.dev  ## matched against its engine calls, and against the paper's setting in torch eager
 	$(BIN)/python benchmarks/matched.py
+
+bench-live: $(VENV)/.dev  ## live denoising: time beside the engine, and ten minutes of overload
+	$(BIN)/python benchmarks/live.py
 
 bench-memory: $(VENV)/.dev  ## peak memory over a virtual volume of 1 GB and of 32 GB
 	$(BIN)/python benchmarks/memory.py

@@ -11,6 +11,7 @@ import numpy as np
 
 from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
+from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.noise import noise_generator
 from baikal_deploy.recipes import Recipes
 from baikal_deploy.tally import Tally
@@ -25,7 +26,7 @@ def provenance(config: RunConfig, recipes: Recipes, tally: Tally, notes: Sequenc
     """What made the output: enough to make it again. It holds no times: the same run records the same."""
     engine = recipes.denoiser.predictor.engine
     return {
-        **_made_with(config, recipes),
+        **_run_of(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
         "channels": recipes.records(),
         "kept_raw": sorted(set(tally.kept_raw)),
@@ -34,11 +35,25 @@ def provenance(config: RunConfig, recipes: Recipes, tally: Tally, notes: Sequenc
     }
 
 
-def _made_with(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
-    denoiser, engine = recipes.denoiser, recipes.denoiser.predictor.engine
+def made_with(denoiser: Denoiser) -> dict[str, Any]:
+    """What software, model and engine denoise."""
+    engine = denoiser.predictor.engine
     return {
         "software": "baikal-deploy",
         "version": __version__,
+        "model": {"name": denoiser.manifest.name, "sha256": denoiser.model_sha256},
+        "engine": {
+            "name": engine.name,
+            "version": engine.version(),
+            "device": engine.device,
+            "precision": engine.precision,
+        },
+    }
+
+
+def _run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
+    return {
+        **made_with(recipes.denoiser),
         "input": str(config.input.absolute()),
         "series": config.series,
         "selection": recipes.volume.record(),
@@ -48,13 +63,6 @@ def _made_with(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
             "mapping": "identity: the units of the input, rounded and clamped for integers",
         },
         "guide": None if config.guide is None else str(config.guide.absolute()),
-        "model": {"name": denoiser.manifest.name, "sha256": denoiser.model_sha256},
-        "engine": {
-            "name": engine.name,
-            "version": engine.version(),
-            "device": engine.device,
-            "precision": engine.precision,
-        },
         "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
         "sampler": config.sampler,
         "normalise": config.normalise,
@@ -71,7 +79,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         guide: as it was opened.
         recipes: with or without measurements.
     """
-    found = _made_with(config, recipes) | {
+    found = _run_of(config, recipes) | {
         "options": asdict(recipes.sampler),
         "denoised channels": list(recipes.channels),
         "contents of the input": _contents(recipes.volume),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from baikal_deploy.engines.base import Planes
+from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.volumes.base import Axis, VolumeInfo
+from tests.gate import Gate
 
 MakeInfo = Callable[..., VolumeInfo]
 
@@ -39,3 +42,16 @@ def make_info(tmp_path: Path) -> MakeInfo:
         return VolumeInfo(path, tuple(Axis(name) for name in names), shape, np.dtype(dtype), **values)
 
     return make
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate, predict = Gate(), TimedEngine._predict
+
+    def gated(engine: TimedEngine, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        gate()
+        return predict(engine, x_t, t)
+
+    monkeypatch.setattr(TimedEngine, "_predict", gated)
+    yield gate
+    gate.open_for_all()

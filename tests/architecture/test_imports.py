@@ -34,6 +34,9 @@ VENDORS = {
     "onnxruntime": {"engines/_onnxruntime.py"},
     "openvino": {"engines/_openvino.py", "engines/openvino.py"},
     "platformdirs": {"engines/_cache.py"},
+    "pymmcore_plus": {"live/pymmcore.py"},
+    "prometheus_client": {"serve/watch.py"},
+    "starlette": {f"serve/{name}.py" for name in ("answers", "app", "body", "gate", "infer", "server")},
     "tensorrt": {"engines/_trt_compat.py"},
     "tensorrt_rtx": {"engines/_trt_compat.py"},
     "tifffile": {"volumes/tiff_file.py", "volumes/tiff_output.py"},
@@ -44,9 +47,11 @@ VENDORS = {
         "volumes/tiff_file.py",
         "volumes/zarr.py",
     },
+    "useq": {"live/pymmcore.py"},
+    "uvicorn": {"serve/server.py"},
     "yaozarrs": {"volumes/ngff.py"},
-    "PIL": {"look/grey.py", "look/preview.py"},
-    "pydantic": {"cluster/config.py", "manifest.py", "samplers/__init__.py"},
+    "PIL": {"look/grey.py", "look/preview.py", "serve/pictures.py"},
+    "pydantic": {"cluster/config.py", "manifest.py", "samplers/__init__.py", "serve/protocol.py"},
 }
 MOST_SECONDS = 0.15
 

@@ -1,0 +1,97 @@
+"""baikal-serve: denoise frames for other programs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from baikal_deploy import __version__
+from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.live import LiveDenoiser
+from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.serve import Address, Limits
+from baikal_deploy.serve.address import HOST, PORT, TOKEN
+
+POSIX = Path("/dev/shm")
+"""Where Linux shows POSIX shared memory."""
+
+
+@click.command("baikal-serve", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    help=f"Shipped model ({', '.join(shipped_models())}), or an .onnx file of baikal-export.",
+)
+@click.option(
+    "--engine",
+    default=AUTO,
+    help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its place.",
+)
+@click.option(
+    "--host", default=HOST, help="Address to listen on; one that other machines reach needs a token."
+)
+@click.option("--port", type=int, default=PORT, help="Port to listen on; 0 takes one that is free.")
+@click.option(
+    "--token", envvar=TOKEN, show_envvar=True,
+    help="Answer only requests with Authorization: Bearer TOKEN. The environment is the safer place: other "
+    "users of this machine see the options of a command. [default: none]",
+)  # fmt: skip
+@click.option(
+    "--queue", metavar="N", type=click.IntRange(1), default=8,
+    help="Frames that may wait; further ones are refused with status 503 and counted as dropped.",
+)  # fmt: skip
+@click.option(
+    "--latency-ms", metavar="MS", type=float,
+    help="Give each frame the most network evaluations, up to 8, that keep it within this time. "
+    "[default: 1 evaluation]",
+)  # fmt: skip
+@click.option(
+    "--largest", metavar="MB", type=click.IntRange(1), default=Limits.largest,
+    help="Largest request; all together may hold 8 times as much.",
+)  # fmt: skip
+@click.option(
+    "--streams", metavar="N", type=click.IntRange(1), default=Limits.streams,
+    help="Channels, each in one pixel type, that may have an intensity mapping.",
+)  # fmt: skip
+@click.option(
+    "--shared-memory", metavar="FOLDER", type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of the files that clients on this machine may share. [default: /dev/shm where there is one]",
+)  # fmt: skip
+@click.version_option(__version__)
+@friendly
+def main(
+    model: str,
+    engine: str,
+    host: str,
+    port: int,
+    token: str | None,
+    queue: int,
+    latency_ms: float | None,
+    largest: int,
+    streams: int,
+    shared_memory: Path | None,
+) -> None:
+    """Denoise frames for other programs, over HTTP with the Open Inference Protocol (KServe v2).
+
+    Clients such as tritonclient send frames to /v2/models/MODEL/infer. A browser shows the latest frame,
+    raw and denoised, at /, and Prometheus reads /metrics. Ctrl-C or SIGTERM ends it when all requests
+    that were accepted are answered.
+    """
+    from baikal_deploy.serve import serve_frames  # its packages are an extra
+
+    address = Address(host, port, token)
+    if shared_memory is None and POSIX.is_dir():
+        shared_memory = POSIX
+    options: dict[str, Any] = {"engine": engine, "queue": queue, "latency_ms": latency_ms}
+    with closing(address.socket), LiveDenoiser(model, when_full="drop-newest", **options) as live:
+        server = serve_frames(live, address, Limits(largest, streams, shared_memory))
+        made, console = live.provenance(), plain_console()
+        what = f"{made['model']['name']} on {made['engine']['name']} ({made['engine']['device']})"
+        console.print(f"serving {what} at {server.url}; Ctrl-C ends it", soft_wrap=True)
+        server.run()
+        found = live.statistics
+        console.print(f"{found.done} frames denoised, {found.dropped} dropped, {found.failed} failed")

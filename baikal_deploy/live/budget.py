@@ -1,0 +1,63 @@
+"""How many network evaluations a frame gets, so that a latency is held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.samplers.auto import Auto
+from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.samplers.matched import SYMMETRIES, Matched
+
+MEMORY = 0.8
+"""Weight of what was known before in the running mean of the time of an evaluation."""
+RESERVE = 1.25
+"""Times longer than the mean that an evaluation may take."""
+
+
+@dataclass
+class Budget:
+    """Learns how long an evaluation takes.
+
+    Attributes:
+        latency: in seconds; None: every frame gets what the sampler says.
+        seconds: that a frame took for each evaluation, lately; None before the first.
+    """
+
+    latency: float | None
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, sampler: Sampler, latency_ms: float | None) -> Self:
+        """Raises ConfigError for a latency that is none, or a sampler whose evaluations are fixed."""
+        if latency_ms is None:
+            return cls(None)
+        if not latency_ms > 0:
+            raise ConfigError(f"latency_ms {latency_ms}: must be greater than 0")
+        if not isinstance(sampler, Matched | Auto):
+            raise ConfigError(
+                "latency_ms: this sampler has a fixed number of evaluations; take matched, or leave it out"
+            )
+        return cls(latency_ms / 1e3)
+
+    def fitting(self, sampler: Sampler, waited: float, waiting: int) -> Sampler:
+        """The sampler with as many symmetries as fit.
+
+        Args:
+            waited: seconds since the frame came.
+            waiting: frames behind it, which get as much of the time that is left.
+        """
+        if self.latency is None:
+            return sampler
+        matched = sampler.chosen if isinstance(sampler, Auto) else sampler
+        assert isinstance(matched, Matched), "checked when it was made"
+        left = (self.latency - waited) / (1 + waiting)
+        most = 1.0 if self.seconds is None else left / (RESERVE * self.seconds * matched.evaluations)
+        return replace(matched, symmetries=max(count for count in SYMMETRIES if count <= max(most, 1)))
+
+    def learn(self, evaluations: int, seconds: float) -> None:
+        """A frame took so long for so many evaluations; none is no frame to learn from."""
+        if evaluations:
+            found = seconds / evaluations
+            self.seconds = found if self.seconds is None else MEMORY * self.seconds + (1 - MEMORY) * found

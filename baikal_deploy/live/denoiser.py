@@ -1,0 +1,290 @@
+"""Frames in, denoised frames out, without ever holding up whoever brings them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any, Self, get_args
+
+import numpy as np
+
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.engines import AUTO
+from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.intensity import Raw
+from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.settling import Settling
+from baikal_deploy.live.statistics import Counts, LiveStatistics
+from baikal_deploy.live.timed import TimedEngine
+from baikal_deploy.live.waiting import FrameDropped, Waiting, WhenFull
+from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.provenance import made_with
+from baikal_deploy.recipe import Recipe
+from baikal_deploy.samplers import make_sampler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """A denoised frame.
+
+    Attributes:
+        number: of the frame, from 0, as they were submitted.
+        image: (H, W), in the pixel type and units of the frame.
+        raw: (H, W), the frame as it was submitted.
+        metadata: what was submitted with it.
+        evaluations: network evaluations that it got.
+        latency_ms: from ``submit`` until it was done.
+        engine_ms: of that, in calls of the engine.
+    """
+
+    number: int
+    image: Raw
+    raw: Raw
+    metadata: Any
+    evaluations: int
+    latency_ms: float
+    engine_ms: float
+
+
+@dataclass(frozen=True)
+class _Frame:
+    number: int
+    pixels: Raw
+    metadata: Any
+    channel: Hashable
+    submitted: float
+    future: Future[LiveResult]
+
+
+class LiveDenoiser:
+    """Denoises frames in a thread of its own. Close it, or use it as a context manager.
+
+    A frame is copied when it is submitted, unless it is handed over, and never changed. Results come in the
+    order of the frames, through futures, a callback, or ``results``. What cannot be denoised in time is
+    dropped and counted, never silently. A frame may have any size and real pixel type; every channel and
+    pixel type has a mapping of intensities of its own, which settles on the first frames (see settling.py)
+    and is then held.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        sampler: str = "matched",
+        *,
+        engine: str = AUTO,
+        queue: int = 8,
+        when_full: WhenFull = "drop-oldest",
+        latency_ms: float | None = None,
+        on_result: Callable[[LiveResult], None] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> None:
+        """Load the model; the first frame is fast then.
+
+        Args:
+            model, engine: see ``Denoiser.load``.
+            sampler, options: see ``Denoiser.denoise``.
+            queue: frames that may wait.
+            when_full: what happens to a frame when as many wait: "drop-oldest" drops the one that waits
+                longest, "drop-newest" drops this one, "block" holds up ``submit``.
+            latency_ms: time from ``submit`` to the result that is to be held: each frame gets the most
+                evaluations (symmetries of sampler matched) that fit, and at least one; None: as the options
+                say.
+            on_result: called in the denoising thread with each result. What it raises is logged and counted.
+            seed: of the noise of samplers that draw.
+
+        Raises:
+            ModelError, EngineUnavailable, ConfigError: as their names say.
+        """
+        if queue < 1:
+            raise ConfigError(f"queue {queue}: must hold at least 1 frame")
+        if when_full not in get_args(WhenFull):
+            raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
+        self._denoiser = Denoiser.load(model, engine)
+        self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
+        self._denoiser.check(self._sampler)
+        self._made_with = made_with(self._denoiser)
+        self._engine = TimedEngine(self._denoiser.predictor.engine)
+        self._denoiser.predictor = replace(self._denoiser.predictor, engine=self._engine)
+        self._budget = Budget.of(self._sampler, latency_ms)
+        self._queue: Waiting[_Frame] = Waiting(queue, when_full)
+        self._outboxes: list[Waiting[LiveResult]] = []
+        self._on_result, self._seed = on_result, seed
+        self._counts = Counts(latency_ms)
+        self._streams: dict[Hashable, Settling] = {}
+        self._lock, self._number, self._closed = Lock(), 0, False
+        self._pool = ThreadPoolExecutor(1, "baikal-measure")
+        self._thread = Thread(target=self._run, name="baikal-live", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, frame: Raw, metadata: Any = None, *, channel: Hashable = None, copy: bool = True
+    ) -> Future[LiveResult]:
+        """Have a frame denoised; returns at once, unless ``when_full`` is "block".
+
+        Args:
+            frame: (H, W), any real dtype.
+            metadata: anything; comes back with the result.
+            channel: frames of one channel share their mapping of intensities.
+            copy: False: nobody will write to the frame any more, and it need not be copied.
+
+        Returns:
+            The result to come. It raises FrameDropped if the frame is dropped, ConfigError if it is no image,
+            and EngineError if the network fails.
+
+        Raises:
+            ConfigError: the denoiser is closed.
+        """
+        future: Future[LiveResult] = Future()
+        pixels = np.array(frame) if copy else frame
+        with self._lock:
+            if self._closed:
+                raise ConfigError("the live denoiser is closed: make another one for further frames")
+            made = _Frame(self._number, pixels, metadata, channel, time.perf_counter(), future)
+            self._number += 1
+            self._counts.add("submitted")
+        if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
+            found = f"frame {made.number}: {pixels.dtype} of shape {pixels.shape}"
+            self._fail(made, ConfigError(f"{found}; needed are real numbers (H, W)"))
+            return future
+        for dropped in self._queue.put(made):
+            self._drop(dropped)
+        return future
+
+    def results(self) -> Iterator[LiveResult]:
+        """The results from now on, in order, until the denoiser is closed.
+
+        As many wait to be read as frames may wait in the queue; beyond that the oldest is left out and
+        counted as unread.
+        """
+        outbox: Waiting[LiveResult] = Waiting(self._queue.size, "drop-oldest")
+        with self._lock:
+            self._outboxes.append(outbox)
+            if self._closed and not self._thread.is_alive():
+                outbox.close()
+        return self._read(outbox)
+
+    def _read(self, outbox: Waiting[LiveResult]) -> Iterator[LiveResult]:
+        try:
+            while (result := outbox.get()) is not None:
+                yield result
+        finally:
+            with self._lock:
+                self._outboxes.remove(outbox)
+
+    @property
+    def queue(self) -> int:
+        """Frames that may wait."""
+        return self._queue.size
+
+    @property
+    def when_full(self) -> WhenFull:
+        """What happens to a frame when the queue is full."""
+        return self._queue.when_full
+
+    def provenance(self) -> dict[str, Any]:
+        """What denoises the frames, as JSON holds it."""
+        return {
+            **self._made_with,
+            "sampler": type(self._sampler).__name__.lower(),
+            "options": asdict(self._sampler),
+            "seed": self._seed,
+        }
+
+    @property
+    def statistics(self) -> LiveStatistics:
+        """What has become of the frames so far."""
+        streams = list(self._streams.values())
+        return self._counts.statistics(bool(streams) and all(stream.settled for stream in streams))
+
+    def close(self, *, drain: bool = True) -> None:
+        """Take no more frames, and end when those that were taken are denoised.
+
+        Args:
+            drain: False drops the frames that still wait.
+        """
+        with self._lock:
+            self._closed = True
+        for frame in self._queue.close(keep=drain):
+            self._drop(frame)
+        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
+        self._denoiser.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while (frame := self._queue.get()) is not None:
+            if not frame.future.set_running_or_notify_cancel():
+                self._counts.add("dropped")
+                continue
+            try:
+                result = self._denoised(frame)
+            except Exception as error:  # whatever it is, the stream goes on
+                if not isinstance(error, BaikalError):
+                    log.exception("frame %d failed", frame.number)
+                self._fail(frame, error)
+                continue
+            frame.future.set_result(result)
+            self._tell(result)
+        with self._lock:
+            for outbox in self._outboxes:
+                outbox.close()
+
+    def _denoised(self, frame: _Frame) -> LiveResult:
+        started = time.perf_counter()
+        engine_before = self._engine.seconds
+        recipe = self._recipe(frame, started - frame.submitted)
+        planes, _ = self._denoiser.run(recipe, frame.pixels[None], [frame.number])
+        finished = time.perf_counter()
+        self._budget.learn(recipe.nfe, finished - started)
+        latency, computed = finished - frame.submitted, self._engine.seconds - engine_before
+        self._counts.add_done(finished, latency, finished - started, computed, recipe.nfe)
+        times = 1e3 * latency, 1e3 * computed
+        return LiveResult(frame.number, planes[0], frame.pixels, frame.metadata, recipe.nfe, *times)
+
+    def _recipe(self, frame: _Frame, waited: float) -> Recipe:
+        key = (frame.channel, frame.pixels.dtype)
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = self._streams.setdefault(key, Settling(self._denoiser, self._sampler, self._pool))
+        measurement = stream.measurement(frame.pixels)
+        sampler = self._budget.fitting(self._sampler, waited, len(self._queue))
+        return self._denoiser.recipe(sampler, measurement, self._seed)
+
+    def _tell(self, result: LiveResult) -> None:
+        with self._lock:
+            outboxes = list(self._outboxes)
+        for outbox in outboxes:
+            self._counts.add("unread", len(outbox.put(result)))
+        if self._on_result is None:
+            return
+        try:
+            self._on_result(result)
+        except Exception:  # the consumer's own
+            self._counts.add("consumer_errors")
+            log.exception("on_result failed for frame %d", result.number)
+
+    def _drop(self, frame: _Frame) -> None:
+        self._counts.add("dropped")
+        if frame.future.set_running_or_notify_cancel():
+            frame.future.set_exception(
+                FrameDropped(
+                    f"frame {frame.number}: dropped, as {self._queue.size} others waited or the stream ended"
+                )
+            )
+
+    def _fail(self, frame: _Frame, error: Exception) -> None:
+        self._counts.add("failed")
+        frame.future.set_exception(error)

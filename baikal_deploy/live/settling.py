@@ -1,0 +1,81 @@
+"""The intensity mapping and noise of a stream: known roughly from the first frame on, and then held.
+
+The first frame is denoised at once, on percentiles of its block means and the noise of its finest detail. A
+thread of its own then measures it as a volume is measured, and does so again when FRAMES frames are there.
+That is held, since a mapping that followed the frames would hide what bleaches or lights up.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.intensity import Raw, block_means, noise_std
+from baikal_deploy.measurement import Measurement
+from baikal_deploy.noise_model import NoiseModel
+from baikal_deploy.samplers.base import Sampler
+
+FRAMES = 8
+"""That a stream settles on."""
+SIDE = 512
+"""Of the crop of a frame that is measured, in pixels at most."""
+
+
+@dataclass
+class Settling:
+    """Of one channel of a stream; one thread calls it.
+
+    Attributes:
+        settled: whether what is known will be held.
+    """
+
+    denoiser: Denoiser
+    sampler: Sampler
+    pool: ThreadPoolExecutor
+    settled: bool = False
+    _known: Measurement | None = None
+    _sample: list[Raw] = field(default_factory=list)
+    _pending: Future[Measurement] | None = None
+    _measured: int = 0
+
+    def measurement(self, frame: Raw) -> Measurement:
+        """What is known of the stream, with this frame (H, W).
+
+        Raises:
+            EngineError: the network failed in the thread that measures.
+        """
+        if not self.settled:
+            self._collect()
+            if frame.min() != frame.max():  # a closed shutter tells nothing
+                self._take(frame)
+        if self._known is None or self._known.intensity.is_constant:
+            self._known = self._rough(frame)
+        return self._known
+
+    def _collect(self) -> None:
+        if self._pending is None or not self._pending.done():
+            return
+        pending, self._pending = self._pending, None
+        self._known = pending.result()
+        self.settled = self._measured == FRAMES
+        if self.settled:
+            self._sample.clear()
+
+    def _take(self, frame: Raw) -> None:
+        count = len(self._sample)
+        if count < FRAMES and not self.settled:
+            # Places that follow a low-discrepancy sequence (Roberts 2018, R2).
+            top, left = (
+                int((0.5 + count * step) % 1 * (side - min(side, SIDE) + 1))
+                for step, side in zip((0.7548776662, 0.5698402910), frame.shape, strict=True)
+            )
+            self._sample.append(frame[top : top + SIDE, left : left + SIDE])
+        if self._pending is None and len(self._sample) in (1, FRAMES) and len(self._sample) > self._measured:
+            self._measured = len(self._sample)
+            self._pending = self.pool.submit(self.denoiser.measure, list(self._sample), self.sampler)
+
+    def _rough(self, frame: Raw) -> Measurement:
+        sigma = noise_std([frame])
+        intensity = self.denoiser.manifest.normalisation.of([block_means(frame)])
+        return Measurement(intensity, sigma, 0, NoiseModel.uniform(sigma))

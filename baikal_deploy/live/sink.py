@@ -1,0 +1,99 @@
+"""A denoised stream on disk: an OME-Zarr that is written frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.intensity import Raw
+from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.output import OutputVolume
+
+PLACEHOLDER = (1, 1)
+"""Shape of planes until the first has come."""
+
+
+@dataclass
+class FrameSink:
+    """An image whose planes come one by one, in any order, and some perhaps never: those are 0.
+
+    It is made when the first frame is there, which tells its size and pixel type.
+
+    Attributes:
+        path: of the image.
+        info: its axes, shape and so on; plane shape and pixel type once the first frame
+            is there.
+        written: positions on the leading axes, such as {"t": 0, "c": 1}, in the order in which they came.
+    """
+
+    path: Path
+    info: VolumeInfo
+    written: list[dict[str, int]] = field(default_factory=list)
+    _output: OutputVolume | None = None
+
+    def write(self, position: Mapping[str, int], frame: Raw) -> None:
+        """Write a plane (H, W) with its pyramid.
+
+        Raises:
+            VolumeError: a position that the image does not have, a frame of another shape or type than the
+                first, or a full disk and the like.
+        """
+        output = self._opened(frame)
+        if (frame.shape, frame.dtype) != (output.info.plane_shape, output.info.dtype):
+            raise VolumeError(
+                f"{output.path}: a frame of {frame.dtype} {frame.shape} does not fit the first one's "
+                f"{output.info.dtype} {output.info.plane_shape}; it is not written"
+            )
+        leading = [axis.name for axis in self.info.axes[:-2]]
+        place = [position.get(name, 0) for name in leading]
+        try:
+            plane = int(np.ravel_multi_index(place, output.info.shape[:-2])) if leading else 0
+        except ValueError as error:
+            raise VolumeError(
+                f"{output.path}: has no place for a frame at {dict(position)}, only for "
+                f"{dict(zip(leading, self.info.shape, strict=False))}; it is not written"
+            ) from error
+        output.write(output.items[plane], frame[None])
+        self.written.append(dict(zip(leading, place, strict=True)))
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Mark the image complete. Raises VolumeError: a full disk and the like."""
+        if self._output is not None:
+            self._output.finish(provenance)
+
+    def _opened(self, frame: Raw) -> OutputVolume:
+        if self._output is None:
+            shape = (*self.info.shape[:-2], *frame.shape)
+            self.info = replace(self.info, shape=shape, dtype=frame.dtype)
+            self._output = OutputVolume.create(self.path, self.info, layout=Layout(1))  # a plane each
+        return self._output
+
+
+def stream_info(
+    path: Path, sizes: Mapping[str, int], scale: Mapping[str, float], channels: list[str]
+) -> VolumeInfo:
+    """What is known of a stream before its first frame.
+
+    Args:
+        sizes: of the axes t, c and z that it has.
+        scale: of those axes and of y and x where it is known: seconds, and micrometres.
+        channels: their names.
+    """
+    names = [*(name for name in ("t", "c", "z") if name in sizes), "y", "x"]
+    units = {"t": "second", "c": None}
+    axes = tuple(Axis(name, units.get(name, "micrometer") if name in scale else None) for name in names)
+    return VolumeInfo(
+        path,
+        axes,
+        (*(sizes[name] for name in names[:-2]), *PLACEHOLDER),
+        np.dtype(np.uint16),
+        tuple(scale.get(name, 1.0) for name in names),
+        (0.0,) * len(names),
+        omero={"channels": [{"label": name} for name in channels]} if "c" in sizes else None,
+    )

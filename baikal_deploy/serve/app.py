@@ -1,0 +1,61 @@
+"""The applications: a server of frames, and a page for a stream that is fed from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from baikal_deploy.errors import BaikalError
+from baikal_deploy.live import LiveDenoiser
+from baikal_deploy.serve.address import Address
+from baikal_deploy.serve.answers import answer_bug, answer_error
+from baikal_deploy.serve.gate import Gate
+from baikal_deploy.serve.infer import Inference
+from baikal_deploy.serve.refusal import bad
+from baikal_deploy.serve.watch import METRICS_TYPE, Watch
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'"
+)
+"""The page fetches nothing from elsewhere."""
+
+
+def make_app(live: LiveDenoiser, address: Address, inference: Inference | None = None) -> Starlette:
+    """The page and the metrics of a stream, and what takes frames for it."""
+    return Starlette(
+        routes=[*_watching(live), *(inference.routes() if inference else [])],
+        middleware=[Middleware(Gate, token=address.token, hosts=address.names)],
+        exception_handlers={
+            HTTPException: answer_error,
+            BaikalError: answer_error,
+            Exception: answer_bug,
+        },
+        lifespan=inference.lifespan if inference else None,
+    )
+
+
+def _watching(live: LiveDenoiser) -> list[Route]:
+    watch = Watch(live)
+    html = files("baikal_deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
+
+    # No coroutines: they take time, and run in threads then.
+    def page(request: Request) -> Response:
+        return HTMLResponse(html, headers={"content-security-policy": POLICY})
+
+    def state(request: Request) -> Response:
+        shown = request.query_params.get("shown", "")
+        if not ((shown.isascii() and shown.isdigit() and len(shown) < 19) or not shown):
+            raise bad("shown: must be the number of a frame")
+        return JSONResponse(watch.state(int(shown or -1)), headers={"cache-control": "no-store"})
+
+    def metrics(request: Request) -> Response:
+        return Response(watch.metrics(), headers={"content-type": METRICS_TYPE})
+
+    return [Route("/", page), Route("/live.json", state), Route("/metrics", metrics)]

@@ -1,0 +1,116 @@
+"""Bodies of requests and answers, in bounded memory and bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from baikal_deploy.serve.refusal import Refused, bad, busy
+
+SECONDS = 60
+"""That a body may take, either way."""
+PIECE = 2**20
+"""Bytes that are handed on for sending at a time."""
+TOGETHER = 8
+"""Largest requests whose bodies may be held at a time."""
+
+
+class Room:
+    """How many bytes the requests may hold, each and together; all within one thread.
+
+    Arguments:
+        largest: bytes of one request.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest, self._left = largest, TOGETHER * largest
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Raises Refused for what is too large, alone or together with the others."""
+        if size > self.largest:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"{size} bytes: a request has at most {self.largest} here",
+            )
+        if size > self._left:
+            raise busy("too many large requests at a time: try again later")
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+
+
+def announced(request: Request, name: str) -> int | None:
+    """The number of bytes that a header announces, if it is there."""
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise bad(f"{name}: must be a number of bytes")
+    return int(text)
+
+
+async def read_body(request: Request, most: int, json_bytes: int) -> NDArray[np.uint8]:
+    """The body, of at most so many bytes, in one piece.
+
+    Args:
+        json_bytes: at its beginning; what follows them lies in memory as pixels like it.
+
+    Raises:
+        Refused: it is too large, or too slow.
+    """
+    ahead = -json_bytes % 64
+    buffer, filled = np.empty(ahead + most, np.uint8)[ahead:], 0
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for piece in request.stream():
+                end = filled + len(piece)
+                if end > most:
+                    raise Refused(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request has at most {most} bytes here"
+                    )
+                buffer[filled:end] = np.frombuffer(piece, np.uint8)
+                filled = end
+    except TimeoutError:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, f"the request took more than {SECONDS} s to come") from None
+    except ClientDisconnect:
+        raise bad("the request ended before all of it had come") from None
+    return buffer[:filled]
+
+
+class BinaryResponse(Response):
+    """JSON, and the bytes of tensors behind it.
+
+    Arguments:
+        text: the JSON.
+        parts: sent as they are, without being joined.
+        held: released when all is sent.
+    """
+
+    def __init__(self, text: bytes, parts: Sequence[memoryview], held: ExitStack) -> None:
+        headers = {"content-length": str(len(text) + sum(map(len, parts)))}
+        if parts:
+            headers["inference-header-content-length"] = str(len(text))
+        super().__init__(
+            headers=headers, media_type="application/octet-stream" if parts else "application/json"
+        )
+        self._parts, self._held = [memoryview(text), *parts], held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            for part in self._parts:
+                for first in range(0, len(part), PIECE):
+                    piece = part[first : first + PIECE]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})

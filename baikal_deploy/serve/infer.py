@@ -1,0 +1,184 @@
+"""The addresses of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from baikal_deploy import __version__
+from baikal_deploy.intensity import Raw
+from baikal_deploy.live import LiveDenoiser, LiveResult
+from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
+from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, RegionRequest, RequestParameters
+from baikal_deploy.serve.refusal import Refused, bad
+from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.tensors import decode, encode, parse
+
+VERSION = "1"
+"""Of the model, as the protocol counts."""
+REGION_BYTES = 2**16
+"""Of a request about shared memory."""
+JSON_LENGTH = "inference-header-content-length"
+Result = TypeVar("Result")
+
+
+class Inference:
+    """Answers requests with a live stream.
+
+    Arguments:
+        room: for the bodies of requests.
+        streams: channels, in each pixel type, that may have an intensity mapping.
+    """
+
+    def __init__(self, live: LiveDenoiser, room: Room, regions: Regions, streams: int) -> None:
+        self._live, self._room, self._regions = live, room, regions
+        self._most_streams, self._streams = streams, set[Hashable]()
+        made_with = live.provenance()
+        self._model, self._engine = made_with["model"]["name"], made_with["engine"]["name"]
+        self._pool = ThreadPoolExecutor(2, "baikal-serve")
+
+    @asynccontextmanager
+    async def lifespan(self, app: object) -> AsyncIterator[None]:
+        """Frees what is held, at the end."""
+        yield
+        self._regions.unregister(None)
+        self._pool.shutdown()
+
+    def routes(self) -> list[Route]:
+        region = "/v2/systemsharedmemory"
+        found = [
+            Route("/v2", self.server),
+            Route("/v2/health/live", self.healthy),
+            Route("/v2/health/ready", self.healthy),
+        ]
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            found += [
+                Route(model, self.model),
+                Route(f"{model}/ready", self.ready),
+                Route(f"{model}/infer", self.infer, methods=["POST"]),
+            ]
+        for one in (region, region + "/region/{region}"):
+            found += [
+                Route(f"{one}/status", self.status),
+                Route(f"{one}/unregister", self.unregister, methods=["POST"]),
+            ]
+        return [*found, Route(region + "/region/{region}/register", self.register, methods=["POST"])]
+
+    async def server(self, request: Request) -> Response:
+        extensions = ["binary_tensor_data", "system_shared_memory"]
+        return JSONResponse({"name": "baikal-serve", "version": __version__, "extensions": extensions})
+
+    async def healthy(self, request: Request) -> Response:
+        return Response()
+
+    async def model(self, request: Request) -> Response:
+        self._check_model(request)
+        tensor = {"datatype": "UINT16", "shape": [-1, -1]}
+        return JSONResponse(
+            {
+                "name": self._model,
+                "versions": [VERSION],
+                "platform": self._engine,
+                "inputs": [{"name": INPUT, **tensor}],
+                "outputs": [{"name": OUTPUT, **tensor}],
+            }
+        )
+
+    async def ready(self, request: Request) -> Response:
+        self._check_model(request)
+        return Response()
+
+    def _check_model(self, request: Request) -> None:
+        name, version = request.path_params["model"], request.path_params.get("version", VERSION)
+        if (name, version) != (self._model, VERSION):
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND,
+                f"model {name[:NAME]}, version {version[:NAME]}: this server has {self._model}, "
+                f"version {VERSION}",
+            )
+
+    async def infer(self, request: Request) -> Response:
+        self._check_model(request)
+        if "content-encoding" in request.headers:
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it as it is")
+        size = announced(request, "content-length")
+        size = self._room.largest if size is None else size
+        with ExitStack() as held:
+            held.enter_context(self._room.hold(size))
+            json_bytes = announced(request, JSON_LENGTH)
+            body = await read_body(request, size, json_bytes or 0)
+            asked, binary = await self._apart(parse, body, len(body) if json_bytes is None else json_bytes)
+            regions = self._regions if _is_local(request) else Regions(None)
+            # Data from shared memory, and the result, take as much room.
+            held.enter_context(self._room.hold(asked.frames.size))
+            self._check_count(asked.frames.stack_shape[0])
+            frames = await self._apart(decode, asked.frames, binary, regions)
+            self._enter((asked.channel, frames.dtype))
+            results = await self._denoised(frames, asked.channel, asked.parameters)
+            answer = await self._apart(encode, asked, results, self._model, regions)
+            return BinaryResponse(answer.text, answer.parts, held.pop_all())
+
+    def _check_count(self, frames: int) -> None:
+        if frames > self._live.queue:
+            raise bad(f"frame: {frames} frames, and the queue holds {self._live.queue}; send fewer at a time")
+
+    def _enter(self, stream: Hashable) -> None:
+        """Only a frame that is whole takes the room of a stream."""
+        if stream not in self._streams and len(self._streams) >= self._most_streams:
+            raise bad(
+                f"channel: {self._most_streams} channels, each in a pixel type, are known, and there is no "
+                "room for more; use their names, or start the server with more --streams"
+            )
+        self._streams.add(stream)
+
+    async def _denoised(
+        self, frames: Raw, channel: str | None, parameters: RequestParameters
+    ) -> list[LiveResult]:
+        """Raises what the frames' futures raise, and Refused when it takes too long."""
+        submitted = [self._live.submit(frame, channel=channel, copy=False) for frame in frames]
+        seconds = None if parameters.timeout is None else parameters.timeout / 1e6
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.gather(*map(asyncio.wrap_future, submitted))
+        except TimeoutError:
+            raise Refused(
+                HTTPStatus.GATEWAY_TIMEOUT, f"timeout: not done in {parameters.timeout} microseconds"
+            ) from None
+        finally:
+            for future in submitted:
+                future.cancel()  # those that nobody waits for any more
+
+    async def _apart(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """In another thread, so that other clients are not held up."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def status(self, request: Request) -> Response:
+        return JSONResponse(self._regions.status(request.path_params.get("region")))
+
+    async def register(self, request: Request) -> Response:
+        if not _is_local(request):
+            raise Refused(HTTPStatus.FORBIDDEN, "shared memory: only for clients on the server's machine")
+        name = request.path_params["region"]
+        if len(name) > NAME:
+            raise bad(f"shared memory region: its name has more than {NAME} characters")
+        body = await read_body(request, REGION_BYTES, 0)
+        self._regions.register(name, RegionRequest.parse(body.tobytes()))
+        return JSONResponse({})
+
+    async def unregister(self, request: Request) -> Response:
+        self._regions.unregister(request.path_params.get("region"))
+        return JSONResponse({})
+
+
+def _is_local(request: Request) -> bool:
+    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback

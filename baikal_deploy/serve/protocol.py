@@ -1,0 +1,168 @@
+"""What an infer request of the Open Inference Protocol (KServe v2) says, with its extensions for binary
+tensor data and system shared memory.
+
+One tensor goes in, frame [H, W] or [N, H, W]; one comes back, denoised, of the same shape and type.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from baikal_deploy.serve.refusal import bad
+
+INPUT, OUTPUT = "frame", "denoised"
+DATATYPES = {
+    "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+Datatype = Literal[
+    "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64"
+]
+NAME = 100
+"""Characters of a name, at most."""
+Name = Annotated[str, Field(min_length=1, max_length=NAME)]
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+
+
+class Part(BaseModel):
+    """Of a request. What is not known is skipped, as newer clients may say more."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Raises Refused for what is no such JSON."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            what = "is not known" if first["type"] == "extra_forbidden" else first["msg"]
+            raise bad(f"{where or 'request'}: {what}") from None
+
+
+class Parameters(Part):
+    """Whoever misspells one must hear of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Place(Parameters):
+    """Where the data of a tensor lies in shared memory, if it does.
+
+    Attributes:
+        shared_memory_region: as it was registered.
+        shared_memory_offset, shared_memory_byte_size: in bytes.
+    """
+
+    shared_memory_region: Name | None = None
+    shared_memory_offset: Natural = 0
+    shared_memory_byte_size: Natural | None = None
+
+
+class InputPlace(Place):
+    """Where the data of the input lies.
+
+    Attributes:
+        binary_data_size: bytes behind the JSON.
+    """
+
+    binary_data_size: Natural | None = None
+
+
+class OutputPlace(Place):
+    """Where the output is to go.
+
+    Attributes:
+        binary_data: behind the JSON.
+    """
+
+    binary_data: bool | None = None
+
+
+class Input(Part):
+    """The frames; ``data`` is there if they are in the JSON."""
+
+    name: Literal["frame"]
+    datatype: Datatype
+    shape: Annotated[list[Positive], Field(min_length=2, max_length=3)]
+    parameters: InputPlace = InputPlace()
+    data: list[object] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return np.dtype(DATATYPES[self.datatype])
+
+    @property
+    def stack_shape(self) -> tuple[int, int, int]:
+        """(N, H, W)."""
+        *count, height, width = self.shape
+        return (*count, height, width) if count else (1, height, width)  # type: ignore[return-value]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Output(Part):
+    name: Literal["denoised"]
+    parameters: OutputPlace = OutputPlace()
+
+
+class RequestParameters(Parameters):
+    """Of the whole request.
+
+    Attributes:
+        channel: frames of one channel share their mapping of intensities.
+        timeout: microseconds after which the result is of no use any more.
+        binary_data_output: the output behind the JSON, unless ``outputs`` says otherwise.
+    """
+
+    channel: Name | int | None = None
+    timeout: Natural | None = None
+    binary_data_output: bool = False
+
+
+class InferRequest(Part):
+    """What is to be denoised, and where the result is to go."""
+
+    id: Annotated[str, Field(max_length=NAME)] = ""
+    parameters: RequestParameters = RequestParameters()
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=1)]
+    outputs: Annotated[list[Output], Field(max_length=1)] = []
+
+    @property
+    def frames(self) -> Input:
+        return self.inputs[0]
+
+    @property
+    def place(self) -> OutputPlace:
+        """Where the result is to go."""
+        place = self.outputs[0].parameters if self.outputs else OutputPlace()
+        if place.binary_data is not None:
+            return place
+        return place.model_copy(update={"binary_data": self.parameters.binary_data_output})
+
+    @property
+    def channel(self) -> str | None:
+        return None if self.parameters.channel is None else str(self.parameters.channel)
+
+
+class RegionRequest(Part):
+    """A region of shared memory to be registered.
+
+    Attributes:
+        key: name of the file or POSIX shared memory object.
+        offset, byte_size: of the region in it.
+    """
+
+    key: Name
+    offset: Natural = 0
+    byte_size: Annotated[int, Field(ge=1, lt=2**63)]

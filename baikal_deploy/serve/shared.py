@@ -1,0 +1,136 @@
+"""Memory that clients on this machine share with the server.
+
+A region is read and written as a file and never mapped here: whoever shortens a mapped file ends all
+processes that touch what is gone, and a server must outlive its clients.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.serve.protocol import RegionRequest
+from baikal_deploy.serve.refusal import bad
+
+MOST = 64
+"""Regions at a time."""
+FLAGS = os.O_RDWR | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
+)
+
+
+@dataclass(frozen=True)
+class _Region:
+    asked: RegionRequest
+    file: FileIO
+
+
+class Regions:
+    """Registered regions; every method may be called by any thread.
+
+    Arguments:
+        folder: that the files of the regions are in; None: there are none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._regions: dict[str, _Region] = {}
+        self._lock = Lock()
+
+    def register(self, name: str, asked: RegionRequest) -> None:
+        """Raises Refused where there is no such region, or one of this name."""
+        with self._lock:
+            if name in self._regions:
+                raise bad(f"shared memory region {name}: is registered already; unregister it first")
+            if len(self._regions) >= MOST:
+                raise bad(f"shared memory region {name}: {MOST} are registered; unregister others first")
+            file = self._open(asked.key)
+            if os.fstat(file.fileno()).st_size < asked.offset + asked.byte_size:
+                file.close()
+                raise bad(f"shared memory {asked.key}: is smaller than offset + byte_size")
+            self._regions[name] = _Region(asked, file)
+
+    def _open(self, key: str) -> FileIO:
+        if self._folder is None:
+            raise bad("shared memory: this server has none; start it with --shared-memory FOLDER")
+        name = key.removeprefix("/")
+        if "\0" in name or name == ".." or Path(name).name != name:
+            raise bad(f"shared memory {key}: must be the name of a file in {self._folder}")
+        try:
+            file = FileIO(os.open(self._folder / name, FLAGS), "r+")
+        except OSError as error:
+            raise bad(f"shared memory {key}: cannot be opened ({error.strerror})") from None
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise bad(f"shared memory {key}: is no file")
+        return file
+
+    def unregister(self, name: str | None) -> None:
+        """Forget a region, or all; one that is not there is forgotten already."""
+        with self._lock:
+            for one in [name] if name is not None else list(self._regions):
+                if (region := self._regions.pop(one, None)) is not None:
+                    region.file.close()
+
+    def status(self, name: str | None) -> list[dict[str, str | int]]:
+        """Name, key, offset and size of a region, or of all.
+
+        Raises:
+            Refused: it is not registered.
+        """
+        with self._lock:
+            names = [name] if name is not None else list(self._regions)
+            return [{"name": one, **self._of(one).asked.model_dump()} for one in names]
+
+    def read(self, name: str, offset: int, size: int) -> NDArray[np.uint8]:
+        """Bytes of a region.
+
+        Raises:
+            Refused: it has no such bytes.
+        """
+        with self._lock:
+            file = self._at(name, offset, size)
+            found = np.empty(size, np.uint8)
+            if file.readinto(found.data) != size:
+                raise bad(f"shared memory region {name}: has become shorter than it was registered")
+        return found
+
+    def write(self, name: str, offset: int, parts: Sequence[memoryview]) -> None:
+        """Write bytes to a region, one part after the other.
+
+        Raises:
+            Refused: it has no such bytes.
+        """
+        size = sum(len(part) for part in parts)
+        with self._lock:
+            file = self._at(name, offset, size)
+            if os.fstat(file.fileno()).st_size < file.tell() + size:
+                raise bad(f"shared memory region {name}: has become shorter than it was registered")
+            try:
+                for part in parts:
+                    file.write(part)
+            except OSError as error:
+                raise bad(f"shared memory region {name}: cannot be written ({error.strerror})") from None
+
+    def _at(self, name: str, offset: int, size: int) -> FileIO:
+        region = self._of(name)
+        if offset + size > region.asked.byte_size:
+            raise bad(
+                f"shared memory region {name}: has {region.asked.byte_size} bytes, and "
+                f"{size} from {offset} on are asked for"
+            )
+        region.file.seek(region.asked.offset + offset)
+        return region.file
+
+    def _of(self, name: str) -> _Region:
+        if name not in self._regions:
+            raise bad(f"shared memory region {name}: is not registered")
+        return self._regions[name]

@@ -1,0 +1,295 @@
+"""Denoising beside real acquisitions: MMCore with its demo camera."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import useq
+import yaozarrs
+import zarr
+from pymmcore_plus import CMMCorePlus
+
+from baikal_deploy.engines.base import Planes
+from baikal_deploy.errors import ConfigError, EngineError, VolumeError
+from baikal_deploy.live import LiveDenoiser, LiveResult
+from baikal_deploy.live.pymmcore import attach
+from baikal_deploy.live.sink import FrameSink
+from baikal_deploy.live.timed import TimedEngine
+
+WAIT = 120.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def core() -> Iterator[CMMCorePlus]:
+    core = CMMCorePlus()
+    core.loadSystemConfiguration()  # the demo one
+    core.setProperty("Camera", "OnCameraCCDXSize", 64)
+    core.setProperty("Camera", "OnCameraCCDYSize", 48)
+    yield core
+    core.unloadAllDevices()
+
+
+def sequence(loops: int = 3, **more: Any) -> useq.MDASequence:
+    """Two channels of three planes, over time."""
+    return useq.MDASequence(
+        channels=["DAPI", "FITC"],
+        z_plan={"range": 4, "step": 2},
+        time_plan={"interval": 0, "loops": loops},
+        **more,
+    )
+
+
+def live(**options: Any) -> LiveDenoiser:
+    return LiveDenoiser(**{"engine": "analytic", "queue": 64, **options})
+
+
+def position(result: LiveResult) -> tuple[int, ...]:
+    return tuple(result.metadata["index"][axis] for axis in "tcz")
+
+
+def test_the_denoised_stream_is_an_image_of_its_own(core: CMMCorePlus, tmp_path: Path) -> None:
+    seen: dict[tuple[int, ...], np.ndarray] = {}
+    raw: list[np.ndarray] = []
+    core.mda.events.frameReady.connect(lambda frame, *_: raw.append(frame.copy()))
+    sink = tmp_path / "denoised.ome.zarr"
+    with (
+        live(on_result=lambda result: seen.update({position(result): result.image})) as denoiser,
+        attach(core, denoiser, sink) as attached,
+    ):
+        core.mda.run(sequence())
+        assert attached.wait(WAIT)
+        assert (attached.errors, attached.outputs) == ([], [sink])
+    group = zarr.open_group(sink, mode="r")
+    pixels = np.asarray(group["0"])
+    assert pixels.shape == (3, 2, 3, 48, 64)
+    assert pixels.dtype == raw[0].dtype
+    assert len(seen) == len(raw) == 18
+    for place, image in seen.items():
+        np.testing.assert_array_equal(pixels[place], image)
+    attributes = group.attrs.asdict()
+    scale = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
+    assert scale == [1.0, 1.0, 2.0, core.getPixelSizeUm(), core.getPixelSizeUm()]
+    assert [channel["label"] for channel in attributes["ome"]["omero"]["channels"]] == ["DAPI", "FITC"]
+    assert attributes["baikal"]["complete"] is True
+    assert attributes["baikal"]["engine"]["name"] == "analytic"
+    assert attributes["baikal"]["frames"] == {"written": 18, "dropped": []}
+    yaozarrs.validate_zarr_store(str(sink))
+
+
+def test_frames_that_are_dropped_are_counted_and_listed(
+    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow(monkeypatch, 0.05)
+    sink = tmp_path / "denoised.ome.zarr"
+    with live(queue=2) as denoiser, attach(core, denoiser, sink) as attached:
+        core.mda.run(sequence(6))
+        assert attached.wait(WAIT)
+        found = denoiser.statistics
+    assert found.dropped > 0
+    assert found.submitted == found.done + found.dropped == 36
+    group = zarr.open_group(sink, mode="r")
+    frames = group.attrs.asdict()["baikal"]["frames"]
+    assert (frames["written"], len(frames["dropped"])) == (found.done, found.dropped)
+    for index in frames["dropped"]:
+        assert not np.asarray(group["0"][index["t"], index["c"], index["z"]]).any()
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """A network that takes its time without a core."""
+    predict = TimedEngine._predict
+
+    def slowly(engine: TimedEngine, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        time.sleep(seconds)
+        return predict(engine, x_t, t)
+
+    monkeypatch.setattr(TimedEngine, "_predict", slowly)
+
+
+def test_a_denoiser_that_fails_leaves_the_acquisition_running(
+    core: CMMCorePlus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(engine: TimedEngine, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        raise EngineError("the device is lost")
+
+    monkeypatch.setattr(TimedEngine, "_predict", fails)
+    frames = count_frames(core)
+    with live() as denoiser, attach(core, denoiser) as attached:
+        core.mda.run(sequence())
+        assert attached.wait(WAIT)
+    assert len(frames) == 18
+    assert denoiser.statistics.failed == len(attached.errors) == 18
+    assert "the device is lost" in caplog.text
+
+
+def test_a_denoiser_that_is_closed_in_the_run(core: CMMCorePlus) -> None:
+    frames = count_frames(core)
+    denoiser = live()
+    attached = attach(core, denoiser)
+    stop = threading.Event()
+
+    def close_at_the_fifth(*_: Any) -> None:
+        if len(frames) == 5:
+            denoiser.close()
+            stop.set()
+
+    core.mda.events.frameReady.connect(close_at_the_fifth)
+    core.mda.run(sequence())
+    core.mda.events.frameReady.disconnect(close_at_the_fifth)
+    assert stop.is_set()
+    assert len(frames) == 18
+    assert attached.wait(WAIT)
+    assert {type(error) for error in attached.errors} == {ConfigError}
+    attached.detach()
+
+
+def count_frames(core: CMMCorePlus) -> list[int]:
+    frames: list[int] = []
+    core.mda.events.frameReady.connect(lambda *_: frames.append(len(frames)))
+    return frames
+
+
+def test_a_full_disk_under_the_sink(
+    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mock: no disk here can be filled without harm to other tests."""
+    written = FrameSink.write
+
+    def full_after_five(sink: FrameSink, place: Any, frame: np.ndarray) -> None:
+        if len(sink.written) == 5:
+            raise VolumeError("denoised.ome.zarr: could not be written: No space left on device")
+        written(sink, place, frame)
+
+    monkeypatch.setattr(FrameSink, "write", full_after_five)
+    frames = count_frames(core)
+    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
+        core.mda.run(sequence())
+        assert attached.wait(WAIT)
+    assert len(frames) == 18
+    assert denoiser.statistics.done == 18
+    assert len(attached.errors) == 13
+    assert "No space left" in str(attached.errors[0])
+    attributes = zarr.open_group(tmp_path / "denoised.ome.zarr", mode="r").attrs.asdict()["baikal"]
+    assert attributes["frames"]["written"] == 5
+
+
+def test_an_acquisition_that_is_stopped(core: CMMCorePlus, tmp_path: Path) -> None:
+    frames = count_frames(core)
+
+    def stop(*_: Any) -> None:
+        if len(frames) == 5:
+            core.mda.cancel()
+
+    core.mda.events.frameReady.connect(stop)
+    sink = tmp_path / "denoised.ome.zarr"
+    with live() as denoiser, attach(core, denoiser, sink) as attached:
+        core.mda.run(sequence())
+        core.mda.events.frameReady.disconnect(stop)
+        assert attached.wait(WAIT)
+    assert attached.outputs == [sink]
+    frames_record = zarr.open_group(sink, mode="r").attrs.asdict()["baikal"]["frames"]
+    assert frames_record["written"] == len(frames) < 18
+
+
+def test_every_acquisition_and_position_has_an_image(core: CMMCorePlus, tmp_path: Path) -> None:
+    several = sequence(1, stage_positions=[(0, 0, 0), (10, 10, 0)])
+    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
+        core.mda.run(sequence(1))
+        core.mda.run(several)
+        assert attached.wait(WAIT)
+        assert attached.errors == []
+    assert [path.name for path in attached.outputs] == [
+        "denoised.ome.zarr", "denoised_2_p0.ome.zarr", "denoised_2_p1.ome.zarr"
+    ]  # fmt: skip
+    assert all(
+        np.asarray(zarr.open_group(path, mode="r")["0"]).any((-1, -2)).all() for path in attached.outputs
+    )
+
+
+def test_refused_attachments(core: CMMCorePlus, tmp_path: Path) -> None:
+    sink = tmp_path / "denoised.ome.zarr"
+    with live(when_full="block") as blocking, pytest.raises(ConfigError, match="would hold up"):
+        attach(core, blocking)
+    busy = pytest.raises(VolumeError, match="another run is writing it now")
+    with live() as denoiser, attach(core, denoiser, sink), busy:
+        attach(core, denoiser, sink)
+    sink.mkdir()
+    with live() as denoiser, pytest.raises(VolumeError, match="exists already"):
+        attach(core, denoiser, sink)
+
+
+def test_two_attachments_with_sinks_of_their_own(core: CMMCorePlus, tmp_path: Path) -> None:
+    with (
+        live() as one,
+        live() as other,
+        attach(core, one, tmp_path / "a.ome.zarr") as first,
+        attach(core, other, tmp_path / "b.ome.zarr") as second,
+    ):
+        core.mda.run(sequence(1))
+        assert first.wait(WAIT)
+        assert second.wait(WAIT)
+    images = [
+        np.asarray(zarr.open_group(tmp_path / name, mode="r")["0"]) for name in ("a.ome.zarr", "b.ome.zarr")
+    ]
+    assert all(image.any((-1, -2)).all() for image in images)
+
+
+@pytest.mark.slow
+def test_an_overloaded_denoiser_does_not_delay_the_camera(
+    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 frames of 512²; the network waits, so that it is overloaded without taking the camera's core."""
+    core.setProperty("Camera", "OnCameraCCDXSize", 512)
+    core.setProperty("Camera", "OnCameraCCDYSize", 512)
+    core.setExposure(20)
+    slow(monkeypatch, 0.2)
+    plan = useq.MDASequence(
+        channels=[{"config": "DAPI", "exposure": 20}, {"config": "FITC", "exposure": 20}],
+        z_plan={"range": 8, "step": 2},
+        time_plan={"interval": 0, "loops": 20},
+    )
+    ratios = []
+    for round_ in range(3):
+        without = duration(core, plan)
+        sink = tmp_path / f"denoised{round_}.ome.zarr"
+        with live(queue=8) as denoiser, attach(core, denoiser, sink) as attached:
+            ratios.append(duration(core, plan) / without)
+            assert attached.wait(WAIT)
+            found = denoiser.statistics
+        assert found.submitted == found.done + found.dropped == 200
+        assert found.dropped > 100
+        assert attached.errors == []
+    print("time of 200 frames with the denoiser over that without:", [f"{ratio:.3f}" for ratio in ratios])
+    assert np.median(ratios) < 1.05
+
+
+def duration(core: CMMCorePlus, plan: useq.MDASequence) -> float:
+    """Seconds from the first frame to the last."""
+    times: list[float] = []
+
+    def note(*_: Any) -> None:
+        times.append(time.perf_counter())
+
+    core.mda.events.frameReady.connect(note)
+    core.mda.run(plan)
+    core.mda.events.frameReady.disconnect(note)
+    assert len(times) == 200
+    return times[-1] - times[0]
+
+
+def test_the_example(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "pymmcore_live.py", tmp_path / "denoised.ome.zarr", "--engine=analytic"],
+        capture_output=True, text=True, timeout=WAIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "of them denoised" in done.stdout
+    assert zarr.open_group(tmp_path / "denoised.ome.zarr", mode="r").attrs.asdict()["baikal"]["complete"]
