@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import product
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.regions import Part
-from baikal_deploy.volumes.base import Region, Volume
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.selection import SelectedVolume
+from baikal_deploy.volumes.urls import Source
 
 READERS = 8
 """Threads that read a sample; they wait for disks more than they compute."""
@@ -30,34 +32,53 @@ def read_parts(volume: Volume, planes: Sequence[int], part: Part) -> Raw:
     return np.stack([volume.read_window(plane, *part.extent) for plane in planes])
 
 
-def read_what_can_be(volume: Volume, planes: Sequence[int], part: Part) -> tuple[Raw, list[int]]:
+def read_what_can_be(volume: SelectedVolume, planes: Sequence[int], part: Part) -> tuple[Raw, list[int]]:
     """As ``read_parts``, with 0 in chunks that cannot be read, and the numbers of planes that have such."""
     found, damaged = [], []
     for plane in planes:
         try:
             found.append(read_parts(volume, [plane], part)[0])
         except VolumeError:
-            found.append(_readable(volume, plane, part.extent))
+            found.append(ReadableVolume(volume).read_window(plane, *part.extent))
             damaged.append(plane)
     return np.stack(found), damaged
 
 
-def _readable(volume: Volume, plane: int, extent: Region) -> Raw:
-    """A part of a plane, chunk by chunk."""
-    edges = (volume.info.chunk or volume.info.plane_shape)[-2:]
-    top, left = (span.start for span in extent)
-    found = np.zeros([span.stop - span.start for span in extent], volume.info.dtype)
-    for y, x in product(*map(_pieces, extent, edges)):
+@dataclass(frozen=True)
+class ReadableVolume:
+    """A volume that has 0 in the chunks that cannot be read."""
+
+    volume: SelectedVolume
+
+    @property
+    def info(self) -> VolumeInfo:
+        return self.volume.info
+
+    @property
+    def metadata_files(self) -> Sequence[Source]:
+        """See ``Volume.metadata_files``."""
+        return self.volume.metadata_files
+
+    def read(self, planes: Sequence[int]) -> Raw:
+        """See ``Volume.read``; raises nothing."""
+        every = slice(None)
+        return np.stack([self.read_window(plane, every, every) for plane in planes])
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
+        """See ``Volume.read_window``; raises nothing."""
         with suppress(VolumeError):
-            at = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
-            found[at] = volume.read_window(plane, y, x)
-    return found
-
-
-def _pieces(span: slice, edge: int) -> list[slice]:
-    """What the chunks along one axis have of a span."""
-    starts = range(span.start // edge * edge, span.stop, edge)
-    return [slice(max(start, span.start), min(start + edge, span.stop)) for start in starts]
+            return self.volume.read_window(plane, y, x)
+        spans = zip((y, x), self.info.plane_shape, strict=True)
+        rows, columns = (range(*span.indices(size)) for span, size in spans)
+        found = np.zeros((len(rows), len(columns)), self.info.dtype)
+        for v, u in self.volume.blocks(y, x):
+            with suppress(VolumeError):
+                at = (
+                    slice(v.start - rows.start, v.stop - rows.start),
+                    slice(u.start - columns.start, u.stop - columns.start),
+                )
+                found[at] = self.volume.read_window(plane, v, u)
+        return found
 
 
 def read_windows(volume: Volume, windows: Sequence[tuple[int, slice, slice]], on_error: OnError) -> list[Raw]:
@@ -79,5 +100,8 @@ def read_windows(volume: Volume, windows: Sequence[tuple[int, slice, slice]], on
         results = list(readers.map(read, windows))
     found = [result for result in results if not isinstance(result, VolumeError)]
     if not found and isinstance(results[-1], VolumeError):
-        raise results[-1]
+        raise VolumeError(
+            f"{volume.info.path}: of the {len(windows)} places to measure intensities at none can be read; "
+            "copy the volume again"
+        ) from results[-1]
     return found

@@ -11,6 +11,7 @@ import numpy as np
 
 from baikal_deploy.damage import OnError, read_windows
 from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw, sample_windows
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.recipe import Recipe
@@ -72,6 +73,7 @@ class Recipes:
     by_time: bool
     on_error: OnError = "stop"
     known: dict[Group, Recipe] = field(default_factory=dict)
+    _first: dict[int, Group] = field(default_factory=dict)
 
     def groups(self) -> Iterator[Group]:
         """All groups that are denoised."""
@@ -100,9 +102,23 @@ class Recipes:
         return {group: recipe.measurement.record() for group, recipe in self.known.items()}
 
     def measured(self, planes: range) -> dict[Group, dict[str, Any]]:
-        """The measurements that some planes need; what nobody has measured is measured. Raises as ``of``."""
+        """The measurements that some planes need; what nobody has measured is measured.
+
+        Raises:
+            VolumeError, EngineError: as ``of``, but for groups that cannot be read and need not be.
+        """
         groups = {group for group, _ in self.parts(planes) if group is not None}
-        return {group: self.of(group).measurement.record() for group in sorted(groups, key=str)}
+        can_be = filter(self._can_be_measured, sorted(groups, key=str))
+        return {group: self.of(group).measurement.record() for group in can_be}
+
+    def _can_be_measured(self, group: Group) -> bool:
+        try:
+            self.of(group)
+        except VolumeError:
+            if self.on_error == "stop":
+                raise
+            return False
+        return True
 
     def of(self, group: Group) -> Recipe:
         """The recipe of a group, which is measured if nobody has.
@@ -118,8 +134,15 @@ class Recipes:
         self.known[group] = self.denoiser.recipe(self.sampler, measurement, self.seed)
 
     def first_group(self, channel: int) -> Group:
-        """A channel, or its first time point, which stands for those not measured yet."""
-        return 0 if self.by_time else None, channel
+        """A channel, or its first time point that can be measured, which stands for those not measured yet.
+
+        Raises:
+            VolumeError, EngineError: see ``of``.
+        """
+        if channel not in self._first:
+            own = [group for group in self.groups() if group[1] == channel]
+            self._first[channel] = next(filter(self._can_be_measured, own), own[0])
+        return self._first[channel]
 
     def first(self, channel: int) -> Recipe:
         """The recipe of ``first_group``."""
@@ -163,7 +186,9 @@ class Recipes:
             return {"copied": True}
         own = (group for group in self.groups() if group[1] == channel and group in self.known)
         found = {group[0]: _described(self.known[group]) for group in own}
-        return found[None] if None in found else {"time points": list(found.values())}
+        if None in found:
+            return found[None]
+        return {"time points": [{"t": t} | described for t, described in found.items()]}
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:

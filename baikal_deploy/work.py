@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.batch import Progress
-from baikal_deploy.damage import OnError, read_parts, read_what_can_be
+from baikal_deploy.damage import OnError, ReadableVolume, read_parts, read_what_can_be
 from baikal_deploy.errors import NotFinite, VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import PROBES, Maps
@@ -49,7 +49,7 @@ class Work:
     """
 
     recipes: Recipes
-    guide: Volume | None
+    guide: SelectedVolume | None
     dtype: np.dtype[Any]
     shared_axes: tuple[str, ...]
     wants_std: bool
@@ -59,6 +59,11 @@ class Work:
     def volume(self) -> SelectedVolume:
         """Where the planes are read from."""
         return self.recipes.volume
+
+    @property
+    def readable(self) -> Volume:
+        """The volume, with 0 where it cannot be read if that did not end the run."""
+        return self.volume if self.on_error == "stop" else ReadableVolume(self.volume)
 
     def evaluations(self, item: WorkItem) -> int:
         """Network evaluations of planes, or of their regions, as far as is known."""

@@ -65,7 +65,7 @@ class Looks:
         if self.preview is not None:
             from baikal_deploy.look.preview import save_preview
 
-            save_preview(self.preview, run.volume, open_input(done.output))
+            save_preview(self.preview, run.work.readable, open_input(done.output))
             yield self.preview
         if self.report is not None:
             from baikal_deploy.look.report import save_report

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from baikal_deploy.intensity import Raw
 from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.selection import select
 
 LARGEST = 1024
 """Longest side of a projection, in pixels."""
 MOST_PLANES = 256
 """That a projection is made of: more would take long to read, and show little else."""
-BLOCK = 4096
-"""Side of the parts in which a plane is read: at most 128 MB of 64-bit pixels at once."""
 
 
 def step_of(shape: tuple[int, int], largest: int = LARGEST) -> int:
@@ -33,16 +32,9 @@ def thinned(volume: Volume, plane: int, step: int) -> Raw:
     Raises:
         VolumeError: pixels that cannot be read.
     """
-    height, width = volume.info.plane_shape
-    rows = []
-    for top in range(0, height, BLOCK):
-        row = []
-        for left in range(0, width, BLOCK):
-            y, x = slice(top, min(top + BLOCK, height)), slice(left, min(left + BLOCK, width))
-            part = volume.read_window(plane, y, x)[-top % step :: step, -left % step :: step]
-            row.append(part if step == 1 else part.copy())  # a view would hold all of the block
-        rows.append(row)
-    return np.block(rows)
+    every = slice(None, None, step)
+    pixels: Raw = select(volume, {"y": every, "x": every}).read([plane])[0]
+    return pixels
 
 
 def depth_of(info: VolumeInfo) -> int:

@@ -101,10 +101,11 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
 
 def _channels(run: Run, after: Volume) -> Iterator[Channel]:
     mask = None if run.config.mask is None else open_input(run.config.mask)
+    before = run.work.readable
     for place in run.recipes.channels:
         recipe, group = run.recipes.first(place), run.recipes.first_group(place)
-        windows = sample(run.volume, group)
-        pixels = _flat(windows, sample(after, group))
+        windows = sample(run.volume, group, run.config.on_error)
+        pixels = _flat(sample(before, group), sample(after, group))
         measurement = recipe.measurement
         curve = run.denoiser.noise_curve(windows, measurement)
         yield Channel(
@@ -115,8 +116,8 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             describe_choice(run, recipe),
             recipe.nfe,
             asdict(recipe.sampler),
-            views.whole(run.volume, after, place),
-            list(views.planes(run.volume, after, place)),
+            views.whole(before, after, place),
+            list(views.planes(before, after, place)),
             None if mask is None else views.suspects(mask, place),
             histograms(*pixels, measurement.intensity),
             noise_fit(curve, measurement.noise) if measurement.noise is not None and len(curve) else "",

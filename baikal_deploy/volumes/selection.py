@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.volumes.base import Pixels, Volume, VolumeInfo
+from baikal_deploy.volumes.base import Pixels, Region, Volume, VolumeInfo
 from baikal_deploy.volumes.inputs import files_of
 from baikal_deploy.volumes.urls import Source
 
@@ -19,6 +20,8 @@ Span = slice | int
 """Indices along an axis, as Python has them; a single one keeps the axis."""
 Indices = range | tuple[int, ...]
 
+BLOCK = 1024
+"""Side of what is read at once where a step leaves some of it out."""
 ROI = ("y", "x")
 """The axes of option roi; the others have options of their own names."""
 
@@ -99,13 +102,31 @@ class SelectedVolume:
         """See ``Volume.read_window``."""
         return self._window(self._plane_of_whole(plane), y, x)
 
+    def blocks(self, y: slice, x: slice, least: int = 1) -> Iterator[Region]:
+        """Parts of a window none of which shares a chunk with another.
+
+        Args:
+            least: side of what they cover in the whole volume, where chunks are smaller.
+        """
+        chunk = (self.whole.info.chunk or (BLOCK, BLOCK))[-2:]
+        spans = zip(self.indices[-2:], (y, x), chunk, strict=True)
+        rows, columns = (_pieces(indices, span, -(-least // edge) * edge) for indices, span, edge in spans)
+        return product(rows, columns)
+
     def _window(self, source: int, y: slice, x: slice) -> Pixels:
         """A window, in the part's pixels, of a plane of the whole volume."""
-        rows, columns = self.indices[-2][y], self.indices[-1][x]
+        rows, columns = self.indices[-2], self.indices[-1]
         assert isinstance(rows, range)
         assert isinstance(columns, range)
-        covered = (slice(indices.start, indices[-1] + 1) for indices in (rows, columns))
-        return self.whole.read_window(source, *covered)[:: rows.step, :: columns.step]
+        if rows.step == columns.step == 1:
+            return self.whole.read_window(source, _covered(rows[y]), _covered(columns[x]))
+        out = np.empty((len(rows[y]), len(columns[x])), self.info.dtype)
+        top, left = (span.indices(size)[0] for span, size in zip((y, x), self.info.plane_shape, strict=True))
+        for v, u in self.blocks(y, x, BLOCK):
+            block = self.whole.read_window(source, _covered(rows[v]), _covered(columns[u]))
+            at = slice(v.start - top, v.stop - top), slice(u.start - left, u.stop - left)
+            out[at] = block[:: rows.step, :: columns.step]
+        return out
 
     @property
     def _by_axis(self) -> dict[str, Indices]:
@@ -171,6 +192,17 @@ def check_span(axis: str, span: Span) -> None:
         raise ConfigError(f"--{_option(axis)} {span}: give a slice or an index, in integers")
     if isinstance(span, slice) and span.step is not None and span.step < 1:
         raise ConfigError(f"--{_option(axis)} {spell(span)}: the step must be at least 1")
+
+
+def _covered(indices: range) -> slice:
+    return slice(indices.start, indices[-1] + 1)
+
+
+def _pieces(indices: Indices, span: slice, edge: int) -> list[slice]:
+    """Splits a span of a part's axis where the whole's pixels are in another chunk, or row of chunks."""
+    numbers = range(*span.indices(len(indices)))
+    alike = (list(own) for _, own in groupby(numbers, lambda number: indices[number] // edge))
+    return [slice(own[0], own[-1] + 1) for own in alike]
 
 
 def _option(axis: str) -> str:

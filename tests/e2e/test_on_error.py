@@ -188,5 +188,41 @@ def test_nothing_readable_is_an_error(tmp_path: Path, counts: np.ndarray, baikal
     (path / "c" / "0" / "0" / "0").write_bytes(b"rubbish")
     done = baikal_run(path, "--on-error", "zero")
     assert done.exit_code == 2
-    assert "cannot be read" in done.stderr
+    assert "of the 1 places to measure intensities at none can be read" in done.stderr
     assert open_input(path).info.chunk == (1, 96, 80)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_of_a_part_of_a_plane_too_only_the_chunk_is_lost(
+    tmp_path: Path, damaged: Path, counts: np.ndarray, baikal_run: BaikalRun, step: int
+) -> None:
+    roi = f"40:90:{step},10:70"
+    done = baikal_run(damaged, tmp_path / "out.zarr", "--on-error", "keep-raw", "--roi", roi)
+    assert done.exit_code == 0, done.output
+    expected = counts[BAD, 40:90:step, 10:70].copy()
+    expected[8 // step :] = 0
+    np.testing.assert_array_equal(result(tmp_path / "out.zarr")[BAD], expected)
+
+
+def test_pictures_and_pages_are_made_of_what_can_be_read(
+    tmp_path: Path, damaged: Path, baikal_run: BaikalRun
+) -> None:
+    looks = ["--preview", tmp_path / "look.png", "--report", tmp_path / "look.html"]
+    done = baikal_run(damaged, tmp_path / "out.zarr", "--on-error", "keep-raw", "--roi", "8:,:", *looks)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-2:] == [str(tmp_path / "look.png"), str(tmp_path / "look.html")]
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_time_point_of_which_nothing_can_be_read_is_not_measured(
+    tmp_path: Path, counts: np.ndarray, baikal_run: BaikalRun, bad: int
+) -> None:
+    path = write_zarr(tmp_path / "in.zarr", counts, chunks=(1, 96, 80), dimension_names=["t", "y", "x"])
+    (path / "c" / str(bad) / "0" / "0").write_bytes(b"rubbish")
+    options = ["--on-error", "zero", "--normalise", "per-timepoint"]
+    done = baikal_run(path, tmp_path / "out.zarr", *options)
+    assert done.exit_code == 0, done.output
+    assert result(tmp_path / "out.zarr").any(axis=(1, 2)).tolist() == [t != bad for t in range(3)]
+    (channel,) = provenance(tmp_path / "out.zarr")["channels"]
+    assert [found["t"] for found in channel["time points"]] == [t for t in range(3) if t != bad]
+    assert baikal_run(path, tmp_path / "other.zarr", "--normalise", "per-timepoint").exit_code == 2

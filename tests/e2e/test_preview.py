@@ -11,7 +11,6 @@ import tifffile
 import zarr
 from PIL import Image
 
-from baikal_deploy.look import projection
 from baikal_deploy.look.grey import LESS, MORE, RANGE, contrast, diverging, grey
 from baikal_deploy.look.preview import HEADER, MARGIN
 from baikal_deploy.look.projection import project, stack, thinned
@@ -107,8 +106,8 @@ def test_a_preview_that_cannot_be_written_takes_nothing_back(
 def test_planes_are_thinned_in_parts(
     tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch, step: int, block: int
 ) -> None:
-    monkeypatch.setattr(projection, "BLOCK", block)
-    volume = open_input(write_zarr(tmp_path / "in.zarr", counts[:, :37, :23]))
+    monkeypatch.setattr("baikal_deploy.volumes.selection.BLOCK", block)
+    volume = open_input(write_zarr(tmp_path / "in.zarr", counts[:, :37, :23], chunks=(1, 5, 3)))
     assert np.array_equal(thinned(volume, 1, step), counts[1, :37:step, :23:step])
 
 

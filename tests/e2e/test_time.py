@@ -41,7 +41,7 @@ def test_each_time_point_is_denoised_as_if_it_were_alone(
         assert np.array_equal(level0(alone)[0], level0(tmp_path / "out")[t])
         (channel,) = group_attributes(alone)["baikal"]["channels"]
         assert channel.pop("name") == "channel 0"
-        assert found[t] == channel
+        assert found[t] == {"t": t} | channel
 
 
 def test_without_it_there_is_one_mapping(tmp_path: Path, baikal_run: BaikalRun, bleaching: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,21 @@ def test_what_is_no_span_is_refused(given: dict[str, str], words: list[str]) -> 
 def test_configurations_that_make_no_sense(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(words)):
         RunConfig(Path("v.zarr"), **given)
+
+
+def test_with_steps_a_plane_is_read_in_parts_that_keep_to_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baikal_deploy.volumes.selection.BLOCK", 4)
+    read: list[tuple[slice, slice]] = []
+
+    class Chunked(InMemory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.info = replace(self.info, chunk=(1, 1, 1, 2, 3))
+
+        def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+            read.append((y, x))
+            return super().read_window(plane, y, x)
+
+    part = select(Chunked(), {"y": slice(1, None, 2), "x": slice(0, None, 3), "t": 0, "z": 0}, channels=[0])
+    np.testing.assert_array_equal(part.read([0])[0], PIXELS[0, 0, 0, 1::2, ::3])
+    assert read == [(y, x) for y in (slice(1, 4), slice(5, 6)) for x in (slice(0, 4), slice(6, 7))]
