@@ -18,7 +18,7 @@ from baikal_deploy.volumes.leftovers import is_complete
 from baikal_deploy.volumes.stores import PROVENANCE, check_paths, discard, is_zarr
 from baikal_deploy.volumes.urls import Source, inside
 
-OF_NO_EFFECT = ("input", "output")
+OF_NO_EFFECT = ("input", "output", "memory", "on_error")
 """Options that may differ when a run is gone on with."""
 
 

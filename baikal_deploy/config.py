@@ -51,7 +51,7 @@ class RunConfig:
         channels: numbers or names of the channels to denoise; None: all.
         other_channels: whether the others are copied unchanged, or left out ("drop").
         roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
-        memory: most that the process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
+        memory: most that a process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
             it decides the output's shards where the usual ones are too large. None: half of what is free.
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
             gone on with with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be

@@ -88,7 +88,7 @@ class Run:
         sampler: as asked for; each recipe holds it with nothing left automatic.
         recipes: of all planes.
         work: how the items are done.
-        limit: bytes of memory that the run may take; None where none was set and what is free is unknown.
+        limit: bytes of memory that a process may take; None where none was set and what is free is unknown.
         memory: what it takes.
         layout: how the output is cut into items.
         items: all of them.
@@ -97,13 +97,19 @@ class Run:
     """
 
     def __init__(
-        self, config: RunConfig, *, part_of: PartOf | None = None, threads: int | None = None
+        self,
+        config: RunConfig,
+        *,
+        part_of: PartOf | None = None,
+        threads: int | None = None,
+        processes: int = 1,
     ) -> None:
         """Plan a run.
 
         Args:
             part_of: a run to do items of; this one is not executed.
             threads: CPU threads of an evaluation; None: all cores.
+            processes: of this machine that share its free memory: those that do the items.
 
         Raises:
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
@@ -111,7 +117,8 @@ class Run:
         self.config = config
         with ExitStack() as stack:
             sampler_class(config.sampler)
-            self.limit = memory_limit(config.memory, free_bytes())
+            free = free_bytes()
+            self.limit = memory_limit(config.memory, None if free is None else free // processes)
             channels = self._open()
             earlier = unfinished(config) if part_of is None else None
             if earlier is None and part_of is None:

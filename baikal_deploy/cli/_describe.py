@@ -34,9 +34,10 @@ def describe(run: Run) -> list[str]:
 
 def _describe_work(run: Run) -> str:
     planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
+    regions = len(run.items) // run.volume.info.num_planes
     if run.layout.edge is None:
         return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
-    return f"work      {planes} planes x {len(run.items) // planes} regions, {evaluations} regions"
+    return f"work      {planes} planes x {regions} regions, {evaluations} regions"
 
 
 def _describe_memory(run: Run) -> str:

@@ -152,9 +152,9 @@ GROUPS: dict[str, list[Option]] = {
         ),
         option(
             "--memory", metavar="SIZE",
-            help="Most memory to take, such as 1GB, 500MB or 25% of what is free. Where the usual shards "
-            "need more, they are made smaller, and large planes are cut into regions. "
-            "[default: half of what is free]",
+            help="Most memory that a process takes, such as 1GB, 500MB or 25% of what is free (which the "
+            "workers of --dask local:N share). Where the usual shards need more, they are made smaller, and "
+            "large planes are cut into regions. [default: half of what is free]",
         ),
     ],
     "What to say": [

@@ -131,7 +131,7 @@ def _run_one(
     """Returns the files that the volume lies in."""
     if cluster is not None:
         cluster.check(config)
-    with Run(config) as run:
+    with Run(config, processes=1 if cluster is None else cluster.processes) as run:
         log.planned(run, run.estimate_seconds() if dry_run else None)
         if not dry_run:
             done = _execute(run, log, cluster)

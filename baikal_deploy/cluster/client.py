@@ -26,7 +26,7 @@ GOES_ON = "what was finished before is kept, and the same command goes on with i
 class Cluster:
     """Worker processes that share a run's items. Close it, or use it as a context manager.
 
-    >>> with Cluster("local:4") as cluster, Run(config) as run:
+    >>> with Cluster("local:4") as cluster, Run(config, processes=cluster.processes) as run:
     ...     run.execute(workers=cluster)
 
     Attributes:
@@ -107,6 +107,11 @@ class Cluster:
             raise type(error)(f"{error}; {GOES_ON}") from error
         finally:
             tasks.cancel()
+
+    @property
+    def processes(self) -> int:
+        """Workers that share the memory of this machine; see ``Run``."""
+        return self.source.workers if isinstance(self.source, LocalWorkers) else 1
 
     @property
     def _threads(self) -> int | None:

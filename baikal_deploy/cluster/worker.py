@@ -60,7 +60,7 @@ class Job:
         engine = run.denoiser.predictor.engine.name
         return cls(
             __version__,
-            replace(config, model=model, engine=engine, **absolute),
+            replace(config, model=model, engine=engine, **absolute | {"output": config.target.absolute()}),
             journal.path.absolute(),
             journal.header,
             run.recipes.measurements,

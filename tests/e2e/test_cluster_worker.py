@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster import worker
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.session import open_session
+from baikal_deploy.volumes.urls import source_of
 from baikal_deploy.work import Work
 from tests.e2e.killed import digest
 
@@ -71,3 +73,14 @@ def test_relative_paths_are_those_of_the_client(
         assert worker._opened is not None
         worker._opened.run.close()
     assert (tmp_path / "mask.zarr" / "0").is_dir()
+
+
+def test_the_output_beside_nothing_is_in_the_folder_of_the_client(
+    noisy_zarr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(noisy_zarr, engine="analytic")
+    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
+        run.config = replace(config, input=source_of("https://example.org/v.zarr"))
+        job = worker.Job.of(run, session, None)
+    assert job.config.output == tmp_path / "v_denoised.ome.zarr"

@@ -182,3 +182,16 @@ def test_what_is_for_one_image_is_refused(tmp_path: Path, baikal_run: BaikalRun,
         assert result.exit_code == 2
         assert len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [plate]
+
+
+def test_what_becomes_of_bad_planes_may_change_when_a_plate_goes_on(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    plate = make_plate(tmp_path / "a.zarr", counts)
+    array = plate / FIELDS[1] / "0"
+    zarr.create_array(array, data=counts, chunks=(1, 96, 80), overwrite=True)
+    (array / "c" / "1" / "0" / "0").write_bytes(b"rubbish")
+    assert baikal_run(plate).exit_code == 1
+    again = baikal_run(plate, "--on-error", "zero", "--memory", "60%")
+    assert again.exit_code == 0, again.output
+    assert "3 of 3 images denoised (2 of them before), 0 failed" in again.stderr

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.volumes.layout import Layout
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
@@ -71,3 +72,27 @@ def test_the_recorded_layout_must_fit(
     assert done.exit_code == 2
     assert "is too little to go on with the unfinished run" in done.stderr
     assert baikal_run(path, tmp_path / "out.zarr").exit_code == 0
+
+
+def test_processes_share_what_is_free(
+    tmp_path: Path, noisy_zarr: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baikal_deploy.pipeline.free_bytes", lambda: 64 * 10**9)
+    for dask, memory, shown in (
+        ([], [], "32 GB"),
+        (["--dask", "local:4"], [], "8 GB"),
+        (["--dask", "local:4"], ["--memory", "25%"], "4 GB"),
+        (["--dask", "local:4"], ["--memory", "20GB"], "20 GB"),
+    ):
+        done = baikal_run(noisy_zarr, "--dry-run", *dask, *memory)
+        assert f" of {shown}; in shards" in done.output
+
+
+def test_regions_are_counted_beside_copied_channels_too(
+    tmp_path: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, 256)])
+    pixels = np.random.default_rng(0).integers(0, 99, (2, 300, 300), "u2")
+    path = write_zarr(tmp_path / "in.zarr", pixels, dimension_names=["c", "y", "x"])
+    done = baikal_run(path, "--dry-run", "--channel", "0")
+    assert "1 planes x 4 regions, 8 network evaluations of regions" in done.output
