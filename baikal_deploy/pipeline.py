@@ -137,14 +137,13 @@ class Run:
             recommended = self.denoiser.recommended(config.sampler)
             self.sampler = make_sampler(config.sampler, config.options, recommended)
             self._check_sampler()
-            by_time = config.normalise == "per-timepoint" and "t" in [axis.name for axis in self.written.axes]
             self.recipes = Recipes(
                 self.volume,
                 self.denoiser,
                 self.sampler,
                 config.seed,
                 channels,
-                by_time=by_time,
+                by_time=config.normalise == "per-timepoint" and self.written.has_time,
                 on_error=config.on_error,
             )
             self.fingerprint = fingerprint(config, self.guide, self.recipes)

@@ -46,17 +46,19 @@ class ThisProcess:
     def work(self, run: Run, session: Session, advance: Advance) -> None:
         def denoise(item: WorkItem, found: Found, check: Check) -> Result:
             maps, computed = session.outputs.maps(item), 0
+            session.measured(run.recipes.measured(item.planes))
+            expected = run.work.evaluations(item)
 
             def advance_and_check(planes: int) -> None:
                 nonlocal computed
                 check()
+                # Planes that failed together are tried again alone, which is more than was expected.
+                advance(min(planes, max(0, expected - computed)), planes)
                 computed += planes
-                advance(planes, planes)
 
-            session.measured(run.recipes.measured(item.planes))
             denoised, tally = run.work.denoise(item, found, maps, advance_and_check)
-            if (copied := run.work.evaluations(item) - computed) > 0:
-                advance(copied, 0)
+            if computed < expected:
+                advance(expected - computed, 0)
             return denoised, tally, maps
 
         def write(item: WorkItem, result: Result) -> None:

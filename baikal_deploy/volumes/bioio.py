@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import Calibration
-from baikal_deploy.volumes.indexed import Index, IndexedVolume, choose, describe_file
+from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 READERS = {".czi": "bioio_czi", ".nd2": "bioio_nd2"}
 UNIT = "micrometer"
@@ -39,7 +38,7 @@ class DaskPixels:
         return np.asarray(self.array[index].compute(scheduler="synchronous"))
 
 
-def open_bioio(path: Path, series: int | None = None) -> IndexedVolume:
+def open_bioio(path: Path, series: int | None = None) -> SeriesVolume:
     """Opens one series of a CZI or ND2 file: a scene, or a position of the stage.
 
     Args:
@@ -50,21 +49,21 @@ def open_bioio(path: Path, series: int | None = None) -> IndexedVolume:
             package that is missing.
     """
     reader_type = _reader_type(path)
-    with _translated(path):
+    with opening(path, f"a {path.suffix[1:].upper()} file"):
         with path.open("rb"):  # for a message of the system's own
             pass
         reader = reader_type(path)
         scenes = reader.scenes
         _require_listed(path, scenes)
     number = choose(path, scenes, series)
-    with _translated(path):
+    with opening(path, f"a {path.suffix[1:].upper()} file"):
         reader.set_scene(number)
         image = reader.xarray_dask_data
     axes = _axes(path, image)
     array = image.isel({axis: 0 for axis in image.dims if axis.lower() not in axes}).data
     sizes = dict(zip(axes, array.shape, strict=True))
     info = describe_file(path, sizes, array.dtype, _calibration(path, reader, sizes))
-    return IndexedVolume(info, DaskPixels(array), axes, frozenset([path.resolve()]))
+    return SeriesVolume(info, DaskPixels(array), axes, frozenset([path.resolve()]))
 
 
 def _reader_type(path: Path) -> Any:
@@ -110,7 +109,7 @@ def _axes(path: Path, image: Any) -> str:
 
 
 def _calibration(path: Path, reader: Any, sizes: dict[str, int]) -> Calibration:
-    with _translated(path):
+    with opening(path, f"a {path.suffix[1:].upper()} file"):
         pixel, interval = _pixel_sizes(reader), reader.time_interval
         names = [str(name) for name in reader.channel_names or ()]
     known: dict[str, tuple[object, object]] = {
@@ -128,22 +127,3 @@ def _pixel_sizes(reader: Any) -> Any:
         return reader.physical_pixel_sizes
     except Exception:  # each reader has an own for a file that does not state them
         return None
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, VolumeError):
-        raise
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions, and "
-            f"whether it was copied whole"
-        ) from error
-    except Exception as error:  # of a damaged file, anything
-        reason = " ".join(f"{type(error).__name__}: {error}".replace(f"'{path}'", "it").split())[:200]
-        raise VolumeError(
-            f"{path}: cannot be read as a {path.suffix[1:].upper()} file ({reason}); it may be truncated or "
-            f"damaged: copy or export it again"
-        ) from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
-from baikal_deploy.volumes.indexed import Index, IndexedVolume, choose, describe_file
+from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
@@ -24,7 +24,7 @@ Position = Mapping[str, Any]
 """Of an image, by NDTiff's names of the axes."""
 
 
-def open_ndtiff(path: Path, series: int | None = None) -> IndexedVolume:
+def open_ndtiff(path: Path, series: int | None = None) -> SeriesVolume:
     """Opens one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
 
     Args:
@@ -36,7 +36,7 @@ def open_ndtiff(path: Path, series: int | None = None) -> IndexedVolume:
             package that is missing.
     """
     with ExitStack() as stack:
-        with _translated(path):
+        with opening(path, "an NDTiff data set"):
             data, positions = _opened(path)
         stack.callback(data.close)
         volume = _open_series(path, data, positions, series)
@@ -45,7 +45,7 @@ def open_ndtiff(path: Path, series: int | None = None) -> IndexedVolume:
     return volume
 
 
-def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> IndexedVolume:
+def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> SeriesVolume:
     if not positions:
         raise VolumeError(f"{path}: holds no image; copy or export it again")
     listed = sorted({_series_of(position) for position in positions})
@@ -53,7 +53,7 @@ def _open_series(path: Path, data: Any, positions: list[Position], series: int |
     own = [position for position in positions if _series_of(position) == listed[number]]
     steps = {axis: sorted({position[axis] for position in own}) for axis in AXES if axis in own[0]}
     _require_complete(path, steps, own)
-    with _translated(path):
+    with opening(path, "an NDTiff data set"):
         last = data.read_image(**own[-1])  # written last: a data set that is cut off lacks it
         calibration = _calibration(data, own, steps, _spell(listed[number]) if len(listed) > 1 else None)
     if last.ndim != 2:
@@ -62,7 +62,7 @@ def _open_series(path: Path, data: Any, positions: list[Position], series: int |
     sizes |= {"y": last.shape[0], "x": last.shape[1]}
     info = describe_file(path, sizes, last.dtype, calibration)
     files = frozenset(file.resolve() for file in path.rglob("*") if file.suffix in (".tif", ".index"))
-    return IndexedVolume(info, NDTiffPixels(data, dict(listed[number]), steps), "".join(sizes), files)
+    return SeriesVolume(info, NDTiffPixels(data, dict(listed[number]), steps), "".join(sizes), files)
 
 
 @dataclass(frozen=True)
@@ -154,17 +154,3 @@ def _channels(data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]]
 def _first(data: Any, own: list[Position], channel: object) -> Mapping[str, Any]:
     found: Mapping[str, Any] = data.read_metadata(**next(p for p in own if p["channel"] == channel))
     return found
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, VolumeError):
-        raise
-    except Exception as error:  # of a damaged file, anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise VolumeError(
-            f"{path}: cannot be read as an NDTiff data set ({reason[:200]}); it may be truncated or damaged: "
-            f"copy or export it again"
-        ) from error

@@ -18,7 +18,7 @@ from baikal_deploy.volumes.calibration import (
     ome_master,
     resolution_calibration,
 )
-from baikal_deploy.volumes.indexed import IndexedVolume, choose, describe_file
+from baikal_deploy.volumes.series import SeriesVolume, choose, describe_file
 from baikal_deploy.volumes.tiff_file import (
     UNNAMED,
     decoded_together,
@@ -33,7 +33,7 @@ KINDS = ("ome", "imagej", "stk", "shaped", "uniform", "generic")
 """What tifffile calls the flavours whose notes are understood here."""
 
 
-def open_tiff(path: Path, series: int | None = None) -> IndexedVolume:
+def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
     """Opens one series of a TIFF file.
 
     Axes of size 1 are dropped, unless the file gives their pixel size. Pages on axes without a name
@@ -66,7 +66,7 @@ def _require_described(path: Path, file: Any) -> None:
         )
 
 
-def _open_series(path: Path, file: Any, number: int) -> IndexedVolume:
+def _open_series(path: Path, file: Any, number: int) -> SeriesVolume:
     series = file.series[number]
     require_codec(path, series)
     axes = _axes(path, series)
@@ -74,7 +74,7 @@ def _open_series(path: Path, file: Any, number: int) -> IndexedVolume:
     calibration = _calibration(path, file, number, sizes)
     pixels = open_pixels(path, number)
     info = describe_file(path, sizes, series.dtype, calibration, decoded_together(pixels))
-    return IndexedVolume(info, pixels, axes, series_files(series))
+    return SeriesVolume(info, pixels, axes, series_files(series))
 
 
 def _axes(path: Path, series: Any) -> str:

@@ -17,7 +17,7 @@ import tifffile
 import zarr
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.indexed import LazyPixels
+from baikal_deploy.volumes.series import LazyPixels
 
 WHOLE_PAGE = 2**24
 """Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""

@@ -153,8 +153,11 @@ def test_a_network_that_fails_at_one_plane(
         recipe = run.recipes.first(0)
         y = recipe.prepare(counts[BAD : BAD + 1])[0][0, 0, 0, 0]
         bad = np.float32(y * (1 / np.sqrt(1 + recipe.level**2)))
-        report = run.execute()
+        told: list[tuple[int, int]] = []
+        report = run.execute(lambda *counts: told.append(counts))
     assert report.tally.kept_raw == (BAD,)
+    assert told[-1] == (3, 3)
+    assert report.evaluations == 1 + 1 + 3  # until one fails, and then each alone
     found = result(tmp_path / "out.zarr")
     np.testing.assert_array_equal(found[BAD], counts[BAD])
     assert (found[0] != counts[0]).any()

@@ -1,8 +1,9 @@
-"""Volumes of files that hold several images each, behind something that reads pixels when it is indexed."""
+"""Series: the images of a file that may hold several; their pixels are read when they are indexed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,8 +78,35 @@ def describe_file(
     )
 
 
+@contextmanager
+def opening(path: Path, kind: str) -> Iterator[None]:
+    """Tells what goes wrong in another library's reader.
+
+    Args:
+        kind: what it takes the file for, with its article.
+
+    Raises:
+        VolumeError: whatever it raised.
+    """
+    try:
+        yield
+    except (MemoryError, VolumeError):
+        raise
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions, and "
+            f"whether it was copied whole"
+        ) from error
+    except Exception as error:  # of a damaged file, anything
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(f"'{path}'", "it").split())[:200]
+        raise VolumeError(
+            f"{path}: cannot be read as {kind} ({reason}); it may be truncated or damaged: copy or export it "
+            f"again"
+        ) from error
+
+
 @dataclass(frozen=True)
-class IndexedVolume:
+class SeriesVolume:
     """A Volume that is one series of a file.
 
     Attributes:
