@@ -98,10 +98,10 @@ class JsonLog(Log):
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        meter, interval = Meter(run), Interval(PROGRESS_SECONDS)
+        meter, interval = Meter(run.recipes.num_planes), Interval(PROGRESS_SECONDS)
 
         def advance(done: int, total: int) -> None:
-            reading = meter.read(done)
+            reading = meter.read(done, total)
             if interval.over() or done == total:
                 self._write(
                     "progress",

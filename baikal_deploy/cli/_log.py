@@ -92,7 +92,7 @@ class TextLog(Log):
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        meter = Meter(run)
+        meter = Meter(run.recipes.num_planes)
         # FORCE_COLOR makes rich take a file for a terminal.
         if self._console.file.isatty() and not self._console.is_dumb_terminal:
             from baikal_deploy.cli._bars import bars
@@ -103,7 +103,7 @@ class TextLog(Log):
         interval = Interval(LINE_SECONDS)
 
         def advance(done: int, total: int) -> None:
-            reading = meter.read(done)
+            reading = meter.read(done, total)
             if interval.over():
                 self._print(in_words(reading))
 

@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from baikal_deploy.pipeline import Run
-
 MEMORY = 60.0
 """Seconds that the speed is taken over."""
 LEAST_APART = 1.0
@@ -40,13 +38,16 @@ class Meter:
     What was done before the first report, by an earlier run, does not count as speed.
     """
 
-    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
-        self._evaluations, self._planes = run.evaluations, run.volume.info.num_planes
+    def __init__(self, planes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args:
+        planes: how many are denoised.
+        """
+        self._planes = planes
         self._clock = clock
         self._kept: deque[tuple[float, int]] = deque()
 
-    def read(self, done: int) -> Reading:
-        """The state after ``done`` evaluations."""
+    def read(self, done: int, total: int) -> Reading:
+        """The state after ``done`` evaluations of ``total``, as far as is known by then."""
         now = self._clock()
         if not self._kept or now - self._kept[-1][0] >= LEAST_APART:
             self._kept.append((now, done))
@@ -54,11 +55,9 @@ class Meter:
             self._kept.popleft()
         then, done_then = self._kept[0]
         speed = (done - done_then) / (now - then) if now > then and done > done_then else None
-        left = self._evaluations - done
-        planes = self._planes * done // self._evaluations if self._evaluations else self._planes
-        return Reading(
-            done, self._evaluations, planes, self._planes, speed, None if speed is None else left / speed
-        )
+        planes = self._planes * done // total if total else self._planes
+        left = None if speed is None else (total - done) / speed
+        return Reading(done, total, planes, self._planes, speed, left)
 
 
 class Interval:

@@ -89,3 +89,14 @@ def test_the_journal_knows_which_channels(tmp_path: Path, baikal_run: BaikalRun,
     assert baikal_run(three, out, "--channel", "0").exit_code == 0
     ours, done = (json.loads((path / "zarr.json").read_text()) for path in (out, tmp_path / "done.ome.zarr"))
     assert ours == done
+
+
+def test_progress_counts_the_planes_that_are_denoised(
+    tmp_path: Path, baikal_run: BaikalRun, three: Path
+) -> None:
+    result = baikal_run(three, tmp_path / "out.zarr", "--channel", "B", "--log", "json")
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    planned, last = (
+        [event for event in events if event["event"] == kind][-1] for kind in ("planned", "progress")
+    )
+    assert (planned["planes"], last["planes"], last["planes_done"]) == (3, 3, 3)
