@@ -29,7 +29,7 @@ def bars(console: Console, meter: Meter, images: tuple[int, int] | None) -> Iter
         evaluations = shown.add_task("evaluations", total=None, pace="")
 
         def advance(done: int, total: int) -> None:
-            reading = meter.read(done)
+            reading = meter.read(done, total)
             shown.update(planes, total=reading.all_planes, completed=reading.planes)
             shown.update(evaluations, total=total, completed=done, pace=_pace(reading))
 

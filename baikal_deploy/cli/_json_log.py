@@ -72,6 +72,10 @@ class JsonLog(Log):
     def note(self, message: str) -> None:
         self._write("note", message=message)
 
+    def following(self, path: Source, timeout: float) -> None:
+        self._input = str(path)
+        self.note(f"following it until nothing was written for {timeout:g} s")
+
     def planned(self, run: Run, seconds: float | None) -> None:
         self._input = str(run.config.input)
         info = run.volume.info
@@ -101,7 +105,7 @@ class JsonLog(Log):
         meter, interval = Meter(run), Interval(PROGRESS_SECONDS)
 
         def advance(done: int, total: int) -> None:
-            reading = meter.read(done)
+            reading = meter.read(done, total)
             if interval.over() or done == total:
                 self._write(
                     "progress",

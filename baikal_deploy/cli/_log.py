@@ -38,6 +38,13 @@ class Log:
     def part(self, path: Source, first: Source) -> None:
         """An image of a folder that needs no work: it is a part of another one."""
 
+    def following(self, path: Source, timeout: float) -> None:
+        """An input that grows is waited for.
+
+        Args:
+            timeout: see ``Follow``.
+        """
+
     def planned(self, run: Run, seconds: float | None) -> None:
         """A run was planned.
 
@@ -82,6 +89,9 @@ class TextLog(Log):
     def part(self, path: Source, first: Source) -> None:
         self._print(f"a part of {first.name}")
 
+    def following(self, path: Source, timeout: float) -> None:
+        self._print(f"following {path} until nothing was written for {timeout:g} s; Ctrl-C ends it there")
+
     def planned(self, run: Run, seconds: float | None) -> None:
         self._print(*describe(run))
         if seconds is not None:
@@ -103,7 +113,7 @@ class TextLog(Log):
         interval = Interval(LINE_SECONDS)
 
         def advance(done: int, total: int) -> None:
-            reading = meter.read(done)
+            reading = meter.read(done, total)
             if interval.over():
                 self._print(in_words(reading))
 

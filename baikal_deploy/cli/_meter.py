@@ -41,12 +41,11 @@ class Meter:
     """
 
     def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
-        self._evaluations, self._planes = run.evaluations, run.volume.info.num_planes
-        self._clock = clock
+        self._run, self._clock = run, clock
         self._kept: deque[tuple[float, int]] = deque()
 
-    def read(self, done: int) -> Reading:
-        """The state after ``done`` evaluations."""
+    def read(self, done: int, total: int) -> Reading:
+        """The state after ``done`` of ``total`` evaluations."""
         now = self._clock()
         if not self._kept or now - self._kept[-1][0] >= LEAST_APART:
             self._kept.append((now, done))
@@ -54,11 +53,10 @@ class Meter:
             self._kept.popleft()
         then, done_then = self._kept[0]
         speed = (done - done_then) / (now - then) if now > then and done > done_then else None
-        left = self._evaluations - done
-        planes = self._planes * done // self._evaluations if self._evaluations else self._planes
-        return Reading(
-            done, self._evaluations, planes, self._planes, speed, None if speed is None else left / speed
-        )
+        all_planes = self._run.volume.info.num_planes
+        planes = all_planes * done // total if total else all_planes
+        left = None if speed is None else (total - done) / speed
+        return Reading(done, total, planes, all_planes, speed, left)
 
 
 class Interval:

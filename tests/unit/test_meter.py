@@ -25,11 +25,11 @@ def run_of(evaluations: int, planes: int) -> Any:
 def test_what_an_earlier_run_did_is_no_speed() -> None:
     clock = Clock()
     meter = Meter(run_of(400, 200), clock)
-    first = meter.read(300)
+    first = meter.read(300, 400)
     assert (first.per_second, first.seconds_left) == (None, None)
     assert first.planes == 150
     clock.now += 10
-    later = meter.read(320)
+    later = meter.read(320, 400)
     assert later.per_second == pytest.approx(2)
     assert later.seconds_left == pytest.approx(40)
 
@@ -40,7 +40,7 @@ def test_the_speed_is_that_of_the_last_minute() -> None:
     for second in range(200):  # ten times as fast from second 100 on
         done = second if second < 100 else 100 + 10 * (second - 100)
         clock.now = 1000.0 + second
-        reading = meter.read(done)
+        reading = meter.read(done, 10_000)
     assert reading.per_second == pytest.approx(10)
 
 
@@ -49,12 +49,12 @@ def test_evaluations_that_take_longer_than_the_memory() -> None:
     meter = Meter(run_of(10, 10), clock)
     for done in range(5):
         clock.now = 1000.0 + 100 * done
-        reading = meter.read(done)
+        reading = meter.read(done, 10)
     assert reading.per_second == pytest.approx(0.01)
 
 
 def test_a_run_without_evaluations_is_all_done() -> None:
-    reading = Meter(run_of(0, 7), Clock()).read(0)
+    reading = Meter(run_of(0, 7), Clock()).read(0, 0)
     assert (reading.planes, reading.per_second) == (7, None)
 
 
