@@ -63,29 +63,23 @@ class Follow(Run):
         self.timeout, self.ended, self.seen = timeout, False, Seen(None)
         self._changed = time.monotonic()
         self._trouble: VolumeError | None = None
+        self._settled: int | None = None
         super().__init__(config)
 
     def _open_whole(self) -> Volume:
         earlier = unfinished(self.config)
         if earlier is None:
             check_session(self.config, None, {})  # before anything that takes long
-        self.ended = earlier is not None and earlier.ended is not None
-        self._wait(lambda info: info.shape[0] >= _needed(info))
-        if earlier is not None and earlier.ended is not None:
-            self._end_at(earlier.ended)
+        self._settled = None if earlier is None else earlier.ended
+        self.ended = self._settled is not None
+        self._wait(self._can_be_measured)
         _check_axes(self._whole.info, self.config)
         self._beginning = min(_needed(self._whole.info), self._whole.info.shape[0])
         return self._whole
 
-    def _end_at(self, steps: int) -> None:
-        """As an earlier run has settled it, whose last shards may be written."""
-        found = self._whole.info.shape[0]
-        if found < steps:
-            raise VolumeError(
-                f"{self.config.input}: is shorter ({found} steps) than what the unfinished run has read "
-                f"of it ({steps}); restore it, or start anew (--overwrite)"
-            )
-        self.seen = replace(self.seen, volume=_cut(self._whole, steps), rest=self.seen.rest or found > steps)
+    def _can_be_measured(self, info: VolumeInfo) -> bool:
+        _check_axes(info, self.config)
+        return info.shape[0] >= _needed(info)
 
     def _fingerprint(self) -> dict[str, Any]:
         """That of a run on a whole store has what changes as this one grows."""
@@ -219,6 +213,8 @@ class Follow(Run):
             raise
         except VolumeError as error:  # half written, it may be
             seen, self._trouble = self.seen, error
+        if self._settled is not None and seen.volume is not None:
+            seen = self._settle(seen, seen.volume, self._settled)
         if before is not None and seen.volume is not None:
             _check_grown(before.info, seen.volume.info)
         if seen.stamp != self.seen.stamp:
@@ -227,6 +223,16 @@ class Follow(Run):
         if not self.ended and (seen.ended or time.monotonic() - self._changed > self.timeout):
             self.ended = True
             self._look()
+
+    def _settle(self, seen: Seen, volume: Volume, steps: int) -> Seen:
+        """As long as an earlier run has taken it to be, whose last shards may be written."""
+        found = volume.info.shape[0]
+        if found < steps:
+            raise VolumeError(
+                f"{self.config.input}: is shorter ({found} steps) than what the unfinished run has read "
+                f"of it ({steps}); restore it, or start anew (--overwrite)"
+            )
+        return replace(seen, volume=_cut(volume, steps), rest=seen.rest or found > steps)
 
     def _notes(self) -> list[str]:
         if not self.seen.rest:

@@ -20,6 +20,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.follow import Follow
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.samplers import make_sampler
+from baikal_deploy.volumes.growing import look
 from tests.e2e import growing
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
@@ -139,20 +140,32 @@ def test_of_a_killed_writer_what_is_whole_is_denoised(
     check(result(path), kind, count)
 
 
-@pytest.mark.parametrize("kind", ["acquire", "acquire-flat", "append", "ndtiff"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_half_written_is_read(tmp_path: Path, kind: str, processes: Processes) -> None:
-    """A writer as fast as can be, killed at some moment, with a follower that looks as often as can be."""
+    """A writer as fast as can be, killed at some moment, and a reader that looks as often as can be."""
     path = store(tmp_path, kind)
-    writer = processes.write(kind, path, 100_000, 0)
-    follower = processes.follow(image(path), timeout=2)
-    time.sleep(5)
-    writer.kill()
-    finish(follower)
-    written: Any = zarr.open_group(result(path), mode="r")["0"]
-    assert written.shape[0] > 8
-    check(result(path), kind, written.shape[0])
+    writer = processes.write(kind, path, 100 if kind == "preallocated" else 5000, 0)
+    known, looks, ends = 0, 0, None
+    while ends is None or time.monotonic() < ends:
+        try:
+            volume = look(image(path), None, known, False).volume
+        except VolumeError:  # metadata that is half written
+            continue
+        if volume is not None and volume.info.shape[0] > known:
+            looks += 1
+            per_step = volume.info.num_planes // volume.info.shape[0]
+            for number in range(known, min(volume.info.shape[0], known + 20)):
+                planes = volume.read(range(number * per_step, (number + 1) * per_step))
+                np.testing.assert_array_equal(planes, growing.step(number)[:per_step])
+                known = number + 1
+        if ends is None and (known > 90 or writer.poll() is not None):
+            writer.kill()
+            ends = time.monotonic() + 0.3
+    assert known > 50
+    assert looks > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["acquire-flat", "ndtiff"])
 def test_a_killed_follower_goes_on(tmp_path: Path, kind: str, processes: Processes) -> None:
     path = store(tmp_path, kind)
@@ -252,7 +265,7 @@ def test_another_store_under_the_same_name(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_nothing_comes(tmp_path: Path) -> None:
-    with pytest.raises(VolumeError, match="nothing that could be denoised was written in 0.2 s"):
+    with pytest.raises(VolumeError, match="nothing that could be denoised was written"):
         follow(tmp_path / "in.zarr")
     (tmp_path / "in.zarr").mkdir()
     with pytest.raises(VolumeError, match="nothing that could be denoised"):
