@@ -68,13 +68,12 @@ class _Store:
 
     @classmethod
     def of(cls, volume: ZarrVolume, path: Path) -> _Store:
-        """Raises CannotFollow: chunks that are written again as the array grows."""
+        """Raises CannotFollow: files that are written again as the array grows."""
         store = cls(volume.array, path, _is_by_acquire_zarr(path))
-        held = store.array.chunks[0]
-        if held > 1 and not store.by_acquire_zarr:
+        if store.span > 1 and not store.by_acquire_zarr:
             raise CannotFollow(
-                f"{path}: its chunks hold {held} steps of the first axis each, and are written again as it "
-                f"grows, so that nobody can tell what is whole; write it with chunks of 1, or with "
+                f"{path}: its files hold {store.span} steps of the first axis each, and are written again as "
+                f"it grows, so that nobody can tell what is whole; write it with chunks or shards of 1, or with "
                 f"acquire-zarr, or run without --follow when it is whole"
             )
         if store.array.shards is not None and not _has_plain_index(volume.array):
@@ -117,19 +116,18 @@ class _Store:
         """
         for row in range(known // self.span, -(-self.length // self.span)):
             wanted = min(self.span, self.length - row * self.span)
-            held = min(self._held(place) for place in self.places(row))
-            if held < wanted:
-                return row * self.span + held
+            if not all(self._holds(place, wanted) for place in self.places(row)):
+                return row * self.span
         return self.length
 
-    def _held(self, place: tuple[int, ...]) -> int:
-        """How many steps are in a file, from its first on."""
+    def _holds(self, place: tuple[int, ...], steps: int) -> bool:
+        """Whether the first steps of a file are in it."""
         if self.array.shards is None:
-            return self.span if self.file(place).is_file() else 0
+            return self.file(place).is_file()
         grid = [edge // chunk for edge, chunk in zip(self.edges, self.array.chunks, strict=True)]
         index = _read_index(self.file(place), prod(grid))
         if index is None:
-            return 0
+            return False
         # Chunks beyond the array's edges need not be there.
         inside = tuple(
             slice(-(-(size - number * edge) // chunk))
@@ -137,10 +135,8 @@ class _Store:
                 self.array.shape[1:], place[1:], self.edges[1:], self.array.chunks[1:], strict=True
             )
         )
-        there = (index[:, 0] != MISSING).reshape(grid)[(slice(None), *inside)]
-        layers = there.reshape(grid[0], -1).all(axis=1)
-        whole = grid[0] if layers.all() else int(np.argmin(layers))
-        return whole * int(self.array.chunks[0])
+        wanted = slice(-(-steps // self.array.chunks[0]))
+        return bool((index[:, 0] != MISSING).reshape(grid)[(wanted, *inside)].all())
 
 
 def _read_index(file: Path, chunks: int) -> Any:

@@ -92,7 +92,7 @@ def preallocated(path: Path) -> Iterator[Put]:
     array = zarr.create_array(
         path,
         shape=(100, DEPTH, *PLANE),
-        shards=(10, 1, 64, 64),
+        shards=(1, 2, 64, 64),
         chunks=(1, 1, 32, 32),
         dtype="u2",
         dimension_names=["t", "z", "y", "x"],

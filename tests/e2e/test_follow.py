@@ -281,7 +281,7 @@ def test_nothing_comes(tmp_path: Path) -> None:
     [
         (
             {"shape": (4, 8, 8), "chunks": (2, 8, 8), "dimension_names": ["t", "y", "x"]},
-            "chunks hold 2 steps",
+            "files hold 2 steps",
         ),
         ({"shape": (4, 8, 8), "chunks": (1, 8, 8), "dimension_names": ["c", "y", "x"]}, "axes c, y, x"),
         ({"shape": (8, 8), "chunks": (1, 8)}, "axes y, x"),
