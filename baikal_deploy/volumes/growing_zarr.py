@@ -73,7 +73,7 @@ class _Store:
         if store.span > 1 and not store.by_acquire_zarr:
             raise CannotFollow(
                 f"{path}: its files hold {store.span} steps of the first axis each, and are written again as "
-                f"it grows, so that nobody can tell what is whole; write it with chunks or shards of 1, or with "
+                f"it grows, so nobody can tell what is whole; write it with chunks or shards of 1, or with "
                 f"acquire-zarr, or run without --follow when it is whole"
             )
         if store.array.shards is not None and not _has_plain_index(volume.array):
