@@ -31,6 +31,7 @@ class Journal:
         created: inodes of the outputs, once all have their metadata: they stay the same when one is moved.
         measurements: what was measured, by time point (None: all) and channel.
         done: finished items by index, each with its tally.
+        ended: steps of the first axis at which a growing input was taken to have ended; None: not yet.
         size: bytes that count.
     """
 
@@ -39,6 +40,7 @@ class Journal:
     created: list[int] | None = None
     measurements: dict[tuple[int | None, int], dict[str, Any]] = field(default_factory=dict)
     done: dict[int, dict[str, Any]] = field(default_factory=dict)
+    ended: int | None = None
     size: int = 0
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
@@ -106,6 +108,7 @@ class Journal:
             t, channel = entry["group"]
             self.measurements[t, channel] = entry["measurement"]
         self.created = entry.get("created", self.created)
+        self.ended = entry.get("ended", self.ended)
         self.size += len(line)
         return True
 

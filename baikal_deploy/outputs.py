@@ -99,6 +99,20 @@ class Outputs:
         )
         return cls(make(config.target, info), std, suspect)
 
+    def grown(self, info: VolumeInfo) -> Self:
+        """The same outputs, none of them a TIFF, of a volume that has grown. Raises VolumeError: see
+        ``OutputVolume.grown``."""
+        result, std, suspect = (
+            output.grown(replace(own, dtype=output.info.dtype)) if isinstance(output, OutputVolume) else None
+            for output, own in (
+                (self.result, info),
+                (self.std, _map_of(info, "f4")),
+                (self.suspect, _map_of(info, "u1")),
+            )
+        )
+        assert result is not None
+        return type(self)(result, std, suspect)
+
     @property
     def all(self) -> list[Output]:
         return [output for output in (self.result, self.std, self.suspect) if output is not None]

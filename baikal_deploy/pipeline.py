@@ -146,7 +146,7 @@ class Run:
                 by_time=config.normalise == "per-timepoint" and self.written.has_time,
                 on_error=config.on_error,
             )
-            self.fingerprint = fingerprint(config, self.guide, self.recipes)
+            self.fingerprint = self._fingerprint()
             self.earlier = None
             if part_of is not None:
                 self._check_same(part_of.fingerprint)
@@ -154,8 +154,7 @@ class Run:
             elif check_session(config, earlier, self.fingerprint) and earlier is not None:
                 self.earlier = earlier
                 self.recipes.add(earlier.measurements)
-            for channel in self.recipes.channels:
-                self.recipes.first(channel)
+            self._measure()
             self.work = Work(
                 self.recipes,
                 self.guide,
@@ -172,7 +171,7 @@ class Run:
     def _open(self) -> Collection[int]:
         """Open what is read; the channels that are denoised."""
         config = self.config
-        whole = open_input(config.input, config.series)
+        whole = self._open_whole()
         channels = None if config.channels is None else find_channels(whole.info, config.channels)
         kept = channels if config.other_channels == "drop" else None
         self.volume = select(whole, config.spans, kept)
@@ -181,6 +180,16 @@ class Run:
         self._check_paths(guide)
         self.guide = None if guide is None else select_alike(guide, self.volume)
         return range(self.volume.info.num_channels) if channels is None or kept else channels
+
+    def _open_whole(self) -> Volume:
+        return open_input(self.config.input, self.config.series)
+
+    def _fingerprint(self) -> dict[str, Any]:
+        return fingerprint(self.config, self.guide, self.recipes)
+
+    def _measure(self) -> None:
+        for channel in self.recipes.channels:
+            self.recipes.first(channel)
 
     def _check_same(self, other: Mapping[str, Any]) -> None:
         """Refuse to do items in another way than the rest of their run."""

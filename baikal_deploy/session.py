@@ -91,6 +91,16 @@ class Session:
         else:
             self.journal.done[piece.index] = asdict(tally)
 
+    def grow(self, info: VolumeInfo) -> None:
+        """Make room for more steps of the first axis. Raises VolumeError: see ``OutputVolume.grown``."""
+        with self._reassuring():
+            self.outputs = self.outputs.grown(info)
+
+    def end(self, steps: int) -> None:
+        """Settle where a growing input has ended. Raises VolumeError: a full disk and the like."""
+        if self.journal.ended is None:
+            self.journal.record({"ended": steps})
+
     def copy_labels(self, labels: Source) -> list[str]:
         """See ``Outputs.copy_labels``."""
         with self._reassuring():

@@ -72,6 +72,10 @@ class JsonLog(Log):
     def note(self, message: str) -> None:
         self._write("note", message=message)
 
+    def following(self, path: Source, timeout: float) -> None:
+        self._input = str(path)
+        self.note(f"following it until nothing was written for {timeout:g} s")
+
     def planned(self, run: Run, seconds: float | None) -> None:
         self._input = str(run.config.input)
         info = run.volume.info
@@ -98,7 +102,7 @@ class JsonLog(Log):
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        meter, interval = Meter(run.recipes.num_planes), Interval(PROGRESS_SECONDS)
+        meter, interval = Meter(lambda: run.recipes.num_planes), Interval(PROGRESS_SECONDS)
 
         def advance(done: int, total: int) -> None:
             reading = meter.read(done, total)

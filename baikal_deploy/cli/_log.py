@@ -38,6 +38,13 @@ class Log:
     def part(self, path: Source, first: Source) -> None:
         """An image of a folder that needs no work: it is a part of another one."""
 
+    def following(self, path: Source, timeout: float) -> None:
+        """An input that grows is waited for.
+
+        Args:
+            timeout: see ``Follow``.
+        """
+
     def planned(self, run: Run, seconds: float | None) -> None:
         """A run was planned.
 
@@ -82,6 +89,9 @@ class TextLog(Log):
     def part(self, path: Source, first: Source) -> None:
         self._print(f"a part of {first.name}")
 
+    def following(self, path: Source, timeout: float) -> None:
+        self._print(f"following {path} until nothing was written for {timeout:g} s; Ctrl-C ends it there")
+
     def planned(self, run: Run, seconds: float | None) -> None:
         self._print(*describe(run))
         if seconds is not None:
@@ -92,7 +102,7 @@ class TextLog(Log):
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        meter = Meter(run.recipes.num_planes)
+        meter = Meter(lambda: run.recipes.num_planes)
         # FORCE_COLOR makes rich take a file for a terminal.
         if self._console.file.isatty() and not self._console.is_dumb_terminal:
             from baikal_deploy.cli._bars import bars

@@ -38,12 +38,11 @@ class Meter:
     What was done before the first report, by an earlier run, does not count as speed.
     """
 
-    def __init__(self, planes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, planes: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
         """Args:
-        planes: how many are denoised.
+        planes: how many are denoised, as far as is known by then.
         """
-        self._planes = planes
-        self._clock = clock
+        self._planes, self._clock = planes, clock
         self._kept: deque[tuple[float, int]] = deque()
 
     def read(self, done: int, total: int) -> Reading:
@@ -55,9 +54,10 @@ class Meter:
             self._kept.popleft()
         then, done_then = self._kept[0]
         speed = (done - done_then) / (now - then) if now > then and done > done_then else None
-        planes = self._planes * done // total if total else self._planes
+        all_planes = self._planes()
+        planes = all_planes * done // total if total else all_planes
         left = None if speed is None else (total - done) / speed
-        return Reading(done, total, planes, self._planes, speed, left)
+        return Reading(done, total, planes, all_planes, speed, left)
 
 
 class Interval:

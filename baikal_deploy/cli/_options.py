@@ -12,6 +12,7 @@ from baikal_deploy.config import Normalise, OtherChannels, ShareNoise
 from baikal_deploy.damage import OnError
 from baikal_deploy.denoiser import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.follow import TIMEOUT
 from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
 from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.samplers import sampler_names
@@ -45,6 +46,14 @@ GROUPS: dict[str, list[Option]] = {
             "--on-error", type=click.Choice(get_args(OnError)), default="stop",
             help="A plane that cannot be read or denoised: end the run, write it as it is (bad chunks 0), or "
             "as 0.",
+        ),
+        option(
+            "--follow", is_flag=True,
+            help="INPUT is still being written: denoise what is there and what comes (docs/follow.md).",
+        ),
+        option(
+            "--follow-timeout", metavar="SECONDS", type=float, default=TIMEOUT,
+            help="With --follow: INPUT has ended when nothing was written for so long.",
         ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(

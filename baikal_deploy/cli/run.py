@@ -20,6 +20,7 @@ from baikal_deploy.cli._summary import Batch
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.follow import Follow
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import files_of
 from baikal_deploy.volumes.urls import inside, source_of
@@ -52,6 +53,8 @@ def main(
     log: str,
     dask: str | None,
     guide: str | None,
+    follow: bool,
+    follow_timeout: float,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
@@ -65,6 +68,8 @@ def main(
 
     INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), with credentials from the
     environment.
+
+    With --follow, INPUT is a Zarr store or NDTiff folder that another program is still writing.
 
     A run that was interrupted goes on where it was when the same command is given again; one that
     writes a TIFF starts anew. A part of INPUT (--t, --z, --roi) keeps its coordinates: the output has
@@ -81,8 +86,35 @@ def main(
             **parse_spans(t, z, roi),
         }
         config = RunConfig(source_of(input_path), output_path, **settings)
+        if follow:
+            _run_following(config, follow_timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
+            return
         with nullcontext() if dask is None else _cluster(dask) as cluster:
             _run_all(config, said, dry_run, looks, draws, cluster)
+
+
+def _run_following(
+    config: RunConfig,
+    timeout: float,
+    log: Log,
+    looks: Looks,
+    *,
+    dry_run: bool,
+    draws: int | None,
+    dask: str | None,
+) -> None:
+    """Denoise one image that is still being written.
+
+    Raises:
+        ConfigError: options that are not for such a run.
+    """
+    for name, value in (("draws", draws), ("dask", dask)):
+        if value is not None:
+            raise ConfigError(f"--{name} {value}: is not for --follow; leave one of them out")
+    looks.check_files()
+    log.following(config.input, timeout)
+    with Follow(config, timeout) as run:
+        _do_run(run, log, dry_run, looks, None)
 
 
 def _run_all(
@@ -132,14 +164,19 @@ def _run_one(
     if cluster is not None:
         cluster.check(config)
     with Run(config, processes=1 if cluster is None else cluster.processes) as run:
-        log.planned(run, run.estimate_seconds() if dry_run else None)
-        if not dry_run:
-            done = _execute(run, log, cluster)
-            log.done(done)
-            click.echo(done.output)
-            for path in looks.write(run, done):
-                click.echo(path)
+        _do_run(run, log, dry_run, looks, cluster)
         return files_of(run.volume)
+
+
+def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> None:
+    """Do what was planned, and say so; with ``dry_run``, say what it would be."""
+    log.planned(run, run.estimate_seconds() if dry_run else None)
+    if not dry_run:
+        done = _execute(run, log, cluster)
+        log.done(done)
+        click.echo(done.output)
+        for path in looks.write(run, done):
+            click.echo(path)
 
 
 def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
+INDEX = "NDTiff.index"
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
 
@@ -24,12 +26,13 @@ Position = Mapping[str, Any]
 """Of an image, by NDTiff's names of the axes."""
 
 
-def open_ndtiff(path: Path, series: int | None = None) -> SeriesVolume:
+def open_ndtiff(path: Path, series: int | None = None, index: bytes | None = None) -> SeriesVolume:
     """Opens one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
 
     Args:
         path: the folder.
         series: its number; None: the only one.
+        index: what to take for the contents of its index; None: the file.
 
     Raises:
         VolumeError: a data set that is damaged, truncated or not supported; several series and no choice; a
@@ -37,7 +40,7 @@ def open_ndtiff(path: Path, series: int | None = None) -> SeriesVolume:
     """
     with ExitStack() as stack:
         with opening(path, "an NDTiff data set"):
-            data, positions = _opened(path)
+            data, positions = _opened(path, index)
         stack.callback(data.close)
         volume = _open_series(path, data, positions, series)
         stack.pop_all()
@@ -48,14 +51,16 @@ def open_ndtiff(path: Path, series: int | None = None) -> SeriesVolume:
 def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> SeriesVolume:
     if not positions:
         raise VolumeError(f"{path}: holds no image; copy or export it again")
-    listed = sorted({_series_of(position) for position in positions})
-    number = choose(path, [_spell(key) for key in listed], series)
-    own = [position for position in positions if _series_of(position) == listed[number]]
+    listed = sorted({series_of(position) for position in positions})
+    number = choose(path, [spell_series(key) for key in listed], series)
+    own = [position for position in positions if series_of(position) == listed[number]]
     steps = {axis: sorted({position[axis] for position in own}) for axis in AXES if axis in own[0]}
     _require_complete(path, steps, own)
     with opening(path, "an NDTiff data set"):
         last = data.read_image(**own[-1])  # written last: a data set that is cut off lacks it
-        calibration = _calibration(data, own, steps, _spell(listed[number]) if len(listed) > 1 else None)
+        calibration = _calibration(
+            data, own, steps, spell_series(listed[number]) if len(listed) > 1 else None
+        )
     if last.ndim != 2:
         raise VolumeError(f"{path}: holds colour images; convert it to grey, or split it")
     sizes = {AXES[axis]: len(along) for axis, along in steps.items()}
@@ -86,26 +91,41 @@ class NDTiffPixels:
         return np.asarray(self.data.read_image(**self.fixed, **position)[y, x])
 
 
-def _opened(path: Path) -> tuple[Any, list[Position]]:
+def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
     try:
         from ndstorage import Dataset
+        from ndstorage.file_io import NDTiffFileIO
     except ImportError as error:
         raise VolumeError(
             f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
         ) from error
     with redirect_stdout(io.StringIO()):  # it prints how far it is
-        data = Dataset(str(path))
+        data = Dataset(str(path), **({} if index is None else {"file_io": _with_index(NDTiffFileIO, index)}))
     listed = (
         getattr(data, "get_image_coordinates_list", None) or data.get_index_keys
     )  # version 2 has no other
     return data, [dict(position) for position in listed()]
 
 
-def _series_of(position: Position) -> tuple[tuple[str, Any], ...]:
+def _with_index(make: Callable[..., Any], index: bytes) -> Any:
+    """Access to a data set, as ndstorage takes it, with another index and the files that are named there."""
+
+    def open_file(path: str, mode: str) -> Any:
+        return io.BytesIO(index) if Path(path).name == INDEX else open(path, mode)
+
+    def names(path: str) -> list[str]:
+        return [name for name in os.listdir(path) if name == INDEX or name.encode() in index]
+
+    return make(open_function=open_file, listdir_function=names)
+
+
+def series_of(position: Position) -> tuple[tuple[str, Any], ...]:
+    """The series of an image: its steps along all axes that are none of ours."""
     return tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
 
 
-def _spell(series: tuple[tuple[str, Any], ...]) -> str:
+def spell_series(series: tuple[tuple[str, Any], ...]) -> str:
+    """A series for messages."""
     return " ".join(f"{axis}={step}" for axis, step in series)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class OutputVolume:
     def resume(
         cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
     ) -> OutputVolume:
-        """Goes on with an image that ``create`` began with the same arguments.
+        """Goes on with an image that ``create`` began with the same arguments, or of fewer steps of the first
+        axis.
 
         Args:
             location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
@@ -106,14 +108,30 @@ class OutputVolume:
         try:
             group = zarr.open_group(location, mode="r+", use_consolidated=False)
             arrays = [group[str(level)] for level in range(len(shapes))]
-            if [(array.shape, array.dtype) for array in arrays] != [(shape, info.dtype) for shape in shapes]:  # type: ignore[union-attr]
+            if not all(map(_is_begun, arrays, shapes, repeat(info.dtype))):
                 raise ValueError("its arrays have other shapes or types")
         except Exception as error:  # damaged metadata ends in anything
             raise VolumeError(
                 f"{path}: the unfinished output cannot be gone on with ({type(error).__name__}: {error}); "
                 f"remove it, and run again"
             ) from error
-        return cls._of(path, info, layout or default_layout(info), location, group, arrays)
+        return cls._of(path, info, layout or default_layout(info), location, group, arrays).grown(info)
+
+    def grown(self, info: VolumeInfo) -> OutputVolume:
+        """The same image with more steps of the first axis, and the metadata of what they are of.
+
+        Raises:
+            VolumeError: a full disk and the like; metadata that is not valid.
+        """
+        attributes = {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
+        with writing(self.path, "the metadata"):
+            for number, array in enumerate(self.levels):
+                if array.shape[:-2] != info.shape[:-2]:
+                    array.resize((*info.shape[:-2], *array.shape[-2:]))
+                    sync_file(self.location / str(number) / "zarr.json", self.location)
+            if self.group.attrs.asdict().get("ome") != attributes["ome"]:
+                self.group.update_attributes(attributes)
+        return self._of(self.path, info, self.layout, self.location, self.group, self.levels)
 
     def write(self, item: WorkItem, planes: Pixels) -> None:
         """Writes one item to all levels that it has a part in.
@@ -195,6 +213,15 @@ class OutputVolume:
         target = self.path.resolve()
         if self.location != target:
             replace_store(self.location, target)
+
+
+def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
+    """Whether an array is one of this shape, or will be when its first axis has grown."""
+    if array.dtype != dtype or len(array.shape) != len(shape):
+        return False
+    return array.shape == shape or (
+        len(shape) > 2 and array.shape[1:] == shape[1:] and array.shape[0] < shape[0]
+    )
 
 
 def _create_array(

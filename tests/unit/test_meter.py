@@ -16,7 +16,7 @@ class Clock:
 
 def test_what_an_earlier_run_did_is_no_speed() -> None:
     clock = Clock()
-    meter = Meter(200, clock)
+    meter = Meter(lambda: 200, clock)
     first = meter.read(300, 400)
     assert (first.per_second, first.seconds_left) == (None, None)
     assert first.planes == 150
@@ -28,7 +28,7 @@ def test_what_an_earlier_run_did_is_no_speed() -> None:
 
 def test_the_speed_is_that_of_the_last_minute() -> None:
     clock = Clock()
-    meter = Meter(100, clock)
+    meter = Meter(lambda: 100, clock)
     for second in range(200):  # ten times as fast from second 100 on
         done = second if second < 100 else 100 + 10 * (second - 100)
         clock.now = 1000.0 + second
@@ -38,7 +38,7 @@ def test_the_speed_is_that_of_the_last_minute() -> None:
 
 def test_evaluations_that_take_longer_than_the_memory() -> None:
     clock = Clock()
-    meter = Meter(10, clock)
+    meter = Meter(lambda: 10, clock)
     for done in range(5):
         clock.now = 1000.0 + 100 * done
         reading = meter.read(done, 10)
@@ -46,7 +46,7 @@ def test_evaluations_that_take_longer_than_the_memory() -> None:
 
 
 def test_a_run_without_evaluations_is_all_done() -> None:
-    reading = Meter(7, Clock()).read(0, 0)
+    reading = Meter(lambda: 7, Clock()).read(0, 0)
     assert (reading.planes, reading.per_second) == (7, None)
 
 
@@ -62,7 +62,7 @@ def test_an_interval_lets_through_once_in_its_time() -> None:
 def test_what_is_left_follows_what_is_known() -> None:
     """Time points that are measured on the way may take more evaluations than the first."""
     clock = Clock()
-    meter = Meter(4, clock)
+    meter = Meter(lambda: 4, clock)
     meter.read(0, 8)
     clock.now += 10
     reading = meter.read(10, 20)
