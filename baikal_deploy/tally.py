@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 MOST_LISTED = 20
-WORTH_A_NOTE = 1e-3
-"""Share of suspect pixels; chance alone makes less than a tenth of it."""
+CHANCE = 5e-4
+"""Share of suspect pixels below which noise alone stays."""
+WORTH_A_NOTE = 2 * CHANCE
+"""Share of suspect pixels from which on there is a note."""
 
 
 @dataclass(frozen=True)

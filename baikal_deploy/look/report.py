@@ -21,7 +21,7 @@ from baikal_deploy.look.templates import environment
 from baikal_deploy.look.words import describe_choice, describe_noise, number
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.recipes import sample
-from baikal_deploy.tally import WORTH_A_NOTE
+from baikal_deploy.tally import CHANCE
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.inputs import open_input
 
@@ -83,7 +83,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             channels=list(islice(_channels(run, after), MOST_CHANNELS)),
             tally=report.tally,
             notes=[*report.notes, *measured],
-            chance=WORTH_A_NOTE / 10,
+            chance=CHANCE,
             machine=machine.cpu().model or machine.system(),
             provenance=json.dumps(run.provenance(report.tally, report.notes), indent=2, ensure_ascii=False),
             number=number,
