@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ MakeInfo = Callable[..., VolumeInfo]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As a shell leaves it in the background; the commands that are interrupted here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def root_level() -> None:
+    """The root logger's level as Python has it: importing pymmcore-plus sets it to DEBUG for everybody."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
