@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.layout import SHARD_BYTES, Layout
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "memory.py"
@@ -30,10 +30,10 @@ def benchmark(*arguments: str) -> str:
 @linux
 @pytest.mark.slow
 def test_eight_times_the_volume_needs_no_more_memory(tmp_path: Path) -> None:
+    """Than one shard more: the longer a run, the likelier that reading, working and writing peak together."""
     text = benchmark("--gigabytes", "0.25", "2", "--folder", str(tmp_path))
-    ratio = re.search(r"largest peak over smallest: ([\d.]+)", text)
-    assert ratio is not None
-    assert float(ratio[1]) <= 1.05, text
+    small, large = (int(peak) for peak in re.findall(r"GB: peak (\d+) MB", text))
+    assert large - small < SHARD_BYTES / 1e6, text
 
 
 @linux
