@@ -72,7 +72,7 @@ def measure(config: RunConfig, cluster: Cluster | None) -> tuple[float, float]:
     clock = Clock()
     with Run(config) as run:
         run.execute(clock, cluster)
-        return tuple(1e3 * seconds * run.recipes[0].nfe for seconds in clock.per_evaluation())  # type: ignore[return-value]
+        return tuple(1e3 * seconds * run.recipes.first(0).nfe for seconds in clock.per_evaluation())  # type: ignore[return-value]
 
 
 def main() -> None:
