@@ -17,10 +17,10 @@ from statistics import median
 import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio
-from speed import TimedEngine
 
 from baikal_deploy import Denoiser
 from baikal_deploy.engines import AUTO
+from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
@@ -45,9 +45,9 @@ def overhead(denoiser: Denoiser, side: int) -> float:
     recipe = denoiser.recipe(sampler, denoiser.measure([plane[0, :512, :512]], sampler), 0)
     denoiser.predictor = TiledPredictor(timed)
     for _ in range(REPEATS + 1):
-        timed.seconds, started = 0.0, time.perf_counter()
+        before, started = timed.seconds, time.perf_counter()
         denoiser.run(recipe, plane, [0])
-        ratios.append((time.perf_counter() - started) / timed.seconds)
+        ratios.append((time.perf_counter() - started) / (timed.seconds - before))
     denoiser.predictor = TiledPredictor(timed.engine)
     print(f"a plane of {side}², over its engine calls:", " ".join(f"{ratio:.3f}" for ratio in ratios[1:]))
     return median(ratios[1:])  # the first warms up

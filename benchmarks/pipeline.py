@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import zarr
-from speed import TimedEngine
 from zarr.codecs import ZstdCodec
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import TiledPredictor
 from baikal_training.camera import Camera

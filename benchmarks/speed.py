@@ -19,7 +19,7 @@ import torch
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
@@ -32,19 +32,6 @@ from baikal_training.unet_config import UNetConfig
 
 PAIRS = 5
 """Planes that are timed with both loops."""
-
-
-class TimedEngine(Engine):
-    """Another engine, with a clock."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.manifest, self.seconds = engine, engine.manifest, 0.0
-
-    def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
-        started = time.perf_counter()
-        result = self.engine.predict(x_t, t)
-        self.seconds += time.perf_counter() - started
-        return result
 
 
 def outside_engine(folder: Path, planes: int, side: int) -> float:
