@@ -168,12 +168,6 @@ class Recipes:
         """How many planes are denoised."""
         return self.volume.info.num_planes // self.volume.info.num_channels * len(self.channels)
 
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations of planes, all together, as far as is known."""
-        groups = list(self.groups())
-        return self.num_planes // len(groups) * sum(map(self.nfe, groups))
-
     def records(self) -> list[dict[str, Any]]:
         """For each channel how it is denoised, as far as is known, as JSON holds it."""
         return [

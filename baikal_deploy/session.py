@@ -191,7 +191,7 @@ def open_session(
     """The outputs of a run, locked for as long as the context lasts.
 
     Args:
-        info: of the input.
+        info: of the result.
         fingerprint: of the run.
         layout: how its outputs are cut into items; that of an unfinished run stays.
 

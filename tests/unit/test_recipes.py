@@ -104,5 +104,5 @@ def test_planes_are_split_where_another_time_point_begins(tmp_path: Path) -> Non
         assert list(together.parts(range(1, 4))) == [((None, 0), range(1, 4))]
         copied = Recipes(volume, denoiser, sampler, 0, [], by_time=True)
         assert list(copied.parts(range(1, 4))) == [(None, range(1, 4))]
-        assert apart.evaluations == 8
+        assert apart.evaluations_of(range(4)) == 8
         assert set(apart.known) == {(0, 0)}  # the first stands for the others until they are measured
