@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock, Thread
@@ -107,13 +108,15 @@ class LiveDenoiser:
             raise ConfigError(f"queue {queue}: must hold at least 1 frame")
         if when_full not in get_args(WhenFull):
             raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
-        self._denoiser = Denoiser.load(model, engine)
-        self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
-        self._denoiser.check(self._sampler)
+        with ExitStack() as stack:
+            self._denoiser = stack.enter_context(Denoiser.load(model, engine))
+            self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
+            self._denoiser.check(self._sampler)
+            self._budget = Budget.of(self._sampler, latency_ms)
+            stack.pop_all()
         self._made_with = made_with(self._denoiser)
         self._engine = TimedEngine(self._denoiser.predictor.engine)
         self._denoiser.predictor = replace(self._denoiser.predictor, engine=self._engine)
-        self._budget = Budget.of(self._sampler, latency_ms)
         self._queue: Waiting[_Frame] = Waiting(queue, when_full)
         self._outboxes: list[Waiting[LiveResult]] = []
         self._on_result, self._seed = on_result, seed
@@ -143,7 +146,7 @@ class LiveDenoiser:
             ConfigError: the denoiser is closed.
         """
         future: Future[LiveResult] = Future()
-        pixels = np.array(frame) if copy else frame
+        pixels = np.array(frame, copy=True if copy else None)
         with self._lock:
             if self._closed:
                 raise ConfigError("the live denoiser is closed: make another one for further frames")

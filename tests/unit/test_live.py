@@ -136,6 +136,19 @@ def test_what_is_no_image_fails_alone(frame: Any, frames: np.ndarray) -> None:
     assert (denoiser.statistics.failed, denoiser.statistics.done) == (1, 1)
 
 
+def test_a_frame_that_is_handed_over_may_be_any_sequence() -> None:
+    with live() as denoiser:
+        assert denoiser.submit([[1, 2], [3, 4]], copy=False).result(WAIT).image.shape == (2, 2)  # type: ignore[arg-type]
+
+
+def test_a_refused_option_leaves_no_engine_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    monkeypatch.setattr(Denoiser, "close", lambda self: closed.append(True))
+    with pytest.raises(ConfigError, match="latency_ms"):
+        live(latency_ms=-1)
+    assert closed == [True]
+
+
 def test_frames_that_change_size_and_type_in_mid_stream(frames: np.ndarray) -> None:
     first = frames[0]
     changing = [first, first[:40, :33], first.astype(np.float32) / 7, (first >> 4).astype(np.uint8), first]
