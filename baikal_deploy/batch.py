@@ -76,15 +76,13 @@ class Batch:
         level, inner = self.recipe.level, (slice(None), *self.part.inner)
         suspect = contradictions((y - x0)[:, 0] / np.float32(level))[inner]
         # Four sigma: noise alone must not count.
-        beyond = int((y[:, 0][inner] > BRIGHTEST_TRAINED + 4 * level).sum())
+        beyond = int(np.count_nonzero(y[:, 0][inner] > BRIGHTEST_TRAINED + 4 * level))
         result = self.recipe.finish(x0, equaliser)[inner]
         planes = self.planes[inner]
-        return Done(
-            np.where(np.isfinite(planes), result, planes),
-            None if std is None else std[inner],
-            suspect,
-            Tally(beyond_training=beyond, suspect=int(suspect.sum())),
-        )
+        if planes.dtype.kind == "f":
+            result = np.where(np.isfinite(planes), result, planes)
+        tally = Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
+        return Done(result, None if std is None else std[inner], suspect, tally)
 
     def _sampled(
         self,
@@ -139,13 +137,13 @@ class Batch:
         """Raw units of what is relative to the noise."""
         measurement = self.recipe.measurement
         correlation = 1.0 if measurement.noise is None else measurement.noise.correlation
-        std = measurement.normalised_sigma if equaliser is None else equaliser.std
+        std = measurement.normalised_sigma if equaliser is None else equaliser.spread * equaliser.level
         return (relative * std * np.float32(correlation * measurement.intensity.half)).astype(np.float32)
 
     def _raw_spread(self, spread: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of a spread on the sampler's scale."""
         half = np.float32(self.recipe.measurement.intensity.half)
-        return spread * half if equaliser is None else spread / equaliser.scale * half
+        return spread * half if equaliser is None else spread * equaliser.spread * half
 
 
 @dataclass(frozen=True)

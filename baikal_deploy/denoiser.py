@@ -14,7 +14,7 @@ from baikal_deploy.batch import Batch, Progress
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Raw, sample_windows
+from baikal_deploy.intensity import Raw, is_constant, sample_windows
 from baikal_deploy.manifest import (
     DEFAULT_MODEL,
     ModelManifest,
@@ -253,7 +253,7 @@ class Denoiser:
         part = part or Part.whole(planes.shape[1:])
         wanted = planes[(slice(None), *part.inner)]
         result = np.empty(wanted.shape, planes.dtype if dtype is None else dtype)
-        active = [i for i, plane in enumerate(planes) if not _is_constant(plane)]
+        active = [i for i, plane in enumerate(planes) if not is_constant(plane)]
         if recipe.measurement.intensity.is_constant:
             active = []
         copied = [i for i in range(len(planes)) if i not in active]
@@ -301,11 +301,6 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
             f"{wanted_by}: the sampler draws once at random, and one draw has no standard deviation; add "
             "runs=2 or more (-o runs=8), or take auto or matched"
         )
-
-
-def _is_constant(plane: Raw) -> bool:
-    finite = plane[np.isfinite(plane)]
-    return not finite.size or bool(finite.min() == finite.max())
 
 
 def _as_stack(planes: Raw) -> Raw:

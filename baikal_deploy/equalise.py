@@ -28,13 +28,13 @@ class Equaliser:
 
     Attributes:
         surroundings: s.
-        scale: σ/σ(s).
-        std: σ(s), the standard deviation of each pixel's noise.
+        spread: σ(s)/σ, the standard deviation of each pixel's noise over what it is made.
+        level: σ.
     """
 
     surroundings: Planes
-    scale: Planes
-    std: Planes
+    spread: Planes
+    level: float
 
     @classmethod
     def of(cls, planes: Planes, noise: NoiseModel, intensity: IntensityMap) -> Self:
@@ -45,16 +45,22 @@ class Equaliser:
             intensity: the map that the planes have been through.
         """
         surroundings = np.stack([base(plane) for plane in planes])
-        half = intensity.half
-        variance = surroundings * np.float32(noise.gain / half)
-        variance += np.float32((noise.gain * (intensity.low + half) + noise.intercept) / half**2)
-        std = np.sqrt(np.maximum(variance, np.float32(noise.floor / half**2), out=variance), out=variance)
-        return cls(surroundings, (noise.level / half / std).astype(np.float32), std)
+        half, level = intensity.half, noise.level
+        squared = surroundings * np.float32(noise.gain * half / level**2)
+        squared += np.float32((noise.gain * (intensity.low + half) + noise.intercept) / level**2)
+        np.maximum(squared, np.float32(noise.floor / level**2), out=squared)
+        return cls(surroundings, np.sqrt(squared, out=squared), level / half)
 
     def forward(self, planes: Planes) -> Planes:
         """Planes whose noise is the same everywhere."""
-        return self.surroundings + (planes - self.surroundings) * self.scale
+        even = planes - self.surroundings
+        even /= self.spread
+        even += self.surroundings
+        return even
 
     def back(self, planes: Planes) -> Planes:
         """The inverse of ``forward``, for what was denoised."""
-        return self.surroundings + (planes - self.surroundings) / self.scale
+        uneven = planes - self.surroundings
+        uneven *= self.spread
+        uneven += self.surroundings
+        return uneven

@@ -81,12 +81,17 @@ class IntensityMap:
         return (self.high - self.low) / 2
 
     def normalise(self, raw: Raw) -> Plane:
-        scaled = (raw.astype(np.float64) - self.low) * (1 / self.half) - 1
+        scaled = np.subtract(raw, self.low, dtype=np.float64)
+        scaled *= 1 / self.half
+        scaled -= 1
         return scaled.astype(np.float32)
 
     def raw(self, x: Plane) -> NDArray[np.float64]:
         """Back to raw units, unrounded."""
-        return (x.astype(np.float64) + 1) * self.half + self.low
+        raw = np.add(x, 1, dtype=np.float64)
+        raw *= self.half
+        raw += self.low
+        return raw
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
         """Back to raw units in a pixel type; see ``pixel_types.cast``."""
@@ -146,9 +151,14 @@ def block_means(plane: Raw) -> NDArray[np.float64]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def is_constant(plane: Raw) -> bool:
+    """Whether its finite pixels hold one value, or there is none."""
+    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+    return not finite.size or bool(finite.min() == finite.max())
+
+
 def fill_non_finite(plane: Raw) -> Raw:
     """The plane with NaN and infinities replaced by the median of its finite pixels (0 without any)."""
-    finite = np.isfinite(plane)
-    if finite.all():
+    if plane.dtype.kind != "f" or (finite := np.isfinite(plane)).all():
         return plane
     return np.where(finite, plane, np.median(plane[finite]) if finite.any() else 0)

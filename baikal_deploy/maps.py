@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from baikal_deploy.cells import cell_sums
+from baikal_deploy.cells import CELL, cell_sums
 from baikal_deploy.errors import ConfigError
 
 Planes = NDArray[np.float32]
@@ -24,8 +24,6 @@ SMOOTH = 2.0
 """Of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
 KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
-CELL = 4
-"""Side of the cells, in pixels, that are suspect as a whole."""
 WINDOW = 4
 """Side of the windows, in cells, in which result and data are compared."""
 BAND = 4.0
@@ -127,7 +125,7 @@ def contradictions(residual: Planes) -> NDArray[np.bool_]:
     height, width = residual.shape[-2:]
     margins = [-side % CELL for side in (height, width)]
     whole = np.pad(residual, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else residual
-    sums = cell_sums(whole, CELL)
+    sums = cell_sums(whole)
     pixels = np.outer(*(_pixels(side) for side in (height, width)))
     size = [min(WINDOW, side) for side in pixels.shape]
     sums, pixels = uniform_filter(sums, size, axes=(-2, -1)), uniform_filter(pixels, size)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.cells import cell_sums, interpolated
+from baikal_deploy.cells import CELL, cell_sums, interpolated
 
 Raw = NDArray[Any]
 Values = NDArray[np.float64]
@@ -40,8 +40,6 @@ SATURATED_SHARE = 1e-4
 """Share of the pixels at the highest value from which on it is the detector's limit."""
 BASE_SIGMA = 4.0
 """Of the blur, in pixels, that tells the noise of a pixel's surroundings."""
-CELL = 2
-"""Side of the cells that the blur is computed on."""
 CELL_SIGMA = math.sqrt(BASE_SIGMA**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
 """Of the Gaussian, in cells: variances of a mean over a cell and of linear interpolation add to its own."""
 CUT = 3
@@ -100,15 +98,15 @@ class NoiseModel:
 def base(plane: Raw) -> NDArray[Any]:
     """The mean intensity around each pixel: (H, W) -> (H, W), of the same real dtype.
 
-    A Gaussian of BASE_SIGMA pixels, computed on cells in a third of the time: the cells' means and the
+    A Gaussian of BASE_SIGMA pixels, computed on cells in a fraction of the time: the cells' means and the
     interpolation between them blur as well, and the Gaussian does the rest.
     """
     height, width = plane.shape
     padding = [(0, -side % CELL) for side in plane.shape]
     whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
-    means = cell_sums(whole, CELL) * plane.dtype.type(CELL**-2)
+    means = cell_sums(whole) * plane.dtype.type(CELL**-2)
     smooth = gaussian_filter(means, CELL_SIGMA, truncate=CUT)
-    return interpolated(smooth, CELL)[:height, :width]
+    return interpolated(smooth)[:height, :width]
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:

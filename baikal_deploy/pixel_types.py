@@ -29,18 +29,28 @@ def cast(values: Values, dtype: DTypeLike) -> Values:
         return np.clip(values, max(low, own.min), min(high, own.max)).astype(target)
     # float64 cannot hold the largest 64-bit integers: step down to what converts back safely.
     top = float(high) if high < 2**53 else np.nextafter(float(high), 0)
-    whole = np.rint(np.where(np.isnan(values), 0, values))
-    return np.clip(whole, float(low), top).astype(target)
+    whole = np.rint(values)
+    if not _within(whole, low, top):
+        whole = np.clip(np.where(np.isnan(whole), 0, whole), float(low), top)
+    return whole.astype(target)
 
 
 def converted(values: Values, dtype: DTypeLike) -> tuple[Values, Tally]:
     """``cast``, and what a user should know about it."""
     target = np.dtype(dtype)
-    non_finite = values.size - int(np.isfinite(values).sum())
     if target.kind == "f":
+        non_finite = values.size - int(np.count_nonzero(np.isfinite(values)))
         limits, values = np.finfo(target), values.astype(np.float64)
         beyond = np.isfinite(values) & ((values < float(limits.min)) | (values > float(limits.max)))
-        return cast(values, target), Tally(non_finite=non_finite, clamped=int(beyond.sum()))
+        return cast(values, target), Tally(non_finite=non_finite, clamped=int(np.count_nonzero(beyond)))
     low, high = np.iinfo(target).min, np.iinfo(target).max
+    if _within(values, low - 0.5, high + 0.5):
+        return cast(values, target), Tally()
     beyond = (values < low - 0.5) | (values > high + 0.5)
-    return cast(values, target), Tally(clamped=int(beyond.sum()), lost=int(np.isnan(values).sum()))
+    lost = int(np.count_nonzero(np.isnan(values)))
+    return cast(values, target), Tally(clamped=int(np.count_nonzero(beyond)), lost=lost)
+
+
+def _within(values: Values, low: float, high: float) -> bool:
+    """Whether all are, and none is NaN."""
+    return bool(values.size) and bool(values.min() >= low) and bool(values.max() <= high)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Self
 
-from baikal_deploy.maps import CELL, REACH
+from baikal_deploy.cells import CELL
+from baikal_deploy.maps import REACH
 from baikal_deploy.noise_model import BASE_REACH
 from baikal_deploy.tiling import AxisPlan, Crop, TilePlan
 from baikal_deploy.volumes.base import Region

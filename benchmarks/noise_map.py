@@ -145,7 +145,7 @@ class Judge:
 
     def mapped(self, net: MapUNet, plane: Plane, found: Measurement) -> Plane:
         y, equaliser = self._prepared(plane, found)
-        level = -np.log(equaliser.scale)[:, None]
+        level = np.log(equaliser.spread)[:, None]
         x0 = self.mean(Given(net, level), y[:, None], found.matched_sigma)
         return found.intensity.denormalise(x0[0, 0], np.float64)
 

@@ -11,25 +11,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Condition
 from typing import TYPE_CHECKING, Any, Self
 
+from pymmcore_plus import CMMCorePlus, GeneratorMDASequence
+
 from baikal_deploy.config import renamed
-from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
 from baikal_deploy.intensity import Raw
+from baikal_deploy.live.acquisition import Acquisition, index_of
 from baikal_deploy.live.denoiser import LiveDenoiser, LiveResult
-from baikal_deploy.live.sink import FrameSink, stream_info
 from baikal_deploy.live.waiting import FrameDropped
 from baikal_deploy.locks import locked
 from baikal_deploy.volumes.stores import check_output
 
 if TYPE_CHECKING:
     import useq
-    from pymmcore_plus import CMMCorePlus
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ def attach(core: CMMCorePlus, live: LiveDenoiser, sink: str | Path | None = None
         core: whose ``mda.events.frameReady`` is listened to; the frames themselves stay what they are.
         live: gets a copy of each frame; each channel has a mapping of intensities of its own.
         sink: OME-Zarr to write the denoised stream to, with the axes and pixel sizes of the acquisition.
-            Later acquisitions get _2, _3 and so on in their name, and positions _p0, _p1. Frames that were
-            dropped are 0 there, and listed in its attribute "baikal".
+            Later acquisitions get _2, _3 and so on in their name; positions, parts of a grid and cameras _p0,
+            _g0, _cam0. Frames that were dropped are 0 there, and listed in its attribute "baikal".
 
     Raises:
         ConfigError: a denoiser that would hold up the acquisition when its queue is full.
@@ -66,7 +66,7 @@ class Attachment:
     def __init__(self, core: CMMCorePlus, live: LiveDenoiser, sink: Path | None) -> None:
         self.live, self.errors, self.outputs = live, list[Exception](), list[Path]()
         self._core, self._sink = core, sink
-        self._sequence: _Sequence | None = None
+        self._current: Acquisition | None = None
         self._number, self._open = 0, 0
         self._changed = Condition()
         with ExitStack() as stack:
@@ -114,47 +114,59 @@ class Attachment:
         try:
             self._finished()  # of one that never said that it ended
             self._number += 1
-            sequence_sinks = _Sequence.of(sequence, self._core, self._sink, self._number)
+            acquisition = Acquisition(sequence, self._core.getPixelSizeUm(), self._sink_of(sequence))
             with self._changed:
-                self._sequence, self._open = sequence_sinks, self._open + 1
+                self._current, self._open = acquisition, self._open + 1
         except Exception as error:
             self._report("the acquisition is not denoised", error)
 
+    def _sink_of(self, sequence: useq.MDASequence) -> Path | None:
+        """Where an acquisition is written, if it is to be."""
+        if self._sink is None:
+            return None
+        if isinstance(sequence, GeneratorMDASequence):
+            error = VolumeError(
+                f"{self._sink}: single events do not say how large the image will be; run a "
+                "useq.MDASequence, or write the results yourself (on_result of the denoiser)"
+            )
+            self._report("the acquisition is denoised, but not written", error)
+            return None
+        return self._sink if self._number == 1 else renamed(self._sink, f"_{self._number}")
+
     def _frame(self, frame: Raw, event: useq.MDAEvent, meta: Any = None) -> None:
-        sequence = self._sequence
-        if sequence is None:
+        acquisition, index = self._current, index_of(event)
+        if acquisition is None:
             return
-        index = {str(getattr(axis, "value", axis)): position for axis, position in event.index.items()}
-        channel = None if event.channel is None else event.channel.config
+        channel = (None if event.channel is None else event.channel.config), index.get("cam")
         try:
-            sequence.taken()
+            acquisition.taken()
             future = self.live.submit(frame, {"index": index, "event": event, "meta": meta}, channel=channel)
         except Exception as error:
             self._report(f"frame {index}", error)
-            self._conclude(sequence, sequence.done())
+            self._conclude(acquisition, acquisition.done())
             return
-        future.add_done_callback(lambda done: self._denoised(sequence, index, done))
+        future.add_done_callback(lambda done: self._denoised(acquisition, index, done))
 
-    def _denoised(self, sequence: _Sequence, index: Mapping[str, int], done: Future[LiveResult]) -> None:
+    def _denoised(self, acquisition: Acquisition, index: dict[str, int], done: Future[LiveResult]) -> None:
         """In the denoising thread, or where the frame was dropped."""
         try:
-            sequence.write(index, done.result().image)
+            acquisition.write(index, done.result().image)
         except FrameDropped:
-            sequence.dropped.append(dict(index))
+            acquisition.dropped.append(index)
         except Exception as error:
-            self._report(f"frame {dict(index)}", error)
-        self._conclude(sequence, sequence.done())
+            self._report(f"frame {index}", error)
+        self._conclude(acquisition, acquisition.done())
 
     def _finished(self, *_: Any) -> None:
-        sequence, self._sequence = self._sequence, None
-        if sequence is not None:
-            self._conclude(sequence, sequence.end())
+        acquisition, self._current = self._current, None
+        if acquisition is not None:
+            self._conclude(acquisition, acquisition.end())
 
-    def _conclude(self, sequence: _Sequence, over: bool) -> None:
+    def _conclude(self, acquisition: Acquisition, over: bool) -> None:
         if not over:
             return
         try:
-            self.outputs += sequence.finish(self.live.provenance())
+            self.outputs += acquisition.finish(self.live.provenance())
         except Exception as error:
             self._report("the end of the acquisition", error)
         with self._changed:
@@ -164,73 +176,3 @@ class Attachment:
     def _report(self, what: str, error: Exception) -> None:
         self.errors.append(error)
         log.error("%s: %s", what, error, exc_info=None if isinstance(error, BaikalError) else error)
-
-
-class _Sequence:
-    """One acquisition: how many of its frames are under way, and where they are written.
-
-    Attributes:
-        dropped: indices of the frames that were dropped.
-    """
-
-    def __init__(self, path: Path | None, make: Callable[[Path], FrameSink] | None, several: bool) -> None:
-        self.dropped = list[dict[str, int]]()
-        self._path, self._make, self._several = path, make, several
-        self._sinks = dict[Path, FrameSink]()
-        self._lock, self._under_way, self._ended = Lock(), 0, False
-
-    @classmethod
-    def of(cls, sequence: useq.MDASequence, core: CMMCorePlus, sink: Path | None, number: int) -> Self:
-        """Args: number: of the acquisition, from 1."""
-        if sink is None:
-            return cls(None, None, False)
-        sizes = {str(getattr(axis, "value", axis)): size for axis, size in sequence.sizes.items() if size}
-        scale = _scale(sequence, core)
-        channels = [channel.config for channel in sequence.channels]
-        several = sizes.get("p", 1) * sizes.get("g", 1) > 1
-        path = sink if number == 1 else renamed(sink, f"_{number}")
-        leading = {name: size for name, size in sizes.items() if name in "tcz"}
-        return cls(
-            path, lambda place: FrameSink(place, stream_info(place, leading, scale, channels)), several
-        )
-
-    def taken(self) -> None:
-        """One more frame is under way."""
-        with self._lock:
-            self._under_way += 1
-
-    def done(self) -> bool:
-        """One frame less is; whether all is over."""
-        with self._lock:
-            self._under_way -= 1
-            return self._ended and self._under_way == 0
-
-    def end(self) -> bool:
-        """No more frames will come; whether all is over."""
-        with self._lock:
-            self._ended = True
-            return self._under_way == 0
-
-    def write(self, index: Mapping[str, int], image: Raw) -> None:
-        """Raises VolumeError: see ``FrameSink.write``."""
-        if self._path is None or self._make is None:
-            return
-        place = "".join(f"_{axis}{index[axis]}" for axis in "pg" if axis in index) if self._several else ""
-        path = renamed(self._path, place)
-        self._sinks.setdefault(path, self._make(path)).write(index, image)
-
-    def finish(self, provenance: Mapping[str, Any]) -> list[Path]:
-        """Complete what was written; where. Raises VolumeError: a full disk and the like."""
-        for sink in self._sinks.values():
-            frames = {"written": len(sink.written), "dropped": self.dropped}
-            sink.finish({**provenance, "frames": frames})
-        return [path for path, sink in self._sinks.items() if sink.written]
-
-
-def _scale(sequence: useq.MDASequence, core: CMMCorePlus) -> dict[str, float]:
-    """Pixel sizes that are known: 0 stands for an unknown one."""
-    pixel = float(core.getPixelSizeUm())
-    found = {"y": pixel, "x": pixel, "z": getattr(sequence.z_plan, "step", 0) or 0}
-    interval = getattr(sequence.time_plan, "interval", None)
-    found["t"] = 0 if interval is None else interval.total_seconds()
-    return {axis: abs(float(size)) for axis, size in found.items() if size}

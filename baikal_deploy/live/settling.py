@@ -7,14 +7,18 @@ That is held, since a mapping that followed the frames would hide what bleaches 
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.intensity import Raw, block_means, noise_std
+from baikal_deploy.errors import EngineError
+from baikal_deploy.intensity import Raw, block_means, is_constant, noise_std
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.noise_model import NoiseModel
 from baikal_deploy.samplers.base import Sampler
+
+log = logging.getLogger(__name__)
 
 FRAMES = 8
 """That a stream settles on."""
@@ -40,14 +44,10 @@ class Settling:
     _measured: int = 0
 
     def measurement(self, frame: Raw) -> Measurement:
-        """What is known of the stream, with this frame (H, W).
-
-        Raises:
-            EngineError: the network failed in the thread that measures.
-        """
+        """What is known of the stream, with this frame (H, W)."""
         if not self.settled:
             self._collect()
-            if frame.min() != frame.max():  # a closed shutter tells nothing
+            if not is_constant(frame):  # a closed shutter tells nothing
                 self._take(frame)
         if self._known is None or self._known.intensity.is_constant:
             self._known = self._rough(frame)
@@ -57,7 +57,12 @@ class Settling:
         if self._pending is None or not self._pending.done():
             return
         pending, self._pending = self._pending, None
-        self._known = pending.result()
+        try:
+            self._known = pending.result()
+        except EngineError as error:
+            log.warning("the stream could not be measured; it is tried again: %s", error)
+            self._measured = 0
+            return
         self.settled = self._measured == FRAMES
         if self.settled:
             self._sample.clear()

@@ -29,20 +29,20 @@ class FrameSink:
         path: of the image.
         info: its axes, shape and so on; plane shape and pixel type once the first frame
             is there.
-        written: positions on the leading axes, such as {"t": 0, "c": 1}, in the order in which they came.
+        written: numbers of the planes that are there.
     """
 
     path: Path
     info: VolumeInfo
-    written: list[dict[str, int]] = field(default_factory=list)
+    written: set[int] = field(default_factory=set)
     _output: OutputVolume | None = None
 
     def write(self, position: Mapping[str, int], frame: Raw) -> None:
         """Write a plane (H, W) with its pyramid.
 
         Raises:
-            VolumeError: a position that the image does not have, a frame of another shape or type than the
-                first, or a full disk and the like.
+            VolumeError: a position that the image does not have, or where a frame is already, a frame of
+                another shape or type than the first, or a full disk and the like.
         """
         output = self._opened(frame)
         if (frame.shape, frame.dtype) != (output.info.plane_shape, output.info.dtype):
@@ -50,22 +50,31 @@ class FrameSink:
                 f"{output.path}: a frame of {frame.dtype} {frame.shape} does not fit the first one's "
                 f"{output.info.dtype} {output.info.plane_shape}; it is not written"
             )
-        leading = [axis.name for axis in self.info.axes[:-2]]
-        place = [position.get(name, 0) for name in leading]
-        try:
-            plane = int(np.ravel_multi_index(place, output.info.shape[:-2])) if leading else 0
-        except ValueError as error:
+        plane = self._plane(position)
+        if plane in self.written:
             raise VolumeError(
-                f"{output.path}: has no place for a frame at {dict(position)}, only for "
-                f"{dict(zip(leading, self.info.shape, strict=False))}; it is not written"
-            ) from error
+                f"{output.path}: has a frame at {dict(position)} already; this one is not written"
+            )
         output.write(output.items[plane], frame[None])
-        self.written.append(dict(zip(leading, place, strict=True)))
+        self.written.add(plane)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Mark the image complete. Raises VolumeError: a full disk and the like."""
         if self._output is not None:
             self._output.finish(provenance)
+
+    def _plane(self, position: Mapping[str, int]) -> int:
+        """Its number; an axis that the image or the position does not have counts as 0."""
+        sizes = {axis.name: size for axis, size in zip(self.info.axes[:-2], self.info.shape, strict=False)}
+        if any(not 0 <= at < sizes.get(name, 1) for name, at in position.items()):
+            raise VolumeError(
+                f"{self.path}: has no place for a frame at {dict(position)}, only for {sizes}; "
+                "it is not written"
+            )
+        plane = 0
+        for name, size in sizes.items():
+            plane = plane * size + position.get(name, 0)
+        return plane
 
     def _opened(self, frame: Raw) -> OutputVolume:
         if self._output is None:

@@ -75,8 +75,10 @@ class Matched(Sampler):
     ) -> Planes:
         assert self.start is not None, "resolve the sampler first"
         level = schedule.noise_of_timestep(self.start)
-        total: Planes = array_namespace(y).zeros_like(y)
-        for symmetry in range(self.symmetries):
+        total = self._walk(predict, y, schedule, level)
+        if self.symmetries == 1:
+            return total
+        for symmetry in range(1, self.symmetries):
             network = predict.turned(symmetry) if isinstance(predict, Turnable) else predict
             total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, level), symmetry)
         total *= 1 / self.symmetries
@@ -84,11 +86,11 @@ class Matched(Sampler):
 
     def _walk(self, predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
         """From a plane with noise of ``level`` to x̂0, in steps that each take off an equal part of it."""
-        x, x0 = y, y
+        x = y
         for left, following in _levels(level, self.evaluations):
             x0 = posterior_mean(predict, x, schedule, left)
-            x = x0 + (following / left) * (x - x0)
-        return x0
+            x = x0 + (following / left) * (x - x0) if following > 0 else x0
+        return x
 
 
 def posterior_mean(predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,11 +23,12 @@ from baikal_deploy.engines.base import Planes
 from baikal_deploy.errors import ConfigError, EngineError, VolumeError
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.live.pymmcore import attach
-from baikal_deploy.live.sink import FrameSink
+from baikal_deploy.live.sink import FrameSink, stream_info
 from baikal_deploy.live.timed import TimedEngine
 
 WAIT = 120.0
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -157,28 +160,39 @@ def count_frames(core: CMMCorePlus) -> list[int]:
     return frames
 
 
-def test_a_full_disk_under_the_sink(
-    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mock: no disk here can be filled without harm to other tests."""
-    written = FrameSink.write
+FULL_DISK = """
+import sys
+from pathlib import Path
+from pymmcore_plus import CMMCorePlus
+from baikal_deploy.live import LiveDenoiser
+from baikal_deploy.live.pymmcore import attach
+from tests.e2e.test_live_mda import WAIT, count_frames, sequence
 
-    def full_after_five(sink: FrameSink, place: Any, frame: np.ndarray) -> None:
-        if len(sink.written) == 5:
-            raise VolumeError("denoised.ome.zarr: could not be written: No space left on device")
-        written(sink, place, frame)
+core = CMMCorePlus()
+core.loadSystemConfiguration()
+frames = count_frames(core)
+with LiveDenoiser(engine="analytic", queue=64) as live, attach(core, live, Path(sys.argv[1])) as attached:
+    core.mda.run(sequence())
+    assert attached.wait(WAIT)
+print(len(frames), live.statistics.done, len(attached.errors), sep="\\n")
+print(attached.errors[0])
+core.unloadAllDevices()
+"""
 
-    monkeypatch.setattr(FrameSink, "write", full_after_five)
-    frames = count_frames(core)
-    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
-        core.mda.run(sequence())
-        assert attached.wait(WAIT)
-    assert len(frames) == 18
-    assert denoiser.statistics.done == 18
-    assert len(attached.errors) == 13
-    assert "No space left" in str(attached.errors[0])
-    attributes = zarr.open_group(tmp_path / "denoised.ome.zarr", mode="r").attrs.asdict()["baikal"]
-    assert attributes["frames"]["written"] == 5
+
+def test_a_full_disk_under_the_sink(tmp_path: Path) -> None:
+    """A small disk of its own, which only Linux lets a user make."""
+    own_disk = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=256k tmpfs '{tmp_path}'"
+    if shutil.which("unshare") is None or subprocess.run([*own_disk, mount], capture_output=True).returncode:
+        pytest.skip("no user may mount a disk here")
+    run = f"{mount} && exec '{sys.executable}' -c \"$1\" '{tmp_path}/denoised.ome.zarr'"
+    found = subprocess.run([*own_disk, run, "sh", FULL_DISK], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    frames, done, failed, message = found.stdout.splitlines()
+    assert (frames, done) == ("18", "18")
+    assert 0 < int(failed) < 18
+    assert re.match(r".*denoised\.ome\.zarr: .*No space left on device", message)
 
 
 def test_an_acquisition_that_is_stopped(core: CMMCorePlus, tmp_path: Path) -> None:
@@ -212,6 +226,69 @@ def test_every_acquisition_and_position_has_an_image(core: CMMCorePlus, tmp_path
     assert all(
         np.asarray(zarr.open_group(path, mode="r")["0"]).any((-1, -2)).all() for path in attached.outputs
     )
+
+
+def test_a_position_with_planes_of_its_own(core: CMMCorePlus, tmp_path: Path) -> None:
+    own = useq.Position(x=10, y=10, sequence=useq.MDASequence(z_plan={"range": 2, "step": 0.5}))
+    positions = useq.MDASequence(channels=["DAPI"], stage_positions=[(0, 0, 0), own])
+    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
+        core.mda.run(positions)
+        assert attached.wait(WAIT)
+    assert attached.errors == []
+    first, second = (zarr.open_group(path, mode="r") for path in attached.outputs)
+    assert [group["0"].shape for group in (first, second)] == [(1, 48, 64), (1, 5, 48, 64)]
+    assert np.asarray(second["0"]).any((-1, -2)).all()
+    scale = second.attrs.asdict()["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]
+    assert scale["scale"][:2] == [1.0, 0.5]
+
+
+def test_single_events_are_denoised_and_not_written(core: CMMCorePlus, tmp_path: Path) -> None:
+    events = [useq.MDAEvent(index={"t": t}) for t in range(3)]
+    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
+        core.mda.run(events)
+        assert attached.wait(WAIT)
+    assert denoiser.statistics.done == 3
+    assert attached.outputs == []
+    assert [str(error) for error in attached.errors] == [
+        f"{tmp_path / 'denoised.ome.zarr'}: single events do not say how large the image will be; run a "
+        "useq.MDASequence, or write the results yourself (on_result of the denoiser)"
+    ]
+
+
+def test_each_of_two_cameras_has_an_image(tmp_path: Path) -> None:
+    core = CMMCorePlus()
+    core.loadSystemConfiguration()
+    core.loadDevice("Camera2", "DemoCamera", "DCam")
+    core.loadDevice("Multi", "Utilities", "Multi Camera")
+    for device in ("Camera2", "Multi"):
+        core.initializeDevice(device)
+    core.setProperty("Camera2", "PixelType", core.getProperty("Camera", "PixelType"))
+    core.setProperty("Multi", "Physical Camera 1", "Camera")
+    core.setProperty("Multi", "Physical Camera 2", "Camera2")
+    core.setCameraDevice("Multi")
+    with live() as denoiser, attach(core, denoiser, tmp_path / "denoised.ome.zarr") as attached:
+        core.mda.run(useq.MDASequence(time_plan={"interval": 0, "loops": 2}))
+        assert attached.wait(WAIT)
+    core.unloadAllDevices()
+    assert attached.errors == []
+    assert [path.name for path in attached.outputs] == ["denoised_cam0.ome.zarr", "denoised_cam1.ome.zarr"]
+    assert all(
+        np.asarray(zarr.open_group(path, mode="r")["0"]).any((-1, -2)).all() for path in attached.outputs
+    )
+
+
+def test_a_sink_refuses_what_it_has_no_place_for(tmp_path: Path) -> None:
+    sink = FrameSink(tmp_path / "a.ome.zarr", stream_info(tmp_path / "a.ome.zarr", {"t": 2}, {}, []))
+    frame = np.ones((4, 4), np.uint16)
+    sink.write({"t": 1}, frame)
+    with pytest.raises(VolumeError, match=r"has a frame at \{'t': 1\} already"):
+        sink.write({"t": 1}, frame)
+    for position in ({"t": 2}, {"t": -1}, {"t": 0, "z": 1}):
+        with pytest.raises(VolumeError, match="has no place for a frame at"):
+            sink.write(position, frame)
+    with pytest.raises(VolumeError, match="does not fit the first one's"):
+        sink.write({"t": 0}, frame[:2])
+    assert sink.written == {1}
 
 
 def test_refused_attachments(core: CMMCorePlus, tmp_path: Path) -> None:

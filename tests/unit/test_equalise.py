@@ -33,7 +33,7 @@ def test_noise_has_the_level_in_the_dark_and_in_the_light() -> None:
 def test_the_standard_deviation_is_that_of_the_model() -> None:
     equaliser = Equaliser.of(NOISY_N, NOISE, INTENSITY)
     raw = INTENSITY.denormalise(equaliser.surroundings, np.float64)
-    np.testing.assert_allclose(equaliser.std * INTENSITY.half, NOISE.std(raw), rtol=1e-4)
+    np.testing.assert_allclose(equaliser.spread * NOISE.level, NOISE.std(raw), rtol=1e-4)
 
 
 def test_back_undoes_forward() -> None:

@@ -16,6 +16,7 @@ from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStati
 from baikal_deploy.live.budget import Budget
 from baikal_deploy.live.settling import FRAMES
 from baikal_deploy.live.timed import TimedEngine
+from baikal_deploy.measurement import Measurement
 from baikal_deploy.samplers import make_sampler
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
@@ -76,6 +77,26 @@ def test_it_settles_on_the_first_frames_and_then_denoises_as_a_volume_is(frames:
         measurement = reference.measure(list(frames[:FRAMES]), sampler)
         expected, _ = reference.run(reference.recipe(sampler, measurement, 0), frames[-1:], [0])
     np.testing.assert_array_equal(last.image, expected[0])
+
+
+def test_a_stream_that_could_not_be_measured_is_measured_again(
+    frames: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    measure, failures = Denoiser.measure, iter([False, True])
+
+    def fails_at_times(*args: Any) -> Measurement:
+        if next(failures, False):
+            raise EngineError("the device is busy")
+        return measure(*args)
+
+    monkeypatch.setattr(Denoiser, "measure", fails_at_times)
+    with live(when_full="block") as denoiser:
+        deadline = time.monotonic() + WAIT
+        while not denoiser.statistics.settled:
+            assert time.monotonic() < deadline
+            denoiser.submit(frames[0]).result(WAIT)
+    assert denoiser.statistics.failed == 0
+    assert caplog.text.count("the device is busy") == 1
 
 
 @pytest.mark.parametrize(("when_full", "lost"), [("drop-oldest", [1, 2]), ("drop-newest", [3, 4])])

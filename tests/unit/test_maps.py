@@ -86,8 +86,8 @@ def test_the_spread_of_posterior_draws_is_the_posteriors(gain: float) -> None:
         maps = Maps.of(planes.shape, std=True, suspect=False)
         result, _ = denoiser.run(recipe, planes, range(1), maps=maps)
     assert maps.std is not None
-    scale = Equaliser.of(intensity.normalise(planes), noise, intensity).scale
-    expected = half * 0.5 * sigma / np.hypot(0.5, sigma) / scale
+    spread = Equaliser.of(intensity.normalise(planes), noise, intensity).spread
+    expected = half * 0.5 * sigma / np.hypot(0.5, sigma) * spread
     # The steps' variance is the least there can be ("fixed_small").
     np.testing.assert_allclose((maps.std / expected).mean(), 0.93, rtol=0.04)
     assert gain == 0 or np.corrcoef(maps.std.ravel(), expected.ravel())[0, 1] > 0.2
