@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -125,13 +127,25 @@ def contradictions(residual: Planes) -> NDArray[np.bool_]:
     height, width = residual.shape[-2:]
     margins = [-side % CELL for side in (height, width)]
     whole = np.pad(residual, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else residual
-    sums = cell_sums(whole)
-    pixels = np.outer(*(_pixels(side) for side in (height, width)))
-    size = [min(WINDOW, side) for side in pixels.shape]
-    sums, pixels = uniform_filter(sums, size, axes=(-2, -1)), uniform_filter(pixels, size)
-    outside = np.abs(sums) * np.sqrt(size[0] * size[1] / pixels) > BAND
+    cells = cell_sums(whole)
+    means = uniform_filter(cells, _window(cells.shape[-2:]), axes=(-2, -1))
+    outside = np.abs(means, out=means) > _allowed((height, width))
     suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
     return suspect[:, :height, :width]
+
+
+def _window(cells: tuple[int, ...]) -> list[int]:
+    """Sides of the windows, in cells, in planes of (rows, columns) of them."""
+    return [min(WINDOW, side) for side in cells]
+
+
+@lru_cache(maxsize=8)
+def _allowed(shape: tuple[int, int]) -> Planes:
+    """How far from 0 the mean over the cells of a window may lie, in planes (H, W): (rows, columns)."""
+    pixels = np.outer(*(_pixels(side) for side in shape))
+    window = _window(pixels.shape)
+    allowed: Planes = np.sqrt(uniform_filter(pixels, window) / np.float32(prod(window))) * np.float32(BAND)
+    return allowed
 
 
 def _pixels(side: int) -> NDArray[np.float32]:
