@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Any, Self, get_args
 
 import numpy as np
@@ -212,7 +212,12 @@ class LiveDenoiser:
 
         Args:
             drain: False drops the frames that still wait.
+
+        Raises:
+            ConfigError: called by a callback, which would wait for itself.
         """
+        if current_thread() is self._thread:
+            raise ConfigError("close: a callback cannot close the live denoiser that waits for it")
         with self._lock:
             self._closed = True
         for frame in self._queue.close(keep=drain):

@@ -194,6 +194,7 @@ def test_a_dark_frame_is_copied_and_does_not_count(frames: np.ndarray) -> None:
     dark = np.full((64, 80), 100, np.uint16)
     with live() as denoiser:
         assert (denoiser.submit(dark).result(WAIT).image == dark).all()
+        assert np.isnan(denoiser.submit(np.full((8, 8), np.nan)).result(WAIT).image).all()
         assert denoiser.submit(frames[0]).result(WAIT).evaluations == 1
 
 
@@ -206,6 +207,15 @@ def test_a_consumer_that_raises(frames: np.ndarray, caplog: pytest.LogCaptureFix
     assert all(future.result().image.any() for future in futures)
     assert denoiser.statistics.consumer_errors == len(frames)
     assert "the consumer's own" in caplog.text
+
+
+def test_a_consumer_that_closes(frames: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
+    with live(on_result=lambda result: denoiser.close()) as denoiser:
+        assert denoiser.submit(frames[0]).result(WAIT).image.any()
+        assert denoiser.submit(frames[1]).result(WAIT).image.any()
+    denoiser.close()  # again
+    assert denoiser.statistics.consumer_errors == 2
+    assert "a callback cannot close" in caplog.text
 
 
 def test_a_consumer_that_never_reads(frames: np.ndarray) -> None:
