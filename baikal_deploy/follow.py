@@ -19,8 +19,9 @@ from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.memory import MemoryModel
 from baikal_deploy.pipeline import Progress, Run, RunReport
-from baikal_deploy.session import Session, check_session, open_session, unfinished
+from baikal_deploy.session import Session, check_session, open_session
 from baikal_deploy.tally import Tally
+from baikal_deploy.unfinished import unfinished
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.growing import CannotFollow, Seen, look
 from baikal_deploy.volumes.inputs import is_tiff

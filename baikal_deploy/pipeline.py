@@ -21,8 +21,9 @@ from baikal_deploy.outputs import check_formats, check_places
 from baikal_deploy.provenance import differences, fingerprint, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
-from baikal_deploy.session import Session, check_session, open_session, unfinished
+from baikal_deploy.session import Session, check_session, open_session
 from baikal_deploy.tally import Tally
+from baikal_deploy.unfinished import unfinished
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.inputs import files_of, is_tiff, labels_of, open_input

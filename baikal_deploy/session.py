@@ -7,7 +7,6 @@ where its outputs are, so that the next run can start anew in their place.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -18,16 +17,24 @@ from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.journal import Journal
-from baikal_deploy.locks import check_unlocked, locked
+from baikal_deploy.locks import locked
 from baikal_deploy.maps import Maps
 from baikal_deploy.outputs import Outputs
 from baikal_deploy.provenance import differences
 from baikal_deploy.recipes import Group
 from baikal_deploy.tally import Tally
+from baikal_deploy.unfinished import (
+    journal_path,
+    leftovers,
+    load_unfinished,
+    places_found,
+    resumable,
+    tiff_targets,
+)
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.inputs import is_tiff
 from baikal_deploy.volumes.layout import Layout, Reduction
-from baikal_deploy.volumes.leftovers import is_complete, remove_leftover, sweep_replaced
+from baikal_deploy.volumes.leftovers import remove_leftover, sweep_replaced
 from baikal_deploy.volumes.stores import (
     check_file,
     check_free,
@@ -129,22 +136,6 @@ class Session:
             raise VolumeError(f"{error}; what was finished before is kept") from error
 
 
-def unfinished(config: RunConfig) -> Journal | None:
-    """The journal of a run that wrote these outputs and did not finish; None where nothing is left of it.
-
-    Raises:
-        VolumeError: such a run is still going on, or its journal is damaged.
-    """
-    for path in config.outputs:
-        check_unlocked(path)
-    return _load(config)
-
-
-def _load(config: RunConfig) -> Journal | None:
-    journal = Journal.load(_journal_path(config))
-    return journal if journal is not None and any(_found(journal)) and not _ended(journal) else None
-
-
 def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mapping[str, Any]) -> bool:
     """Whether an unfinished run will be gone on with.
 
@@ -155,8 +146,8 @@ def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mappi
     Raises:
         VolumeError: it was another run, or an output is there already, and neither may be overwritten.
     """
-    if earlier is not None and not _resumable(earlier):
-        _check_anew(config, _leftovers(config, earlier))
+    if earlier is not None and not resumable(earlier):
+        _check_anew(config, leftovers(config, earlier))
         return False
     if earlier is not None and earlier.header["fingerprint"] == fingerprint:
         return True
@@ -166,7 +157,7 @@ def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mappi
             f"{differences(earlier.header['fingerprint'], fingerprint)}; give what it had to go on with it, "
             f"or start anew (--overwrite)"
         )
-    _check_anew(config, {} if earlier is None else _leftovers(config, earlier))
+    _check_anew(config, {} if earlier is None else leftovers(config, earlier))
     return False
 
 
@@ -201,8 +192,8 @@ def open_session(
     with ExitStack() as stack:
         for path in config.outputs:
             stack.enter_context(locked(path))
-        journal = _load(config)
-        where = [] if journal is None else [place for place in _found(journal) if place is not None]
+        journal = load_unfinished(config)
+        where = [] if journal is None else [place for place in places_found(journal) if place is not None]
         resumes = check_session(config, journal, fingerprint)
         if resumes and journal is not None and journal.created and len(where) == len(config.outputs):
             outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
@@ -221,66 +212,13 @@ def _begin(
 ) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
     if earlier is not None:
-        for place, target in _leftovers(config, earlier).items():
-            remove_leftover(place, tiff=target in _tiffs(earlier))
+        for place, target in leftovers(config, earlier).items():
+            remove_leftover(place, tiff=target in tiff_targets(earlier))
     claims = [(path.resolve(), claim_file if is_tiff(path) else claim_output) for path in config.outputs]
     places = [[str(target), str(claim(target, config.overwrite))] for target, claim in claims]
     tiffs = [str(path.resolve()) for path in config.outputs if is_tiff(path)]
     header = {"fingerprint": fingerprint, "layout": layout.record(), "places": places, "tiffs": tiffs}
-    journal = Journal.begin(_journal_path(config), header)
+    journal = Journal.begin(journal_path(config), header)
     outputs = Outputs.create(config, info, layout)
     journal.record({"created": [output.location.stat().st_ino for output in outputs.all]})
     return Session(outputs, journal)
-
-
-def _leftovers(config: RunConfig, earlier: Journal) -> dict[Path, Path]:
-    """What must go before an unfinished run is started anew, and of which output each is.
-
-    Maps that a run with a TIFF had finished are among it: they come before the result, and would be in
-    the way.
-    """
-    leftovers = {}
-    for (target, place), found in zip(_places(earlier).items(), _found(earlier), strict=True):
-        if found == target and is_complete(target):
-            known = not _resumable(earlier) and target.stat().st_ino in (earlier.created or ())
-            if known and target in [path.resolve() for path in config.outputs]:
-                leftovers[target] = target
-        elif os.path.lexists(place) and not is_complete(place):
-            leftovers[place] = target
-    return leftovers
-
-
-def _resumable(journal: Journal) -> bool:
-    """Whether the run can be gone on with: none that writes a TIFF."""
-    return not _tiffs(journal)
-
-
-def _tiffs(journal: Journal) -> list[Path]:
-    """Those of the outputs that are TIFF files."""
-    return [Path(target) for target in journal.header.get("tiffs", ())]
-
-
-def _ended(journal: Journal) -> bool:
-    """Whether a run with a TIFF was killed after all its outputs were in their places."""
-    result = next(iter(_places(journal)))
-    return not _resumable(journal) and _found(journal)[0] == result and is_complete(result)
-
-
-def _found(journal: Journal) -> list[Path | None]:
-    """Where each output is: where it was made, or where it is to be, and known there by its inode."""
-    inodes = journal.created or [-1] * len(_places(journal))
-    found: list[Path | None] = []
-    for (target, place), inode in zip(_places(journal).items(), inodes, strict=True):
-        moved = target.exists() and target.stat().st_ino == inode
-        found.append(place if os.path.lexists(place) else target if moved else None)
-    return found
-
-
-def _places(journal: Journal) -> dict[Path, Path]:
-    """Where each output grows, by where it is to be."""
-    return {Path(target): Path(place) for target, place in journal.header["places"]}
-
-
-def _journal_path(config: RunConfig) -> Path:
-    target = config.target.resolve()
-    return target.with_name(target.name + ".journal")
