@@ -18,16 +18,19 @@ class Address:
 
     Arguments:
         port: 0: one that is free.
-        token: that requests must bring as ``Authorization: Bearer``; None: anyone on this machine may ask.
+        token: that requests must bring as ``Authorization: Bearer``, in ASCII and without spaces; None:
+            anyone on this machine may ask.
 
     Raises:
-        ConfigError: they cannot be had, or other machines reach them and there is no token.
+        ConfigError: they cannot be had, the token is none, or other machines reach them and there is none.
     """
 
     def __init__(self, host: str = HOST, port: int = PORT, token: str | None = None) -> None:
         self.host, self.token = host, token
-        if token == "":
-            raise ConfigError("the token is empty: give one, or leave it out")
+        if token is not None and not _is_token(token):
+            raise ConfigError(
+                "the token: must be of ASCII letters, digits and signs, without spaces, and not empty"
+            )
         if token is None and not _is_loopback(host):
             raise ConfigError(
                 f"host {host}: other machines reach it, so a token is needed (--token, or the environment's "
@@ -46,6 +49,11 @@ class Address:
         return frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
 
 
+def _is_token(text: str) -> bool:
+    """A header carries it as it is, whatever the client."""
+    return text.isascii() and text.isprintable() and text != "" and " " not in text
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -60,8 +68,9 @@ def _bound(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         # With the protocol: only then does asyncio send small answers at once (TCP_NODELAY).
         found = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"host {host}: is no address of this machine ({error.strerror})") from error
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"host {host}: is no address of this machine ({reason})") from error
     try:
         if os.name == "posix":  # elsewhere it would let others take the port as well
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,37 +8,44 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from baikal_deploy.errors import ConfigError
+from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.live import FrameDropped
 from baikal_deploy.serve.refusal import RETRY_AFTER, Refused
 
 
-def refusal(error: Exception) -> Response:
+def refusal(error: BaikalError) -> Response:
     """The answer to a request that failed with this."""
-    status, message = _told(error)
-    headers = {}
+    status, headers = _status(error), {}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(RETRY_AFTER)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse({"error": message}, status, headers)
+    return JSONResponse({"error": str(error)}, status, headers)
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _status(error: BaikalError) -> HTTPStatus:
     if isinstance(error, Refused):
-        return error.status, str(error)
-    if isinstance(error, HTTPException):
-        return error.status_code, error.detail
+        return error.status
     if isinstance(error, FrameDropped):
-        return HTTPStatus.SERVICE_UNAVAILABLE, str(error)
+        return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, ConfigError):
-        return HTTPStatus.BAD_REQUEST, str(error)
-    return HTTPStatus.INTERNAL_SERVER_ERROR, str(error)
+        return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """For what was raised on purpose."""
+    assert isinstance(error, BaikalError)
     return refusal(error)
+
+
+async def answer_no_route(request: Request, error: Exception) -> Response:
+    """For an address that there is not, or that is asked otherwise."""
+    assert isinstance(error, HTTPException)
+    allowed = (error.headers or {}).get("Allow")
+    instead = f"; it takes {allowed}" if allowed else "; /v2/models/NAME/infer denoises"
+    message = f"{request.method} {request.url.path[:100]}: {error.detail}{instead}"
+    return JSONResponse({"error": message}, error.status_code, error.headers)
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.serve.address import Address
-from baikal_deploy.serve.answers import answer_bug, answer_error
+from baikal_deploy.serve.answers import answer_bug, answer_error, answer_no_route
 from baikal_deploy.serve.gate import Gate
 from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.refusal import bad
@@ -33,7 +33,7 @@ def make_app(live: LiveDenoiser, address: Address, inference: Inference | None =
         routes=[*_watching(live), *(inference.routes() if inference else [])],
         middleware=[Middleware(Gate, token=address.token, hosts=address.names)],
         exception_handlers={
-            HTTPException: answer_error,
+            HTTPException: answer_no_route,
             BaikalError: answer_error,
             Exception: answer_bug,
         },

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers, in bounded memory and bounded time."""
+"""Bodies of requests and answers, in bounded memory; requests in bounded time, answers see connection.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from baikal_deploy.serve.refusal import Refused, bad, busy
 
 SECONDS = 60
-"""That a body may take, either way."""
+"""That the body of a request may take."""
 PIECE = 2**20
 """Bytes that are handed on for sending at a time."""
 TOGETHER = 8
@@ -94,7 +94,7 @@ class BinaryResponse(Response):
     Arguments:
         text: the JSON.
         parts: sent as they are, without being joined.
-        held: released when all is sent.
+        held: released when all is sent, or the client is gone.
     """
 
     def __init__(self, text: bytes, parts: Sequence[memoryview], held: ExitStack) -> None:

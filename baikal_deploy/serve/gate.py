@@ -40,14 +40,18 @@ class Gate:
         if self._token is None:
             self._check_names(headers)
         elif path not in OPEN:
-            expected, given = f"Bearer {self._token}", headers.get("authorization", "")
-            if not secrets.compare_digest(given.encode(), expected.encode()):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            right = secrets.compare_digest(given.strip().encode(), self._token.encode())
+            if not right or scheme.lower() != "bearer":
                 raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN")
 
     def _check_names(self, headers: Headers) -> None:
         for name, value in (("host", headers.get("host")), ("origin", headers.get("origin"))):
             if value is not None and _host(value) not in self._hosts:
-                raise Refused(HTTPStatus.FORBIDDEN, f"{name} {value[:100]}: is not this server")
+                raise Refused(
+                    HTTPStatus.FORBIDDEN,
+                    f"{name} {value[:100]}: is not this server; ask localhost, or start it with a token",
+                )
 
 
 def _host(value: str) -> str:

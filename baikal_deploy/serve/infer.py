@@ -10,7 +10,6 @@ from contextlib import ExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -19,13 +18,11 @@ from baikal_deploy import __version__
 from baikal_deploy.intensity import Raw
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
-from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, RegionRequest, RequestParameters
+from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, RegionRequest, RequestParameters
 from baikal_deploy.serve.refusal import Refused, bad
 from baikal_deploy.serve.shared import Regions
 from baikal_deploy.serve.tensors import decode, encode, parse
 
-VERSION = "1"
-"""Of the model, as the protocol counts."""
 REGION_BYTES = 2**16
 """Of a request about shared memory."""
 JSON_LENGTH = "inference-header-content-length"
@@ -101,7 +98,7 @@ class Inference:
     def _check_model(self, request: Request) -> None:
         name, version = request.path_params["model"], request.path_params.get("version", VERSION)
         if (name, version) != (self._model, VERSION):
-            raise HTTPException(
+            raise Refused(
                 HTTPStatus.NOT_FOUND,
                 f"model {name[:NAME]}, version {version[:NAME]}: this server has {self._model}, "
                 f"version {VERSION}",
@@ -110,7 +107,7 @@ class Inference:
     async def infer(self, request: Request) -> Response:
         self._check_model(request)
         if "content-encoding" in request.headers:
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it as it is")
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it uncompressed")
         size = announced(request, "content-length")
         size = self._room.largest if size is None else size
         with ExitStack() as held:
@@ -118,14 +115,16 @@ class Inference:
             json_bytes = announced(request, JSON_LENGTH)
             body = await read_body(request, size, json_bytes or 0)
             asked, binary = await self._apart(parse, body, len(body) if json_bytes is None else json_bytes)
-            regions = self._regions if _is_local(request) else Regions(None)
-            # Data from shared memory, and the result, take as much room.
-            held.enter_context(self._room.hold(asked.frames.size))
+            if asked.shares_memory:
+                _check_local(request)
+            held.enter_context(self._room.hold(asked.frames.nbytes))  # the result
+            if asked.frames.parameters.shared_memory_region is not None:
+                held.enter_context(self._room.hold(asked.frames.nbytes))
             self._check_count(asked.frames.stack_shape[0])
-            frames = await self._apart(decode, asked.frames, binary, regions)
+            frames = await self._apart(decode, asked.frames, binary, self._regions)
             self._enter((asked.channel, frames.dtype))
             results = await self._denoised(frames, asked.channel, asked.parameters)
-            answer = await self._apart(encode, asked, results, self._model, regions)
+            answer = await self._apart(encode, asked, results, self._model, self._regions)
             return BinaryResponse(answer.text, answer.parts, held.pop_all())
 
     def _check_count(self, frames: int) -> None:
@@ -146,7 +145,7 @@ class Inference:
     ) -> list[LiveResult]:
         """Raises what the frames' futures raise, and Refused when it takes too long."""
         submitted = [self._live.submit(frame, channel=channel, copy=False) for frame in frames]
-        seconds = None if parameters.timeout is None else parameters.timeout / 1e6
+        seconds = parameters.timeout / 1e6 if parameters.timeout else None
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.gather(*map(asyncio.wrap_future, submitted))
@@ -163,22 +162,28 @@ class Inference:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def status(self, request: Request) -> Response:
-        return JSONResponse(self._regions.status(request.path_params.get("region")))
+        _check_local(request)
+        return JSONResponse(await self._apart(self._regions.status, request.path_params.get("region")))
 
     async def register(self, request: Request) -> Response:
-        if not _is_local(request):
-            raise Refused(HTTPStatus.FORBIDDEN, "shared memory: only for clients on the server's machine")
+        _check_local(request)
         name = request.path_params["region"]
         if len(name) > NAME:
             raise bad(f"shared memory region: its name has more than {NAME} characters")
         body = await read_body(request, REGION_BYTES, 0)
-        self._regions.register(name, RegionRequest.parse(body.tobytes()))
+        await self._apart(self._regions.register, name, RegionRequest.parse(body.tobytes()))
         return JSONResponse({})
 
     async def unregister(self, request: Request) -> Response:
-        self._regions.unregister(request.path_params.get("region"))
+        _check_local(request)
+        await self._apart(self._regions.unregister, request.path_params.get("region"))
         return JSONResponse({})
 
 
-def _is_local(request: Request) -> bool:
-    return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+def _check_local(request: Request) -> None:
+    if request.client is None or not ipaddress.ip_address(request.client.host).is_loopback:
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "shared memory: only for clients on the server's machine, at its loopback address; "
+            "send the pixels as binary data",
+        )

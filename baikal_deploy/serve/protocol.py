@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from baikal_deploy.serve.refusal import bad
 
 INPUT, OUTPUT = "frame", "denoised"
+VERSION = "1"
+"""Of the model, as the protocol counts."""
 DATATYPES = {
     "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -106,9 +108,13 @@ class Input(Part):
         return (*count, height, width) if count else (1, height, width)  # type: ignore[return-value]
 
     @property
-    def size(self) -> int:
-        """In bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
+    def pixels(self) -> int:
+        """How many there are."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.pixels * self.dtype.itemsize
 
 
 class Output(Part):
@@ -121,7 +127,7 @@ class RequestParameters(Parameters):
 
     Attributes:
         channel: frames of one channel share their mapping of intensities.
-        timeout: microseconds after which the result is of no use any more.
+        timeout: microseconds after which the result is of no use any more; 0: never.
         binary_data_output: the output behind the JSON, unless ``outputs`` says otherwise.
     """
 
@@ -141,6 +147,15 @@ class InferRequest(Part):
     @property
     def frames(self) -> Input:
         return self.inputs[0]
+
+    @property
+    def shares_memory(self) -> bool:
+        places = self.frames.parameters, self.place
+        return any(place.shared_memory_region is not None for place in places)
+
+    def without_data(self) -> InferRequest:
+        """Once they are pixels: as objects of Python they take many times as much."""
+        return self.model_copy(update={"inputs": [self.frames.model_copy(update={"data": None})]})
 
     @property
     def place(self) -> OutputPlace:

@@ -13,6 +13,7 @@ from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.serve.address import Address
 from baikal_deploy.serve.app import make_app
 from baikal_deploy.serve.body import Room
+from baikal_deploy.serve.connection import Connection
 from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.limits import Limits
 from baikal_deploy.serve.shared import Regions
@@ -33,8 +34,8 @@ class Server:
         self._address = address
         address.socket.listen()  # whoever connects from now on waits, and is not refused
         config = uvicorn.Config(
-            app, http="h11", ws="none", loop="asyncio", lifespan="on", log_level="error", access_log=False,
-            log_config=None, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=DRAIN,
+            app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_level="error",
+            access_log=False, log_config=None, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=DRAIN,
             timeout_keep_alive=IDLE, server_header=False, proxy_headers=False,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)

@@ -51,12 +51,24 @@ class Regions:
             if name in self._regions:
                 raise bad(f"shared memory region {name}: is registered already; unregister it first")
             if len(self._regions) >= MOST:
+                self._forget_removed()
+            if len(self._regions) >= MOST:
                 raise bad(f"shared memory region {name}: {MOST} are registered; unregister others first")
             file = self._open(asked.key)
             if os.fstat(file.fileno()).st_size < asked.offset + asked.byte_size:
                 file.close()
                 raise bad(f"shared memory {asked.key}: is smaller than offset + byte_size")
             self._regions[name] = _Region(asked, file)
+
+    def _forget_removed(self) -> None:
+        """Those of clients that ended without a word: their files are gone."""
+        for name, region in list(self._regions.items()):
+            if os.fstat(region.file.fileno()).st_nlink == 0:
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        if (region := self._regions.pop(name, None)) is not None:
+            region.file.close()
 
     def _open(self, key: str) -> FileIO:
         if self._folder is None:
@@ -77,8 +89,7 @@ class Regions:
         """Forget a region, or all; one that is not there is forgotten already."""
         with self._lock:
             for one in [name] if name is not None else list(self._regions):
-                if (region := self._regions.pop(one, None)) is not None:
-                    region.file.close()
+                self._forget(one)
 
     def status(self, name: str | None) -> list[dict[str, str | int]]:
         """Name, key, offset and size of a region, or of all.
@@ -99,8 +110,11 @@ class Regions:
         with self._lock:
             file = self._at(name, offset, size)
             found = np.empty(size, np.uint8)
-            if file.readinto(found.data) != size:
-                raise bad(f"shared memory region {name}: has become shorter than it was registered")
+            left = found.data
+            while left:
+                if not (count := file.readinto(left)):
+                    raise bad(f"shared memory region {name}: has become shorter than it was registered")
+                left = left[count:]
         return found
 
     def write(self, name: str, offset: int, parts: Sequence[memoryview]) -> None:
@@ -116,7 +130,8 @@ class Regions:
                 raise bad(f"shared memory region {name}: has become shorter than it was registered")
             try:
                 for part in parts:
-                    file.write(part)
+                    while part:  # a full disk takes some of it, and refuses the rest
+                        part = part[file.write(part) :]
             except OSError as error:
                 raise bad(f"shared memory region {name}: cannot be written ({error.strerror})") from None
 

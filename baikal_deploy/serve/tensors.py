@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.intensity import Raw
 from baikal_deploy.live import LiveResult
-from baikal_deploy.serve.protocol import OUTPUT, InferRequest, Input, Place
+from baikal_deploy.serve.protocol import OUTPUT, VERSION, InferRequest, Input, Place
 from baikal_deploy.serve.refusal import bad
 from baikal_deploy.serve.shared import Regions
 
@@ -37,7 +38,7 @@ class Answer:
 
 
 def parse(body: Bytes, json_bytes: int) -> tuple[InferRequest, Bytes]:
-    """The request at the beginning of a body, and the binary data that follows it.
+    """The request in a body, and the bytes of its pixels; none if they are in shared memory.
 
     Raises:
         Refused: as it is none.
@@ -46,40 +47,45 @@ def parse(body: Bytes, json_bytes: int) -> tuple[InferRequest, Bytes]:
         raise bad(f"the JSON should have {json_bytes} bytes, and the whole request has {len(body)}")
     if json_bytes > JSON_BYTES:
         raise bad(
-            f"{json_bytes} bytes of JSON: at most {JSON_BYTES}; send the pixels as binary data "
-            "or in shared memory"
+            f"{json_bytes} bytes of JSON: at most {JSON_BYTES}; send the pixels as binary data, with "
+            "Inference-Header-Content-Length, or in shared memory"
         )
-    asked = InferRequest.parse(body[:json_bytes].tobytes())
-    place = asked.place
-    pixels = int(np.prod(asked.frames.shape, dtype=object))
+    asked, binary = InferRequest.parse(body[:json_bytes].tobytes()), body[json_bytes:]
+    _check_json_pixels(asked)
+    _check_given(asked.frames, binary)
+    if asked.frames.data is not None:
+        return asked.without_data(), _from_json(asked.frames)
+    return asked, binary
+
+
+def _check_json_pixels(asked: InferRequest) -> None:
+    place, pixels = asked.place, asked.frames.pixels
     if not place.binary_data and place.shared_memory_region is None and pixels > JSON_PIXELS:
         raise bad(f"{pixels} pixels as JSON: at most {JSON_PIXELS}; ask for binary_data_output")
-    return asked, body[json_bytes:]
+
+
+def _check_given(asked: Input, binary: Bytes) -> None:
+    place = asked.parameters
+    given = (asked.data, place.binary_data_size, place.shared_memory_region)
+    if sum(one is not None for one in given) != 1:
+        raise bad("frame: give either data, or binary_data_size, or shared_memory_region")
+    size = place.binary_data_size or 0
+    if size != len(binary):
+        raise bad(f"frame: {len(binary)} bytes follow the JSON, and binary_data_size says {size}")
 
 
 def decode(asked: Input, binary: Bytes, regions: Regions) -> Raw:
-    """The frames (N, H, W), from wherever they are.
+    """The frames (N, H, W), from the bytes of a request or from shared memory.
 
     Raises:
         Refused: they are not of the size that they should have.
     """
-    size, place = asked.parameters.binary_data_size or 0, asked.parameters
-    given = (
-        place.binary_data_size is not None,
-        place.shared_memory_region is not None,
-        asked.data is not None,
-    )
-    if sum(given) != 1:
-        raise bad("frame: give either data, or binary_data_size, or shared_memory_region")
-    if size != len(binary):
-        raise bad(f"frame: {len(binary)} bytes follow the JSON, and binary_data_size says {size}")
-    if asked.data is not None:
-        return _from_json(asked)
+    place = asked.parameters
     if place.shared_memory_region is not None:
-        binary = regions.read(*_region(place, asked.size), asked.size)
-    if len(binary) != asked.size:
+        binary = regions.read(*_region(place, asked.nbytes), asked.nbytes)
+    if len(binary) != asked.nbytes:
         raise bad(
-            f"frame: {asked.datatype} of shape {asked.shape} has {asked.size} bytes, "
+            f"frame: {asked.datatype} of shape {asked.shape} has {asked.nbytes} bytes, "
             f"and there are {len(binary)}"
         )
     return binary.view(asked.dtype).reshape(asked.stack_shape)
@@ -91,7 +97,7 @@ def encode(asked: InferRequest, results: Sequence[LiveResult], model: str, regio
     Raises:
         Refused: it does not fit where it is to go.
     """
-    place, size = asked.place, asked.frames.size
+    place, size = asked.place, asked.frames.nbytes
     tensor: dict[str, Any] = {
         "name": OUTPUT, "datatype": asked.frames.datatype, "shape": asked.frames.shape
     }  # fmt: skip
@@ -117,7 +123,7 @@ def _bytes(image: Raw) -> memoryview:
 def _text(asked: InferRequest, results: Sequence[LiveResult], model: str, tensor: dict[str, Any]) -> bytes:
     answer = {
         "model_name": model,
-        "model_version": "1",
+        "model_version": VERSION,
         "id": asked.id,
         "parameters": {
             "evaluations": results[-1].evaluations,
@@ -142,18 +148,38 @@ def _region(place: Place, size: int) -> tuple[str, int]:
     return place.shared_memory_region, place.shared_memory_offset
 
 
-def _from_json(asked: Input) -> Raw:
-    try:
-        values = np.asarray(asked.data)
-    except ValueError:
-        raise bad("frame: the data is ragged") from None
-    if values.dtype.kind not in "uif":
+def _from_json(asked: Input) -> Bytes:
+    numbers = asked.data or []
+    if any(type(one) is list for one in numbers):
+        numbers = _flat(numbers, asked.shape)
+    # Before NumPy sees them: of strings it makes an array that may be thousands of times as large.
+    if not {type(one) for one in numbers} <= {int, float}:
         raise bad("frame: the data must be numbers")
-    if values.size != np.prod(asked.shape, dtype=object):
-        raise bad(f"frame: {values.size} numbers for shape {asked.shape}")
-    with np.errstate(invalid="ignore", over="ignore"):
-        pixels = values.astype(asked.dtype)
-        same = np.isfinite(pixels) == np.isfinite(values) if asked.dtype.kind == "f" else pixels == values
-    if not same.all():
+    if len(numbers) != asked.pixels:
+        raise bad(f"frame: {len(numbers)} numbers for shape {asked.shape}")
+    pixels = _as_pixels(numbers, asked.dtype)
+    if pixels is None:
         raise bad(f"frame: the data holds values that {asked.datatype} has not")
-    return pixels.reshape(asked.stack_shape)
+    return pixels.view(np.uint8)
+
+
+def _as_pixels(numbers: list[Any], dtype: np.dtype[Any]) -> Raw | None:
+    """None if some of them cannot be."""
+    real = dtype.kind == "f"
+    try:
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = np.asarray(numbers, np.float64 if real else None)
+            pixels = values.astype(dtype)
+    except OverflowError:
+        return None
+    same = np.isfinite(pixels) == np.isfinite(values) if real else pixels == values
+    return pixels if same.all() else None
+
+
+def _flat(nested: list[Any], shape: Sequence[int]) -> list[Any]:
+    """Lists in lists, one level for each axis, as one."""
+    for size in shape[1:]:
+        if not all(type(one) is list and len(one) == size for one in nested):
+            raise bad(f"frame: the data must be one list, or lists as shape {list(shape)} has them")
+        nested = list(chain.from_iterable(nested))
+    return nested

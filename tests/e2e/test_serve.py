@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from baikal_deploy.errors import EngineError
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.serve import Limits
-from baikal_deploy.serve.protocol import DATATYPES
+from baikal_deploy.serve.protocol import DATATYPES, RegionRequest
+from baikal_deploy.serve.refusal import Refused
+from baikal_deploy.serve.shared import MOST, Regions
 from tests.gate import WAIT, Gate
 from tests.serving import INFER, Reply, Served, ask, infer, message, served
 
@@ -204,6 +207,41 @@ def test_shared_memory_that_is_not_there(client: Any, region: Any, counts: np.nd
     client.unregister_system_shared_memory(name)  # that is forgotten already
 
 
+def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
+    """A limit of the file's size stands for it: it takes a part, and refuses the rest."""
+    resource = pytest.importorskip("resource")
+    regions, size = Regions(tmp_path), 2**20
+    with (tmp_path / "region").open("wb") as file:
+        file.truncate(size)
+    regions.register("a", RegionRequest(key="region", byte_size=size))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+    try:
+        with pytest.raises(Refused, match="cannot be written"):
+            regions.write("a", 0, [memoryview(bytes(size))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        regions.unregister(None)
+
+
+def test_clients_that_end_without_a_word_leave_room_for_others(tmp_path: Path) -> None:
+    regions = Regions(tmp_path)
+    try:
+        for number in range(MOST + 1):
+            (tmp_path / f"{number}").write_bytes(b"a")
+            regions.register(f"{number}", RegionRequest(key=f"{number}", byte_size=1))
+            if number % 2:
+                (tmp_path / f"{number}").unlink()
+        left = [one["name"] for one in regions.status(None)]
+        assert left == [f"{number}" for number in range(0, MOST + 1, 2)]
+        for number in range(MOST // 2 - 1):
+            regions.register(f"again {number}", RegionRequest(key="0", byte_size=1))
+        with pytest.raises(Refused, match="64 are registered; unregister others first"):
+            regions.register("one more", RegionRequest(key="0", byte_size=1))
+    finally:
+        regions.unregister(None)
+
+
 @needs_shared_memory
 def test_what_is_no_file_is_not_shared(server: Served, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
@@ -262,6 +300,10 @@ def test_a_frame_that_nobody_waits_for_any_more_is_not_denoised(gate: Gate, coun
         assert first.result().status == 200
         until(lambda: own.live.statistics.waiting == 0)
         assert (own.live.statistics.done, own.live.statistics.dropped) == (1, 1)
+
+
+def test_a_timeout_of_0_is_none(server: Served, counts: np.ndarray) -> None:
+    assert infer(server.host, counts[0], timeout=0).status == 200
 
 
 def test_a_network_that_fails(monkeypatch: pytest.MonkeyPatch, counts: np.ndarray) -> None:
@@ -350,14 +392,20 @@ def test_requests_that_are_wrong(
 @pytest.mark.parametrize(
     ("data", "datatype", "text"),
     [
-        ([[1, 2], [3]], "UINT16", "ragged"),
+        ([[1, 2], [3]], "UINT16", "as shape [2, 2] has them"),
+        ([[1], [2, 3, 4]], "UINT16", "as shape [2, 2] has them"),
+        ([[1, 2], 3, 4], "UINT16", "as shape [2, 2] has them"),
+        ([[[1], [2]], [[3], [4]]], "UINT16", "must be numbers"),
+        ([], "UINT16", "0 numbers"),
+        ([1, 2, 3, True], "UINT16", "must be numbers"),
         ([1, 2, 3], "UINT16", "3 numbers"),
         (["1", "2", "3", "4"], "UINT16", "must be numbers"),
         ([True, 2, 3, None], "UINT16", "must be numbers"),
         ([1, 2, 3, 65536], "UINT16", "has not"),
         ([1, 2, 3, -1], "UINT64", "has not"),
         ([1, 2, 3, 2.5], "UINT8", "has not"),
-        ([1, 2, 3, 10**30], "UINT64", "must be numbers"),
+        ([1, 2, 3, 10**30], "UINT64", "has not"),
+        ([1, 2, 3, 10**400], "FP32", "has not"),
         ([1, 2, 3, 1e5], "FP16", "has not"),
     ],
 )
@@ -397,6 +445,9 @@ def test_addresses_that_are_wrong(method: str, path: str, status: int, server: S
     reply = ask(server.host, method, path)
     assert reply.status == status
     assert reply.error
+    assert reply.headers.get("allow") == ("POST" if status == 405 else None)
+    if path in (INFER, "/v2/nothing"):
+        assert reply.error.startswith(f"{method} {path}: ")
 
 
 def test_compressed_requests_are_refused(server: Served, counts: np.ndarray) -> None:
@@ -417,6 +468,13 @@ def raw(host: str, text: bytes) -> socket.socket:
     connection = socket.create_connection((address, int(port)), timeout=WAIT)
     connection.sendall(text)
     return connection
+
+
+def head_of(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """All that comes before the body."""
+    lines = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
+    told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST {INFER} HTTP/1.1\r\n{told}\r\n".encode()
 
 
 def test_what_is_too_large_is_refused_before_it_is_read(server: Served) -> None:
@@ -441,9 +499,8 @@ def test_too_many_large_requests_at_a_time_are_refused(counts: np.ndarray) -> No
 
 def test_a_client_that_goes_away_disturbs_nobody(server: Served, counts: np.ndarray) -> None:
     body, headers = message(counts[0])
-    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-    head += "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
-    for sent in (head.encode(), head.encode() + body[:9000], head.encode() + body):
+    head = head_of(body, headers)
+    for sent in (head, head + body[:9000], head + body):
         raw(server.host, sent).close()
     assert infer(server.host, counts[0]).status == 200
 
@@ -455,17 +512,90 @@ def test_slow_requests_end(server: Served, monkeypatch: pytest.MonkeyPatch) -> N
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
+def test_a_client_that_does_not_read_gives_its_room_back(
+    monkeypatch: pytest.MonkeyPatch, counts: np.ndarray
+) -> None:
+    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 1)
+    monkeypatch.setattr("baikal_deploy.serve.body.TOGETHER", 2)
+    frame = np.tile(counts[0], (20, 25))
+    with served(Limits(largest=8)) as own:
+        body, headers = message(frame)
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            address, port = own.host.split(":")
+            lazy.connect((address, int(port)))
+            lazy.sendall(head_of(body, headers) + body)
+            until(lambda: own.live.statistics.done == 1)
+            assert infer(own.host, frame).status == 503
+            until(lambda: infer(own.host, frame).status == 200)
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+@pytest.mark.parametrize("sent", [b"P", b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n"], ids=["word", "head"])
+def test_a_client_that_does_not_ask_is_hung_up_on(
+    sent: bytes, asked_before: bool, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.2)
+    with raw(server.host, b"") as connection:
+        if asked_before:
+            connection.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(2**16).startswith(b"HTTP/1.1 200")
+            time.sleep(0.1)
+        connection.sendall(sent)
+        assert hung_up(connection)
+
+
+def test_a_client_that_says_nothing_is_hung_up_on(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.2)
+    with raw(server.host, b"") as connection:
+        assert hung_up(connection)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    try:
+        while connection.recv(2**16):
+            pass
+    except ConnectionResetError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_a_connection_may_rest_between_two_requests(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.1)
+    connection = http.client.HTTPConnection(server.host, timeout=WAIT)
+    for _ in range(2):
+        connection.request("GET", "/v2")
+        assert connection.getresponse().read()
+        time.sleep(0.3)
+    connection.close()
+
+
+def test_a_client_that_has_said_all_is_answered(server: Served, counts: np.ndarray) -> None:
+    body, headers = message(counts[0])
+    with raw(server.host, head_of(body, headers) + body) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(answer) > counts[0].nbytes
+    with raw(server.host, head_of(body, headers) + body[:-1]) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(2**16) == b"", "of what is cut off there is nothing to be said"
+
+
 def test_a_token_opens(counts: np.ndarray) -> None:
-    with served(token="sesame ü") as own:
-        right = {"Authorization": "Bearer sesame ü".encode("latin-1")}
+    with served(token="sesame") as own:
+        right = {"Authorization": "Bearer sesame"}
         for path in ("/v2", "/v2/health/live", "/metrics", "/live.json"):
             for wrong in ({}, {"Authorization": "Bearer sesam"}, {"Authorization": "sesame"}):
                 reply = ask(own.host, "GET", path, headers=wrong)
                 assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
                 assert "token" in reply.error
-            assert ask(own.host, "GET", path, headers=right).status == 200  # type: ignore[arg-type]
+            for good in (right, {"Authorization": "bearer  sesame"}):  # schemes are in any case
+                assert ask(own.host, "GET", path, headers=good).status == 200
         assert infer(own.host, counts[0]).status == 401
-        assert infer(own.host, counts[0], right).status == 200  # type: ignore[arg-type]
+        assert infer(own.host, counts[0], right).status == 200
         assert own.live.statistics.submitted == 1
         assert ask(own.host, "GET", "/").status == 200
 
