@@ -56,12 +56,18 @@ static int connect_to(const char *host, const char *port)
     if (getaddrinfo(host, port, &hints, &found) != 0) {
         fail(host, "is no address");
     }
-    int server = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
-    if (server < 0 || connect(server, found->ai_addr, found->ai_addrlen) != 0) {
-        fail(host, "no server answers; start baikal-serve");
+    for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
+        int server = socket(one->ai_family, one->ai_socktype, one->ai_protocol);
+        if (server >= 0 && connect(server, one->ai_addr, one->ai_addrlen) == 0) {
+            freeaddrinfo(found);
+            return server;
+        }
+        if (server >= 0) {
+            close(server);
+        }
     }
-    freeaddrinfo(found);
-    return server;
+    fail(host, "no server answers; start baikal-serve");
+    return -1;
 }
 
 static void send_all(int server, const char *bytes, size_t size)
@@ -127,10 +133,11 @@ static void send_frame(int server, const char *host, const char *model, const ch
     send_all(server, frame, size);
 }
 
-/* The pixels at the end of the answer: a status line, headers, JSON, and then they. */
+/* The pixels in the answer: a status line, headers, JSON, and then they. */
 static const char *pixels_of(const char *answer, size_t answer_size, size_t size)
 {
-    const char *body = strstr(answer, "\r\n\r\n");
+    static const char length[] = "\r\ninference-header-content-length: ";
+    const char *body = strstr(answer, "\r\n\r\n"), *json_size = strstr(answer, length);
     if (body == NULL) {
         fail("server", "hung up without an answer");
     }
@@ -138,10 +145,14 @@ static const char *pixels_of(const char *answer, size_t answer_size, size_t size
     if (strncmp(answer, "HTTP/1.1 200 ", 13) != 0) {
         fail("server", body); /* {"error": ...}; after 503 the frame may be sent again */
     }
-    if (answer_size - (size_t)(body - answer) < size) {
+    if (json_size == NULL || json_size > body) {
+        fail("server", "sent no pixels");
+    }
+    const char *pixels = body + strtoul(json_size + sizeof length - 1, NULL, 10);
+    if (pixels + size != answer + answer_size) {
         fail("server", "hung up in the middle of the answer");
     }
-    return answer + answer_size - size;
+    return pixels;
 }
 
 static long positive(const char *text)

@@ -58,10 +58,14 @@ public:
         hints.ai_socktype = SOCK_STREAM;
         if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0)
             throw std::runtime_error(host + ": is no address");
-        server_ = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
-        const bool connected = server_ >= 0 && connect(server_, found->ai_addr, found->ai_addrlen) == 0;
+        for (const addrinfo* one = found; one != nullptr && server_ < 0; one = one->ai_next) {
+            server_ = socket(one->ai_family, one->ai_socktype, one->ai_protocol);
+            if (server_ < 0 || connect(server_, one->ai_addr, one->ai_addrlen) == 0) continue;
+            close(server_);
+            server_ = -1;
+        }
         freeaddrinfo(found);
-        if (!connected) throw std::runtime_error(host + ": no server answers; start baikal-serve");
+        if (server_ < 0) throw std::runtime_error(host + ": no server answers; start baikal-serve");
         const int yes = 1;
         setsockopt(server_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         if (const char* token = std::getenv("BAIKAL_SERVE_TOKEN"))
@@ -81,8 +85,8 @@ public:
         std::string answer;
         size_t head, length = 0;
         while ((head = answer.find("\r\n\r\n")) == std::string::npos) more(answer);
-        const size_t at = answer.find("content-length: ");
-        if (at < head) length = std::stoul(answer.substr(at + 16));
+        const size_t at = answer.find("\r\ncontent-length: ");
+        if (at < head) length = std::stoul(answer.substr(at + 18));
         while (answer.size() < head + 4 + length) more(answer);
         if (answer.compare(0, 13, "HTTP/1.1 200 ") != 0)
             throw std::runtime_error("server: " + answer.substr(head + 4)); // after 503 it may be sent again
@@ -98,7 +102,7 @@ private:
     }
 
     std::string host_, authorization_;
-    int server_;
+    int server_ = -1;
 };
 
 static void denoise(char** arguments)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,17 @@ def java_program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return [java, "-Xshare:auto", "-cp", str(folder), "Denoise"]
 
 
+@pytest.fixture(scope="module")
+def cs_program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    mono, compiler = shutil.which("mono"), shutil.which("mcs")
+    if mono is None or compiler is None:
+        pytest.skip("there is no Mono (mono, mcs) to build examples/embedding/Denoise.cs with")
+    program = tmp_path_factory.mktemp("cs") / "Denoise.exe"
+    strict = ["-warnaserror", "-warn:4", "-r:System.Net.Http.dll", f"-out:{program}"]
+    subprocess.run([compiler, *strict, EXAMPLES / "Denoise.cs"], check=True)
+    return [mono, str(program)]
+
+
 def run(program: Program, *arguments: object, token: str = "sesame") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "BAIKAL_SERVE_TOKEN": token}
     words = [*program, *map(str, arguments)]
@@ -73,7 +86,7 @@ def settle(server: Served, frame: np.ndarray) -> np.ndarray:
     return infer(server.host, frame, authorization).frame
 
 
-@pytest.mark.parametrize("language", ["c", "java"])
+@pytest.mark.parametrize("language", ["c", "java", "cs"])
 def test_a_frame(
     language: str, request: pytest.FixtureRequest, server: Served, counts: np.ndarray, tmp_path: Path
 ) -> None:
@@ -114,12 +127,37 @@ def test_frames_through_shared_memory(
     assert "has fewer frames" in done.stderr
 
 
-@pytest.mark.parametrize("language", ["c", "cpp", "java"])
+@pytest.mark.parametrize("language", ["c", "cpp", "java", "cs"])
 def test_no_server(language: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     program = request.getfixturevalue(f"{language}_program")
     (tmp_path / "frame.raw").write_bytes(bytes(8))
-    where = ["http://127.0.0.1:9"] if language == "java" else ["127.0.0.1", 9]
+    where = ["http://127.0.0.1:9"] if language in ("java", "cs") else ["127.0.0.1", 9]
     sizes = [1, 2, 2] if language == "cpp" else [2, 2]
     done = run(program, *where, "nuclei", tmp_path / "frame.raw", tmp_path / "result.raw", *sizes)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert run(program).returncode == 1
+
+
+def test_an_answer_that_is_cut_off_is_no_result(c_program: Program, tmp_path: Path) -> None:
+    """A few bytes less than all, so that as many as the frame has would still be there."""
+    (tmp_path / "frame.raw").write_bytes(bytes(8))
+    text = b'{"outputs": []}'
+    head = b"HTTP/1.1 200 OK\r\ninference-header-content-length: %d\r\n\r\n" % len(text)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(head + text + bytes(5))
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(2**16):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        files = tmp_path / "frame.raw", tmp_path / "result.raw"
+        done = run(c_program, "127.0.0.1", server.getsockname()[1], "nuclei", *files, 2, 2)
+        thread.join()
+    assert (done.returncode, done.stderr) == (1, "denoise: server: hung up in the middle of the answer\n")
+    assert not (tmp_path / "result.raw").exists()
