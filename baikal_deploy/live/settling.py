@@ -75,7 +75,8 @@ class Settling:
                 int((0.5 + count * step) % 1 * (side - min(side, SIDE) + 1))
                 for step, side in zip((0.7548776662, 0.5698402910), frame.shape, strict=True)
             )
-            self._sample.append(frame[top : top + SIDE, left : left + SIDE])
+            # A copy, since a crop would keep the whole frame in memory.
+            self._sample.append(frame[top : top + SIDE, left : left + SIDE].copy())
         if self._pending is None and len(self._sample) in (1, FRAMES) and len(self._sample) > self._measured:
             self._measured = len(self._sample)
             self._pending = self.pool.submit(self.denoiser.measure, list(self._sample), self.sampler)

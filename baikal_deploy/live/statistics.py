@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
@@ -10,6 +12,8 @@ import numpy as np
 
 LATEST = 1000
 """Frames that the latencies are taken from."""
+LATELY = 10.0
+"""Seconds that the frame rate is taken from."""
 PERCENTILES = (50, 95, 99)
 
 
@@ -25,7 +29,7 @@ class LiveStatistics:
         late: frames that took longer than the latency that was asked for.
         latency_ms: percentiles 50, 95 and 99 of the time from ``submit`` to the result, of the latest frames.
         evaluations: network evaluations of the latest frame.
-        frames_per_second: of what was done lately; 0 before the second frame.
+        frames_per_second: done in the last 10 seconds; 0 if they saw fewer than two frames.
         engine_share: share of the time spent on frames in which the engine computed.
         settled: whether the intensity mapping of every channel has settled.
     """
@@ -64,7 +68,7 @@ class Counts:
             self._counts[name] += count
 
     def add_done(self, finished: float, latency: float, busy: float, engine: float, evaluations: int) -> None:
-        """One more frame is done; times in seconds, ``finished`` of the clock that all use."""
+        """One more frame is done; times in seconds, ``finished`` of time.perf_counter."""
         with self._lock:
             self._counts["done"] += 1
             self._counts["late"] += self._allowed is not None and 1e3 * latency > self._allowed
@@ -79,13 +83,18 @@ class Counts:
             counts = dict(self._counts)
             waiting = counts["submitted"] - counts["done"] - counts["dropped"] - counts["failed"]
             latencies = np.percentile(self._latencies, PERCENTILES) if self._latencies else np.zeros(3)
-            span = self._finished[-1] - self._finished[0] if len(self._finished) > 1 else 0.0
             return LiveStatistics(
                 **counts,
                 waiting=waiting,
                 latency_ms=tuple(float(1e3 * latency) for latency in latencies),
                 evaluations=self._evaluations,
-                frames_per_second=(len(self._finished) - 1) / span if span > 0 else 0.0,
+                frames_per_second=_rate(self._finished, time.perf_counter()),
                 engine_share=self._engine / self._busy if self._busy > 0 else 0.0,
                 settled=settled,
             )
+
+
+def _rate(finished: Iterable[float], now: float) -> float:
+    """Of a stream that stands still, it falls."""
+    lately = [one for one in finished if now - one <= LATELY]
+    return (len(lately) - 1) / (now - lately[0]) if len(lately) > 1 else 0.0

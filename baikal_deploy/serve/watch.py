@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from threading import Lock, Thread
 from typing import Any
@@ -34,7 +35,7 @@ class Watch(Collector):
         )  # fmt: skip
         Thread(target=self._follow, args=(live.results(),), name="baikal-watch", daemon=True).start()
 
-    def _follow(self, results: Any) -> None:
+    def _follow(self, results: Iterator[LiveResult]) -> None:
         for result in results:
             self._latency.observe(result.latency_ms / 1e3)
             self._latest = result
@@ -79,7 +80,9 @@ class Watch(Collector):
             CounterMetricFamily("baikal_frames_late", "Frames beyond the latency wanted.", value=found.late),
             GaugeMetricFamily("baikal_frames_waiting", "Waiting or being denoised.", value=found.waiting),
             GaugeMetricFamily("baikal_queue_size", "Frames that may wait.", value=self._live.queue),
-            GaugeMetricFamily("baikal_frames_per_second", "Done lately.", value=found.frames_per_second),
+            GaugeMetricFamily(
+                "baikal_frames_per_second", "Done in the last 10 seconds.", value=found.frames_per_second
+            ),
             GaugeMetricFamily(
                 "baikal_engine_share", "Share of the time spent on frames in the engine.",
                 value=found.engine_share,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStatistics
 from baikal_deploy.live.budget import Budget
 from baikal_deploy.live.settling import FRAMES
+from baikal_deploy.live.statistics import Counts
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.samplers import make_sampler
@@ -97,6 +99,30 @@ def test_a_stream_that_could_not_be_measured_is_measured_again(
             denoiser.submit(frames[0]).result(WAIT)
     assert denoiser.statistics.failed == 0
     assert caplog.text.count("the device is busy") == 1
+
+
+def test_what_is_measured_keeps_no_whole_frame(frames: np.ndarray) -> None:
+    large = np.tile(frames[0], (9, 9))
+    with live() as denoiser:
+        denoiser.submit(large, copy=False).result(WAIT)
+        kept = weakref.ref(large)
+        del large
+        denoiser.submit(frames[0]).result(WAIT)  # the latest one is held
+        deadline = time.monotonic() + WAIT
+        while kept() is not None:
+            assert time.monotonic() < deadline, "the crop that was measured holds the frame"
+            time.sleep(0.01)
+
+
+def test_the_frame_rate_is_that_of_the_last_seconds() -> None:
+    counts, now = Counts(None), time.perf_counter()
+    for ago in (3600.0, *np.arange(8, 0, -0.1)):
+        counts.add_done(now - ago, 0.01, 0.01, 0.01, 1)
+    assert counts.statistics(True).frames_per_second == pytest.approx(10, rel=0.05)
+    stopped = Counts(None)
+    for ago in (60.1, 60.0):
+        stopped.add_done(now - ago, 0.01, 0.01, 0.01, 1)
+    assert stopped.statistics(True).frames_per_second == 0
 
 
 @pytest.mark.parametrize(("when_full", "lost"), [("drop-oldest", [1, 2]), ("drop-newest", [3, 4])])
