@@ -102,7 +102,7 @@ def test_a_stream_that_could_not_be_measured_is_measured_again(
 
 
 def test_what_is_measured_keeps_no_whole_frame(frames: np.ndarray) -> None:
-    large = np.tile(frames[0], (9, 9))
+    large = np.tile(frames[0], (9, 9)).copy()
     with live() as denoiser:
         denoiser.submit(large, copy=False).result(WAIT)
         kept = weakref.ref(large)
