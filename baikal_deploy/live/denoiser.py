@@ -39,7 +39,7 @@ class LiveResult:
         number: of the frame, from 0, as they were submitted.
         image: (H, W), in the pixel type and units of the frame.
         raw: (H, W), the frame as it was submitted.
-        metadata: what was submitted with it.
+        metadata, channel: what was submitted with it.
         evaluations: network evaluations that it got.
         latency_ms: from ``submit`` until it was done.
         engine_ms: of that, in calls of the engine.
@@ -49,6 +49,7 @@ class LiveResult:
     image: Raw
     raw: Raw
     metadata: Any
+    channel: Hashable
     evaluations: int
     latency_ms: float
     engine_ms: float
@@ -260,7 +261,8 @@ class LiveDenoiser:
         latency, computed = finished - frame.submitted, self._engine.seconds - engine_before
         self._counts.add_done(finished, latency, finished - started, computed, recipe.nfe)
         times = 1e3 * latency, 1e3 * computed
-        return LiveResult(frame.number, planes[0], frame.pixels, frame.metadata, recipe.nfe, *times)
+        given = frame.metadata, frame.channel
+        return LiveResult(frame.number, planes[0], frame.pixels, *given, recipe.nfe, *times)
 
     def _recipe(self, frame: _Frame, waited: float) -> Recipe:
         key = (frame.channel, frame.pixels.dtype)

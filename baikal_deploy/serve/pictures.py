@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from baikal_deploy.intensity import Raw
 
-RANGE = (0.5, 99.8)
-"""Percentiles of the denoised frame that are shown black and white."""
+DENOISED = (0.5, 99.8)
+RAW = (5, 95)
+"""Percentiles of either frame that lie between black and white: where there is nothing but noise, too."""
 LARGEST = 768
 """Longest side of a picture."""
 QUALITY = 92
 
 
-def as_jpegs(raw: Raw, denoised: Raw) -> tuple[str, ...]:
-    """Two frames (H, W) as JPEG in base64, in the same grey scale.
+@dataclass(frozen=True)
+class Pictures:
+    """A frame before and after, in the same grey scale.
+
+    Attributes:
+        raw, denoised: JPEG in base64.
+        black, white: pixel values that are shown so.
+    """
+
+    raw: str
+    denoised: str
+    black: float
+    white: float
+
+
+def picture(raw: Raw, denoised: Raw) -> Pictures:
+    """Of frames (H, W).
 
     Of larger frames every second, third … pixel is shown: fast, and with the noise that a pixel has.
     """
     step = -(-max(denoised.shape) // LARGEST)
     raw, denoised = raw[::step, ::step], denoised[::step, ::step]
-    finite = denoised[np.isfinite(denoised)]
-    low, high = np.percentile(finite, RANGE) if finite.size else (0.0, 1.0)
-    return tuple(_jpeg(frame, low, high) for frame in (raw, denoised))
+    ends = *_percentiles(raw, RAW), *_percentiles(denoised, DENOISED)
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    return Pictures(_jpeg(raw, low, high), _jpeg(denoised, low, high), low, high)
+
+
+def _percentiles(frame: Raw, which: tuple[float, float]) -> list[float]:
+    """Of the pixels that are finite, if there are any."""
+    finite = frame[np.isfinite(frame)]
+    return [float(value) for value in np.percentile(finite, which)] if finite.size else []
 
 
 def _jpeg(frame: Raw, low: float, high: float) -> str:

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from baikal_deploy.live import LiveDenoiser, LiveResult
-from baikal_deploy.serve.pictures import as_jpegs
+from baikal_deploy.serve.pictures import picture
 
 METRICS_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
@@ -51,15 +51,14 @@ class Watch(Collector):
     def _frame(self, latest: LiveResult) -> dict[str, Any]:
         with self._lock:  # whoever else looks waits for the pictures, and does not make them again
             if self._pictures[0] != latest.number:
-                raw, denoised = as_jpegs(latest.raw, latest.image)
                 frame = {
                     "number": latest.number,
                     "shape": latest.image.shape,
                     "dtype": str(latest.image.dtype),
                     "evaluations": latest.evaluations,
                     "latency_ms": latest.latency_ms,
-                    "raw": raw,
-                    "denoised": denoised,
+                    "channel": None if latest.channel is None else str(latest.channel),
+                    **asdict(picture(latest.raw, latest.image)),
                 }
                 self._pictures = latest.number, frame
             return self._pictures[1]
