@@ -121,8 +121,8 @@ class Process:
         self.popen.kill()
         self.popen.communicate()
 
-    def memory(self) -> int:
-        """Bytes that are resident."""
+    def memory(self, what: str = "VmRSS") -> int:
+        """Bytes that are resident; VmHWM: at most so far."""
         lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
-        (line,) = [line for line in lines if line.startswith("VmRSS:")]
+        (line,) = [line for line in lines if line.startswith(f"{what}:")]
         return 1024 * int(line.split()[1])

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from baikal_deploy.serve.refusal import Refused, bad, busy
+from baikal_deploy.serve.refusal import Refused, bad
 
 SECONDS = 60
 """That the body of a request may take."""
@@ -39,15 +39,21 @@ class Room:
         if size > self.largest:
             raise Refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{size} bytes: a request has at most {self.largest} here",
+                f"{size} bytes: {_most(self.largest)}",
             )
         if size > self._left:
-            raise busy("too many large requests at a time: try again later")
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests at a time: try again later"
+            )
         self._left -= size
         try:
             yield
         finally:
             self._left += size
+
+
+def _most(size: int) -> str:
+    return f"a request has at most {size} bytes here; the server's --largest may be raised"
 
 
 def announced(request: Request, name: str) -> int | None:
@@ -76,9 +82,7 @@ async def read_body(request: Request, most: int, json_bytes: int) -> NDArray[np.
             async for piece in request.stream():
                 end = filled + len(piece)
                 if end > most:
-                    raise Refused(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request has at most {most} bytes here"
-                    )
+                    raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _most(most))
                 buffer[filled:end] = np.frombuffer(piece, np.uint8)
                 filled = end
     except TimeoutError:

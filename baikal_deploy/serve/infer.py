@@ -21,11 +21,10 @@ from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
 from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, RegionRequest, RequestParameters
 from baikal_deploy.serve.refusal import Refused, bad
 from baikal_deploy.serve.shared import Regions
-from baikal_deploy.serve.tensors import decode, encode, parse
+from baikal_deploy.serve.tensors import JSON_LENGTH, decode, encode, parse
 
 REGION_BYTES = 2**16
 """Of a request about shared memory."""
-JSON_LENGTH = "inference-header-content-length"
 Result = TypeVar("Result")
 
 
@@ -114,7 +113,7 @@ class Inference:
             held.enter_context(self._room.hold(size))
             json_bytes = announced(request, JSON_LENGTH)
             body = await read_body(request, size, json_bytes or 0)
-            asked, binary = await self._apart(parse, body, len(body) if json_bytes is None else json_bytes)
+            asked, binary = await self._apart(parse, body, json_bytes)
             if asked.shares_memory:
                 _check_local(request)
             held.enter_context(self._room.hold(asked.frames.nbytes))  # the result

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from baikal_deploy.serve.refusal import bad
 
@@ -45,8 +46,15 @@ class Part(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            what = "is not known" if first["type"] == "extra_forbidden" else first["msg"]
-            raise bad(f"{where or 'request'}: {what}") from None
+            raise bad(f"{where or 'request'}: {_told(first)}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is not known"
+    if error["loc"][-1:] == ("shape",):
+        return "must be [H, W] or [N, H, W]"
+    return error["msg"]
 
 
 class Parameters(Part):
@@ -131,7 +139,7 @@ class RequestParameters(Parameters):
         binary_data_output: the output behind the JSON, unless ``outputs`` says otherwise.
     """
 
-    channel: Name | int | None = None
+    channel: Name | Natural | None = None
     timeout: Natural | None = None
     binary_data_output: bool = False
 

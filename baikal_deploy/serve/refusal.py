@@ -25,8 +25,3 @@ class Refused(BaikalError):
 def bad(message: str) -> Refused:
     """A request that is wrong, and would be another time."""
     return Refused(HTTPStatus.BAD_REQUEST, message)
-
-
-def busy(message: str) -> Refused:
-    """A request that may come again."""
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, message)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from baikal_deploy.intensity import Raw
 from baikal_deploy.live import LiveResult
 from baikal_deploy.serve.protocol import OUTPUT, VERSION, InferRequest, Input, Place
-from baikal_deploy.serve.refusal import bad
+from baikal_deploy.serve.refusal import Refused, bad
 from baikal_deploy.serve.shared import Regions
 
+JSON_LENGTH = "Inference-Header-Content-Length"
 JSON_BYTES = 2**22
 """Of the JSON of a request: as objects of Python it takes many times as much."""
 JSON_PIXELS = 2**20
@@ -37,20 +38,29 @@ class Answer:
     parts: Sequence[memoryview]
 
 
-def parse(body: Bytes, json_bytes: int) -> tuple[InferRequest, Bytes]:
+def parse(body: Bytes, announced: int | None) -> tuple[InferRequest, Bytes]:
     """The request in a body, and the bytes of its pixels; none if they are in shared memory.
+
+    Args:
+        announced: bytes of the JSON at its beginning; None: it is all JSON.
 
     Raises:
         Refused: as it is none.
     """
+    json_bytes = len(body) if announced is None else announced
     if json_bytes > len(body):
         raise bad(f"the JSON should have {json_bytes} bytes, and the whole request has {len(body)}")
     if json_bytes > JSON_BYTES:
         raise bad(
             f"{json_bytes} bytes of JSON: at most {JSON_BYTES}; send the pixels as binary data, with "
-            "Inference-Header-Content-Length, or in shared memory"
+            f"{JSON_LENGTH}, or in shared memory"
         )
-    asked, binary = InferRequest.parse(body[:json_bytes].tobytes()), body[json_bytes:]
+    try:
+        asked, binary = InferRequest.parse(body[:json_bytes].tobytes()), body[json_bytes:]
+    except Refused as error:
+        if announced is not None:
+            raise
+        raise bad(f"{error}; if pixels follow the JSON, say with {JSON_LENGTH} how long it is") from None
     _check_json_pixels(asked)
     _check_given(asked.frames, binary)
     if asked.frames.data is not None:

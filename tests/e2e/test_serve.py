@@ -349,7 +349,8 @@ def test_a_wrong_request_takes_no_stream(counts: np.ndarray) -> None:
         ({"inputs": 3}, 400, "inputs"),
         ({"name": "image"}, 400, "inputs.0.name"),
         ({"datatype": "BYTES"}, 400, "inputs.0.datatype"),
-        ({"shape": [80]}, 400, "inputs.0.shape"),
+        ({"shape": [80]}, 400, "inputs.0.shape: must be [H, W] or [N, H, W]"),
+        ({"shape": [1, 1, 96, 80]}, 400, "inputs.0.shape: must be [H, W] or [N, H, W]"),
         ({"shape": [0, 80]}, 400, "inputs.0.shape.0"),
         ({"shape": [2**40, 2**40]}, 400, "inputs.0.shape.0"),
         ({"shape": [2**30, 2**30]}, 413, "a request has at most"),
@@ -361,6 +362,7 @@ def test_a_wrong_request_takes_no_stream(counts: np.ndarray) -> None:
         ({"data": [1]}, 400, "give either"),
         ({"request": {"chanel": "a"}}, 400, "parameters.chanel: is not known"),
         ({"request": {"channel": ""}}, 400, "parameters.channel"),
+        ({"request": {"channel": 10**100}}, 400, "parameters.channel"),
         ({"request": {"timeout": -1}}, 400, "parameters.timeout"),
         ({"outputs": [{"name": "x"}]}, 400, "outputs.0.name"),
         ({"outputs": [{"name": "denoised", "parameters": {"classification": 3}}]}, 400, "classification"),
@@ -448,6 +450,12 @@ def test_addresses_that_are_wrong(method: str, path: str, status: int, server: S
     assert reply.headers.get("allow") == ("POST" if status == 405 else None)
     if path in (INFER, "/v2/nothing"):
         assert reply.error.startswith(f"{method} {path}: ")
+
+
+def test_a_length_of_the_json_that_is_missing(server: Served, counts: np.ndarray) -> None:
+    refused = ask(server.host, "POST", INFER, message(counts[0])[0])
+    assert refused.status == 400
+    assert "if pixels follow the JSON, say with Inference-Header-Content-Length" in refused.error
 
 
 def test_compressed_requests_are_refused(server: Served, counts: np.ndarray) -> None:

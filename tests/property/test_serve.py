@@ -171,3 +171,13 @@ def test_large_requests_leave_nothing_behind(process: Process) -> None:
         assert infer(process.host, frame, channel="large", extra=1).status == 400
         assert infer(process.host, frame, channel="large").status == 200
     assert process.memory() - before < GROWTH
+
+
+def test_text_in_the_place_of_pixels_takes_no_memory(process: Process) -> None:
+    """As an array of NumPy, each would be as long as the longest."""
+    infer(process.host, FRAME)
+    data = ["a" * 2000, *[""] * 100_000]
+    asked = {"inputs": [{"name": "frame", "datatype": "UINT16", "shape": [6, 8], "data": data}]}
+    before = process.memory("VmHWM")
+    assert "must be numbers" in ask(process.host, "POST", INFER, json.dumps(asked)).error
+    assert process.memory("VmHWM") - before < 2 * GROWTH
