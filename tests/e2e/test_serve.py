@@ -28,6 +28,7 @@ from baikal_deploy.serve import Limits
 from baikal_deploy.serve.protocol import DATATYPES, RegionRequest
 from baikal_deploy.serve.refusal import Refused
 from baikal_deploy.serve.shared import MOST, Regions
+from baikal_deploy.serve.tensors import parse
 from tests.gate import WAIT, Gate
 from tests.serving import INFER, Reply, Served, ask, infer, message, served
 
@@ -415,6 +416,13 @@ def test_numbers_that_are_wrong(data: Any, datatype: str, text: str, server: Ser
     asked = {"inputs": [{"name": "frame", "datatype": datatype, "shape": [2, 2], "data": data}]}
     reply = ask(server.host, "POST", INFER, json.dumps(asked))
     assert (reply.status, text in reply.error) == (400, True), reply.error
+
+
+def test_numbers_are_not_kept_as_objects() -> None:
+    asked = {"inputs": [{"name": "frame", "datatype": "UINT16", "shape": [1, 2], "data": [1, 2]}]}
+    request, pixels = parse(np.frombuffer(json.dumps(asked).encode(), np.uint8), None)
+    assert request.frames.data is None
+    assert pixels.tobytes() == bytes([1, 0, 2, 0])
 
 
 def test_nan_cannot_go_back_as_json(server: Served, counts: np.ndarray) -> None:
