@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict
 from threading import Lock, Thread
 from typing import Any
@@ -57,7 +57,7 @@ class Watch(Collector):
                     "dtype": str(latest.image.dtype),
                     "evaluations": latest.evaluations,
                     "latency_ms": latest.latency_ms,
-                    "channel": None if latest.channel is None else str(latest.channel),
+                    "channel": _named(latest.channel),
                     **asdict(picture(latest.raw, latest.image)),
                 }
                 self._pictures = latest.number, frame
@@ -87,3 +87,9 @@ class Watch(Collector):
                 value=found.engine_share,
             ),
         ]  # fmt: skip
+
+
+def _named(channel: Hashable) -> str:
+    """As it is shown: of several parts, such as a channel and a camera, those that there are."""
+    parts = channel if isinstance(channel, tuple) else (channel,)
+    return ", ".join(str(part) for part in parts if part is not None)
