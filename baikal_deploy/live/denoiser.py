@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -162,8 +162,8 @@ class LiveDenoiser:
             self._drop(dropped)
         return future
 
-    def results(self) -> Iterator[LiveResult]:
-        """The results from now on, in order, until the denoiser is closed.
+    def results(self) -> Waiting[LiveResult]:
+        """An iterator over the results from now on, in order, until the denoiser or the iterator is closed.
 
         As many wait to be read as frames may wait in the queue; beyond that the oldest is left out and
         counted as unread.
@@ -173,15 +173,7 @@ class LiveDenoiser:
             self._outboxes.append(outbox)
             if self._closed and not self._thread.is_alive():
                 outbox.close()
-        return self._read(outbox)
-
-    def _read(self, outbox: Waiting[LiveResult]) -> Iterator[LiveResult]:
-        try:
-            while (result := outbox.get()) is not None:
-                yield result
-        finally:
-            with self._lock:
-                self._outboxes.remove(outbox)
+        return outbox
 
     @property
     def queue(self) -> int:
@@ -275,6 +267,7 @@ class LiveDenoiser:
 
     def _tell(self, result: LiveResult) -> None:
         with self._lock:
+            self._outboxes = [outbox for outbox in self._outboxes if not outbox.closed]
             outboxes = list(self._outboxes)
         for outbox in outboxes:
             self._counts.add("unread", len(outbox.put(result)))

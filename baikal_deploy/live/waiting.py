@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from threading import Condition
-from typing import Generic, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from baikal_deploy.errors import BaikalError
 
@@ -16,8 +17,8 @@ class FrameDropped(BaikalError):
     """A frame that was not denoised, since others waited or the stream was ended."""
 
 
-class Waiting(Generic[Item]):
-    """A queue of at most ``size`` items.
+class Waiting(Iterator[Item]):
+    """A queue of at most ``size`` items, and an iterator over them that ends when it is closed.
 
     Arguments:
         when_full: what becomes of an item that finds the queue full, or of the oldest one in it; "block" lets
@@ -29,6 +30,16 @@ class Waiting(Generic[Item]):
         self._items: deque[Item] = deque()
         self._changed = Condition()
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def __next__(self) -> Item:
+        item = self.get()
+        if item is None:
+            raise StopIteration
+        return item
 
     def __len__(self) -> int:
         return len(self._items)

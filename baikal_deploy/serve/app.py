@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -29,20 +31,28 @@ POLICY = (
 
 def make_app(live: LiveDenoiser, address: Address, inference: Inference | None = None) -> Starlette:
     """The page and the metrics of a stream, and what takes frames for it."""
+    watch = Watch(live)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        watch.close()
+        if inference is not None:
+            inference.close()
+
     return Starlette(
-        routes=[*_watching(live), *(inference.routes() if inference else [])],
+        routes=[*_watching(watch), *(inference.routes() if inference else [])],
         middleware=[Middleware(Gate, token=address.token, hosts=address.names)],
         exception_handlers={
             HTTPException: answer_no_route,
             BaikalError: answer_error,
             Exception: answer_bug,
         },
-        lifespan=inference.lifespan if inference else None,
+        lifespan=lifespan,
     )
 
 
-def _watching(live: LiveDenoiser) -> list[Route]:
-    watch = Watch(live)
+def _watching(watch: Watch) -> list[Route]:
     html = files("baikal_deploy.serve").joinpath("page.html").read_text(encoding="utf-8")
 
     # No coroutines: they take time, and run in threads then.

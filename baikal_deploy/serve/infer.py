@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -43,10 +43,8 @@ class Inference:
         self._model, self._engine = made_with["model"]["name"], made_with["engine"]["name"]
         self._pool = ThreadPoolExecutor(2, "baikal-serve")
 
-    @asynccontextmanager
-    async def lifespan(self, app: object) -> AsyncIterator[None]:
-        """Frees what is held, at the end."""
-        yield
+    def close(self) -> None:
+        """Free what is held."""
         self._regions.unregister(None)
         self._pool.shutdown()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import asdict
 from threading import Lock, Thread
 from typing import Any
@@ -33,10 +33,15 @@ class Watch(Collector):
             "baikal_frame_latency_seconds", "From the arrival of a frame until it was denoised.",
             buckets=SECONDS, registry=self._registry,
         )  # fmt: skip
-        Thread(target=self._follow, args=(live.results(),), name="baikal-watch", daemon=True).start()
+        self._results = live.results()
+        Thread(target=self._follow, name="baikal-watch", daemon=True).start()
 
-    def _follow(self, results: Iterator[LiveResult]) -> None:
-        for result in results:
+    def close(self) -> None:
+        """Follow no more."""
+        self._results.close(keep=False)
+
+    def _follow(self) -> None:
+        for result in self._results:
             self._latency.observe(result.latency_ms / 1e3)
             self._latest = result
 

@@ -22,9 +22,10 @@ from tritonclient.utils import InferenceServerException, shared_memory
 from baikal_deploy import Denoiser
 from baikal_deploy.engines.base import Planes
 from baikal_deploy.errors import EngineError
+from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.samplers import make_sampler
-from baikal_deploy.serve import Limits
+from baikal_deploy.serve import Address, Limits, serve_page
 from baikal_deploy.serve.protocol import DATATYPES, RegionRequest
 from baikal_deploy.serve.refusal import Refused
 from baikal_deploy.serve.shared import MOST, Regions
@@ -649,3 +650,17 @@ EXPECTED = {
     "queue_size": 2,
     'frame_latency_seconds_bucket{le="+Inf"}': 1,
 }
+
+
+def test_a_page_that_is_closed_leaves_no_thread() -> None:
+    def watching() -> int:
+        return sum(thread.name == "baikal-watch" for thread in threading.enumerate())
+
+    with LiveDenoiser(engine="analytic") as live:
+        before = watching()
+        with serve_page(live, Address(port=0)):
+            assert watching() == before + 1
+        deadline = time.monotonic() + WAIT
+        while watching() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

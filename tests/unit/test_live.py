@@ -253,6 +253,17 @@ def test_a_consumer_that_never_reads(frames: np.ndarray) -> None:
     assert [result.number for result in results] == list(range(len(frames)))[-4:]
 
 
+def test_a_consumer_that_ends_early(frames: np.ndarray) -> None:
+    with live() as denoiser:
+        results = denoiser.results()
+        denoiser.submit(frames[0]).result(WAIT)
+        assert next(results).number == 0
+        results.close()
+        denoiser.submit(frames[1]).result(WAIT)
+        assert list(results) == []
+    assert denoiser.statistics.unread == 0
+
+
 def test_a_network_that_fails(frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     predict = TimedEngine._predict
     failures = [EngineError("out of memory"), ZeroDivisionError("a bug")]
