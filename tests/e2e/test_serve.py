@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -658,7 +659,7 @@ def test_a_page_that_is_closed_leaves_no_thread() -> None:
 
     with LiveDenoiser(engine="analytic") as live:
         before = watching()
-        with serve_page(live, Address(port=0)):
+        with serve_page(live, Address(port=0)) as page, urllib.request.urlopen(f"{page.url}/metrics"):
             assert watching() == before + 1
         deadline = time.monotonic() + WAIT
         while watching() > before:
