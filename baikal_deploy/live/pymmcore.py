@@ -137,10 +137,13 @@ class Attachment:
         acquisition, index = self._current, index_of(event)
         if acquisition is None:
             return
-        channel = (None if event.channel is None else event.channel.config), index.get("cam")
+        names = [] if event.channel is None else [event.channel.config]
+        if "cam" in index:
+            names.append(f"camera {index['cam']}")
         try:
             acquisition.taken()
-            future = self.live.submit(frame, {"index": index, "event": event, "meta": meta}, channel=channel)
+            metadata = {"index": index, "event": event, "meta": meta}
+            future = self.live.submit(frame, metadata, channel=", ".join(names))
         except Exception as error:
             self._report(f"frame {index}", error)
             self._conclude(acquisition, acquisition.done())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import asdict
 from threading import Lock, Thread
 from typing import Any
@@ -62,7 +61,7 @@ class Watch(Collector):
                     "dtype": str(latest.image.dtype),
                     "evaluations": latest.evaluations,
                     "latency_ms": latest.latency_ms,
-                    "channel": _named(latest.channel),
+                    "channel": "" if latest.channel is None else str(latest.channel),
                     **asdict(picture(latest.raw, latest.image)),
                 }
                 self._pictures = latest.number, frame
@@ -92,9 +91,3 @@ class Watch(Collector):
                 value=found.engine_share,
             ),
         ]  # fmt: skip
-
-
-def _named(channel: Hashable) -> str:
-    """As it is shown: of several parts, such as a channel and a camera, those that there are."""
-    parts = channel if isinstance(channel, tuple) else (channel,)
-    return ", ".join(str(part) for part in parts if part is not None)
