@@ -155,7 +155,7 @@ def default_output(source: Source, series: int | None = None) -> Path:
         return Path(_joined(_inside(source), series)).absolute()
     source = source.absolute()
     parts = [source.name]
-    while is_zarr(source.parent):
+    while is_zarr(source.parent) or source.parent.suffix == ".zarr":  # which may not have its metadata yet
         source = source.parent
         parts.insert(0, source.name)
     return source.with_name(_joined(parts, series))

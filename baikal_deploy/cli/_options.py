@@ -52,8 +52,9 @@ GROUPS: dict[str, list[Option]] = {
             help="INPUT is still being written: denoise what is there and what comes (docs/follow.md).",
         ),
         option(
-            "--follow-timeout", metavar="SECONDS", type=float, default=TIMEOUT,
-            help="With --follow: INPUT has ended when nothing was written for so long.",
+            "--follow-timeout", metavar="SECONDS", type=float,
+            help="With --follow: INPUT has ended when nothing was written for so long. "
+            f"[default: {TIMEOUT:g}]",
         ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(

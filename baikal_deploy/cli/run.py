@@ -20,7 +20,7 @@ from baikal_deploy.cli._summary import Batch
 from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.follow import Follow
+from baikal_deploy.follow import TIMEOUT, Follow
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import files_of
 from baikal_deploy.volumes.urls import inside, source_of
@@ -54,7 +54,7 @@ def main(
     dask: str | None,
     guide: str | None,
     follow: bool,
-    follow_timeout: float,
+    follow_timeout: float | None,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
@@ -87,8 +87,11 @@ def main(
         }
         config = RunConfig(source_of(input_path), output_path, **settings)
         if follow:
-            _run_following(config, follow_timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
+            timeout = TIMEOUT if follow_timeout is None else follow_timeout
+            _run_following(config, timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
             return
+        if follow_timeout is not None:
+            raise ConfigError(f"--follow-timeout {follow_timeout:g}: is for --follow; add it, or leave this")
         with nullcontext() if dask is None else _cluster(dask) as cluster:
             _run_all(config, said, dry_run, looks, draws, cluster)
 

@@ -28,12 +28,15 @@ class Seen:
         stamp: changes whenever the writer does anything that can be seen.
         ended: whether the store tells that nothing will follow.
         rest: whether more was begun, which is not whole.
+        lacks_metadata: whether that of the image is not there, with pixel sizes and units; the writer may add
+            it when it ends.
     """
 
     volume: Volume | None
     stamp: Any = None
     ended: bool = False
     rest: bool = False
+    lacks_metadata: bool = False
 
 
 Look = Callable[[Path, int | None, int, bool], Seen]

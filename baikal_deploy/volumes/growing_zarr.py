@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.collections import is_plate, is_series_group
 from baikal_deploy.volumes.growing import CannotFollow, Seen
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import stamp
-from baikal_deploy.volumes.zarr import ZarrVolume, open_volume
+from baikal_deploy.volumes.zarr import ZarrVolume, attributes_of, list_series, open_volume
 
 MISSING = np.uint64(2**64 - 1)
 """In the index of a shard, for a chunk that it does not hold."""
@@ -32,24 +33,51 @@ CHECKSUM = 4
 
 def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> Seen:
     """See ``growing.Look``."""
-    root = path
-    if not is_zarr(root):  # acquire-zarr writes the metadata of the image when it is closed
-        root = path / "0"
-        if not is_zarr(root):
-            return Seen(None)
-    volume = open_volume(root, series)
+    root = _root(path)
+    if not is_zarr(root) or (series and root != path):
+        return Seen(None)
+    volume = _open(root, series)
     assert isinstance(volume.path, Path)
+    if root != path:
+        _check_alone(path, volume)
     store = _Store.of(volume, volume.path)
     steps = store.steps(known)
     next_files = [stamp(store.file(place)) for place in store.places(steps // store.span)]
     closed = store.by_acquire_zarr and steps == store.length and bool(steps % store.span)
     shape = volume.info.shape
     return Seen(
-        replace(volume, info=replace(volume.info, shape=(steps, *shape[1:]))) if steps else None,
+        replace(volume, info=replace(volume.info, shape=(steps, *shape[1:])), whole=True) if steps else None,
         stamp=[steps, stamp(volume.path / "zarr.json"), next_files],
         ended=closed and root == path,
         rest=steps < store.length or (steps % store.span == 0 and any(next_files)),
+        lacks_metadata=volume.path == volume.info.path,
     )
+
+
+def _root(path: Path) -> Path:
+    """The image. acquire-zarr writes its metadata when it is closed; and of an array with a key, none."""
+    found = _metadata(path)
+    is_bare = found is not None and found.get("node_type") == "group" and not found.get("attributes")
+    array = path / "0"
+    return array if not is_zarr(path) or (is_bare and is_zarr(array)) else path
+
+
+def _check_alone(path: Path, volume: ZarrVolume) -> None:
+    """Raises CannotFollow: array 1 is no level of a pyramid, as it is as large as array 0."""
+    other = path / "1"
+    if is_zarr(other) and open_volume(other).info.shape[1:] == volume.info.shape[1:]:
+        raise CannotFollow(f"{path}: holds several arrays; give one of them, such as {volume.path}")
+
+
+def _open(path: Path, series: int | None) -> ZarrVolume:
+    try:
+        return open_volume(path, series)
+    except VolumeError as error:
+        attributes = attributes_of(path)
+        several = is_series_group(attributes) and series is None and len(list_series(path)) > 1
+        if several or is_plate(attributes):
+            raise CannotFollow(str(error)) from error
+        raise
 
 
 @dataclass(frozen=True)
@@ -76,10 +104,10 @@ class _Store:
                 f"it grows, so nobody can tell what is whole; write it with chunks or shards of 1, or with "
                 f"acquire-zarr, or run without --follow when it is whole"
             )
-        if store.array.shards is not None and not _has_plain_index(volume.array):
+        if not _can_be_looked_into(volume.array):
             raise CannotFollow(
-                f"{path}: the index of its shards is not at their end, or is encoded; write it as "
-                f"zarr-python and acquire-zarr do, or run without --follow when it is whole"
+                f"{path}: its shards are encoded as a whole, or their index is, or is not at their end; "
+                f"write it as zarr-python and acquire-zarr do, or run without --follow when it is whole"
             )
         return store
 
@@ -164,16 +192,27 @@ def _tiles(index: Any, size: int) -> bool:
 
 def _is_by_acquire_zarr(path: Path) -> bool:
     """By how the metadata is spelled: sorted, unlike zarr-python's, and with what tensorstore leaves out."""
-    try:
-        metadata = json.loads((path / "zarr.json").read_bytes())
-    except FileNotFoundError:
-        return False
-    except ValueError as error:
-        raise VolumeError(f"{path}: its metadata is damaged, or half written ({error})") from error
+    metadata = _metadata(path) or {}
     return list(metadata) == sorted(metadata) and "storage_transformers" in metadata
 
 
-def _has_plain_index(array: Any) -> bool:
-    codec = array.metadata.codecs[0].to_dict()["configuration"]
-    names = [one["name"] for one in codec["index_codecs"]]
-    return codec["index_location"] == "end" and names == ["bytes", "crc32c"]
+def _metadata(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise VolumeError(f"{path}: its metadata is damaged, or half written ({error})") from error
+    return found
+
+
+def _can_be_looked_into(array: Any) -> bool:
+    """Whether the files are plain chunks, or shards whose index is as ``_read_index`` takes it."""
+    codecs = [codec.to_dict() for codec in getattr(array.metadata, "codecs", ())]  # Zarr 2 has no shards
+    if "sharding_indexed" not in [codec["name"] for codec in codecs]:
+        return True
+    plain = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    sharding = codecs[0]["configuration"]
+    return (
+        len(codecs) == 1 and sharding["index_location"] == "end" and list(sharding["index_codecs"]) == plain
+    )

@@ -207,11 +207,13 @@ class ZarrVolume:
 
     Attributes:
         path: the array, for messages and for looking at its files.
+        whole: whether all files of its pixels were there, so that one that is missing is lost.
     """
 
     info: VolumeInfo
     array: Array
     path: Source
+    whole: bool = False
 
     @property
     def metadata_files(self) -> list[Source]:
@@ -241,7 +243,7 @@ class ZarrVolume:
 
     def _get(self, planes: range, index: tuple[int | slice, ...]) -> Pixels:
         try:
-            self._refuse_empty_shards(index)
+            self._refuse_lost_files(index)
             return np.asarray(self.array[index])
         except MemoryError:
             raise
@@ -255,18 +257,21 @@ class ZarrVolume:
                 f"(--on-error keep-raw)"
             ) from error
 
-    def _refuse_empty_shards(self, index: tuple[int | slice, ...]) -> None:
-        """zarr-python takes a shard file of no bytes, as an interrupted copy leaves it, for a missing
-        one, and reads zeros."""
-        if self.array.shards is None:
+    def _refuse_lost_files(self, index: tuple[int | slice, ...]) -> None:
+        """zarr-python reads zeros where a file is missing, or a shard has no bytes, as an interrupted copy
+        leaves it."""
+        if self.array.shards is None and not self.whole:
             return
         spans = [
             range(*i.indices(size)) if isinstance(i, slice) else range(i, i + 1)
             for i, size in zip(index, self.array.shape, strict=True)
         ]
-        sizes = zip(spans, self.array.shards, strict=True)
+        sizes = zip(spans, self.array.shards or self.array.chunks, strict=True)
         grid = [range(s.start // edge, -(-s.stop // edge)) for s, edge in sizes]
-        for shard in product(*grid):
-            key = self.array.metadata.encode_chunk_key(shard)
-            if (found := stamp(self.path / key)) is not None and not found[0]:
+        for place in product(*grid):
+            key = self.array.metadata.encode_chunk_key(place)
+            found = stamp(self.path / key)
+            if found is None and self.whole:
+                raise ValueError(f"file {key} is missing")
+            if found is not None and not found[0]:
                 raise ValueError(f"shard {key} is empty")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import zarr
 
 from baikal_deploy import RunConfig
 from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
 from baikal_deploy.follow import Follow
 from baikal_deploy.measurement import Measurement
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.growing import look
+from baikal_deploy.workers import ThisProcess
 from tests.e2e import growing
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
@@ -134,7 +136,8 @@ def test_of_a_killed_writer_what_is_whole_is_denoised(
     assert writer.stdout.readline() == "ready\n"
     time.sleep(0.5)
     writer.kill()
-    finish(follower)
+    said = finish(follower)
+    assert ("pixel sizes and units are not known" in said) == (kind == "acquire-ngff")
     # acquire-zarr shows whole shards of 4 steps; of the NDTiff index, a piece of the last entries is missing.
     count = {"append": 15, "preallocated": 15, "ndtiff": 14}.get(kind, 12)
     check(result(path), kind, count)
@@ -210,6 +213,18 @@ def follow(path: Path, timeout: float = 0.2, **options: Any) -> Follow:
     return Follow(RunConfig(path, engine="analytic", **options), timeout)
 
 
+def then(run: Follow, action: Callable[[], Any]) -> Callable[[int, int], None]:
+    """As progress of a run: does something when the output is begun, and nothing comes later."""
+    actions = iter([action])
+
+    def progress(done: int, total: int) -> None:
+        for act in actions:
+            act()
+            run.input.timeout = 0.2
+
+    return progress
+
+
 def test_a_store_that_is_whole(tmp_path: Path, baikal_run: BaikalRun) -> None:
     path = write_steps(tmp_path / "in.zarr", 6)
     done = baikal_run(path, "--follow", "--follow-timeout", 0.2, "--preview", tmp_path / "look.png")
@@ -230,9 +245,8 @@ def test_fewer_steps_than_are_measured(tmp_path: Path) -> None:
 
 def test_maps_grow_too(tmp_path: Path) -> None:
     path = write_steps(tmp_path / "in.zarr", 6)
-    with follow(path, timeout=2, mask=tmp_path / "mask.zarr") as run:
-        zarr.open_array(path).append(growing.steps(9)[6:])
-        run.execute()
+    with follow(path, timeout=1000, mask=tmp_path / "mask.zarr") as run:
+        run.execute(then(run, lambda: zarr.open_array(path).append(growing.steps(9)[6:])))
     check(result(path), "append", 9)
     assert zarr.open_group(tmp_path / "mask.zarr", mode="r")["0"].shape == (9, 2, 64, 48)
 
@@ -274,7 +288,7 @@ def test_nothing_comes(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match="nothing that could be denoised"):
         follow(tmp_path / "in.zarr")
     (tmp_path / "in.zarr" / "zarr.json").write_text('{"shape": [')
-    with pytest.raises(VolumeError, match="cannot be understood"):
+    with pytest.raises(VolumeError, match="damaged, or half written"):
         follow(tmp_path / "in.zarr")
     assert [file.name for file in tmp_path.iterdir()] == ["in.zarr"]
 
@@ -309,6 +323,126 @@ def test_a_store_that_changes_otherwise(tmp_path: Path, change: dict[str, Any]) 
     assert not result(path).exists()
 
 
+def test_a_store_that_is_removed(tmp_path: Path) -> None:
+    """Its chunks would read as zeros."""
+    path = write_steps(tmp_path / "in.zarr", 6)
+    with follow(path, timeout=1000) as run, pytest.raises(VolumeError, match=r"c/\d/\d/0/0 is missing"):
+        run.execute(then(run, lambda: shutil.rmtree(path)))
+    assert not list(result(path).glob("0/c/5/*"))
+    with pytest.raises(VolumeError, match="nothing that could be denoised"):
+        follow(path)
+
+
+def test_a_store_that_is_removed_while_it_is_waited_for(tmp_path: Path) -> None:
+    path = write_steps(tmp_path / "in.zarr", 6)
+
+    def remove(done: int, total: int) -> None:
+        if done == total:
+            shutil.rmtree(path)
+
+    with follow(path, timeout=1000) as run, pytest.raises(VolumeError, match="6 steps were there"):
+        run.execute(remove)
+
+
+def test_a_store_that_is_written_anew(tmp_path: Path) -> None:
+    """Of the same form, so that its metadata tells nothing."""
+    path = write_steps(tmp_path / "in.zarr", 6)
+
+    def write_anew() -> None:
+        array = zarr.open_array(path)
+        array[...] = np.asarray(array[...]) + 1
+
+    with follow(path, timeout=1000) as run, pytest.raises(VolumeError, match="was written anew"):
+        run.execute(then(run, write_anew))
+    record: Any = zarr.open_group(result(path), mode="r").attrs["baikal"]
+    assert record["complete"] is False
+
+
+def test_metadata_that_is_damaged_at_the_end(tmp_path: Path) -> None:
+    """As by a writer that was killed while it wrote them: what was there before is kept, and it is said."""
+    path = write_steps(tmp_path / "in.zarr", 6)
+    with follow(path, timeout=1000) as run:
+        report = run.execute(then(run, lambda: (path / "zarr.json").write_text("{")))
+    check(result(path), "append", 6)
+    assert any("could not be looked at when it ended" in note for note in report.notes)
+
+
+def test_another_end_that_was_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a run which is dropped does not count."""
+    path = write_steps(tmp_path / "in.zarr", 6)
+    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
+    with follow(path) as run, pytest.raises(RuntimeError):
+        run.execute()
+    monkeypatch.undo()
+    zarr.open_array(path).append(growing.steps(9)[6:])
+    with pytest.raises(VolumeError, match="seed 0 is now 1"):
+        follow(path, seed=1)
+    with follow(path, seed=1, overwrite=True) as run:
+        run.execute()
+    check(result(path), "append", 9)
+
+
+def test_a_store_that_is_shorter_than_its_settled_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_steps(tmp_path / "in.zarr", 6)
+    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
+    with follow(path) as run, pytest.raises(RuntimeError):
+        run.execute()
+    monkeypatch.undo()
+    zarr.open_array(path).resize((5, 2, *growing.PLANE))
+    with pytest.raises(VolumeError, match=r"is shorter \(5 steps\).*remove the unfinished output"):
+        follow(path)
+    shutil.rmtree(result(path))
+    with follow(path) as run:
+        run.execute()
+    check(result(path), "append", 5)
+
+
+def test_what_is_interrupted_is_not_counted_twice(tmp_path: Path) -> None:
+    path = write_steps(tmp_path / "in.zarr", 6)
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with follow(path, timeout=1000, options={"evaluations": 3}, sampler="matched") as run:
+        run.execute(progress)
+    assert all(done <= total for done, total in seen)
+    assert seen[-1] == (36, 36)
+
+
+def test_what_is_wrong_is_said_before_waiting(tmp_path: Path) -> None:
+    path = tmp_path / "in.zarr"
+    for options, message in (
+        ({"output": tmp_path / "none" / "out.zarr"}, "its folder does not exist"),
+        ({"model": "none"}, "model 'none'"),
+    ):
+        with pytest.raises(BaikalError, match=message):
+            follow(path, timeout=1000, **options)
+    write_steps(result(path), 1)
+    with pytest.raises(VolumeError, match="exists already"):
+        follow(path, timeout=1000)
+
+
+def test_the_output_of_a_part_lies_beside_the_store(tmp_path: Path) -> None:
+    """Also as long as the store has no metadata of its own, as while acquire-zarr writes it."""
+    (tmp_path / "in.zarr").mkdir()
+    path = write_steps(tmp_path / "in.zarr" / "0", 6)
+
+    with follow(path, timeout=1000) as run:
+        report = run.execute(then(run, lambda: zarr.create_group(tmp_path / "in.zarr")))
+    assert report.output == tmp_path / "in_0_denoised.ome.zarr"
+    check(report.output, "append", 6)
+
+
+def test_workers_are_refused(tmp_path: Path) -> None:
+    with follow(write_steps(tmp_path / "in.zarr", 6)) as run, pytest.raises(ConfigError, match="one process"):
+        run.execute(workers=ThisProcess())
+
+
 def test_options_that_are_not_for_it(tmp_path: Path, baikal_run: BaikalRun) -> None:
     path = write_steps(tmp_path / "in.zarr", 6)
     for words, message in {
@@ -321,6 +455,8 @@ def test_options_that_are_not_for_it(tmp_path: Path, baikal_run: BaikalRun) -> N
     }.items():
         done = baikal_run(path, *words, "--follow")
         assert (done.exit_code, message in done.stderr) == (2, True), done.stderr
+    done = baikal_run(path, "--follow-timeout", "5")
+    assert (done.exit_code, "--follow-timeout 5: is for --follow" in done.stderr) == (2, True), done.stderr
     (tmp_path / "in.tif").write_bytes(b"II")
     done = baikal_run(tmp_path / "in.tif", "--follow")
     assert "files cannot be followed while they are written" in done.stderr
