@@ -57,8 +57,8 @@ class Follow(Run):
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked; nothing came
                 in time.
         """
-        config = replace(config, output=config.target)  # what lies around the input may change its default
         _check(config, timeout)
+        config = replace(config, output=config.target)  # what lies around the input may change its default
         self.input = Watched(config.input, config.series, timeout)
         super().__init__(config)
 
@@ -204,7 +204,8 @@ def _check(config: RunConfig, timeout: float) -> None:
     for path in config.outputs:
         if is_tiff(path):
             raise ConfigError(f"{path}: a TIFF cannot grow; with --follow, write an .ome.zarr")
-    check_places(config, [config.input])
+    if config.output is not None:  # else its folder is the input's, which may not be there yet
+        check_places(config, [config.input])
     if unfinished(config) is None:
         check_session(config, None, {})
     read_manifest(find_model(config.model))

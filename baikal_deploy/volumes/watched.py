@@ -103,8 +103,8 @@ class Watched:
             notes.append(f"what the input has after {last} was missing or not whole when it ended: left out")
         if self._seen.lacks_metadata:
             notes.append(
-                f"{self.path}: has no metadata of an image, which acquire-zarr writes when it is closed: "
-                f"pixel sizes and units are not known, and 1 stands for them"
+                f"{self.path}: has no OME metadata, which acquire-zarr writes when it is closed: pixel sizes "
+                f"and units are not known, and 1 stands for them"
             )
         return notes
 

@@ -2,8 +2,9 @@
 
     python growing.py KIND PATH STEPS SECONDS [LAST]
 
-KIND: acquire (a plain array), acquire-ngff, append (zarr-python), preallocated, ndtiff. Between two steps it
-waits for SECONDS. With LAST it stops before closing the store after so many steps, and waits to be killed.
+KIND: acquire (a plain array), acquire-flat (of one plane a step), acquire-ngff, acquire-keyed (array 0 of a
+group without metadata), append (zarr-python), preallocated, ndtiff. Between two steps it waits for SECONDS. With
+LAST it stops before closing the store after so many steps, and waits to be killed.
 Prints "ready" when all that it will write is written.
 """
 
@@ -39,7 +40,7 @@ def steps(count: int) -> np.ndarray:
 
 
 @contextmanager
-def acquire(path: Path, *, ngff: bool = False, flat: bool = False) -> Iterator[Put]:
+def acquire(path: Path, *, flat: bool = False, **settings: Any) -> Iterator[Put]:
     import acquire_zarr as aq
 
     space, time_ = aq.DimensionType.SPACE, aq.DimensionType.TIME
@@ -59,7 +60,7 @@ def acquire(path: Path, *, ngff: bool = False, flat: bool = False) -> Iterator[P
         compressor=aq.Compressor.BLOSC1, codec=aq.CompressionCodec.BLOSC_ZSTD, level=1, shuffle=1
     )
     array = aq.ArraySettings(
-        dimensions=dimensions, data_type=np.dtype("uint16"), compression=blosc, is_ngff=ngff
+        dimensions=dimensions, data_type=np.dtype("uint16"), compression=blosc, **settings
     )
     stream = aq.ZarrStream(aq.StreamSettings(store_path=str(path), version=aq.ZarrVersion.V3, arrays=[array]))
 
@@ -140,7 +141,8 @@ class Torn:
 KINDS: dict[str, Any] = {
     "acquire": acquire,
     "acquire-flat": lambda path: acquire(path, flat=True),
-    "acquire-ngff": lambda path: acquire(path, ngff=True),
+    "acquire-ngff": lambda path: acquire(path, is_ngff=True),
+    "acquire-keyed": lambda path: acquire(path, output_key="0"),
     "append": append,
     "preallocated": preallocated,
     "ndtiff": ndtiff,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import ShardingCodec
 
 from baikal_deploy import RunConfig
 from baikal_deploy.denoiser import Denoiser
@@ -27,8 +28,8 @@ from tests.e2e import growing
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
 
-KINDS = ["acquire", "acquire-flat", "acquire-ngff", "append", "preallocated", "ndtiff"]
-CLOSES = ("acquire", "acquire-flat", "ndtiff")
+KINDS = ["acquire", "acquire-flat", "acquire-ngff", "acquire-keyed", "append", "preallocated", "ndtiff"]
+CLOSES = ("acquire", "acquire-flat", "acquire-ngff", "ndtiff")
 """Whose store tells that it is closed."""
 
 
@@ -124,6 +125,7 @@ def test_all_of_a_store_is_denoised_as_it_grows(tmp_path: Path, kind: str, proce
     check(result(path), kind, 13)
     assert f"following {image(path)}" in said
     assert ("not whole" in said) == (kind == "preallocated")
+    assert ("has no OME metadata" in said) == (kind not in ("acquire-ngff", "ndtiff"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,7 +139,7 @@ def test_of_a_killed_writer_what_is_whole_is_denoised(
     time.sleep(0.5)
     writer.kill()
     said = finish(follower)
-    assert ("pixel sizes and units are not known" in said) == (kind == "acquire-ngff")
+    assert ("has no OME metadata" in said) == (kind != "ndtiff")
     # acquire-zarr shows whole shards of 4 steps; of the NDTiff index, a piece of the last entries is missing.
     count = {"append": 15, "preallocated": 15, "ndtiff": 14}.get(kind, 12)
     check(result(path), kind, count)
@@ -302,6 +304,16 @@ def test_nothing_comes(tmp_path: Path) -> None:
         ),
         ({"shape": (4, 8, 8), "chunks": (1, 8, 8), "dimension_names": ["c", "y", "x"]}, "axes c, y, x"),
         ({"shape": (8, 8), "chunks": (1, 8)}, "axes y, x"),
+        (
+            {
+                "shape": (4, 8, 8),
+                "chunks": (1, 8, 8),
+                "dimension_names": ["t", "y", "x"],
+                "serializer": ShardingCodec(chunk_shape=(1, 4, 4), index_location="start"),
+                "compressors": None,
+            },
+            "not at their end",
+        ),
     ],
 )
 def test_what_cannot_be_followed(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -309,6 +321,16 @@ def test_what_cannot_be_followed(tmp_path: Path, options: dict[str, Any], messag
     array[...] = 1
     with pytest.raises(VolumeError, match=message):
         follow(tmp_path / "in.zarr")
+
+
+def test_several_arrays(tmp_path: Path) -> None:
+    """As acquire-zarr writes them, without metadata: nothing tells which one is meant."""
+    for number in range(2):
+        write_steps(tmp_path / "in.zarr" / str(number), 6)
+    with pytest.raises(VolumeError, match=r"holds several arrays; give one of them, such as .*in.zarr/0"):
+        follow(tmp_path / "in.zarr", timeout=1000)
+    with follow(tmp_path / "in.zarr" / "1") as run:
+        assert run.execute().output == tmp_path / "in_1_denoised.ome.zarr"
 
 
 @pytest.mark.parametrize("change", [{"shape": (9, 2, 64, 50)}, {"dtype": "f4"}, {"shape": (5, 2, 64, 48)}])

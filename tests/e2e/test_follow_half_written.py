@@ -17,7 +17,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.growing import Seen, look
 from tests.e2e import growing
 
-KINDS = ["acquire", "acquire-flat", "acquire-ngff"]
+KINDS = ["acquire", "acquire-flat", "acquire-ngff", "acquire-keyed"]
 STEPS, SPAN = 14, 4
 """Steps of the store, and of a shard."""
 
@@ -59,6 +59,11 @@ def count(seen: Seen) -> int:
     return 0 if seen.volume is None else seen.volume.info.shape[0]
 
 
+def tells_its_end(store: Path) -> bool:
+    """A group without metadata may be one whose metadata is still to come."""
+    return array(store) == store or "ome" in (store / "zarr.json").read_text()
+
+
 def set_length(store: Path, steps: int) -> None:
     file = array(store) / "zarr.json"
     metadata = json.loads(file.read_text())
@@ -68,7 +73,8 @@ def set_length(store: Path, steps: int) -> None:
 
 def test_a_closed_store_has_ended(store: Path) -> None:
     seen = see(store)
-    assert (count(seen), seen.ended, seen.rest) == (STEPS, True, False)
+    assert (count(seen), seen.rest) == (STEPS, False)
+    assert seen.ended == tells_its_end(store)
 
 
 def shorten(by: int) -> Callable[[Path], Any]:
@@ -99,7 +105,7 @@ def test_more_steps_in_the_shape_than_are_there(store: Path, harm: str, number: 
     assert (count(seen), seen.ended, seen.rest) == (2 * SPAN, False, True)
     file.write_bytes(whole)
     later = see(store, count(seen))
-    assert (count(later), later.ended) == (STEPS, True)
+    assert (count(later), later.ended) == (STEPS, tells_its_end(store))
     assert later.stamp != seen.stamp
 
 

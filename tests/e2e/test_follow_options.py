@@ -18,8 +18,8 @@ from baikal_deploy.volumes.layout import Layout
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 AXES = "tczyx"
-BEFORE, AFTER = 4, 7
-"""Steps that are there when the run is planned, and in the end."""
+BEFORE, AFTER = 8, 10
+"""Steps that are there when the run is planned, of which it needs 8 planes; and in the end."""
 SAME = {"engine": "analytic", "normalise": "per-timepoint"}
 """With which it makes no difference that a run does not know the end."""
 MAPS = ("uncertainty", "mask")
