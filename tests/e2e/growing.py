@@ -3,8 +3,8 @@
     python growing.py KIND PATH STEPS SECONDS [LAST]
 
 KIND: acquire (a plain array), acquire-flat (of one plane a step), acquire-ngff, acquire-keyed (array 0 of a
-group without metadata), append (zarr-python), preallocated, ndtiff. Between two steps it waits for SECONDS. With
-LAST it stops before closing the store after so many steps, and waits to be killed.
+group without metadata), append (zarr-python), preallocated, ndtiff. Between two steps it waits for SECONDS.
+With LAST it stops before closing the store after so many steps, and waits to be killed.
 Prints "ready" when all that it will write is written.
 """
 
