@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 from baikal_deploy.config import RunConfig
 from baikal_deploy.damage import ReadableVolume
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import find_model, read_manifest
 from baikal_deploy.memory import MemoryModel
 from baikal_deploy.outputs import check_places
 from baikal_deploy.pipeline import Progress, Run, RunReport
@@ -63,6 +63,9 @@ class Follow(Run):
         super().__init__(config)
 
     def _open_whole(self) -> Volume:
+        if not self.input.is_there:  # what is wrong with the model is said before anything is waited for
+            with ExitStack() as stack:
+                self._load(stack, None)
         self.input.wait(self._can_be_measured)
         _check_axes(self.input.volume.info, self.config)
         return self.input.volume
@@ -208,7 +211,6 @@ def _check(config: RunConfig, timeout: float) -> None:
         check_places(config, [config.input])
     if unfinished(config) is None:
         check_session(config, None, {})
-    read_manifest(find_model(config.model))
 
 
 def _check_axes(info: VolumeInfo, config: RunConfig) -> None:

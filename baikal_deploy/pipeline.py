@@ -21,6 +21,7 @@ from baikal_deploy.outputs import check_formats, check_places
 from baikal_deploy.provenance import differences, fingerprint, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
+from baikal_deploy.samplers.base import Sampler
 from baikal_deploy.session import Session, check_session, open_session
 from baikal_deploy.tally import Tally
 from baikal_deploy.unfinished import unfinished
@@ -124,19 +125,7 @@ class Run:
             earlier = unfinished(config) if part_of is None else None
             if earlier is None and part_of is None:
                 check_session(config, None, {})  # before anything that takes long
-            self.denoiser = stack.enter_context(
-                Denoiser.load(
-                    config.model,
-                    config.engine,
-                    precision=config.precision,
-                    threads=threads,
-                    tile=config.tile,
-                    overlap=config.overlap,
-                    batch=config.batch,
-                )
-            )
-            recommended = self.denoiser.recommended(config.sampler)
-            self.sampler = make_sampler(config.sampler, config.options, recommended)
+            self.denoiser, self.sampler = self._load(stack, threads)
             self._check_sampler()
             self.recipes = Recipes(
                 self.volume,
@@ -168,6 +157,24 @@ class Run:
             self.layout = self._layout(part_of)
             self.items = plan_items(self.written, self.layout)
             stack.pop_all()
+
+    def _load(self, stack: ExitStack, threads: int | None) -> tuple[Denoiser, Sampler]:
+        """The model, which the stack closes, and the sampler as asked for."""
+        config = self.config
+        denoiser = stack.enter_context(
+            Denoiser.load(
+                config.model,
+                config.engine,
+                precision=config.precision,
+                threads=threads,
+                tile=config.tile,
+                overlap=config.overlap,
+                batch=config.batch,
+            )
+        )
+        sampler = make_sampler(config.sampler, config.options, denoiser.recommended(config.sampler))
+        denoiser.check(sampler)
+        return denoiser, sampler
 
     def _open(self) -> Collection[int]:
         """Open what is read; the channels that are denoised."""
@@ -214,7 +221,6 @@ class Run:
 
     def _check_sampler(self) -> None:
         config = self.config
-        self.denoiser.check(self.sampler)
         if self.guide is not None and not self.sampler.TAKES_GUIDE:
             raise ConfigError(
                 f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "

@@ -91,7 +91,7 @@ def main(
             _run_following(config, timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
             return
         if follow_timeout is not None:
-            raise ConfigError(f"--follow-timeout {follow_timeout:g}: is for --follow; add it, or leave this")
+            raise ConfigError(f"--follow-timeout {follow_timeout:g}: is for --follow, which is not given")
         with nullcontext() if dask is None else _cluster(dask) as cluster:
             _run_all(config, said, dry_run, looks, draws, cluster)
 

@@ -11,7 +11,7 @@ from typing import Any
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.growing import CannotFollow, Seen, look
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, Url
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,11 @@ class Watched:
         self._seen = Seen(None)
         self._changed = time.monotonic()
         self._trouble: VolumeError | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is anything at its path."""
+        return isinstance(self.path, Url) or self.path.exists()
 
     @property
     def volume(self) -> Volume:
@@ -103,8 +108,8 @@ class Watched:
             notes.append(f"what the input has after {last} was missing or not whole when it ended: left out")
         if self._seen.lacks_metadata:
             notes.append(
-                f"{self.path}: has no OME metadata, which acquire-zarr writes when it is closed: pixel sizes "
-                f"and units are not known, and 1 stands for them"
+                "the input has no OME metadata, which acquire-zarr writes when it is closed: pixel sizes and "
+                "units are not known, and 1 stands for them"
             )
         return notes
 

@@ -441,6 +441,7 @@ def test_what_is_wrong_is_said_before_waiting(tmp_path: Path) -> None:
     for options, message in (
         ({"output": tmp_path / "none" / "out.zarr"}, "its folder does not exist"),
         ({"model": "none"}, "model 'none'"),
+        ({"sampler": "matched", "options": {"evaluations": "x"}}, "evaluations"),
     ):
         with pytest.raises(BaikalError, match=message):
             follow(path, timeout=1000, **options)
