@@ -47,11 +47,12 @@ VENDORS = {
         "volumes/tiff_file.py",
         "volumes/zarr.py",
     },
-    "useq": {"live/pymmcore.py"},
-    "uvicorn": {"serve/server.py"},
+    "useq": {"live/acquisition.py", "live/pymmcore.py"},
+    "uvicorn": {"serve/connection.py", "serve/server.py"},
     "yaozarrs": {"volumes/ngff.py"},
     "PIL": {"look/grey.py", "look/preview.py", "serve/pictures.py"},
     "pydantic": {"cluster/config.py", "manifest.py", "samplers/__init__.py", "serve/protocol.py"},
+    "pydantic_core": {"serve/protocol.py"},
 }
 MOST_SECONDS = 0.15
 
