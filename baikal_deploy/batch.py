@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.engines.base import Planes
 from baikal_deploy.equalise import Equaliser
@@ -34,15 +34,16 @@ class Done:
     """Of the region that was wanted.
 
     Attributes:
-        planes: denoised, in raw units; pixels that are not finite are those of the input.
+        planes: denoised, in raw units and the pixel type that was asked for; pixels that are not finite are
+            those of the input.
         std: see ``Maps``; None unless it was asked for.
-        suspect: see ``Maps``.
+        suspect: see ``Maps``; None unless the guard was asked for.
         tally: what to know about the pixels.
     """
 
-    planes: NDArray[np.float64]
+    planes: Raw
     std: NDArray[np.float32] | None
-    suspect: NDArray[np.bool_]
+    suspect: NDArray[np.bool_] | None
     tally: Tally
 
 
@@ -68,21 +69,33 @@ class Batch:
     part: Part
     origin: tuple[int, int] = (0, 0)
 
-    def denoised(self, predictor: TiledPredictor, progress: Progress | None, wants_std: bool) -> Done:
+    def denoised(
+        self,
+        predictor: TiledPredictor,
+        progress: Progress | None,
+        dtype: DTypeLike,
+        *,
+        wants_std: bool,
+        guard: bool,
+    ) -> Done:
         """Raises EngineError if the network fails, NotFinite if it returns values that are not finite."""
         y, equaliser = self.recipe.prepare(self.planes)
         x0, std = self._sampled(y, equaliser, predictor, progress, wants_std)
         self._check(x0, predictor)
+        result, tally = self.recipe.finish(x0, equaliser, self.planes, self.part.inner, dtype)
+        std = None if std is None else std[(slice(None), *self.part.inner)]
+        if not guard:
+            return Done(result, std, None, tally)
+        suspect, found = self._guarded(y, x0)
+        return Done(result, std, suspect, tally + found)
+
+    def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.bool_], Tally]:
+        """Where the result contradicts the data, and how much lies beyond what the model knows."""
         level, inner = self.recipe.level, (slice(None), *self.part.inner)
         suspect = contradictions((y - x0)[:, 0] / np.float32(level))[inner]
         # Four sigma: noise alone must not count.
         beyond = int(np.count_nonzero(y[:, 0][inner] > BRIGHTEST_TRAINED + 4 * level))
-        result = self.recipe.finish(x0, equaliser)[inner]
-        planes = self.planes[inner]
-        if planes.dtype.kind == "f":
-            result = np.where(np.isfinite(planes), result, planes)
-        tally = Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
-        return Done(result, None if std is None else std[inner], suspect, tally)
+        return suspect, Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
 
     def _sampled(
         self,

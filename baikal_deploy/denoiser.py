@@ -231,6 +231,7 @@ class Denoiser:
         origin: tuple[int, int] = (0, 0),
         dtype: DTypeLike | None = None,
         fields: Sequence[int] | None = None,
+        guard: bool = True,
     ) -> tuple[Raw, Tally]:
         """Denoise planes with a recipe.
 
@@ -243,6 +244,8 @@ class Denoiser:
             origin: (y, x) of the whole planes' first pixel in the noise fields, where these reach farther.
             dtype: of the result, which keeps the units of the planes; None: theirs.
             fields: of the noise, by number: planes with the same one share it; None: the indices.
+            guard: whether to look where the result contradicts the data, and for pixels brighter than the
+                model knows; without it, neither is counted.
 
         Returns:
             What is wanted of the planes, denoised, and what to know about it.
@@ -270,12 +273,18 @@ class Denoiser:
                 part,
                 origin,
             )
-            done = batch.denoised(self.predictor, progress, wants_std=maps.std is not None)
-            result[chosen], changed = converted(done.planes, result.dtype)
-            tally += done.tally + changed
+            done = batch.denoised(
+                self.predictor,
+                progress,
+                result.dtype,
+                wants_std=maps.std is not None,
+                guard=guard or maps.suspect is not None,
+            )
+            result[chosen] = done.planes
+            tally += done.tally
             if maps.std is not None:
                 maps.std[chosen] = done.std
-            if maps.suspect is not None:
+            if maps.suspect is not None and done.suspect is not None:
                 maps.suspect[chosen] = done.suspect
         return result, tally
 

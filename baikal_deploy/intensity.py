@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from baikal_deploy.blocks import blocks
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixel_types import cast
 
@@ -81,10 +82,14 @@ class IntensityMap:
         return (self.high - self.low) / 2
 
     def normalise(self, raw: Raw) -> Plane:
-        scaled = np.subtract(raw, self.low, dtype=np.float64)
-        scaled *= 1 / self.half
-        scaled -= 1
-        return scaled.astype(np.float32)
+        flat = raw.reshape(-1)
+        result = np.empty(flat.shape, np.float32)
+        for block in blocks(flat.size):
+            scaled = np.subtract(flat[block], self.low, dtype=np.float64)
+            scaled *= 1 / self.half
+            scaled -= 1
+            result[block] = scaled
+        return result.reshape(raw.shape)
 
     def raw(self, x: Plane) -> NDArray[np.float64]:
         """Back to raw units, unrounded."""

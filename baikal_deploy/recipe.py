@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
+from baikal_deploy.blocks import blocks
 from baikal_deploy.equalise import Equaliser
 from baikal_deploy.intensity import Raw, fill_non_finite
 from baikal_deploy.measurement import Measurement
+from baikal_deploy.pixel_types import converted
 from baikal_deploy.samplers.base import Planes, Sampler
 from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.tally import Tally
+from baikal_deploy.volumes.base import Region
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,25 @@ class Recipe:
         equaliser = Equaliser.of(normalised, noise, intensity)
         return equaliser.forward(normalised)[:, None], equaliser
 
-    def finish(self, x0: Planes, equaliser: Equaliser | None) -> NDArray[np.float64]:
-        """What the sampler returned, (N, 1, H, W), in raw units: (N, H, W)."""
+    def finish(
+        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, inner: Region, dtype: DTypeLike
+    ) -> tuple[Raw, Tally]:
+        """What the sampler returned, in raw units.
+
+        Args:
+            x0: (N, 1, H, W).
+            planes: that it was made of, (N, H, W) in raw units.
+            inner: what is wanted of them.
+            dtype: of the result, whose pixels are those of the planes where these are not finite.
+        """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
-        return self.measurement.intensity.raw(x0)
+        x0, planes = (of_planes[(slice(None), *inner)] for of_planes in (x0, planes))
+        result, tally = np.empty(planes.size, dtype), Tally()
+        flat_x0, flat_planes = x0.reshape(-1), planes.reshape(-1)
+        for block in blocks(planes.size):
+            raw = self.measurement.intensity.raw(flat_x0[block])
+            if planes.dtype.kind == "f":
+                raw = np.where(np.isfinite(flat_planes[block]), raw, flat_planes[block])
+            result[block], changed = converted(raw, dtype)
+            tally += changed
+        return result.reshape(planes.shape), tally
