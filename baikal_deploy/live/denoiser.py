@@ -19,6 +19,7 @@ from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.priority import give_way
 from baikal_deploy.live.settling import Settling
 from baikal_deploy.live.statistics import Counts, LiveStatistics
 from baikal_deploy.live.timed import TimedEngine
@@ -72,7 +73,7 @@ class LiveDenoiser:
     order of the frames, through futures, a callback, or ``results``. What cannot be denoised in time is
     dropped and counted, never silently. A frame may have any size and real pixel type; every channel and
     pixel type has a mapping of intensities of its own, which settles on the first frames (see settling.py)
-    and is then held.
+    and is then held. On Linux its threads, and those of the engine, run with a lower priority.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class LiveDenoiser:
         if when_full not in get_args(WhenFull):
             raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
         with ExitStack() as stack:
-            self._denoiser = stack.enter_context(Denoiser.load(model, engine))
+            self._pool = stack.enter_context(ThreadPoolExecutor(1, "baikal-measure", give_way))
+            # Loaded there, as the engine's threads have the priority of the one that starts them.
+            self._denoiser = stack.enter_context(self._pool.submit(Denoiser.load, model, engine).result())
             self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
             self._denoiser.check(self._sampler)
             self._budget = Budget.of(self._sampler, latency_ms)
@@ -124,7 +127,6 @@ class LiveDenoiser:
         self._counts = Counts(latency_ms)
         self._streams: dict[Hashable, Settling] = {}
         self._lock, self._number, self._closed = Lock(), 0, False
-        self._pool = ThreadPoolExecutor(1, "baikal-measure")
         self._thread = Thread(target=self._run, name="baikal-live", daemon=True)
         self._thread.start()
 
@@ -226,6 +228,7 @@ class LiveDenoiser:
         self.close()
 
     def _run(self) -> None:
+        give_way()
         while (frame := self._queue.get()) is not None:
             if not frame.future.set_running_or_notify_cancel():
                 self._counts.add("dropped")

@@ -320,14 +320,19 @@ def test_two_attachments_with_sinks_of_their_own(core: CMMCorePlus, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("model_on_cpu", "most"), [(False, 1.05), (True, 1.08)])
 def test_an_overloaded_denoiser_does_not_delay_the_camera(
-    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    core: CMMCorePlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_on_cpu: bool, most: float
 ) -> None:
-    """200 frames of 512²; the network waits, so that it is overloaded without taking the camera's core."""
+    """200 frames of 512², faster than the network can: one that waits, as for a GPU, or takes all cores.
+
+    With two cores that it takes both, the camera's thread is a few per cent slower even so.
+    """
     core.setProperty("Camera", "OnCameraCCDXSize", 512)
     core.setProperty("Camera", "OnCameraCCDYSize", 512)
     core.setExposure(20)
-    slow(monkeypatch, 0.2)
+    if not model_on_cpu:
+        slow(monkeypatch, 0.2)
     plan = useq.MDASequence(
         channels=[{"config": "DAPI", "exposure": 20}, {"config": "FITC", "exposure": 20}],
         z_plan={"range": 8, "step": 2},
@@ -337,7 +342,8 @@ def test_an_overloaded_denoiser_does_not_delay_the_camera(
     for round_ in range(3):
         without = duration(core, plan)
         sink = tmp_path / f"denoised{round_}.ome.zarr"
-        with live(queue=8) as denoiser, attach(core, denoiser, sink) as attached:
+        made = LiveDenoiser("nuclei") if model_on_cpu else live(queue=8)
+        with made as denoiser, attach(core, denoiser, sink) as attached:
             ratios.append(duration(core, plan) / without)
             assert attached.wait(WAIT)
             found = denoiser.statistics
@@ -345,7 +351,7 @@ def test_an_overloaded_denoiser_does_not_delay_the_camera(
         assert found.dropped > 100
         assert attached.errors == []
     print("time of 200 frames with the denoiser over that without:", [f"{ratio:.3f}" for ratio in ratios])
-    assert np.median(ratios) < 1.05
+    assert np.median(ratios) < most
 
 
 def duration(core: CMMCorePlus, plan: useq.MDASequence) -> float:

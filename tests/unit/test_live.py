@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from baikal_deploy.engines.base import Planes
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStatistics
 from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.priority import NICENESS
 from baikal_deploy.live.settling import FRAMES
 from baikal_deploy.live.statistics import Counts
 from baikal_deploy.live.timed import TimedEngine
@@ -23,6 +27,8 @@ from baikal_deploy.samplers import make_sampler
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 from tests.gate import WAIT, Gate
+
+TASKS = Path("/proc/self/task")
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +162,21 @@ def test_block_holds_up_who_submits(frames: np.ndarray, gate: Gate) -> None:
         waiting.join(WAIT)
         assert not waiting.is_alive()
     assert (denoiser.statistics.done, denoiser.statistics.dropped) == (3, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+def test_its_threads_and_those_of_the_engine_give_way(frames: np.ndarray) -> None:
+    def niceness() -> dict[str, int]:
+        return {task.name: os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in TASKS.iterdir()}
+
+    before = niceness()
+    with LiveDenoiser("nuclei", engine="onnx-cpu") as denoiser:
+        denoiser.submit(frames[0]).result(WAIT)
+        now = niceness()
+        own = [now[thread] for thread in now.keys() - before.keys()]
+    assert {thread: now[thread] for thread in before if thread in now} == before
+    assert len(own) > 2 or os.cpu_count() == 1, "the engine has threads"
+    assert set(own) == {NICENESS}
 
 
 def test_close_without_draining_drops_what_waits(frames: np.ndarray, gate: Gate) -> None:
