@@ -45,7 +45,7 @@ INFER = "/v2/models/nuclei/infer"
 WARM = 10
 
 
-def hands_back(self: Denoiser, recipe: Any, planes: Any, *more: Any) -> tuple[Any, Tally]:
+def hands_back(self: Denoiser, recipe: Any, planes: Any, *more: Any, **options: object) -> tuple[Any, Tally]:
     return planes.copy(), Tally(planes.size)
 
 
