@@ -42,13 +42,19 @@ def test_maps_grow_too(tmp_path: Path) -> None:
     assert zarr.open_group(tmp_path / "mask.zarr", mode="r")["0"].shape == (9, 2, 64, 48)
 
 
+def followed_to_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of 6 steps, and a run on it that stopped when nothing but its end was left to do."""
+    path = write_steps(folder / "in.zarr", 6)
+    with monkeypatch.context() as patch, follow(path) as run:
+        patch.setattr("baikal_deploy.session.Session.finish", stop)
+        with pytest.raises(RuntimeError):
+            run.execute()
+    return path
+
+
 def test_a_settled_end_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the last shard is begun, what comes later is left out, and it is said."""
-    path = write_steps(tmp_path / "in.zarr", 6)
-    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
-    with follow(path) as run, pytest.raises(RuntimeError):
-        run.execute()
-    monkeypatch.undo()
+    path = followed_to_the_end(tmp_path, monkeypatch)
     zarr.open_array(path).append(growing.steps(9)[6:])
     with follow(path) as run:
         report = run.execute()
@@ -57,11 +63,7 @@ def test_a_settled_end_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_another_store_under_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_steps(tmp_path / "in.zarr", 6)
-    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
-    with follow(path) as run, pytest.raises(RuntimeError):
-        run.execute()
-    monkeypatch.undo()
+    path = followed_to_the_end(tmp_path, monkeypatch)
     array = zarr.open_array(path)
     array[0] = np.asarray(array[0]) + 1
     with pytest.raises(VolumeError, match="first planes"):
@@ -70,11 +72,7 @@ def test_another_store_under_the_same_name(tmp_path: Path, monkeypatch: pytest.M
 
 def test_another_end_that_was_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of a run which is dropped does not count."""
-    path = write_steps(tmp_path / "in.zarr", 6)
-    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
-    with follow(path) as run, pytest.raises(RuntimeError):
-        run.execute()
-    monkeypatch.undo()
+    path = followed_to_the_end(tmp_path, monkeypatch)
     zarr.open_array(path).append(growing.steps(9)[6:])
     with pytest.raises(VolumeError, match="seed 0 is now 1"):
         follow(path, seed=1)
@@ -86,11 +84,7 @@ def test_another_end_that_was_settled(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_store_that_is_shorter_than_its_settled_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_steps(tmp_path / "in.zarr", 6)
-    monkeypatch.setattr("baikal_deploy.session.Session.finish", stop)
-    with follow(path) as run, pytest.raises(RuntimeError):
-        run.execute()
-    monkeypatch.undo()
+    path = followed_to_the_end(tmp_path, monkeypatch)
     zarr.open_array(path).resize((5, 2, *growing.PLANE))
     with pytest.raises(VolumeError, match=r"is shorter \(5 steps\).*remove the unfinished output"):
         follow(path)
