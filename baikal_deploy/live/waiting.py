@@ -33,6 +33,7 @@ class Waiting(Iterator[Item]):
 
     @property
     def closed(self) -> bool:
+        """Whether nothing more is taken."""
         return self._closed
 
     def __next__(self) -> Item:

@@ -87,9 +87,8 @@ def test_a_camera_is_seen_raw_and_denoised(driver: Browser, core: CMMCorePlus, t
         assert f'baikal_frames_total{{outcome="done"}} {float(found.done)}' in metrics
         driver.save_screenshot(str(tmp_path / "beads.png"))
 
-        core.setProperty(
-            "Camera", "Mode", "Noise"
-        )  # the beads have none; a channel that has not settled on them
+        # The beads have no noise; and a channel that has not settled on them.
+        core.setProperty("Camera", "Mode", "Noise")
         core.mda.run(useq.MDASequence(channels=["Cy5"], time_plan={"interval": 0.1, "loops": 10}))
         until(driver, lambda: number(driver) == 129)
         raw, denoised = picture(driver, "raw"), picture(driver, "denoised")

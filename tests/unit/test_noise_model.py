@@ -104,7 +104,9 @@ def test_the_surroundings_are_a_gaussian_blur(shape: tuple[int, int]) -> None:
     found, expected = base(plane), gaussian_filter(plane, 4.0)
     assert found.dtype == np.float32
     inside = (slice(12, -12), slice(12, -12))
-    assert np.abs(found - expected)[inside].max() < 0.1 * plane.std()
+    error = (found - expected)[inside] / plane.std()
+    assert np.abs(error).max() < 0.08  # cells are coarse
+    assert np.sqrt(np.mean(error**2)) < 0.03
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 2)])
