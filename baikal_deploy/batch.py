@@ -17,6 +17,7 @@ from baikal_deploy.noise import noise_source
 from baikal_deploy.recipe import Recipe
 from baikal_deploy.regions import Part
 from baikal_deploy.samplers.base import Noise, WalkSampler
+from baikal_deploy.steps import Memory, Steps
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import Crop, TiledPredictor
 
@@ -59,6 +60,7 @@ class Batch:
         guides: of the same shape, in raw units, or None.
         part: of the planes that these are.
         origin: (y, x) of these planes' first pixel in the noise fields.
+        memory: where steps are kept that take long; None: nowhere.
     """
 
     recipe: Recipe
@@ -68,6 +70,7 @@ class Batch:
     guides: Raw | None
     part: Part
     origin: tuple[int, int] = (0, 0)
+    memory: Memory | None = None
 
     def denoised(
         self,
@@ -108,11 +111,17 @@ class Batch:
         """x_0, and its standard deviation in raw units, (N, H, W)."""
         sampler, download = self.recipe.sampler, predictor.engine.download
         noise_and_guide = self._noise_and_guide(predictor)
+        steps = self._steps(predictor, wants_std)
         schedule, predict = self.recipe.schedule, _Network(predictor, self.part.crop, progress)
+        if steps is not None:
+            predict = _KeptNetwork(predictor, self.part.crop, progress, steps)
 
-        def denoise(y: Planes) -> Planes:
+        def compute(y: Planes) -> Planes:
             planes = predictor.engine.upload(y)
             return download(sampler.sample(predict, planes, schedule, *noise_and_guide))
+
+        def denoise(y: Planes) -> Planes:
+            return compute(y) if steps is None else steps.result(lambda: compute(y))
 
         if not wants_std:
             return denoise(y), None
@@ -122,6 +131,13 @@ class Batch:
             return x0, self._raw_spread(spread[:, 0], equaliser)
         x0 = denoise(y)
         return x0, self._raw_std(self._relative_std(denoise, y, x0), equaliser)
+
+    def _steps(self, predictor: TiledPredictor, wants_std: bool) -> Steps | None:
+        if self.memory is None:
+            return None
+        walks = isinstance(self.recipe.sampler, WalkSampler)
+        evaluations = self.recipe.nfe * (1 + (PROBES if wants_std and not walks else 0))
+        return Steps(self.memory, predictor.engine, evaluations, walks)
 
     def _noise(self, like: Planes) -> Noise:
         (top, left), (y, x) = self.origin, self.part.origin
@@ -175,3 +191,20 @@ class _Network:
 
     def turned(self, symmetry: int) -> _Network:
         return replace(self, crop=self.crop.turned(symmetry))
+
+
+@dataclass(frozen=True)
+class _KeptNetwork(_Network):
+    """A network whose steps are kept; see ``samplers.base.Continued``."""
+
+    steps: Steps
+
+    def __call__(self, x: Planes, t: float) -> tuple[Planes, Planes | None]:
+        evaluate = super().__call__
+        return self.steps.evaluation(lambda: evaluate(x, t))
+
+    def walked(self, run: int) -> tuple[int, Planes] | None:
+        return self.steps.walked(run)
+
+    def keep_walk(self, run: int, visit: int, x: Planes) -> None:
+        self.steps.keep_walk(run, visit, x)

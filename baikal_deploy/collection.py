@@ -14,12 +14,11 @@ from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.provenance import differences
 from baikal_deploy.volumes.inputs import is_tiff
-from baikal_deploy.volumes.leftovers import is_complete
 from baikal_deploy.volumes.stores import PROVENANCE, check_paths, discard, is_zarr
 from baikal_deploy.volumes.urls import Source, inside
 
-OF_NO_EFFECT = ("input", "output", "memory", "on_error")
-"""Options that may differ when a run is gone on with."""
+OF_NO_EFFECT = ("input", "output", "memory", "on_error", "overwrite")
+"""Options that may differ when a run is continued."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,13 @@ class Collection:
         return ()
 
     @contextmanager
-    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path | None]]:
-        """Where the output of each image goes: the same place in a store with the same metadata; None for one
-        that an unfinished run of the same kind has done.
+    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path]]:
+        """Where the output of each image goes: the same place in a store with the same metadata.
 
         The store is made, and removed again if nothing was written into it.
 
         Raises:
-            VolumeError: it cannot be made, or is there already and may not be gone on with or overwritten.
+            VolumeError: it cannot be made, or is there already and may not be continued or overwritten.
         """
         target = config.target
         if isinstance(self.path, Path):
@@ -83,10 +81,7 @@ class Collection:
         fresh = self._claim(target, asked, config.overwrite, dry_run)
         places = {image: target / place for image, place in self._inner.items()}
         try:
-            yield {
-                image: None if is_complete(place) and not config.overwrite else place
-                for image, place in places.items()
-            }
+            yield places
         finally:
             if fresh and not any(place.exists() for place in places.values()):
                 discard(target)
@@ -105,21 +100,19 @@ class Collection:
                 raise VolumeError(f"{target}: its folder does not exist; create it, or choose another output")
             write_groups(self.path, target, list(self._inner.values()), {"complete": False, "asked": asked})
             return True
+        if dry_run:
+            return False
         attributes = attributes_of(target) if is_zarr(target) else {}
         record = attributes.pop(PROVENANCE, None)
         if record is None or attributes != described_as(self.path):
             raise VolumeError(f"{target}: exists, and is no output for {self.path}; choose another output")
         if overwrite:
-            if not dry_run:
-                _write_record(target, {"complete": False, "asked": asked})
-        elif record["complete"]:
-            raise VolumeError(
-                f"{target}: exists already; choose another output, or allow overwriting (--overwrite)"
-            )
+            _write_record(target, {"complete": False, "asked": asked})
         elif record["asked"] != asked:
+            kind = "a finished" if record["complete"] else "an unfinished"
             raise VolumeError(
-                f"{target}: an unfinished run is there, and this one is another: "
-                f"{differences(record['asked'], asked)}; give what it had to go on with it, or start anew "
+                f"{target}: {kind} run is there, and this one is another: "
+                f"{differences(record['asked'], asked)}; give what it had to continue it, or start anew "
                 f"(--overwrite)"
             )
         return False

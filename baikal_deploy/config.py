@@ -15,7 +15,7 @@ from baikal_deploy.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.memory import memory_limit
 from baikal_deploy.pixel_types import TYPES
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.volumes.inputs import BIOIO_SUFFIXES, TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.inputs import BIOIO_SUFFIXES, TIFF_SUFFIXES
 from baikal_deploy.volumes.selection import Span, check_span
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url, looks_like_url
@@ -54,7 +54,7 @@ class RunConfig:
         memory: most that a process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
             it decides the output's shards where the usual ones are too large. None: half of what is free.
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
-            gone on with with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
+            continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
             read; "zero" writes 0.
     """
 
@@ -133,11 +133,6 @@ class RunConfig:
     def outputs(self) -> list[Path]:
         """Every image that is written, the result first."""
         return [self.target, *(path for path in (self.uncertainty, self.mask) if path is not None)]
-
-    @property
-    def resumable(self) -> bool:
-        """Whether the run can be gone on with after a kill: one that writes a TIFF cannot."""
-        return not any(is_tiff(path) for path in self.outputs)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

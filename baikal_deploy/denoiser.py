@@ -31,6 +31,7 @@ from baikal_deploy.regions import Part
 from baikal_deploy.samplers import check_noise, make_sampler
 from baikal_deploy.samplers.base import Sampler, WalkSampler
 from baikal_deploy.samplers.matched import posterior_mean
+from baikal_deploy.steps import Memory
 from baikal_deploy.tally import Tally
 from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, TiledPredictor
 
@@ -232,6 +233,7 @@ class Denoiser:
         dtype: DTypeLike | None = None,
         fields: Sequence[int] | None = None,
         guard: bool = True,
+        memory: Memory | None = None,
     ) -> tuple[Raw, Tally]:
         """Denoise planes with a recipe.
 
@@ -246,6 +248,7 @@ class Denoiser:
             fields: of the noise, by number: planes with the same one share it; None: the indices.
             guard: whether to look where the result contradicts the data, and for pixels brighter than the
                 model knows; without it, neither is counted.
+            memory: where the steps of a batch are kept that take long; for no more planes than a batch has.
 
         Returns:
             What is wanted of the planes, denoised, and what to know about it.
@@ -272,6 +275,7 @@ class Denoiser:
                 None if guides is None else guides[chosen],
                 part,
                 origin,
+                memory,
             )
             done = batch.denoised(
                 self.predictor,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -15,6 +19,20 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     partial.replace(path)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write a file at; it is moved to its own when it is whole, and removed if writing fails."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 32}.partial"):  # by a kill
+        left.unlink(missing_ok=True)
+    new = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        yield new
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def sync_file(file: Path, root: Path) -> None:

@@ -47,7 +47,7 @@ class Folder:
         return cls(path, images, tuple(e for e in entries if e not in images)) if images else None
 
     @contextmanager
-    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path | None]]:
+    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path]]:
         """Where the output of each image goes: NAME_denoised.ome.zarr in the output folder.
 
         The folder is made, and removed again if nothing was written into it.
@@ -71,7 +71,7 @@ class Folder:
             )
         existed = self._claim(target)
         try:
-            yield dict(outputs)
+            yield outputs
         finally:
             if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
                 target.rmdir()

@@ -21,12 +21,12 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.memory import MemoryModel
 from baikal_deploy.outputs import check_places
 from baikal_deploy.pipeline import Progress, Run, RunReport
-from baikal_deploy.session import Session, check_session, open_session
+from baikal_deploy.session import Session, check_session, finished_before, open_session
 from baikal_deploy.tally import Tally
 from baikal_deploy.unfinished import unfinished
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.growing import CannotFollow
-from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.volumes.inputs import is_tiff, open_input
 from baikal_deploy.volumes.layout import plan_items
 from baikal_deploy.volumes.selection import SelectedVolume
 from baikal_deploy.volumes.watched import Watched, first_steps
@@ -47,20 +47,21 @@ class Follow(Run):
         input: what is followed.
     """
 
-    def __init__(self, config: RunConfig, timeout: float = TIMEOUT) -> None:
+    def __init__(self, config: RunConfig, timeout: float = TIMEOUT, *, only_plan: bool = False) -> None:
         """Plan a run.
 
         Args:
             timeout: seconds without growth after which the input has ended.
+            only_plan: see ``Run``.
 
         Raises:
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked; nothing came
                 in time.
         """
-        _check(config, timeout)
+        _check(config, timeout, only_plan)
         config = replace(config, output=config.target)  # what lies around the input may change its default
         self.input = Watched(config.input, config.series, timeout)
-        super().__init__(config)
+        super().__init__(config, only_plan=only_plan)
 
     def _open_whole(self) -> Volume:
         if not self.input.is_there:  # what is wrong with the model is said before anything is waited for
@@ -84,6 +85,10 @@ class Follow(Run):
             "first planes": self._digest(),
         }
         return super()._fingerprint() | {"contents of the input": contents}
+
+    def _is_finished(self) -> bool:
+        """Whether there is nothing that the finished output lacks."""
+        return super()._is_finished() and open_input(self.config.target).info.shape[0] == self.input.steps
 
     def _digest(self) -> str:
         first = self._part(1)
@@ -109,7 +114,11 @@ class Follow(Run):
 
     def _memory(self) -> MemoryModel:
         model = super()._memory()
-        return replace(model, info=replace(model.info, shape=(ENDLESS, *model.info.shape[1:])))
+        step = model.info.shape[1:]
+        others = [size for axis, size in zip(model.info.axes[1:-2], step, strict=False) if axis.name != "c"]
+        # A step that fills shards by itself is written when it comes.
+        first = 1 if max(others, default=1) > 1 else ENDLESS
+        return replace(model, info=replace(model.info, shape=(first, *step)))
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write what comes until the input ends; see ``Run.execute``.
@@ -124,6 +133,10 @@ class Follow(Run):
         """
         if workers is not None:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
+        if self.refused is not None:
+            raise self.refused
+        if self.finished:
+            return self._report_before()
         started, computed = time.perf_counter(), 0
         self.input.wait(lambda info: self._ready(info) > 0)
         self._take_more()
@@ -185,7 +198,7 @@ class Follow(Run):
 
     def _ready(self, info: VolumeInfo) -> int:
         """How many steps can be written."""
-        shards_grow = len(info.shape) == 3 and not self.input.ended
+        shards_grow = self.layout.axis % len(info.shape[:-2]) == 0 and not self.input.ended
         return info.shape[0] // self.layout.planes * self.layout.planes if shards_grow else info.shape[0]
 
     def _part(self, steps: int) -> SelectedVolume:
@@ -198,7 +211,7 @@ class Follow(Run):
         return super().provenance(tally, notes) | {"followed": followed}
 
 
-def _check(config: RunConfig, timeout: float) -> None:
+def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
     """What can be known before anything of the input is there."""
     if not timeout > 0:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
@@ -209,7 +222,7 @@ def _check(config: RunConfig, timeout: float) -> None:
             raise ConfigError(f"{path}: a TIFF cannot grow; with --follow, write an .ome.zarr")
     if config.output is not None:  # else its folder is the input's, which may not be there yet
         check_places(config, [config.input])
-    if unfinished(config) is None:
+    if not only_plan and unfinished(config) is None and not finished_before(config):
         check_session(config, None, {})
 
 

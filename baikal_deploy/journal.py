@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
+from uuid import uuid4
 
 from baikal_deploy.durable import write_file
 from baikal_deploy.errors import VolumeError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Journal:
     Attributes:
         path: of its file.
         header: what the run is.
-        created: inodes of the outputs, once all have their metadata: they stay the same when one is moved.
+        created: whether all outputs have their metadata.
         measurements: what was measured, by time point (None: all) and channel.
         done: finished items by index, each with its tally.
         ended: steps of the first axis at which a growing input was taken to have ended; None: not yet.
@@ -37,7 +38,7 @@ class Journal:
 
     path: Path
     header: Mapping[str, Any]
-    created: list[int] | None = None
+    created: bool = False
     measurements: dict[tuple[int | None, int], dict[str, Any]] = field(default_factory=dict)
     done: dict[int, dict[str, Any]] = field(default_factory=dict)
     ended: int | None = None
@@ -47,7 +48,7 @@ class Journal:
     @classmethod
     def begin(cls, path: Path, header: Mapping[str, Any]) -> Self:
         """Write a new journal, in place of an older one. Raises VolumeError: a full disk and the like."""
-        line = _line({"journal": FORMAT, **header})
+        line = _line({"journal": FORMAT, "run": uuid4().hex, **header})
         with _translated(path):
             write_file(path, line)
         return cls(path, json.loads(line), size=len(line))
@@ -65,16 +66,23 @@ class Journal:
             except FileNotFoundError:
                 return None
         header = _entry(first)
-        if header is None or header.get("journal") != FORMAT:
+        if header is None or "journal" not in header:
+            raise VolumeError(f"{path}: is no journal of this program, and in the way of one; move it away")
+        if header["journal"] != FORMAT:
             raise VolumeError(
-                f"{path}: is no journal of this program, or of another version; move it away, and the "
-                f"unfinished output beside it"
+                f"{path}: is the journal of a run of another version of this program; finish the run with "
+                f"that version, or remove this file and the unfinished output beside it to start anew"
             )
         journal = cls(path, header, size=len(first))
         for line in lines:
             if not journal._take(line):
                 break
         return journal
+
+    @property
+    def run(self) -> str:
+        """Id of the run, which its outputs hold too until they are complete."""
+        return str(self.header["run"])
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Add a line; it is on disk when this returns. Several threads may.
@@ -107,7 +115,7 @@ class Journal:
         if "group" in entry:
             t, channel = entry["group"]
             self.measurements[t, channel] = entry["measurement"]
-        self.created = entry.get("created", self.created)
+        self.created |= "created" in entry
         self.ended = entry.get("ended", self.ended)
         self.size += len(line)
         return True

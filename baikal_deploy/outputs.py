@@ -71,15 +71,12 @@ class Outputs:
     suspect: Output | None
 
     @classmethod
-    def create(cls, config: RunConfig, info: VolumeInfo, layout: Layout) -> Self:
+    def create(cls, config: RunConfig, info: VolumeInfo, layout: Layout, run: str) -> Self:
         """Raises VolumeError: see ``OutputVolume.create``."""
 
         def create(path: Path, info: VolumeInfo) -> Output:
-            if is_tiff(path):
-                from baikal_deploy.volumes.tiff_output import TiffOutput
-
-                return TiffOutput.create(path, info, overwrite=config.overwrite, layout=layout)
-            return OutputVolume.create(path, info, overwrite=config.overwrite, layout=layout)
+            kind = _kind(path)
+            return kind.create(path, info, overwrite=config.overwrite, layout=layout, run=run)
 
         return cls._of(config, info, create)
 
@@ -87,9 +84,7 @@ class Outputs:
     def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
         """Those that ``create`` began at these locations. Raises VolumeError: see ``OutputVolume.resume``."""
         at = dict(zip(config.outputs, locations, strict=True))
-        return cls._of(
-            config, info, lambda path, own: OutputVolume.resume(path, own, at[path], layout=layout)
-        )
+        return cls._of(config, info, lambda path, own: _kind(path).resume(path, own, at[path], layout=layout))
 
     @classmethod
     def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Output]) -> Self:
@@ -123,11 +118,6 @@ class Outputs:
         return [output for output in self.all if isinstance(output, OutputVolume)]
 
     @property
-    def resumable(self) -> bool:
-        """Whether they can be gone on with after a kill: a TIFF cannot."""
-        return len(self.stores) == len(self.all)
-
-    @property
     def reductions(self) -> Sequence[Reduction]:
         """What is to be made of the items when all are written; the same for all outputs."""
         return self.stores[0].reductions if self.stores else ()
@@ -151,7 +141,7 @@ class Outputs:
 
     def sync(self, piece: WorkItem | Reduction) -> None:
         """Raises VolumeError: see ``OutputVolume.sync``."""
-        for output in self.stores:
+        for output in self.all if isinstance(piece, WorkItem) else self.stores:
             output.sync(piece)
 
     def sweep(self, done: Collection[int]) -> None:
@@ -161,8 +151,9 @@ class Outputs:
             VolumeError: the system refuses.
         """
         for output in self.stores:
-            pieces: list[WorkItem | Reduction] = [*output.items, *output.reductions]
-            kept = (output.files(piece) for piece in pieces if piece.index in done)
+            first = len(output.items)
+            pieces = (output.items[i] if i < first else output.reductions[i - first] for i in sorted(done))
+            kept = (output.files(piece) for piece in pieces)
             sweep(output.location, set(chain.from_iterable(kept)))
 
     def copy_labels(self, labels: Source) -> list[str]:
@@ -186,6 +177,14 @@ class Outputs:
             if output is not None:
                 output.finish({**provenance, "content": f"{content} of {self.result.path.absolute()}"})
         self.result.finish(provenance)
+
+
+def _kind(path: Path) -> type[Output]:
+    if is_tiff(path):
+        from baikal_deploy.volumes.tiff_output import TiffOutput
+
+        return TiffOutput
+    return OutputVolume
 
 
 def _map_of(info: VolumeInfo, dtype: DTypeLike) -> VolumeInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ Check = Callable[[], None]
 
 
 def overlapped(
-    items: Sequence[Item],
+    items: Iterable[Item],
     read: Callable[[Item], Read],
     work: Callable[[Item, Read, Check], Done],
     write: Callable[[Item, Done], None],
@@ -29,17 +29,21 @@ def overlapped(
         What any of the three raises; what was worked on before that is written.
     """
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
-        coming = reader.submit(read, items[0]) if items else None
+        left = iter(items)
         behind: Future[None] | None = None
+
+        def next_read() -> tuple[Item, Future[Read]] | None:
+            item = next(left, None)
+            return None if item is None else (item, reader.submit(read, item))
 
         def check() -> None:
             if behind is not None and behind.done():
                 behind.result()
 
-        for number, item in enumerate(items):
-            assert coming is not None
-            found = coming.result()
-            coming = reader.submit(read, items[number + 1]) if number + 1 < len(items) else None
+        coming = next_read()
+        while coming is not None:
+            item, found = coming[0], coming[1].result()
+            coming = next_read()
             done = work(item, found, check)
             if behind is not None:
                 behind.result()

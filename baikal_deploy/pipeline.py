@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,20 +15,23 @@ import numpy as np
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser, check_std
 from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.journal import Journal
+from baikal_deploy.kept import Kept
 from baikal_deploy.machine import free_bytes, resident_bytes
 from baikal_deploy.memory import MemoryModel, memory_limit
 from baikal_deploy.outputs import check_formats, check_places
-from baikal_deploy.provenance import differences, fingerprint, provenance
+from baikal_deploy.provenance import differences, fingerprint, measurements_of, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.samplers.base import Sampler
-from baikal_deploy.session import Session, check_session, open_session
+from baikal_deploy.session import Session, check_session, finished_before, open_session
 from baikal_deploy.tally import Tally
-from baikal_deploy.unfinished import unfinished
+from baikal_deploy.unfinished import load_unfinished, unfinished
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.inputs import files_of, is_tiff, labels_of, open_input
 from baikal_deploy.volumes.layout import Layout, plan_items
+from baikal_deploy.volumes.leftovers import Mark
 from baikal_deploy.volumes.selection import select, select_alike
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.work import Work
@@ -63,6 +66,7 @@ class RunReport:
         evaluations: network evaluations of planes in that time; those of an earlier run do not count.
         tally: what to know about the pixels.
         notes: what to know about the output, in sentences.
+        before: whether an earlier run had finished all of it.
     """
 
     output: Path
@@ -70,11 +74,12 @@ class RunReport:
     evaluations: int
     tally: Tally
     notes: list[str]
+    before: bool = False
 
     @property
     def per_second(self) -> float:
         """Network evaluations of planes per second."""
-        return self.evaluations / self.seconds
+        return self.evaluations / self.seconds if self.evaluations else 0.0
 
 
 class Run:
@@ -95,7 +100,9 @@ class Run:
         layout: how the output is cut into items.
         items: all of them.
         fingerprint: of everything that decides what is written.
-        earlier: the journal of the unfinished run that this one goes on with; None if there is none.
+        earlier: the journal of the unfinished run that this one continues; None if there is none.
+        finished: whether an earlier run of the same kind has finished all outputs.
+        refused: why it may not be executed, if it was only to be planned.
     """
 
     def __init__(
@@ -105,11 +112,13 @@ class Run:
         part_of: PartOf | None = None,
         threads: int | None = None,
         processes: int = 1,
+        only_plan: bool = False,
     ) -> None:
         """Plan a run.
 
         Args:
             part_of: a run to do items of; this one is not executed.
+            only_plan: outputs that are there already are no error until it is executed.
             threads: CPU threads of an evaluation; None: all cores.
             processes: of this machine that share its free memory: those that do the items.
 
@@ -122,9 +131,13 @@ class Run:
             free = free_bytes()
             self.limit = memory_limit(config.memory, None if free is None else free // processes)
             channels = self._open()
-            earlier = unfinished(config) if part_of is None else None
-            if earlier is None and part_of is None:
-                check_session(config, None, {})  # before anything that takes long
+            self.refused: VolumeError | None = None
+            earlier = None
+            if part_of is None:
+                with self._refusing(only_plan):  # before anything that takes long
+                    earlier = unfinished(config)
+                    if earlier is None and not finished_before(config):
+                        check_session(config, None, {})
             self.denoiser, self.sampler = self._load(stack, threads)
             self._check_sampler()
             self.recipes = Recipes(
@@ -137,13 +150,18 @@ class Run:
                 on_error=config.on_error,
             )
             self.fingerprint = self._fingerprint()
-            self.earlier = None
+            self.earlier, self.finished = None, False
             if part_of is not None:
                 self._check_same(part_of.fingerprint)
                 self.recipes.add(part_of.measurements)
-            elif check_session(config, earlier, self.fingerprint) and earlier is not None:
-                self.earlier = earlier
-                self.recipes.add(earlier.measurements)
+            elif earlier is None and self._is_finished():
+                self.finished = True
+                self.recipes.add(measurements_of(self._written_before))
+            else:
+                with self._refusing(only_plan or self.refused is not None):
+                    if check_session(config, earlier, self.fingerprint) and earlier is not None:
+                        self.earlier = earlier
+                        self.recipes.add(earlier.measurements)
             self._measure()
             self.work = Work(
                 self.recipes,
@@ -157,6 +175,25 @@ class Run:
             self.layout = self._layout(part_of)
             self.items = plan_items(self.written, self.layout)
             stack.pop_all()
+
+    @contextmanager
+    def _refusing(self, only_plan: bool) -> Iterator[None]:
+        """Raise what stands in the way of writing, or note it if this is only a plan."""
+        try:
+            yield
+        except VolumeError as error:
+            if not only_plan:
+                raise
+            self.refused = self.refused or error
+
+    def _is_finished(self) -> bool:
+        return finished_before(self.config, self.fingerprint)
+
+    @property
+    def _written_before(self) -> Mapping[str, Any]:
+        """The provenance of the finished output."""
+        mark = Mark.at(self.config.target)
+        return {} if mark is None else mark.provenance
 
     def _load(self, stack: ExitStack, threads: int | None) -> tuple[Denoiser, Sampler]:
         """The model, which the stack closes, and the sampler as asked for."""
@@ -238,7 +275,7 @@ class Run:
             replace(self.written, chunk=self.volume.whole.info.chunk),
             self.volume.info.dtype.itemsize,
             predictor.plan(shape),
-            max(recipe.sampler.halo for recipe in self.recipes.known.values()),
+            max((recipe.sampler.halo for recipe in self.recipes.known.values()), default=0),
             config.batch,
             self.guide is not None,
             (4 if config.uncertainty else 0) + (1 if config.mask else 0),
@@ -257,13 +294,33 @@ class Run:
     @property
     def evaluations(self) -> int:
         """Network evaluations of planes (of regions, where they are cut), as far as is known."""
-        return sum(map(self.work.evaluations, self.items))
+        return self.recipes.evaluations * self.work.each * self.regions_per_plane
+
+    @property
+    def regions_per_plane(self) -> int:
+        """Regions that a plane is cut into; 1 where it stays whole."""
+        return 1 if self.layout.edge is None else len(self.items) // self.volume.info.num_planes
 
     @property
     def evaluations_done(self) -> int:
-        """Those of them that an unfinished run, which this one goes on with, has done."""
-        done = () if self.earlier is None else self.earlier.done
-        return sum(self.work.evaluations(item) for item in self.items if item.index in done)
+        """Those of them that an unfinished run, which this one continues, has done."""
+        return self._evaluations_in(self.earlier)
+
+    @property
+    def evaluations_kept(self) -> int:
+        """Those of them that are on disk now, when this run was interrupted."""
+        return self._evaluations_in(load_unfinished(self.config))
+
+    def _evaluations_in(self, journal: Journal | None) -> int:
+        if journal is None:
+            return 0
+        kept = Kept.of_run(journal.path, journal.run)
+        begun = {index: kept.of(index).planes for index in kept.indices - set(journal.done)}
+        return sum(
+            self.work.evaluations(self.items[index], begun.get(index))
+            for index in {*journal.done, *begun}
+            if index < len(self.items)
+        )
 
     @property
     def windows_per_plane(self) -> int:
@@ -280,7 +337,9 @@ class Run:
         started = time.perf_counter()
         self.denoiser.predictor.evaluate_once(self.volume.info.plane_shape)
         seconds = (time.perf_counter() - started) / self.config.batch
-        return seconds * sum(self.work.evaluations(item) * self.work.windows(item) for item in self.items)
+        regions = self.regions_per_plane
+        windows = sum(map(self.work.windows, self.items[:regions])) / regions
+        return seconds * windows * self.evaluations
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write; what an unfinished run of the same kind has left is not done again.
@@ -290,15 +349,19 @@ class Run:
 
         Raises:
             VolumeError, EngineError: reading, writing or the network failed, or another run writes these
-                outputs; the same run again goes on from what was finished before, or starts anew if a
-                TIFF is among them.
+                outputs; the same run again continues from what was finished before.
             BaikalError: the workers cannot do it.
         """
+        if self.refused is not None:
+            raise self.refused
+        if self.finished:
+            return self._report_before()
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()
         with open_session(self.config, self.written, self.fingerprint, self.layout) as session:
-            session.measured(self.recipes.measurements)
+            for group, measurement in self.recipes.measurements.items():
+                session.measured(group, measurement)
             done = sum(map(self.work.evaluations, session.done))
             computed, known, total = 0, len(self.recipes.known), self.evaluations
 
@@ -318,6 +381,12 @@ class Run:
             session.finish(self.provenance(tally, notes))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
 
+    def _report_before(self) -> RunReport:
+        """What the run that has finished the output did."""
+        made = self._written_before
+        tally = Tally.from_record(made.get("counts", {}))
+        return RunReport(self.config.target, 0.0, 0, tally, list(made.get("notes", ())), before=True)
+
     def _copy_labels(self, session: Session) -> list[str]:
         """Give the outputs the input's labels; what to know of it."""
         labels = labels_of(self.volume.whole)
@@ -329,7 +398,7 @@ class Run:
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
-        return provenance(self.config, self.recipes, tally, notes)
+        return provenance(self.config, self.recipes, self.fingerprint, tally, notes)
 
     def close(self) -> None:
         self.denoiser.close()

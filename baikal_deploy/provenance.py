@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.denoiser import Denoiser
 from baikal_deploy.noise import noise_generator
-from baikal_deploy.recipes import Recipes
+from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.urls import stamp
@@ -22,16 +23,36 @@ MOST_CHANGES = 5
 """That are listed in a message."""
 
 
-def provenance(config: RunConfig, recipes: Recipes, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
-    """What made the output: enough to make it again. It holds no times: the same run records the same."""
+def provenance(
+    config: RunConfig, recipes: Recipes, fingerprint: Mapping[str, Any], tally: Tally, notes: Sequence[str]
+) -> dict[str, Any]:
+    """What made the output: enough to make it again, and to know it again. It holds no times: the same run
+    records the same."""
     engine = recipes.denoiser.predictor.engine
     return {
         **_run_of(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
         "channels": recipes.records(),
+        "fingerprint": digest(fingerprint),
+        "counts": asdict(tally),
         "kept_raw": sorted(set(tally.kept_raw)),
         "zeroed": sorted(set(tally.zeroed)),
         "notes": list(notes),
+    }
+
+
+def digest(fingerprint: Mapping[str, Any]) -> str:
+    """What a finished output keeps of the fingerprint of its run: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+
+def measurements_of(provenance: Mapping[str, Any]) -> dict[Group, Mapping[str, Any]]:
+    """What was measured for an output of this version, as ``Recipes.add`` takes it."""
+    return {
+        (found.get("t"), channel): found["measurement"]
+        for channel, record in enumerate(provenance["channels"])
+        for found in record.get("time points", [record])
+        if "measurement" in found
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,24 @@ def group_of(info: VolumeInfo, plane: int, *, by_time: bool) -> Group:
     return (position.get("t", 0) if by_time else None), position.get("c", 0)
 
 
-def planes_of(info: VolumeInfo, group: Group) -> list[int]:
-    """Numbers of a group's planes, in order."""
+def plane_of(info: VolumeInfo, group: Group, number: int) -> int:
+    """The plane of a group with a number, counted in order."""
+    along = _along(info, group)
+    position = np.unravel_index(number, tuple(map(len, along)))
+    chosen = [int(indices[at]) for indices, at in zip(along, position, strict=True)]
+    return int(np.ravel_multi_index(chosen, info.shape[:-2])) if chosen else number
+
+
+def group_size(info: VolumeInfo, group: Group) -> int:
+    """How many planes a group has."""
+    return prod(map(len, _along(info, group)))
+
+
+def _along(info: VolumeInfo, group: Group) -> list[range]:
+    """A group's indices on the leading axes."""
     chosen = dict(zip("tc", group, strict=True))
-    along = [
-        range(size) if chosen.get(axis.name) is None else (chosen[axis.name],)
-        for axis, size in zip(info.axes[:-2], info.shape, strict=False)
-    ]
-    if not along:
-        return [0]
-    return [int(plane) for plane in np.ravel_multi_index(np.ix_(*along), info.shape[:-2]).ravel()]
+    found = [(chosen.get(axis.name), size) for axis, size in zip(info.axes[:-2], info.shape, strict=False)]
+    return [range(size) if index is None else range(index, index + 1) for index, size in found]
 
 
 def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw]:
@@ -47,9 +56,10 @@ def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw
     Raises:
         VolumeError: see ``damage.read_windows``.
     """
-    planes = planes_of(volume.info, group)
-    windows = sample_windows(len(planes), volume.info.plane_shape)
-    return read_windows(volume, [(planes[number], y, x) for number, y, x in windows], on_error)
+    windows = sample_windows(group_size(volume.info, group), volume.info.plane_shape)
+    return read_windows(
+        volume, [(plane_of(volume.info, group, number), y, x) for number, y, x in windows], on_error
+    )
 
 
 @dataclass
@@ -75,21 +85,24 @@ class Recipes:
     known: dict[Group, Recipe] = field(default_factory=dict)
     _first: dict[int, Group] = field(default_factory=dict)
 
-    def groups(self) -> Iterator[Group]:
-        """All groups that are denoised."""
+    def groups(self, channel: int) -> Iterator[Group]:
+        """All groups of a channel, in order."""
         times = dict(zip((axis.name for axis in self.volume.info.axes), self.volume.info.shape, strict=True))
-        for t in range(times.get("t", 1)) if self.by_time else (None,):
-            yield from ((t, channel) for channel in self.channels)
+        return ((t, channel) for t in (range(times.get("t", 1)) if self.by_time else (None,)))
 
-    def _group(self, plane: int) -> Group | None:
+    def group(self, plane: int) -> Group | None:
+        """The group of a plane; None for one that is copied."""
         group = group_of(self.volume.info, plane, by_time=self.by_time)
         return group if group[1] in self.channels else None
 
     def parts(self, planes: range) -> Iterator[tuple[Group | None, range]]:
-        """Consecutive planes, split where another group begins; copied ones have none."""
-        first = planes.start
-        for group, members in groupby(planes, self._group):
-            yield group, range(first, first := first + len(list(members)))
+        """Planes of one channel, split where another group begins; copied ones have none."""
+        if not self.by_time:  # an item has one channel
+            yield from [(self.group(planes[0]), planes)] if planes else []
+            return
+        first = 0
+        for group, members in groupby(planes, self.group):
+            yield group, planes[first : (first := first + len(list(members)))]
 
     def add(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
         """Take over what was measured before, as ``Measurement.record`` has it."""
@@ -101,15 +114,15 @@ class Recipes:
         """What was measured so far, as ``add`` takes it."""
         return {group: recipe.measurement.record() for group, recipe in self.known.items()}
 
-    def measured(self, planes: range) -> dict[Group, dict[str, Any]]:
-        """The measurements that some planes need; what nobody has measured is measured.
+    def measured(self, planes: range) -> Iterator[tuple[Group, dict[str, Any]]]:
+        """The measurements that some planes need, one by one; what nobody has measured is measured.
 
         Raises:
             VolumeError, EngineError: as ``of``, but for groups that cannot be read and need not be.
         """
-        groups = {group for group, _ in self.parts(planes) if group is not None}
-        can_be = filter(self._can_be_measured, sorted(groups, key=str))
-        return {group: self.of(group).measurement.record() for group in can_be}
+        groups = dict.fromkeys(group for group, _ in self.parts(planes) if group is not None)
+        for group in filter(self._can_be_measured, groups):
+            yield group, self.of(group).measurement.record()
 
     def _can_be_measured(self, group: Group) -> bool:
         try:
@@ -140,8 +153,8 @@ class Recipes:
             VolumeError, EngineError: see ``of``.
         """
         if channel not in self._first:
-            own = [group for group in self.groups() if group[1] == channel]
-            self._first[channel] = next(filter(self._can_be_measured, own), own[0])
+            own = self.groups(channel)
+            self._first[channel] = next(filter(self._can_be_measured, own), next(self.groups(channel)))
         return self._first[channel]
 
     def first(self, channel: int) -> Recipe:
@@ -164,6 +177,20 @@ class Recipes:
         return sum(len(part) * self.nfe(group) for group, part in self.parts(planes))
 
     @property
+    def evaluations(self) -> int:
+        """Network evaluations of all planes, as far as is known."""
+        total = 0
+        for channel in self.channels:
+            usual, info = self.first(channel).nfe, self.volume.info
+            total += usual * (info.num_planes // info.num_channels)
+            total += sum(
+                (recipe.nfe - usual) * group_size(info, group)
+                for group, recipe in self.known.items()
+                if group[1] == channel
+            )
+        return total
+
+    @property
     def num_planes(self) -> int:
         """How many planes are denoised."""
         return self.volume.info.num_planes // self.volume.info.num_channels * len(self.channels)
@@ -178,7 +205,7 @@ class Recipes:
     def _record(self, channel: int) -> dict[str, Any]:
         if channel not in self.channels:
             return {"copied": True}
-        own = (group for group in self.groups() if group[1] == channel and group in self.known)
+        own = filter(self.known.__contains__, self.groups(channel))
         found = {group[0]: _described(self.known[group]) for group in own}
         if None in found:
             return found[None]

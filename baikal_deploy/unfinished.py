@@ -1,14 +1,14 @@
-"""What a run left that did not finish, as its journal tells."""
+"""What a run left that did not finish, as its journal and its outputs tell."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from baikal_deploy.config import RunConfig
 from baikal_deploy.journal import Journal
 from baikal_deploy.locks import check_unlocked
-from baikal_deploy.volumes.leftovers import is_complete
+from baikal_deploy.provenance import digest
+from baikal_deploy.volumes.leftovers import Mark, belongs, is_leftover
 
 
 def unfinished(config: RunConfig) -> Journal | None:
@@ -25,7 +25,7 @@ def unfinished(config: RunConfig) -> Journal | None:
 def load_unfinished(config: RunConfig) -> Journal | None:
     """See ``unfinished``; for who holds the locks of the outputs."""
     journal = Journal.load(journal_path(config))
-    return journal if journal is not None and any(places_found(journal)) and not _is_over(journal) else None
+    return journal if journal is not None and (leftovers(journal) or any(places_found(journal))) else None
 
 
 def journal_path(config: RunConfig) -> Path:
@@ -34,50 +34,35 @@ def journal_path(config: RunConfig) -> Path:
     return target.with_name(target.name + ".journal")
 
 
-def resumable(journal: Journal) -> bool:
-    """Whether the run can be gone on with: none that writes a TIFF."""
-    return not tiff_targets(journal)
-
-
-def tiff_targets(journal: Journal) -> list[Path]:
-    """Those of the outputs that are TIFF files."""
-    return [Path(target) for target in journal.header.get("tiffs", ())]
-
-
 def places_found(journal: Journal) -> list[Path | None]:
-    """Where each output is: where it was made, or where it is to be, and known there by its inode."""
-    places = _places(journal)
-    inodes = journal.created or [-1] * len(places)
-    found: list[Path | None] = []
-    for (target, place), inode in zip(places.items(), inodes, strict=True):
-        moved = target.exists() and target.stat().st_ino == inode
-        found.append(place if os.path.lexists(place) else target if moved else None)
-    return found
+    """Where each output is: where it was made, or where it is to be; None: it is gone, or another's."""
+    own = journal.run, digest(journal.header["fingerprint"])
+    pairs = _places(journal)
+    return [next((path for path in pair if belongs(path, *own)), None) for pair in pairs]
 
 
-def leftovers(config: RunConfig, journal: Journal) -> dict[Path, Path]:
-    """What must go before the run is started anew, and of which output each is.
-
-    Maps that a run with a TIFF had finished are among it: they come before the result, and would be in
-    the way.
-    """
-    left = {}
-    for (target, place), found in zip(_places(journal).items(), places_found(journal), strict=True):
-        if found == target and is_complete(target):
-            known = not resumable(journal) and target.stat().st_ino in (journal.created or ())
-            if known and target in [path.resolve() for path in config.outputs]:
-                left[target] = target
-        elif os.path.lexists(place) and not is_complete(place):
-            left[place] = target
-    return left
+def leftovers(journal: Journal) -> list[Path]:
+    """What must go before the run is started anew. An output that is in its place and complete stays."""
+    own = journal.run, digest(journal.header["fingerprint"])
+    left = [
+        place
+        for place, target in _places(journal)
+        if is_leftover(place, *own) and not (place == target and _is_complete(place))
+    ]
+    begun = (place.with_name(f"{place.name}.{journal.run}") for place, _ in _places(journal))
+    return left + [path for path in begun if path.is_file()]
 
 
-def _is_over(journal: Journal) -> bool:
-    """Whether a run with a TIFF was killed after all its outputs were in their places."""
-    result = next(iter(_places(journal)))
-    return not resumable(journal) and places_found(journal)[0] == result and is_complete(result)
+def is_whole(journal: Journal) -> bool:
+    """Whether all outputs are there, so that the run can continue."""
+    return journal.created and all(places_found(journal))
 
 
-def _places(journal: Journal) -> dict[Path, Path]:
-    """Where each output grows, by where it is to be."""
-    return {Path(target): Path(place) for target, place in journal.header["places"]}
+def _places(journal: Journal) -> list[tuple[Path, Path]]:
+    """Where each output grows, and where it is to be."""
+    return [(Path(place), Path(target)) for target, place in journal.header["places"]]
+
+
+def _is_complete(path: Path) -> bool:
+    mark = Mark.at(path)
+    return mark is not None and mark.complete

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,12 @@ from baikal_deploy.batch import Progress
 from baikal_deploy.damage import OnError, ReadableVolume, read_parts, read_what_can_be
 from baikal_deploy.errors import NotFinite, VolumeError
 from baikal_deploy.intensity import Raw
+from baikal_deploy.kept import KeptItem
 from baikal_deploy.maps import PROBES, Maps
 from baikal_deploy.pixel_types import converted
 from baikal_deploy.recipes import Recipes
 from baikal_deploy.regions import Part
+from baikal_deploy.steps import Memory
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import Volume, WorkItem
 from baikal_deploy.volumes.selection import SelectedVolume
@@ -65,10 +69,18 @@ class Work:
         """The volume, with 0 where it cannot be read if that did not end the run."""
         return self.volume if self.on_error == "stop" else ReadableVolume(self.volume)
 
-    def evaluations(self, item: WorkItem) -> int:
-        """Network evaluations of planes, or of their regions, as far as is known."""
-        probes = PROBES if self.wants_std and not self.recipes.sampler.draws else 0
-        return self.recipes.evaluations_of(item.planes) * (1 + probes)
+    def evaluations(self, item: WorkItem, first: int | None = None) -> int:
+        """Network evaluations of planes, or of their regions, as far as is known.
+
+        Args:
+            first: of so many planes at the beginning; None: of all.
+        """
+        return self.recipes.evaluations_of(item.planes[:first]) * self.each
+
+    @property
+    def each(self) -> int:
+        """Evaluations in the place of one: with a map of standard deviations there are probes."""
+        return 1 + (PROBES if self.wants_std and not self.recipes.sampler.draws else 0)
 
     def windows(self, item: WorkItem) -> int:
         """Network windows of one such evaluation."""
@@ -90,67 +102,86 @@ class Work:
         guides, unguided = read_what_can_be(self.guide, item.planes, part)
         return Found(planes, guides, frozenset(damaged + unguided))
 
-    def denoise(self, item: WorkItem, found: Found, maps: Maps, progress: Progress) -> tuple[Raw, Tally]:
+    def denoise(
+        self, item: WorkItem, found: Found, maps: Maps, progress: Progress, kept: KeptItem
+    ) -> tuple[Raw, Tally]:
         """What is to be written of an item, and what to know about it.
 
         Args:
             maps: of the item, to be filled.
+            kept: what a killed run had finished of it, and where that is kept.
 
         Raises:
             VolumeError, EngineError: a time point cannot be measured; see ``Denoiser.run``.
         """
-        if not found.damaged:
+        inner = self._part(item).inner
+        result = np.empty((len(item.planes), *found.planes[(slice(0), *inner)].shape[1:]), self.dtype)
+        done, tally = kept.recall(result, maps)
+        try:
+            for own in self._chunks(item.planes, done):
+                result[own], counted = self._chunk(item, found, own, maps.part(own), progress, kept)
+                tally += counted
+                kept.finished(own.stop, result, maps, tally)
+        except BaseException:  # an interrupt, most of all
+            with suppress(VolumeError):
+                kept.keep()
+            raise
+        return result, tally
+
+    def _chunks(self, planes: range, done: int) -> Iterator[slice]:
+        """Planes that go through the network together, after the first ones, which are done."""
+        batch, first = self.recipes.denoiser.predictor.batch, 0
+        for _, part in self.recipes.parts(planes):
+            last = first + len(part)
+            while first < last:
+                stop = min(first + batch, last)
+                if first >= done:
+                    yield slice(first, stop)
+                first = stop
+
+    def _chunk(
+        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
+    ) -> tuple[Raw, Tally]:
+        """Planes of one group; where they cannot be denoised as they are, one by one."""
+        planes = item.planes[own]
+        if not found.damaged.intersection(planes):
             try:
-                return self._denoise(item, found, maps, progress)
+                return self._denoise(item, found, own, maps, progress, memory)
             except NotFinite:
                 if self.on_error == "stop":
                     raise
-        return self._one_by_one(item, found, maps, progress)
+        if len(planes) == 1:
+            return self._given_up(planes[0], found.planes[own][(slice(None), *self._part(item).inner)])
+        ones = [slice(number, number + 1) for number in range(own.start, own.stop)]
+        done = [
+            self._chunk(item, found, one, maps.part(slice(number, number + 1)), progress, None)
+            for number, one in enumerate(ones)
+        ]
+        return np.concatenate([pixels for pixels, _ in done]), sum((tally for _, tally in done), Tally())
 
-    def _denoise(self, item: WorkItem, found: Found, maps: Maps, progress: Progress) -> tuple[Raw, Tally]:
-        part = self._part(item)
-        wanted = found.planes[(slice(None), *part.inner)]
-        result, tally = np.empty(wanted.shape, self.dtype), Tally()
-        for group, planes in self.recipes.parts(item.planes):
-            own = slice(planes.start - item.planes.start, planes.stop - item.planes.start)
-            if group is None:
-                result[own], counted = converted(wanted[own], self.dtype)
-            else:
-                result[own], counted = self.recipes.denoiser.run(
-                    self.recipes.of(group),
-                    found.planes[own],
-                    self.volume.planes_of_whole(planes),
-                    None if found.guides is None else found.guides[own],
-                    progress,
-                    maps.part(own),
-                    part,
-                    origin=self.volume.origin,
-                    dtype=self.dtype,
-                    fields=self.volume.planes_of_whole(planes, self.shared_axes),
-                )
-            tally += counted
-        return result, tally
-
-    def _one_by_one(self, item: WorkItem, found: Found, maps: Maps, progress: Progress) -> tuple[Raw, Tally]:
-        """Each plane alone, and those that cannot be denoised as they are, or 0."""
-        wanted = found.planes[(slice(None), *self._part(item).inner)]
-        result, tally = np.zeros(wanted.shape, self.dtype), Tally()
-        for number, plane in enumerate(item.planes):
-            own = slice(number, number + 1)
-            one = replace(item, planes=item.planes[own])
-            guides = None if found.guides is None else found.guides[own]
-            try:
-                if plane in found.damaged:
-                    raise NotFinite
-                result[own], counted = self._denoise(
-                    one, Found(found.planes[own], guides), maps.part(own), progress
-                )
-            except NotFinite:
-                result[own], counted = self._given_up(plane, wanted[own])
-            tally += counted
-        return result, tally
+    def _denoise(
+        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
+    ) -> tuple[Raw, Tally]:
+        part, planes = self._part(item), item.planes[own]
+        group = self.recipes.group(planes[0])
+        if group is None:
+            return converted(found.planes[own][(slice(None), *part.inner)], self.dtype)
+        return self.recipes.denoiser.run(
+            self.recipes.of(group),
+            found.planes[own],
+            self.volume.planes_of_whole(planes),
+            None if found.guides is None else found.guides[own],
+            progress,
+            maps,
+            part,
+            origin=self.volume.origin,
+            dtype=self.dtype,
+            fields=self.volume.planes_of_whole(planes, self.shared_axes),
+            memory=memory,
+        )
 
     def _given_up(self, plane: int, pixels: Raw) -> tuple[Raw, Tally]:
+        """A plane (1, H, W) that cannot be denoised: as it is, or 0."""
         if self.on_error == "zero":
             return np.zeros(pixels.shape, self.dtype), Tally(pixels.size, zeroed=(plane,))
         kept, counted = converted(pixels, self.dtype)

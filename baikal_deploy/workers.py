@@ -45,9 +45,13 @@ class ThisProcess:
 
     def work(self, run: Run, session: Session, advance: Advance) -> None:
         def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-            maps, computed = session.outputs.maps(item), 0
-            session.measured(run.recipes.measured(item.planes))
+            maps, kept = session.outputs.maps(item), session.kept.of(item.index)
+            for group, measurement in run.recipes.measured(item.planes):
+                session.measured(group, measurement)
             expected = run.work.evaluations(item)
+            computed = run.work.evaluations(item, kept.planes)
+            if computed:
+                advance(computed, 0)
 
             def advance_and_check(planes: int) -> None:
                 nonlocal computed
@@ -56,7 +60,7 @@ class ThisProcess:
                 advance(min(planes, max(0, expected - computed)), planes)
                 computed += planes
 
-            denoised, tally = run.work.denoise(item, found, maps, advance_and_check)
+            denoised, tally = run.work.denoise(item, found, maps, advance_and_check, kept)
             if computed < expected:
                 advance(expected - computed, 0)
             return denoised, tally, maps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baikal_deploy.cli._log import Log
@@ -15,7 +15,22 @@ from baikal_deploy.folder import Folder
 from baikal_deploy.volumes.urls import Source, inside
 
 SOME_FAILED = 1
-RunOne = Callable[[RunConfig], frozenset[Path]]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of one image.
+
+    Attributes:
+        files: that it was read from.
+        before: whether an earlier run had denoised it.
+    """
+
+    files: frozenset[Path]
+    before: bool
+
+
+RunOne = Callable[[RunConfig], Ran]
 
 
 def find_batch(config: RunConfig) -> Batch | None:
@@ -32,7 +47,7 @@ def run_batch(batch: Batch, config: RunConfig, log: Log, run_one: RunOne, *, dry
 
     Args:
         config: for all of them; its output is where all go.
-        run_one: denoises one image, and says which files it was read from.
+        run_one: denoises one image.
 
     Raises:
         ConfigError, ModelError, EngineUnavailable: what no image could be denoised with.
@@ -42,9 +57,6 @@ def run_batch(batch: Batch, config: RunConfig, log: Log, run_one: RunOne, *, dry
     summary = Summary()
     with batch.outputs(config, dry_run=dry_run) as outputs:
         for number, (image, output) in enumerate(outputs.items(), 1):
-            if output is None:
-                summary.before += 1
-                continue
             log.image(number, len(outputs), image, inside(image, batch.path))
             _run_image(image, replace(config, input=image, output=output), log, run_one, summary)
     if not dry_run and not summary.failed:
@@ -57,15 +69,16 @@ def _run_image(image: Source, config: RunConfig, log: Log, run_one: RunOne, summ
         log.part(image, summary.parts[image.resolve()])
         return
     try:
-        others = run_one(config) - {image.resolve()}
+        ran = run_one(config)
     except (ConfigError, ModelError, EngineUnavailable):
         raise
     except BaikalError as error:
         log.failed(error)
         summary.failed[image] = str(error)
     else:
-        summary.done += 1
-        summary.parts |= dict.fromkeys(others, image)
+        summary.done += not ran.before
+        summary.before += ran.before
+        summary.parts |= dict.fromkeys(ran.files - {image.resolve()}, image)
 
 
 def _check_options(config: RunConfig) -> None:

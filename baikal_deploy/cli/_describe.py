@@ -34,7 +34,7 @@ def describe(run: Run) -> list[str]:
 
 def _describe_work(run: Run) -> str:
     planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
-    regions = len(run.items) // run.volume.info.num_planes
+    regions = run.regions_per_plane
     if run.layout.edge is None:
         return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
     return f"work      {planes} planes x {regions} regions, {evaluations} regions"
@@ -51,7 +51,7 @@ def _describe_memory(run: Run) -> str:
 def _describe_rest(run: Run) -> list[str]:
     if run.earlier is None:
         return []
-    return [f"goes on  with an unfinished run: {run.evaluations_done} of these evaluations are done"]
+    return [f"continues an unfinished run: {run.evaluations_done} of these evaluations are done"]
 
 
 def _describe_engine(denoiser: Denoiser) -> str:

@@ -91,8 +91,11 @@ class JsonLog(Log):
             evaluations=run.evaluations,
             evaluations_done=run.evaluations_done,
             estimated_seconds=seconds,
+            finished=run.finished,
             provenance=run.provenance(Tally(), []),
         )
+        if run.refused is not None:
+            self.note(f"the run would be refused: {run.refused}")
         for channel in run.recipes.channels:
             for note in run.recipes.first(channel).measurement.notes():
                 self.note(note)
@@ -128,6 +131,7 @@ class JsonLog(Log):
             seconds=report.seconds,
             evaluations=report.evaluations,
             evaluations_per_second=report.per_second,
+            before=report.before,
         )
 
     def failed(self, error: BaikalError) -> None:

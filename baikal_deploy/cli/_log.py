@@ -93,7 +93,12 @@ class TextLog(Log):
         self._print(f"following {path} until nothing was written for {timeout:g} s; Ctrl-C ends it there")
 
     def planned(self, run: Run, seconds: float | None) -> None:
+        if run.finished:
+            self._print(f"{run.config.target}: complete already, as this command makes it")
+            return
         self._print(*describe(run))
+        if run.refused is not None:
+            self._print(f"note: the run would be refused: {run.refused}")
         if seconds is not None:
             self._print(f"estimated time: {duration(seconds)}; nothing was written (--dry-run)")
 
@@ -120,6 +125,8 @@ class TextLog(Log):
         yield advance
 
     def done(self, report: RunReport) -> None:
+        if report.before:
+            return
         self._print(*(f"note: {note}" for note in report.notes))
         speed = f", {report.per_second:.3g} evaluations a second" if report.evaluations else ""
         self._print(f"done in {duration(report.seconds)}{speed}")

@@ -11,6 +11,8 @@ from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import open_input
 
 SUFFIXES = {"preview": ".png", "report": ".html"}
+ENDS = {".png": b"IEND\xaeB`\x82", ".html": b"</html>"}
+"""Of a file that was written to its end."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +53,40 @@ class Looks:
         return Looks(own.get("preview"), own.get("report"))
 
     def write(self, run: Run, done: RunReport) -> Iterator[Path]:
-        """Write them all; the run's output is complete.
+        """Write them all; the run's output is complete. What an earlier run has made of it stays.
 
         Yields:
-            What is written.
+            What there is.
 
         Raises:
             VolumeError: one cannot be written.
             EngineError: the network failed.
         """
-        for path in self._asked.values():
-            _make_folder(path.parent)
-        if self.preview is not None:
+        for name, path in self._asked.items():
+            if not (done.before and _is_made(path, done.output)):
+                _make_folder(path.parent)
+                self._write_one(name, path, run, done)
+            yield path
+
+    def _write_one(self, name: str, path: Path, run: Run, done: RunReport) -> None:
+        if name == "preview":
             from baikal_deploy.look.preview import save_preview
 
-            save_preview(self.preview, run.work.readable, open_input(done.output))
-            yield self.preview
-        if self.report is not None:
+            save_preview(path, run.work.readable, open_input(done.output))
+        else:
             from baikal_deploy.look.report import save_report
 
-            save_report(self.report, run, done, open_input(done.output))
-            yield self.report
+            save_report(path, run, done, open_input(done.output))
+
+
+def _is_made(path: Path, output: Path) -> bool:
+    """Whether a picture or page is whole, and was made after the output."""
+    metadata = output if output.is_file() else output / "zarr.json"
+    try:
+        newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns
+        return newer and path.read_bytes().rstrip().endswith(ENDS[path.suffix.lower()])
+    except OSError:
+        return False
 
 
 def _check_parent(name: str, path: Path) -> None:

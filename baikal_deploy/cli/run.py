@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from baikal_deploy import __version__
-from baikal_deploy.cli._batch import SOME_FAILED, find_batch, run_batch
+from baikal_deploy.cli._batch import SOME_FAILED, Ran, find_batch, run_batch
 from baikal_deploy.cli._draws import draws_of
 from baikal_deploy.cli._log import Log, TextLog
 from baikal_deploy.cli._looks import Looks
@@ -71,8 +72,8 @@ def main(
 
     With --follow, INPUT is a Zarr store or NDTiff folder that another program is still writing.
 
-    A run that was interrupted goes on where it was when the same command is given again; one that
-    writes a TIFF starts anew. A part of INPUT (--t, --z, --roi) keeps its coordinates: the output has
+    A run that was interrupted continues where it was when the same command is given again, and one that
+    was finished is left as it is. A part of INPUT (--t, --z, --roi) keeps its coordinates: the output has
     their translation.
     """
     said = make_log(log, quiet)
@@ -116,7 +117,7 @@ def _run_following(
             raise ConfigError(f"--{name} {value}: is not for --follow; leave one of them out")
     looks.check_files()
     log.following(config.input, timeout)
-    with Follow(config, timeout) as run:
+    with Follow(config, timeout, only_plan=dry_run) as run:
         _do_run(run, log, dry_run, looks, None)
 
 
@@ -160,15 +161,13 @@ def make_log(kind: str, quiet: bool) -> Log:
     return JsonLog()
 
 
-def _run_one(
-    config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
-) -> frozenset[Path]:
-    """Returns the files that the volume lies in."""
+def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> Ran:
     if cluster is not None:
         cluster.check(config)
-    with Run(config, processes=1 if cluster is None else cluster.processes) as run:
+    processes = 1 if cluster is None else cluster.processes
+    with Run(config, processes=processes, only_plan=dry_run) as run:
         _do_run(run, log, dry_run, looks, cluster)
-        return files_of(run.volume)
+        return Ran(files_of(run.volume), run.finished)
 
 
 def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> None:
@@ -177,28 +176,29 @@ def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | 
     if not dry_run:
         done = _execute(run, log, cluster)
         log.done(done)
-        click.echo(done.output)
-        for path in looks.write(run, done):
+        for path in chain(run.config.outputs, looks.write(run, done)):
             click.echo(path)
 
 
 def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:
+    if run.finished:
+        return run.execute()
     if cluster is not None:
         log.workers(cluster.describe())
     try:
         with log.denoising(run) as progress:
             return run.execute(progress, cluster)
     except KeyboardInterrupt:
-        again = "goes on from there" if run.config.resumable else "starts anew, as a TIFF is written"
         raise KeyboardInterrupt(
-            f"{run.config.target}: not complete yet; the same command again {again}"
+            f"{run.config.target}: not complete yet; {run.evaluations_kept} of {run.evaluations} network "
+            "evaluations are kept, and the same command continues from there"
         ) from None
 
 
 def _run_batch(
     batch: Batch, config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
 ) -> None:
-    def run_one(one: RunConfig) -> frozenset[Path]:
+    def run_one(one: RunConfig) -> Ran:
         name = inside(one.target, config.target).replace("/", "_")
         return _run_one(one, log, dry_run, looks.of(Path(name)), cluster)
 

@@ -20,7 +20,7 @@ from baikal_deploy.workers import Advance
 if TYPE_CHECKING:
     from distributed import Client
 
-GOES_ON = "what was finished before is kept, and the same command goes on with it"
+GOES_ON = "what was finished before is kept, and the same command continues with it"
 
 
 class Cluster:
@@ -100,7 +100,8 @@ class Cluster:
         try:
             for item, done in tasks.results(session.left):
                 run.recipes.add(done.measurements)
-                session.measured(done.measurements)
+                for group, measurement in done.measurements.items():
+                    session.measured(group, measurement)
                 session.record(item, done.tally)
                 advance(run.work.evaluations(item), done.evaluated)
         except BaikalError as error:

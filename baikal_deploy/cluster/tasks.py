@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -37,7 +37,7 @@ class Tasks:
         self._ended: SimpleQueue[Any] = SimpleQueue()
         self._room, self._looked = 0, float("-inf")
 
-    def results(self, items: Sequence[WorkItem]) -> Iterator[tuple[WorkItem, Done]]:
+    def results(self, items: Iterable[WorkItem]) -> Iterator[tuple[WorkItem, Done]]:
         """Every item and what its worker tells, in the order in which they are finished.
 
         Raises:

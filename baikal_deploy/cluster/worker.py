@@ -16,6 +16,7 @@ from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
 from baikal_deploy.journal import is_journal_of
+from baikal_deploy.kept import Kept
 from baikal_deploy.machine import nvidia_gpus
 from baikal_deploy.manifest import shipped_models
 from baikal_deploy.outputs import Outputs
@@ -111,17 +112,17 @@ def do_item(job: Job, index: int) -> Done:
         opened = _open(job)
         item = opened.outputs.result.items[index]
         found = opened.run.work.read(item)
-        maps = opened.outputs.maps(item)
+        maps, kept = opened.outputs.maps(item), Kept.of_run(job.journal, job.header["run"]).of(index)
         counts: list[int] = []
         with _computing:
-            denoised, tally = opened.run.work.denoise(item, found, maps, counts.append)
+            denoised, tally = opened.run.work.denoise(item, found, maps, counts.append, kept)
         with _writing:
             # A client may have been killed meanwhile, and its outputs given to another run.
             if not job.is_current:
                 raise VolumeError(f"{job.config.target}: belongs to another run by now; nothing was written")
             opened.outputs.write(item, denoised, maps)
             opened.outputs.sync(item)
-        return Done(tally, sum(counts), opened.run.recipes.measured(item.planes))
+        return Done(tally, sum(counts), dict(opened.run.recipes.measured(item.planes)))
 
 
 def settle() -> bool:

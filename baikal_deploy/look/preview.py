@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from baikal_deploy.durable import whole_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.look.grey import Pixels, contrast, diverging, grey
 from baikal_deploy.look.projection import Projection, project
@@ -37,7 +38,8 @@ def save_preview(path: Path, before: Volume, after: Volume) -> None:
     for place, row in enumerate(rows):
         picture.paste(row, (0, place * row.height))
     try:
-        picture.save(path, format="PNG", optimize=True)
+        with whole_file(path) as new:
+            picture.save(new, format="PNG", optimize=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise VolumeError(

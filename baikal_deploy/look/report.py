@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy import machine
+from baikal_deploy.durable import whole_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.look import views
@@ -90,8 +91,9 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
         )
     )
     try:
-        # Names of files that are not UTF-8 hold surrogates, which cannot be encoded.
-        path.write_text(page, encoding="utf-8", errors="backslashreplace")
+        with whole_file(path) as new:
+            # Names of files that are not UTF-8 hold surrogates, which cannot be encoded.
+            new.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         reason = error.strerror or str(error)
         raise VolumeError(

@@ -30,6 +30,20 @@ class Turnable(Protocol):
         along y (bit 1), then transposed (bit 2)."""
 
 
+@runtime_checkable
+class Continued(Protocol):
+    """A ``Predict`` that keeps where walks are, so that one that was killed continues there."""
+
+    def walked(self, run: int) -> tuple[int, Planes] | None:
+        """Visit and x of a run of the sampler, as they were kept; None if nothing was."""
+
+    def keep_walk(self, run: int, visit: int, x: Planes) -> None:
+        """What ``walked`` is to return; FINISHED in place of the visit for x_0."""
+
+
+FINISHED = -1
+"""In place of a visit: the walk has ended."""
+
 Noise = Callable[[int, int], Planes]
 """(visit, draw) -> standard normal planes of y's shape."""
 
@@ -195,7 +209,12 @@ class WalkSampler(Sampler):
         """As ``sample``, but x_0 of every run."""
         guide = y if guide is None else guide
         for run in range(self.runs):
-            yield self.walk(Walk(self, predict, y, guide, schedule, noise, run))
+            walk = Walk(self, predict, y, guide, schedule, noise, run)
+            x0 = walk.finished
+            if x0 is None:
+                x0 = self.walk(walk)
+                walk.keep(FINISHED, x0)
+            yield x0
 
     @abstractmethod
     def walk(self, walk: Walk) -> Planes:
@@ -227,6 +246,8 @@ class Walk:
         self._predict, self._noise, self._run = predict, noise, run
         self._variance = sampler.variance
         self._visit = 0
+        self._continued = predict if isinstance(predict, Continued) else None
+        self._kept = None if self._continued is None else self._continued.walked(run)
         self._xp = array_namespace(y)
         observed = sampler.clip == "observed"
         self._low, self._high = (
@@ -246,15 +267,28 @@ class Walk:
     def reverse(self, x: Planes, index: int) -> Planes:
         """One reverse step: x at ``index`` -> x at ``index`` − 1 (Ho et al. 2020, algorithm 2)."""
         self._visit += 1
+        if self._kept is not None and self._visit <= self._kept[0]:
+            return self._kept[1] if self._visit == self._kept[0] else x  # nobody looks at what leads there
         schedule = self.schedule
         eps, v = self._predict(x, float(schedule.timesteps[index]))
         # Not clip, which for CuPy is made of boolean masks that wait for the device.
         x0 = self._xp.maximum(schedule.predict_x0(x, index, eps), self._low)
         x0 = self._xp.minimum(x0, self._high)
         mean = schedule.posterior_mean(x0, x, index)
-        if index == 0:
-            return mean
-        return mean + schedule.reverse_std(index, self._variance, v) * self._draw(_MAIN)
+        if index > 0:
+            mean = mean + schedule.reverse_std(index, self._variance, v) * self._draw(_MAIN)
+        self.keep(self._visit, mean)
+        return mean
+
+    @property
+    def finished(self) -> Planes | None:
+        """x_0 of a run that had ended before a kill."""
+        return self._kept[1] if self._kept is not None and self._kept[0] == FINISHED else None
+
+    def keep(self, visit: int, x: Planes) -> None:
+        """Keep where the run is, for one that continues after a kill."""
+        if self._continued is not None:
+            self._continued.keep_walk(self._run, visit, x)
 
     def mix(self, x: Planes, index: int, weight: float) -> Planes:
         """(1 − w)·x + w·q(guide, index) (paper, eq. 5)."""

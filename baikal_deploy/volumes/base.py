@@ -167,7 +167,7 @@ class VolumeInfo:
 @dataclass(frozen=True)
 class WorkItem:
     """Consecutive planes which share one output shard: one channel, one position on all leading
-    axes but the last. The unit of work, of writing, and of resuming.
+    axes but one. The unit of work and of writing.
 
     Attributes:
         index: number of the item in its plan.

@@ -61,7 +61,7 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
 def write_record(target: Path, record: Mapping[str, Any]) -> None:
     """Replaces what is said of a group. Raises VolumeError: a full disk and the like."""
     with writing(target, "the record"):
-        zarr.open_group(target, mode="r+", use_consolidated=False).update_attributes(
-            {PROVENANCE: dict(record)}
-        )
-        sync_file(target / "zarr.json", target)
+        group = zarr.open_group(target, mode="r+", use_consolidated=False)
+        if group.attrs.asdict().get(PROVENANCE) != record:
+            group.update_attributes({PROVENANCE: dict(record)})
+            sync_file(target / "zarr.json", target)

@@ -12,13 +12,27 @@ EVERYTHING: Region = (slice(None), slice(None))
 
 
 def contiguous_runs(info: VolumeInfo, planes: Sequence[int]) -> Iterator[range]:
-    """Splits plane numbers into ranges that are one slice of the last leading axis each."""
-    row = info.shape[-3] if len(info.shape) > 2 else 1
-    first = 0
+    """Splits plane numbers into ranges that are one slice of one leading axis each."""
+    first, axis = 0, None
     for end in range(1, len(planes) + 1):
-        if end == len(planes) or planes[end] != planes[end - 1] + 1 or planes[end] % row == 0:
-            yield range(planes[first], planes[end - 1] + 1)
-            first = end
+        along = _axis_between(info, planes[end - 1], planes[end]) if end < len(planes) else None
+        if along is not None and (axis is None or along == axis):
+            axis = along
+            continue
+        step = planes[first + 1] - planes[first] if end - first > 1 else 1
+        yield range(planes[first], planes[end - 1] + 1, step)
+        first, axis = end, None
+
+
+def _axis_between(info: VolumeInfo, plane: int, following: int) -> int | None:
+    """The leading axis along which a plane is the next one; None if it is not."""
+    step = 1
+    for axis in reversed(range(len(info.shape) - 2)):
+        size = info.shape[axis]
+        if size > 1 and following - plane == step and plane // step % size < size - 1:
+            return axis
+        step *= size
+    return None
 
 
 def plane_index(info: VolumeInfo, planes: range, region: Region = EVERYTHING) -> tuple[int | slice, ...]:
@@ -28,11 +42,13 @@ def plane_index(info: VolumeInfo, planes: range, region: Region = EVERYTHING) ->
     Raises:
         VolumeError: there are no such planes.
     """
-    position = info.position(planes.start)
-    if not position:
+    first, last = info.position(planes.start), info.position(planes[-1])
+    if not first:
         return region
-    *leading, first = position
-    return (*leading, slice(first, first + len(planes)), *region)
+    along = [axis for axis, (a, b) in enumerate(zip(first, last, strict=True)) if a != b]
+    axis = along[0] if along else len(first) - 1
+    run = slice(first[axis], last[axis] + 1)
+    return (*first[:axis], run, *first[axis + 1 :], *region)
 
 
 def region_shape(info: VolumeInfo, item: WorkItem) -> tuple[int, int]:

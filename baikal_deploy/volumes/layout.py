@@ -1,16 +1,18 @@
 """The output's layout: chunks, shards, and the work items that go with them.
 
-A shard holds planes that are consecutive on the last leading axis, whole or, where they are too large for the
+A shard holds planes that are consecutive along one leading axis, whole or, where they are too large for the
 memory, one region of them. It is written once, by one work item: writing a part of a shard would read and
-rewrite all of it, and two writers in one shard would lose data.
+rewrite all of it, and two writers in one shard would lose data. Items are made when they are asked for, as
+there may be millions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from baikal_deploy.volumes.base import Region, VolumeInfo, WorkItem
 from baikal_deploy.volumes.pyramid import pyramid_levels
@@ -31,10 +33,12 @@ class Layout:
     Attributes:
         planes: consecutive planes of an item, as far as there are so many that may share a shard.
         edge: side of the square regions that larger planes are cut into; None: they stay whole.
+        axis: index of the leading axis along which they are consecutive; -1: the last one.
     """
 
     planes: int
     edge: int | None = None
+    axis: int = -1
 
     def record(self) -> dict[str, Any]:
         """As JSON holds it: the fields by name."""
@@ -71,21 +75,65 @@ def layouts(info: VolumeInfo) -> Iterator[Layout]:
 
 
 def _spread(info: VolumeInfo, fitting: int) -> Layout:
-    run = _run_length(info)
-    return Layout(-(-run // -(-run // max(1, fitting))))
+    axis = _row_axis(info)
+    row = 1 if axis is None else info.shape[axis]
+    planes = -(-row // -(-row // max(1, fitting)))
+    return Layout(planes, axis=-1 if axis is None or axis == len(info.shape) - 3 else axis)
 
 
-def _run_length(info: VolumeInfo) -> int:
-    """How many consecutive planes may share a shard: those of one row on the last leading axis,
-    but never two channels, which are normalised apart."""
-    return 1 if len(info.shape) == 2 or info.axes[-3].name == "c" else info.shape[-3]
+def _row_axis(info: VolumeInfo) -> int | None:
+    """The leading axis along which planes may share a shard: the longest, unless the input's chunks hold
+    several planes along another one, which would be decoded again and again. Never that of the channels,
+    which are normalised apart."""
+    chunk = info.chunk or (1,) * len(info.shape)
+    along = [
+        (min(chunk[i], info.shape[i]), info.shape[i], i)
+        for i, axis in enumerate(info.axes[:-2])
+        if axis.name != "c"
+    ]
+    return max(along)[2] if along else None
 
 
-def plan_items(info: VolumeInfo, layout: Layout) -> list[WorkItem]:
-    """The work items of a volume: every plane once, in order, region by region."""
+Piece = TypeVar("Piece")
+
+
+@dataclass(frozen=True)
+class Pieces(Sequence[Piece], Generic[Piece]):
+    """A sequence whose members are made when they are asked for.
+
+    Attributes:
+        length: how many there are.
+        make: the one of an index.
+    """
+
+    length: int
+    make: Callable[[int], Piece]
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> Piece: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Piece]: ...
+    def __getitem__(self, index: int | slice) -> Piece | list[Piece]:
+        numbers = range(self.length)[index]
+        return self.make(numbers) if isinstance(numbers, int) else [self.make(number) for number in numbers]
+
+
+def plan_items(info: VolumeInfo, layout: Layout) -> Sequence[WorkItem]:
+    """The work items of a volume: every plane once, shard by shard in C order, and region by region.
+
+    When the first axis grows by whole shards, those that were there keep their numbers.
+    """
     regions: Sequence[Region | None] = _regions(info.plane_shape, layout.edge) or [None]
-    pieces = product(_spans(info, layout), regions)
-    return [WorkItem(index, planes, region) for index, (planes, region) in enumerate(pieces)]
+    spans = _spans(info, layout)
+
+    def make(index: int) -> WorkItem:
+        span, region = divmod(index, len(regions))
+        return WorkItem(index, spans[span], regions[region])
+
+    return Pieces(len(spans) * len(regions), make)
 
 
 @dataclass(frozen=True)
@@ -105,27 +153,47 @@ class Reduction:
     region: Region
 
 
-def plan_reductions(info: VolumeInfo, layout: Layout) -> list[Reduction]:
+def plan_reductions(info: VolumeInfo, layout: Layout) -> Sequence[Reduction]:
     """Shards of levels that items have no part in, from the largest level to the smallest."""
-    first = len(plan_items(info, layout))
-    levels = pyramid_levels(info.plane_shape)
-    pieces = [
-        (number, planes, region)
-        for number, level in enumerate(levels)
+    first, spans = len(plan_items(info, layout)), _spans(info, layout)
+    levels = [
+        (number, _regions(level.plane_shape, layout.edge) or [_whole(level.plane_shape)])
+        for number, level in enumerate(pyramid_levels(info.plane_shape))
         if not layout.has_part(number)
-        for planes in _spans(info, layout)
-        for region in _regions(level.plane_shape, layout.edge) or [_whole(level.plane_shape)]
     ]
-    return [Reduction(first + number, *piece) for number, piece in enumerate(pieces)]
+
+    def make(index: int) -> Reduction:
+        left = index
+        for number, regions in levels:
+            if left < len(spans) * len(regions):
+                span, region = divmod(left, len(regions))
+                return Reduction(first + index, number, spans[span], regions[region])
+            left -= len(spans) * len(regions)
+        raise IndexError(index)
+
+    return Pieces(len(spans) * sum(len(regions) for _, regions in levels), make)
 
 
-def _spans(info: VolumeInfo, layout: Layout) -> list[range]:
-    run = _run_length(info)
-    return [
-        range(first, min(first + layout.planes, row + run))
-        for row in range(0, info.num_planes, run)
-        for first in range(row, row + run, layout.planes)
-    ]
+def _spans(info: VolumeInfo, layout: Layout) -> Sequence[range]:
+    """The planes of each shard, whole."""
+    sizes = info.shape[:-2]
+    if not sizes:
+        return [range(1)]
+    if info.axes[:-2][layout.axis].name == "c":
+        return Pieces(info.num_planes, lambda plane: range(plane, plane + 1))
+    axis = layout.axis % len(sizes)
+    grid = (*sizes[:axis], -(-sizes[axis] // layout.planes), *sizes[axis + 1 :])
+    step = math.prod(sizes[axis + 1 :])
+
+    def make(index: int) -> range:
+        row, inner = divmod(index, step)
+        outer, span = divmod(row, grid[axis])
+        first = span * layout.planes
+        count = min(layout.planes, sizes[axis] - first)
+        start = (outer * sizes[axis] + first) * step + inner
+        return range(start, start + count * step, step)
+
+    return Pieces(math.prod(grid), make)
 
 
 def _regions(shape: tuple[int, int], edge: int | None) -> list[Region]:
@@ -157,17 +225,19 @@ def chunk_shape(shape: Sequence[int], edge: int | None = None) -> tuple[int, ...
     return (*(1 for _ in shape[:-2]), y, x)
 
 
-def shard_shape(shape: Sequence[int], planes: int, edge: int | None = None) -> tuple[int, ...]:
-    """Shard of an array: ``planes`` planes, whole and rounded up to whole chunks, or a region of them.
+def shard_shape(shape: Sequence[int], layout: Layout, level: int = 0) -> tuple[int, ...]:
+    """Shard of a pyramid's level: planes of an item, rounded up to whole chunks, or a region of them.
 
     Args:
-        planes: consecutive planes on the last leading axis; ignored where there is none.
-        edge: see ``Layout.level_edge``.
+        shape: of the level.
     """
+    edge = layout.level_edge(level)
     chunks = chunk_shape(shape, edge)[-2:]
     edges = tuple(
         -(-size // chunk) * chunk if edge is None or size <= edge else edge
         for size, chunk in zip(shape[-2:], chunks, strict=True)
     )
-    leading = (*(1 for _ in shape[:-3]), planes) if len(shape) > 2 else ()
-    return leading + edges
+    leading = [1] * (len(shape) - 2)
+    if leading:
+        leading[layout.axis] = layout.planes
+    return (*leading, *edges)

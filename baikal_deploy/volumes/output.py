@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -26,7 +26,7 @@ from baikal_deploy.volumes.layout import (
 )
 from baikal_deploy.volumes.ngff import image_attributes
 from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
-from baikal_deploy.volumes.stores import PROVENANCE, claim_output, replace_store, writing
+from baikal_deploy.volumes.stores import PROVENANCE, claim_output, replace_store, unfinished_by, writing
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,21 @@ class OutputVolume:
     path: Path
     info: VolumeInfo
     layout: Layout
-    items: tuple[WorkItem, ...]
-    reductions: tuple[Reduction, ...]
+    items: Sequence[WorkItem]
+    reductions: Sequence[Reduction]
     location: Path
     group: zarr.Group
     levels: tuple[zarr.Array[Any], ...]
 
     @classmethod
     def create(
-        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, layout: Layout | None = None
+        cls,
+        path: Path,
+        info: VolumeInfo,
+        *,
+        overwrite: bool = False,
+        layout: Layout | None = None,
+        run: str | None = None,
     ) -> OutputVolume:
         """Writes the metadata and the empty arrays of every level.
 
@@ -68,12 +74,13 @@ class OutputVolume:
             overwrite: replace an existing Zarr store. It stays whole until ``finish``: until then
                 the image is written to NAME.partial beside it.
             layout: of the items; None: the default one.
+            run: id of the run that writes it, which the image holds until it is complete; None: none.
 
         Raises:
             VolumeError: the path is taken, or cannot be written; metadata that is not valid.
         """
         levels = pyramid_levels(info.plane_shape)
-        attributes = {"ome": image_attributes(info, levels), PROVENANCE: {"complete": False}}
+        attributes = {"ome": image_attributes(info, levels), PROVENANCE: unfinished_by(run)}
         location = claim_output(path.resolve(), overwrite)
         layout = layout or default_layout(info)
         with writing(path, "the metadata"):
@@ -88,7 +95,7 @@ class OutputVolume:
     def _of(
         cls, path: Path, info: VolumeInfo, layout: Layout, location: Path, group: zarr.Group, arrays: Any
     ) -> OutputVolume:
-        pieces = tuple(plan_items(info, layout)), tuple(plan_reductions(info, layout))
+        pieces = plan_items(info, layout), plan_reductions(info, layout)
         return cls(path, info, layout, *pieces, location, group, tuple(arrays))
 
     @classmethod
@@ -112,7 +119,7 @@ class OutputVolume:
                 raise ValueError("its arrays have other shapes or types")
         except Exception as error:  # damaged metadata ends in anything
             raise VolumeError(
-                f"{path}: the unfinished output cannot be gone on with ({type(error).__name__}: {error}); "
+                f"{path}: the unfinished output cannot be continued ({type(error).__name__}: {error}); "
                 f"remove it, and run again"
             ) from error
         return cls._of(path, info, layout or default_layout(info), location, group, arrays).grown(info)
@@ -227,13 +234,13 @@ def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
 def _create_array(
     group: zarr.Group, level: int, info: VolumeInfo, plane_shape: tuple[int, int], layout: Layout
 ) -> zarr.Array[Any]:
-    shape, edge = info.shape[:-2] + plane_shape, layout.level_edge(level)
+    shape = info.shape[:-2] + plane_shape
     return group.create_array(
         str(level),
         shape=shape,
         dtype=info.dtype,
-        chunks=chunk_shape(shape, edge),
-        shards=shard_shape(shape, layout.planes, edge),
+        chunks=chunk_shape(shape, layout.level_edge(level)),
+        shards=shard_shape(shape, layout, level),
         compressors=ZstdCodec(level=1),
         fill_value=0,
         dimension_names=[axis.name for axis in info.axes],

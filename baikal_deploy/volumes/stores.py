@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.urls import Source
@@ -21,12 +22,23 @@ PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
 
 _NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
+_PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
+"""What zarr-python leaves when it is killed in the middle of a write."""
 _STORE_FILE = re.compile(
     r"zarr\.json|\.z(array|group|attrs|metadata)"  # metadata
     r"|c|(c\.)?\d+(\.\d+)*"  # chunks and shards
-    r"|.*\.[0-9a-f]{32}\.partial"  # what zarr-python leaves when it is killed in the middle of a write
+    rf"|{_PARTIAL.pattern}"
     r"|METADATA\.ome\.xml|\.DS_Store|Thumbs\.db"  # bioformats2raw; file managers
 )
+
+
+def unfinished_by(run: str | None) -> dict[str, Any]:
+    """What an output says of itself until it is complete.
+
+    Args:
+        run: id of the run that writes it.
+    """
+    return {"complete": False} if run is None else {"complete": False, "run": run}
 
 
 def is_zarr(path: Source) -> bool:
@@ -189,12 +201,22 @@ def foreign_file(path: Path) -> Path | None:
     return None
 
 
+def is_half_made(path: Path) -> bool:
+    """Whether a folder is a store whose making, or removal, was killed: nothing of it is there.
+
+    A file counts if it is empty.
+    """
+    if path.is_symlink() or not path.is_dir():
+        return path.is_file() and path.stat().st_size == 0
+    return all(entry.is_file() and _PARTIAL.fullmatch(entry.name) for entry in path.iterdir())
+
+
 def _is_ours(path: Path) -> bool:
     try:
-        if not any(path.iterdir()):  # where a removal was killed
+        if is_half_made(path):
             return True
         metadata = json.loads((path / "zarr.json").read_bytes())
-        return PROVENANCE in metadata["attributes"]
+        return metadata["attributes"][PROVENANCE]["complete"] is False
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -213,26 +235,6 @@ def check_file(path: Path, overwrite: bool) -> None:
         )
     if not path.is_file():
         raise VolumeError(f"{path}: is no file and will not be overwritten; choose another output")
-
-
-def claim_file(path: Path, overwrite: bool) -> Path:
-    """Where to write a file that is put at ``path`` when it is complete: beside it.
-
-    Raises:
-        VolumeError: as ``check_file`` and ``check_free``.
-    """
-    check_file(path, overwrite)
-    check_free(partial_path(path))
-    return partial_path(path)
-
-
-def check_free(partial: Path) -> None:
-    """Raises VolumeError if something lies where a file is to grow."""
-    if os.path.lexists(partial):
-        raise VolumeError(
-            f"{partial}: is in the way, left unfinished by another run or no output of this program; "
-            f"move it away"
-        )
 
 
 @contextmanager

@@ -1,16 +1,20 @@
 """Writes volumes as OME-TIFF: one file, uncompressed, plane by plane.
 
-The file is laid out first, with room for every plane, and lies beside its place until it is complete.
+The file is laid out first, with room for every plane, and lies beside its place until it is complete. Its
+description holds what a Zarr store has as an attribute: how it was made, and whether it is complete.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
+from math import prod
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -20,11 +24,11 @@ from baikal_deploy.durable import sync_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, Pixels, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import check_item
-from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
-from baikal_deploy.volumes.stores import claim_file, writing
+from baikal_deploy.volumes.layout import Layout, Reduction, default_layout, plan_items
+from baikal_deploy.volumes.stores import check_file, partial_path, unfinished_by, writing
 
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
-PLACE_OF_PROVENANCE = "@provenance@"
+DESCRIPTION = re.compile("<Description>(.*?)</Description>", re.DOTALL)
 WHITE = -1
 OME_UNITS = {
     "angstrom": "Å", "picometer": "pm", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm",
@@ -48,13 +52,19 @@ class TiffOutput:
 
     path: Path
     info: VolumeInfo
-    items: tuple[WorkItem, ...]
+    items: Sequence[WorkItem]
     location: Path
     offset: int
 
     @classmethod
     def create(
-        cls, path: Path, info: VolumeInfo, *, overwrite: bool = False, layout: Layout | None = None
+        cls,
+        path: Path,
+        info: VolumeInfo,
+        *,
+        overwrite: bool = False,
+        layout: Layout | None = None,
+        run: str | None = None,
     ) -> TiffOutput:
         """Writes the metadata, and leaves room for the planes.
 
@@ -64,20 +74,48 @@ class TiffOutput:
             VolumeError: the path is taken, or cannot be written; what OME-TIFF cannot express.
         """
         check_expressible(path, info)
-        metadata = {**_ome_metadata(path, info), "Description": PLACE_OF_PROVENANCE}
-        location = claim_file(path.resolve(), overwrite)
+        check_file(path.resolve(), overwrite)
+        location = partial_path(path.resolve())
+        metadata = {**_ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
+        begun = location.with_name(f"{location.name}.{run or uuid4().hex}")  # half of it is no image
         with writing(path, "the metadata"):
-            offset, _ = tifffile.imwrite(
-                location,
+            tifffile.imwrite(
+                begun,
                 shape=info.shape,
                 dtype=info.dtype,
                 ome=True,
                 photometric="minisblack",
                 metadata=metadata,
-                returnoffset=True,
-            )  # type: ignore[misc]
-        items = plan_items(info, layout or default_layout(info))
-        return cls(path, info, tuple(items), location, offset)
+            )
+            sync_file(begun, begun.parent)
+            begun.replace(location)
+        return cls.resume(path, info, location, layout=layout)
+
+    @classmethod
+    def resume(
+        cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
+    ) -> TiffOutput:
+        """Goes on with a file that ``create`` began with the same arguments.
+
+        Args:
+            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
+
+        Raises:
+            VolumeError: it is not there, or is another image.
+        """
+        try:
+            with tifffile.TiffFile(location) as file:
+                series, plane = file.series[0], file.pages.first
+                found = (series.size, plane.shape, series.dtype)
+                if series.dataoffset is None or found != (prod(info.shape), info.plane_shape, info.dtype):
+                    raise ValueError("its pixels have another shape or type")
+                offset = series.dataoffset
+        except Exception as error:  # of a damaged file, anything
+            raise VolumeError(
+                f"{path}: the unfinished output cannot be continued ({type(error).__name__}: {error}); "
+                f"remove it, and run again"
+            ) from error
+        return cls(path, info, plan_items(info, layout or default_layout(info)), location, offset)
 
     def write(self, item: WorkItem, planes: Pixels) -> None:
         """See ``OutputVolume.write``."""
@@ -91,12 +129,23 @@ class TiffOutput:
         """What lies together in the file, and the number of its first pixel."""
         height, width = self.info.plane_shape
         if item.region is None:
-            yield item.planes.start * height * width, planes
+            numbered = zip(item.planes, planes, strict=True)
+            whole = item.planes.step == 1
+            yield from (
+                [(item.planes.start * height * width, planes)]
+                if whole
+                else ((plane * height * width, pixels) for plane, pixels in numbered)
+            )
             return
         y, x = item.region
         for plane, pixels in zip(item.planes, planes, strict=True):
             for row, run in enumerate(pixels, start=plane * height + y.start):
                 yield row * width + x.start, run
+
+    def sync(self, piece: WorkItem | Reduction) -> None:
+        """See ``OutputVolume.sync``."""
+        with writing(self.path, self.info.describe_range(piece.planes)):
+            sync_file(self.location, self.location.parent)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Records how the image was made, and puts the file in its place.
@@ -104,11 +153,13 @@ class TiffOutput:
         Raises:
             VolumeError: a full disk and the like.
         """
+        written = f"<Description>{escape(json.dumps({**provenance, 'complete': True}))}</Description>"
         with writing(self.path, "the provenance"):
             xml = str(tifffile.tiffcomment(self.location))
-            written = escape(json.dumps({**provenance, "complete": True}))
-            tifffile.tiffcomment(self.location, xml.replace(PLACE_OF_PROVENANCE, written).encode())
-            sync_file(self.location, self.location.parent)
+            described = DESCRIPTION.sub(lambda _: written, xml, count=1)
+            if described != xml:
+                tifffile.tiffcomment(self.location, described.encode())
+                sync_file(self.location, self.location.parent)
             self.location.replace(self.path.resolve())
 
 
@@ -128,12 +179,14 @@ def check_expressible(path: Path, info: VolumeInfo) -> None:
     _ome_metadata(path, info)
 
 
-def is_complete_tiff(path: Path) -> bool:
-    """Whether a file is an OME-TIFF of this package that was finished."""
+def provenance_of(path: Path) -> dict[str, Any] | None:
+    """What a file of this package says of how it was made; None for anything else."""
     try:
-        return '"complete": true}</Description>' in str(tifffile.tiffcomment(path))
-    except (OSError, ValueError):
-        return False
+        found = DESCRIPTION.search(str(tifffile.tiffcomment(path))) if path.is_file() else None
+        provenance = json.loads(unescape(found[1])) if found else None
+    except Exception:  # of a damaged file, anything
+        return None
+    return provenance if isinstance(provenance, dict) and "complete" in provenance else None
 
 
 def _ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:

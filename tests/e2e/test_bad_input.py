@@ -208,5 +208,6 @@ def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, c
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "in_denoised.ome.zarr: not complete yet; the same command again goes on from there" in stderr
+    told = "in_denoised.ome.zarr: not complete yet; 0 of 6 network evaluations are kept, and the same command"
+    assert told in stderr
     assert "Traceback" not in stderr

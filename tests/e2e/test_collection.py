@@ -79,9 +79,15 @@ def test_a_plate_becomes_a_plate(
         assert (volume.info.name, volume.info.scale) == (f"field {field}", (2, 0.5, 0.5))
         assert attributes(output / field)["baikal"]["input"] == str(plate / field)
         assert abs(volume.read([0]).mean() - (counts[0] + 100 * number).mean()) < 30
+    before = {file: file.stat().st_mtime_ns for file in output.rglob("*")}
     again = baikal_run(plate)
-    assert again.exit_code == 2
-    assert "exists already" in again.stderr
+    assert again.exit_code == 0
+    assert again.stdout == result.stdout
+    assert "3 of 3 images denoised (3 of them before), 0 failed" in again.stderr
+    assert {file: file.stat().st_mtime_ns for file in output.rglob("*")} == before
+    other = baikal_run(plate, "--seed", "3")
+    assert other.exit_code == 2
+    assert "a finished run is there, and this one is another: seed 0 is now 3" in other.stderr
 
 
 def test_a_bad_field_is_listed_and_done_by_the_next_run(

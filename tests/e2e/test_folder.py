@@ -43,9 +43,12 @@ def test_without_a_bad_one_the_exit_code_is_0(tmp_path: Path, baikal_run: Baikal
     (folder / "b.tif").unlink()
     assert baikal_run(folder, tmp_path / "out").exit_code == 0
     again = baikal_run(folder, tmp_path / "out")
-    assert again.exit_code == 1
-    assert again.stderr.count("failed: ") == 2
-    assert "--overwrite" in again.stderr
+    assert again.exit_code == 0
+    assert "2 of 2 images denoised (2 of them before), 0 failed" in again.stderr
+    other = baikal_run(folder, tmp_path / "out", "--seed", 3)
+    assert other.exit_code == 1
+    assert other.stderr.count("failed: ") == 2
+    assert "exists already" in other.stderr
     assert baikal_run(folder, tmp_path / "out", "--overwrite").exit_code == 0
 
 

@@ -1,8 +1,7 @@
-"""A run that writes a TIFF starts anew after a kill, without asking."""
+"""A run that writes a TIFF continues after a kill, as any other."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -74,8 +73,6 @@ def configured(folder: Path, source: Path, names: tuple[str, str, str], **more: 
 
 def finished(config: RunConfig) -> None:
     with Run(config) as run:
-        assert run.earlier is None
-        assert run.evaluations_done == 0
         run.execute()
 
 
@@ -103,7 +100,7 @@ def contents(folder: Path) -> dict[str, Any]:
         (OutputVolume, "finish", 2),
     ],
 )
-def test_all_outputs_are_started_anew(
+def test_a_stopped_run_is_finished_by_the_next(
     tmp_path: Path,
     channels_zarr: Path,
     stopped: Callable[..., None],
@@ -125,20 +122,31 @@ def test_all_outputs_are_started_anew(
         (tmp_path / "out").rename(tmp_path / "whole")
         (tmp_path / "out").mkdir()
     stopped(config, owner, name, calls)
-    journal = (tmp_path / "out" / f"{names[0]}.journal").read_text().splitlines()
-    assert not [line for line in journal if "item" in json.loads(line)]
     finished(config)
     assert sorted(os.listdir(tmp_path / "out")) == sorted(names)
     assert contents(tmp_path / "out") == whole
 
 
-def test_a_run_with_other_settings_need_not_ask(
+@pytest.mark.parametrize("names", NAMES)
+def test_only_what_is_missing_is_done(
+    tmp_path: Path, channels_zarr: Path, stopped: Callable[..., None], names: tuple[str, str, str]
+) -> None:
+    config = configured(tmp_path, channels_zarr, names)
+    stopped(config, Denoiser, "run", 3)
+    with Run(config) as run:
+        assert run.evaluations_done * 3 == run.evaluations * 2
+        assert run.execute().evaluations * 3 == run.evaluations
+
+
+def test_another_run_is_refused(
     tmp_path: Path, channels_zarr: Path, baikal_run: BaikalRun, stopped: Callable[..., None]
 ) -> None:
-    stopped(configured(tmp_path, channels_zarr, NAMES[1]), Denoiser, "run", 3)
-    result = baikal_run(channels_zarr, tmp_path / "out.ome.tif", "--seed", 3)
-    assert result.exit_code == 0, result.output
-    assert "goes on" not in result.stderr
+    stopped(configured(tmp_path, channels_zarr, NAMES[0]), Denoiser, "run", 3)
+    words = [channels_zarr, tmp_path / "out.ome.tif", "--seed", 3]
+    result = baikal_run(*words)
+    assert result.exit_code == 2
+    assert "seed 0 is now 3" in result.stderr
+    assert baikal_run(*words, "--overwrite").exit_code == 0
     assert sorted(os.listdir(tmp_path)) == ["in.zarr", "out.ome.tif"]
 
 
@@ -151,10 +159,11 @@ def test_what_is_finished_is_not_thrown_away(
         patch.setattr("baikal_deploy.journal.Journal.remove", lambda self: None)
         run.execute()
     before = killed.digest(tmp_path)
-    result = baikal_run(channels_zarr, config.output)
-    assert result.exit_code == 2
-    assert "out.ome.tif: exists already" in result.stderr
-    assert killed.digest(tmp_path) == before
+    with Run(config) as run:
+        assert run.execute().evaluations == 0
+    assert killed.digest(tmp_path) == {
+        name: text for name, text in before.items() if not name.endswith(".journal")
+    }
 
 
 def test_maps_that_someone_else_put_there_are_kept(
@@ -214,6 +223,7 @@ def small_files(size: int) -> Iterator[None]:
 def test_a_full_disk_promises_nothing_that_is_not_so(
     tmp_path: Path, channels_zarr: Path, name: str, kept: bool
 ) -> None:
+    """There is no room for the planes of the TIFF, which is known before any is denoised."""
     config = RunConfig(channels_zarr, tmp_path / name, engine="analytic")
     with Run(config) as run, small_files(4000), pytest.raises(VolumeError) as caught:
         run.execute()
@@ -224,14 +234,13 @@ def test_a_full_disk_promises_nothing_that_is_not_so(
     assert sorted(os.listdir(tmp_path)) == sorted(["in.zarr", name])
 
 
-@pytest.mark.parametrize(("name", "words"), [("out.tif", "starts anew"), ("out.zarr", "goes on from there")])
+@pytest.mark.parametrize("name", ["out.tif", "out.zarr"])
 def test_an_interrupted_run_says_what_the_next_will_do(
     tmp_path: Path,
     channels_zarr: Path,
     baikal_run: BaikalRun,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    words: str,
 ) -> None:
     def interrupted(*args: Any, **named: Any) -> None:
         raise KeyboardInterrupt
@@ -239,4 +248,5 @@ def test_an_interrupted_run_says_what_the_next_will_do(
     monkeypatch.setattr(Denoiser, "run", interrupted)
     result = baikal_run(channels_zarr, tmp_path / name)
     assert result.exit_code == 130
-    assert f"{name}: not complete yet; the same command again {words}" in result.stderr
+    told = f"{name}: not complete yet; 0 of 6 network evaluations are kept, and the same command continues"
+    assert told in result.stderr

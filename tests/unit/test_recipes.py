@@ -13,7 +13,7 @@ import zarr
 
 from baikal_deploy import Denoiser, intensity
 from baikal_deploy.damage import READERS
-from baikal_deploy.recipes import Recipes, group_of, planes_of, sample
+from baikal_deploy.recipes import Recipes, group_of, group_size, plane_of, sample
 from baikal_deploy.samplers import make_sampler
 from baikal_deploy.volumes.inputs import open_input
 from baikal_deploy.volumes.selection import select
@@ -35,7 +35,7 @@ def test_every_plane_is_in_one_group(
     groups = {group_of(info, plane, by_time=by_time) for plane in range(info.num_planes)}
     size = dict(zip(names, shape, strict=False))
     assert len(groups) == size.get("c", 1) * (size.get("t", 1) if by_time else 1)
-    found = {group: planes_of(info, group) for group in groups}
+    found = {group: [plane_of(info, group, i) for i in range(group_size(info, group))] for group in groups}
     assert sorted(chain(*found.values())) == list(range(info.num_planes))
     for group, planes in found.items():
         assert planes == sorted(planes)

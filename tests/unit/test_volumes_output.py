@@ -54,7 +54,7 @@ def random_planes(info: VolumeInfo) -> Pixels:
 def write_all(path: Path, info: VolumeInfo, planes: Pixels, **options: Any) -> OutputVolume:
     output = OutputVolume.create(path, info, **options)
     for item in reversed(output.items):
-        output.write(item, planes[item.planes.start : item.planes.stop])
+        output.write(item, planes[list(item.planes)])
     return output
 
 

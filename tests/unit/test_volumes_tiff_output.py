@@ -33,7 +33,7 @@ def planes_of(info: VolumeInfo) -> np.ndarray:
 def write_all(path: Path, info: VolumeInfo, planes: np.ndarray, **options: Any) -> None:
     output = TiffOutput.create(path, info, **options)
     for item in reversed(output.items):
-        output.write(item, planes[item.planes.start : item.planes.stop])
+        output.write(item, planes[list(item.planes)])
     output.finish({"model": "<nuclei> & more", "notes": ["µ"]})
 
 
