@@ -67,6 +67,15 @@ class Waiting(Iterator[Item]):
             self._changed.notify_all()
             return item
 
+    def remove(self, item: Item) -> bool:
+        """Take an item out of the queue; False: it is not there."""
+        with self._changed:
+            if item not in self._items:
+                return False
+            self._items.remove(item)
+            self._changed.notify_all()
+            return True
+
     def close(self, keep: bool = True) -> list[Item]:
         """Take nothing more; returns what is dropped, which is nothing if what waits is to be kept."""
         with self._changed:
