@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from asyncio import TimerHandle, Transport
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -42,10 +42,11 @@ class Connection(H11Protocol):
 
         Those that have never asked anything go first, if they are the most: they have shown no token.
         """
-        others = [one for one in self.connections if one is not self and not one.transport.is_closing()]
-        same = [one for one in others if isinstance(one, Connection) and one._network == self._network]
+        others = [one for one in cast("set[Connection]", self.connections) if one is not self]
+        others = [one for one in others if not one.transport.is_closing()]
+        same = [one for one in others if one._network == self._network]
         crowd = same if len(same) >= ADDRESS else others if len(others) >= CONNECTIONS else []
-        awaited = [one for one in crowd if isinstance(one, Connection) and one._is_awaited()]
+        awaited = [one for one in crowd if one._is_awaited()]
         strangers = [one for one in awaited if one.cycle is None]
         if 2 * len(strangers) > len(awaited):
             awaited = strangers
@@ -57,7 +58,7 @@ class Connection(H11Protocol):
         if not self._is_idle():
             if self._asking is not None:
                 self._since = self.loop.time()
-            self._asking = _stop(self._asking)
+            self._stop("_asking")
         elif self._asking is None:
             self._asking = self.loop.call_later(HEAD, self.transport.abort)
 
@@ -82,17 +83,24 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._is_idle():
-            self._reading = _stop(self._reading)
+            self._stop("_reading")
 
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
         if not self.flow.write_paused:
-            self._reading = _stop(self._reading)
+            self._stop("_reading")
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._asking, self._reading = _stop(self._asking), _stop(self._reading)
+        self._stop("_asking")
+        self._stop("_reading")
+
+    def _stop(self, name: Literal["_asking", "_reading"]) -> None:
+        """A timer, if it runs."""
+        if (timer := getattr(self, name)) is not None:
+            timer.cancel()
+            setattr(self, name, None)
 
     def _is_idle(self) -> bool:
         """No request is under way."""
@@ -137,8 +145,3 @@ def _network(client: tuple[str, int] | None) -> object:
     if address.version == 4:
         return address
     return address.ipv4_mapped or ipaddress.IPv6Address(int(address) >> 64 << 64)
-
-
-def _stop(timer: TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
