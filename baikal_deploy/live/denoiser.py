@@ -56,7 +56,7 @@ class LiveResult:
     engine_ms: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Frame:
     number: int
     pixels: Raw
@@ -162,7 +162,7 @@ class LiveDenoiser:
             return future
         for dropped in self._queue.put(made):
             self._drop(dropped)
-        future.add_done_callback(lambda _: self._leave(made))
+        future.add_done_callback(self._leave)
         return future
 
     def results(self) -> Waiting[LiveResult]:
@@ -287,10 +287,11 @@ class LiveDenoiser:
             self._counts.add("consumer_errors")
             log.exception("on_result failed for frame %d", result.number)
 
-    def _leave(self, frame: _Frame) -> None:
-        """A frame whose future is cancelled takes no place in the queue."""
-        if self._queue.remove(frame):
-            self._drop(frame)
+    def _leave(self, future: Future[LiveResult]) -> None:
+        """The frame of a future that is cancelled takes no place in the queue."""
+        if future.cancelled():
+            for frame in self._queue.remove(lambda one: one.future is future):
+                self._drop(frame)
 
     def _drop(self, frame: _Frame) -> None:
         self._counts.add("dropped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Condition
 from typing import Literal, TypeVar
 
@@ -67,14 +67,14 @@ class Waiting(Iterator[Item]):
             self._changed.notify_all()
             return item
 
-    def remove(self, item: Item) -> bool:
-        """Take an item out of the queue; False: it is not there."""
+    def remove(self, unwanted: Callable[[Item], bool]) -> list[Item]:
+        """Take some items out of the queue; returns them."""
         with self._changed:
-            if item not in self._items:
-                return False
-            self._items.remove(item)
-            self._changed.notify_all()
-            return True
+            removed = [item for item in self._items if unwanted(item)]
+            if removed:
+                self._items = deque(item for item in self._items if not unwanted(item))
+                self._changed.notify_all()
+            return removed
 
     def close(self, keep: bool = True) -> list[Item]:
         """Take nothing more; returns what is dropped, which is nothing if what waits is to be kept."""

@@ -20,8 +20,8 @@ HEAD = 10
 """Seconds that a client may take to ask: for the first line and the headers."""
 PATIENCE = 60
 """Seconds that a client may take for an answer that it does not read as fast as it is sent."""
-PAUSE = 0.05
-"""Seconds until a client that has closed its side is tried again; then twice as many, and so on."""
+PAUSE = 0.25
+"""Seconds after which a client that has closed its side is tried; then twice as many, and so on."""
 
 
 class Connection(H11Protocol):
@@ -67,7 +67,7 @@ class Connection(H11Protocol):
         if self._is_idle() or self.cycle.more_body:
             return False
         self.cycle.keep_alive = False
-        self._knock(PAUSE)
+        self.loop.call_later(PAUSE, self._knock, 2 * PAUSE)
         return True
 
     def _knock(self, pause: float) -> None:

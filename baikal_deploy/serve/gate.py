@@ -43,7 +43,7 @@ class Gate:
             return
         headers = Headers(scope=scope)
         try:
-            _check_length(headers)
+            _check_framing(scope["http_version"], headers)
             self._check(scope["path"], headers)
         except Refused as error:
             await refusal(error)(scope, receive, _with(send, *ALWAYS, CLOSE))
@@ -73,8 +73,10 @@ class Gate:
                     )
 
 
-def _check_length(headers: Headers) -> None:
-    """Where a proxy and a server may read two lengths, one client's bytes become another one's request."""
+def _check_framing(version: str, headers: Headers) -> None:
+    """Where a proxy and a server read other lengths, one client's bytes become another one's request."""
+    if version not in ("1.0", "1.1"):
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"HTTP/{version}: ask with HTTP/1.1")
     if "content-length" in headers and "transfer-encoding" in headers:
         raise bad("content-length and transfer-encoding: a request has either")
 

@@ -244,8 +244,11 @@ def test_what_is_no_file_is_not_shared(server: Served, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("/etc/hostname")
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/secret").write_bytes(b"secret")
+    (tmp_path / "hard").hardlink_to(tmp_path / "elsewhere/secret")
     with served(Limits(shared_memory=tmp_path)) as own:
-        for key in ("folder", "link", "fifo"):
+        for key in ("folder", "link", "fifo", "hard"):
             path = "/v2/systemsharedmemory/region/a/register"
             reply = ask(own.host, "POST", path, json.dumps({"key": key, "byte_size": 1}))
             assert reply.status == 400
