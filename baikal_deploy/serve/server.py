@@ -13,7 +13,7 @@ from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.serve.address import Address
 from baikal_deploy.serve.app import make_app
 from baikal_deploy.serve.body import Room
-from baikal_deploy.serve.connection import CONNECTIONS, Connection
+from baikal_deploy.serve.connection import ADDRESS, CONNECTIONS, Connection
 from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.limits import Limits
 from baikal_deploy.serve.shared import Regions
@@ -35,8 +35,8 @@ class Server:
             app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_level="error",
             access_log=False, log_config=None, timeout_graceful_shutdown=DRAIN, timeout_keep_alive=IDLE,
             server_header=False, proxy_headers=False,
-            # Connection bounds them; as many again may be on their way in or out.
-            backlog=CONNECTIONS, limit_concurrency=2 * CONNECTIONS,
+            # Connection bounds them; more are on their way in or out, and all fit into the 256 files of a Mac.
+            backlog=ADDRESS, limit_concurrency=2 * CONNECTIONS,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
         self._thread = Thread(target=self._serve, name="baikal-serve", daemon=True)
