@@ -35,7 +35,7 @@ class Server:
             app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_level="error",
             access_log=False, log_config=None, timeout_graceful_shutdown=DRAIN, timeout_keep_alive=IDLE,
             server_header=False, proxy_headers=False,
-            # Connection bounds them; more are on their way in or out, and all fit into the 256 files of a Mac.
+            # Connection bounds them. Those on their way in or out fit into the 256 files of a Mac, too.
             backlog=ADDRESS, limit_concurrency=2 * CONNECTIONS,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
