@@ -6,9 +6,11 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +99,40 @@ def message(frame: np.ndarray, **parameters: Any) -> tuple[bytes, dict[str, str]
 def infer(host: str, frame: np.ndarray, headers: Mapping[str, str] = {}, **parameters: Any) -> Reply:
     body, own = message(frame, **parameters)
     return ask(host, "POST", INFER, body, {**own, **headers})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def raw(host: str, text: bytes) -> socket.socket:
+    address, port = host.split(":")
+    connection = socket.create_connection((address, int(port)), timeout=WAIT)
+    connection.sendall(text)
+    return connection
+
+
+def head_of(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """All that comes before the body."""
+    lines = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
+    told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST {INFER} HTTP/1.1\r\n{told}\r\n".encode()
+
+
+def hung_up(connection: socket.socket, wait: float = WAIT) -> bool:
+    """By the server, within so many seconds."""
+    connection.settimeout(wait)
+    try:
+        while connection.recv(2**16):
+            pass
+    except ConnectionResetError:
+        pass
+    except (TimeoutError, BlockingIOError):
+        return False
+    return True
 
 
 class Process:

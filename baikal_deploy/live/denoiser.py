@@ -143,7 +143,7 @@ class LiveDenoiser:
 
         Returns:
             The result to come. It raises FrameDropped if the frame is dropped, ConfigError if it is no image,
-            and EngineError if the network fails.
+            and EngineError if the network fails. Cancelled, it takes its frame with it if that still waits.
 
         Raises:
             ConfigError: the denoiser is closed.
@@ -162,6 +162,7 @@ class LiveDenoiser:
             return future
         for dropped in self._queue.put(made):
             self._drop(dropped)
+        future.add_done_callback(self._leave)
         return future
 
     def results(self) -> Waiting[LiveResult]:
@@ -176,6 +177,10 @@ class LiveDenoiser:
             if self._closed and not self._thread.is_alive():
                 outbox.close()
         return outbox
+
+    def forget(self, channel: Hashable, dtype: np.dtype[Any]) -> None:
+        """Free the mapping of intensities of a channel in a pixel type: its next frame is as its first."""
+        self._streams.pop((channel, dtype), None)
 
     @property
     def queue(self) -> int:
@@ -281,6 +286,12 @@ class LiveDenoiser:
         except Exception:  # the consumer's own
             self._counts.add("consumer_errors")
             log.exception("on_result failed for frame %d", result.number)
+
+    def _leave(self, future: Future[LiveResult]) -> None:
+        """The frame of a future that is cancelled takes no place in the queue."""
+        if future.cancelled():
+            for frame in self._queue.remove(lambda one: one.future is future):
+                self._drop(frame)
 
     def _drop(self, frame: _Frame) -> None:
         self._counts.add("dropped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Condition
 from typing import Literal, TypeVar
 
@@ -66,6 +66,15 @@ class Waiting(Iterator[Item]):
             item = self._items.popleft()
             self._changed.notify_all()
             return item
+
+    def remove(self, unwanted: Callable[[Item], bool]) -> list[Item]:
+        """Take some items out of the queue; returns them."""
+        with self._changed:
+            removed = [item for item in self._items if unwanted(item)]
+            if removed:
+                self._items = deque(item for item in self._items if not unwanted(item))
+                self._changed.notify_all()
+            return removed
 
     def close(self, keep: bool = True) -> list[Item]:
         """Take nothing more; returns what is dropped, which is nothing if what waits is to be kept."""

@@ -40,13 +40,17 @@ class Address:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.socket.getsockname()[1]}"
+        return f"http://{self._name}:{self.socket.getsockname()[1]}"
+
+    @property
+    def _name(self) -> str:
+        """As an address of the web has it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def names(self) -> frozenset[str]:
         """Under which this machine may ask."""
-        return frozenset({"localhost", "127.0.0.1", "[::1]", self.host.lower()})
+        return frozenset({"localhost", "127.0.0.1", "[::1]", self._name.lower()})
 
 
 def _is_token(text: str) -> bool:

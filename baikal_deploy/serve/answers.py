@@ -44,7 +44,7 @@ async def answer_no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     allowed = (error.headers or {}).get("Allow")
     instead = f"; it takes {allowed}" if allowed else "; /v2/models/NAME/infer denoises"
-    message = f"{request.method} {request.url.path[:100]}: {error.detail}{instead}"
+    message = f"{request.method[:20]} {request.url.path[:100]}: {error.detail}{instead}"
     return JSONResponse({"error": message}, error.status_code, error.headers)
 
 

@@ -22,11 +22,13 @@ from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.refusal import bad
 from baikal_deploy.serve.watch import METRICS_TYPE, Watch
 
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    "connect-src 'self'"
-)
-"""The page fetches nothing from elsewhere."""
+PAGE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+}
+"""The page fetches nothing from elsewhere, and no page of others may show it as a part of itself."""
 
 
 def make_app(live: LiveDenoiser, address: Address, inference: Inference | None = None) -> Starlette:
@@ -57,7 +59,7 @@ def _watching(watch: Watch) -> list[Route]:
 
     # No coroutines: they take time, and run in threads then.
     def page(request: Request) -> Response:
-        return HTMLResponse(html, headers={"content-security-policy": POLICY})
+        return HTMLResponse(html, headers=PAGE)
 
     def state(request: Request) -> Response:
         shown = request.query_params.get("shown", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 
@@ -34,22 +34,37 @@ class Room:
         self.largest, self._left = largest, TOGETHER * largest
 
     @contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Raises Refused for what is too large, alone or together with the others."""
-        if size > self.largest:
-            raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{size} bytes: {_most(self.largest)}",
-            )
+    def hold(self, size: int = 0) -> Iterator[Callable[[int], None]]:
+        """Bytes, and as many more as the function that it gives is called with.
+
+        Raises:
+            Refused: they, or those that it is called with, are too many, alone or with those of the others.
+        """
+        held = 0
+
+        def more(size: int) -> None:
+            nonlocal held
+            self._take(size)
+            held += size
+
+        try:
+            more(size)
+            yield more
+        finally:
+            self._left += held
+
+    def _take(self, size: int) -> None:
+        self.check(size)
         if size > self._left:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE, "too many large requests at a time: try again later"
             )
         self._left -= size
-        try:
-            yield
-        finally:
-            self._left += size
+
+    def check(self, size: int) -> None:
+        """Raises Refused for what is too large alone."""
+        if size > self.largest:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{size} bytes: {_most(self.largest)}")
 
 
 def _most(size: int) -> str:
@@ -66,16 +81,20 @@ def announced(request: Request, name: str) -> int | None:
     return int(text)
 
 
-async def read_body(request: Request, most: int, json_bytes: int) -> NDArray[np.uint8]:
+async def read_body(
+    request: Request, most: int, json_bytes: int, hold: Callable[[int], None]
+) -> NDArray[np.uint8]:
     """The body, of at most so many bytes, in one piece.
 
     Args:
         json_bytes: at its beginning; what follows them lies in memory as pixels like it.
+        hold: called with the number of bytes that come, before they are kept.
 
     Raises:
-        Refused: it is too large, or too slow.
+        Refused: it is too large, or too slow; and what ``hold`` raises.
     """
     ahead = -json_bytes % 64
+    # What nothing has been written to takes no memory yet.
     buffer, filled = np.empty(ahead + most, np.uint8)[ahead:], 0
     try:
         async with asyncio.timeout(SECONDS):
@@ -83,6 +102,7 @@ async def read_body(request: Request, most: int, json_bytes: int) -> NDArray[np.
                 end = filled + len(piece)
                 if end > most:
                     raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _most(most))
+                hold(len(piece))
                 buffer[filled:end] = np.frombuffer(piece, np.uint8)
                 filled = end
     except TimeoutError:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from baikal_deploy.serve.answers import refusal
-from baikal_deploy.serve.refusal import Refused
+from baikal_deploy.serve.refusal import Refused, bad
 
 OPEN = ("/",)
 """Paths that hold nothing to be guarded: the page asks for the token itself."""
+PLACE = r"(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
+NAMES = {"host": re.compile(PLACE), "origin": re.compile(f"https?://{PLACE}")}
+"""Headers that name the server, and how they do."""
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""Headers of every answer: pages of others may not use it as what it is not."""
+CLOSE = (b"connection", b"close")
 
 
 class Gate:
-    """In front of an application.
+    """In front of an application. Whoever is not let in keeps no connection either.
 
     Arguments:
         token: that requests must bring as ``Authorization: Bearer``; None: anyone may ask.
@@ -28,33 +38,55 @@ class Gate:
         self._app, self._token, self._hosts = app, token, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if scope["type"] == "http":
-                self._check(scope["path"], Headers(scope=scope))
-        except Refused as error:
-            await refusal(error)(scope, receive, send)
-        else:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            _check_framing(scope["http_version"], headers)
+            self._check(scope["path"], headers)
+        except Refused as error:
+            await refusal(error)(scope, receive, _with(send, *ALWAYS, CLOSE))
+        else:
+            known = self._token is None or self._has_token(headers)
+            await self._app(scope, receive, _with(send, *ALWAYS, *(() if known else (CLOSE,))))
 
     def _check(self, path: str, headers: Headers) -> None:
         if self._token is None:
             self._check_names(headers)
-        elif path not in OPEN:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            right = secrets.compare_digest(given.strip().encode(), self._token.encode())
-            if not right or scheme.lower() != "bearer":
-                raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN")
+        elif path not in OPEN and not self._has_token(headers):
+            raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer TOKEN")
+
+    def _has_token(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        right = secrets.compare_digest(given.strip().encode(), (self._token or "").encode())
+        return right and scheme.lower() == "bearer"
 
     def _check_names(self, headers: Headers) -> None:
-        for name, value in (("host", headers.get("host")), ("origin", headers.get("origin"))):
-            if value is not None and _host(value) not in self._hosts:
-                raise Refused(
-                    HTTPStatus.FORBIDDEN,
-                    f"{name} {value[:100]}: is not this server; ask localhost, or start it with a token",
-                )
+        for name, form in NAMES.items():
+            for value in headers.getlist(name):
+                found = form.fullmatch(value.lower())
+                if found is None or found["host"] not in self._hosts:
+                    raise Refused(
+                        HTTPStatus.FORBIDDEN,
+                        f"{name} {value[:100]}: is not this server; ask localhost, or start it with a token",
+                    )
 
 
-def _host(value: str) -> str:
-    """Without scheme and port."""
-    host = value.rpartition("://")[2].lower()
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+def _check_framing(version: str, headers: Headers) -> None:
+    """Where a proxy and a server read other lengths, one client's bytes become another one's request."""
+    if version not in ("1.0", "1.1"):
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"HTTP/{version}: ask with HTTP/1.1")
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise bad("content-length and transfer-encoding: a request has either")
+
+
+def _with(send: Send, *added: tuple[bytes, bytes]) -> Send:
+    """The same, with headers that are added to the answer's."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
+    return sending

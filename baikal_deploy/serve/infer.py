@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -18,9 +18,10 @@ from baikal_deploy import __version__
 from baikal_deploy.intensity import Raw
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
-from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, RegionRequest, RequestParameters
+from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, RegionRequest
 from baikal_deploy.serve.refusal import Refused, bad
 from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.streams import Streams
 from baikal_deploy.serve.tensors import JSON_LENGTH, decode, encode, parse
 
 REGION_BYTES = 2**16
@@ -38,7 +39,7 @@ class Inference:
 
     def __init__(self, live: LiveDenoiser, room: Room, regions: Regions, streams: int) -> None:
         self._live, self._room, self._regions = live, room, regions
-        self._most_streams, self._streams = streams, set[Hashable]()
+        self._streams = Streams(streams, live.forget)
         made_with = live.provenance()
         self._model, self._engine = made_with["model"]["name"], made_with["engine"]["name"]
         self._pool = ThreadPoolExecutor(2, "baikal-serve")
@@ -107,20 +108,21 @@ class Inference:
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it uncompressed")
         size = announced(request, "content-length")
         size = self._room.largest if size is None else size
+        self._room.check(size)
         with ExitStack() as held:
-            held.enter_context(self._room.hold(size))
+            hold = held.enter_context(self._room.hold())
             json_bytes = announced(request, JSON_LENGTH)
-            body = await read_body(request, size, json_bytes or 0)
+            body = await read_body(request, size, json_bytes or 0, hold)
             asked, binary = await self._apart(parse, body, json_bytes)
             if asked.shares_memory:
                 _check_local(request)
-            held.enter_context(self._room.hold(asked.frames.nbytes))  # the result
+            hold(asked.frames.nbytes)  # the result
             if asked.frames.parameters.shared_memory_region is not None:
-                held.enter_context(self._room.hold(asked.frames.nbytes))
+                hold(asked.frames.nbytes)
             self._check_count(asked.frames.stack_shape[0])
             frames = await self._apart(decode, asked.frames, binary, self._regions)
-            self._enter((asked.channel, frames.dtype))
-            results = await self._denoised(frames, asked.channel, asked.parameters)
+            with self._streams.use(asked.channel, frames.dtype):  # only a frame that is whole takes its room
+                results = await self._denoised(frames, asked, request)
             answer = await self._apart(encode, asked, results, self._model, self._regions)
             return BinaryResponse(answer.text, answer.parts, held.pop_all())
 
@@ -128,29 +130,24 @@ class Inference:
         if frames > self._live.queue:
             raise bad(f"frame: {frames} frames, and the queue holds {self._live.queue}; send fewer at a time")
 
-    def _enter(self, stream: Hashable) -> None:
-        """Only a frame that is whole takes the room of a stream."""
-        if stream not in self._streams and len(self._streams) >= self._most_streams:
-            raise bad(
-                f"channel: {self._most_streams} channels, each in a pixel type, are known, and there is no "
-                "room for more; use their names, or start the server with more --streams"
-            )
-        self._streams.add(stream)
-
-    async def _denoised(
-        self, frames: Raw, channel: str | None, parameters: RequestParameters
-    ) -> list[LiveResult]:
-        """Raises what the frames' futures raise, and Refused when it takes too long."""
-        submitted = [self._live.submit(frame, channel=channel, copy=False) for frame in frames]
-        seconds = parameters.timeout / 1e6 if parameters.timeout else None
+    async def _denoised(self, frames: Raw, asked: InferRequest, request: Request) -> list[LiveResult]:
+        """Raises what the frames' futures raise, and Refused when it takes too long or the client is gone."""
+        submitted = [self._live.submit(frame, channel=asked.channel, copy=False) for frame in frames]
+        timeout = asked.parameters.timeout
+        done, gone = asyncio.gather(*map(asyncio.wrap_future, submitted)), asyncio.create_task(_gone(request))
         try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.gather(*map(asyncio.wrap_future, submitted))
+            async with asyncio.timeout(timeout / 1e6 if timeout else None):
+                await asyncio.wait((done, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not done.done():
+                raise bad("the client is gone, and its frames are dropped")
+            return await done
         except TimeoutError:
             raise Refused(
-                HTTPStatus.GATEWAY_TIMEOUT, f"timeout: not done in {parameters.timeout} microseconds"
+                HTTPStatus.GATEWAY_TIMEOUT, f"timeout: not done in {timeout} microseconds"
             ) from None
         finally:
+            gone.cancel()
+            done.cancel()
             for future in submitted:
                 future.cancel()  # those that nobody waits for any more
 
@@ -167,7 +164,8 @@ class Inference:
         name = request.path_params["region"]
         if len(name) > NAME:
             raise bad(f"shared memory region: its name has more than {NAME} characters")
-        body = await read_body(request, REGION_BYTES, 0)
+        with self._room.hold() as hold:
+            body = await read_body(request, REGION_BYTES, 0, hold)
         await self._apart(self._regions.register, name, RegionRequest.parse(body.tobytes()))
         return JSONResponse({})
 
@@ -175,6 +173,12 @@ class Inference:
         _check_local(request)
         await self._apart(self._regions.unregister, request.path_params.get("region"))
         return JSONResponse({})
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client of a request that has come is there no more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _check_local(request: Request) -> None:

@@ -13,13 +13,11 @@ from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.serve.address import Address
 from baikal_deploy.serve.app import make_app
 from baikal_deploy.serve.body import Room
-from baikal_deploy.serve.connection import Connection
+from baikal_deploy.serve.connection import ADDRESS, CONNECTIONS, Connection
 from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.limits import Limits
 from baikal_deploy.serve.shared import Regions
 
-CONNECTIONS = 128
-"""At a time."""
 IDLE = 600
 """Seconds that a connection is kept: a time lapse sends a frame now and then."""
 DRAIN = 60
@@ -35,8 +33,10 @@ class Server:
         address.socket.listen()  # whoever connects from now on waits, and is not refused
         config = uvicorn.Config(
             app, http=Connection, ws="none", loop="asyncio", lifespan="on", log_level="error",
-            access_log=False, log_config=None, limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=DRAIN,
-            timeout_keep_alive=IDLE, server_header=False, proxy_headers=False,
+            access_log=False, log_config=None, timeout_graceful_shutdown=DRAIN, timeout_keep_alive=IDLE,
+            server_header=False, proxy_headers=False,
+            # Connection bounds them. Those on their way in or out fit into the 256 files of a Mac, too.
+            backlog=ADDRESS, limit_concurrency=2 * CONNECTIONS,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
         self._thread = Thread(target=self._serve, name="baikal-serve", daemon=True)

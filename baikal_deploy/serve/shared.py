@@ -80,9 +80,10 @@ class Regions:
             file = FileIO(os.open(self._folder / name, FLAGS), "r+")
         except OSError as error:
             raise bad(f"shared memory {key}: cannot be opened ({error.strerror})") from None
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # it may be a file elsewhere, too
             file.close()
-            raise bad(f"shared memory {key}: is no file")
+            raise bad(f"shared memory {key}: is no file, or one with other links")
         return file
 
     def unregister(self, name: str | None) -> None:

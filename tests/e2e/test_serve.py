@@ -10,8 +10,9 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from baikal_deploy.serve.refusal import Refused
 from baikal_deploy.serve.shared import MOST, Regions
 from baikal_deploy.serve.tensors import parse
 from tests.gate import WAIT, Gate
-from tests.serving import INFER, Reply, Served, ask, infer, message, served
+from tests.serving import INFER, Reply, Served, ask, head_of, hung_up, infer, message, raw, served, until
 
 SHARED = Path("/dev/shm")
 needs_shared_memory = pytest.mark.skipif(not SHARED.is_dir(), reason="POSIX shared memory is no folder here")
@@ -49,13 +50,6 @@ def client(server: Served) -> Iterator[Any]:
     client = triton.InferenceServerClient(server.host, concurrency=8)
     yield client
     client.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def tensor(frame: np.ndarray, **how: Any) -> Any:
@@ -250,8 +244,11 @@ def test_what_is_no_file_is_not_shared(server: Served, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("/etc/hostname")
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/secret").write_bytes(b"secret")
+    (tmp_path / "hard").hardlink_to(tmp_path / "elsewhere/secret")
     with served(Limits(shared_memory=tmp_path)) as own:
-        for key in ("folder", "link", "fifo"):
+        for key in ("folder", "link", "fifo", "hard"):
             path = "/v2/systemsharedmemory/region/a/register"
             reply = ask(own.host, "POST", path, json.dumps({"key": key, "byte_size": 1}))
             assert reply.status == 400
@@ -481,20 +478,6 @@ def test_a_length_of_the_json_that_is_wrong(value: str, server: Served, counts: 
     assert reply.error
 
 
-def raw(host: str, text: bytes) -> socket.socket:
-    address, port = host.split(":")
-    connection = socket.create_connection((address, int(port)), timeout=WAIT)
-    connection.sendall(text)
-    return connection
-
-
-def head_of(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """All that comes before the body."""
-    lines = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
-    told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"POST {INFER} HTTP/1.1\r\n{told}\r\n".encode()
-
-
 def test_what_is_too_large_is_refused_before_it_is_read(server: Served) -> None:
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**40}\r\n\r\n"
     with raw(server.host, head.encode()) as connection:
@@ -506,12 +489,19 @@ def test_what_is_too_large_is_refused_before_it_is_read(server: Served) -> None:
 
 
 def test_too_many_large_requests_at_a_time_are_refused(counts: np.ndarray) -> None:
-    with served(Limits(largest=1)) as own:
-        head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**20}\r\n\r\n"
-        slow = [raw(own.host, head.encode() + b"{") for _ in range(8)]
-        until(lambda: infer(own.host, counts[0]).status == 503)
-        for one in slow:
-            one.close()
+    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**20}\r\n\r\n"
+    almost = head.encode() + bytes(2**20 - 1)
+    with served(Limits(largest=1)) as own, ExitStack() as stack:
+
+        def are_refused() -> bool:
+            stack.close()
+            for _ in range(8):
+                stack.enter_context(raw(own.host, almost))
+            time.sleep(0.2)  # a request that comes before them takes room from them
+            return infer(own.host, counts[0]).status == 503
+
+        until(are_refused)
+        stack.close()
         until(lambda: infer(own.host, counts[0]).status == 200)
 
 
@@ -553,7 +543,7 @@ def test_a_client_that_does_not_read_gives_its_room_back(
 def test_a_client_that_does_not_ask_is_hung_up_on(
     sent: bytes, asked_before: bool, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.2)
+    monkeypatch.setattr("baikal_deploy.serve.connection.HEAD", 0.2)
     with raw(server.host, b"") as connection:
         if asked_before:
             connection.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -564,24 +554,13 @@ def test_a_client_that_does_not_ask_is_hung_up_on(
 
 
 def test_a_client_that_says_nothing_is_hung_up_on(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.2)
+    monkeypatch.setattr("baikal_deploy.serve.connection.HEAD", 0.2)
     with raw(server.host, b"") as connection:
         assert hung_up(connection)
 
 
-def hung_up(connection: socket.socket) -> bool:
-    try:
-        while connection.recv(2**16):
-            pass
-    except ConnectionResetError:
-        pass
-    except TimeoutError:
-        return False
-    return True
-
-
 def test_a_connection_may_rest_between_two_requests(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baikal_deploy.serve.connection.PATIENCE", 0.1)
+    monkeypatch.setattr("baikal_deploy.serve.connection.HEAD", 0.1)
     connection = http.client.HTTPConnection(server.host, timeout=WAIT)
     for _ in range(2):
         connection.request("GET", "/v2")

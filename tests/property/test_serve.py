@@ -105,7 +105,7 @@ def send_bytes(process: Process, data: bytes) -> None:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         try:
-            answer = connection.recv(2**16)
+            answer = b"".join(iter(lambda: connection.recv(2**16), b""))
         except ConnectionResetError:
             return
     if answer:

@@ -316,6 +316,29 @@ def test_a_future_that_is_cancelled_is_a_dropped_frame(frames: np.ndarray, gate:
     assert (denoiser.statistics.done, denoiser.statistics.dropped) == (1, 1)
 
 
+def test_a_future_that_is_cancelled_leaves_the_queue_at_once(frames: np.ndarray, gate: Gate) -> None:
+    with live(queue=1, when_full="drop-newest") as denoiser:
+        denoiser.submit(frames[0])
+        assert gate.entered.acquire(timeout=WAIT)
+        assert denoiser.submit(frames[1]).cancel()
+        assert denoiser.statistics.dropped == 1
+        last = denoiser.submit(frames[2])
+        gate.open_for_all()
+        assert last.result(WAIT).number == 2
+    assert accounted(denoiser.statistics)
+
+
+def test_a_channel_that_is_forgotten_settles_anew(frames: np.ndarray) -> None:
+    with live() as denoiser:
+        first = denoiser.submit(frames[0], channel="a").result(WAIT)
+        for frame in frames:
+            denoiser.submit(frame * np.uint16(8), channel="a").result(WAIT)
+        denoiser.forget("a", frames.dtype)
+        denoiser.forget("b", frames.dtype)  # that there is not
+        again = denoiser.submit(frames[0], channel="a").result(WAIT)
+    np.testing.assert_array_equal(again.image, first.image)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
