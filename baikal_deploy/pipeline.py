@@ -20,7 +20,7 @@ from baikal_deploy.kept import Kept
 from baikal_deploy.machine import free_bytes, resident_bytes
 from baikal_deploy.memory import MemoryModel, memory_limit
 from baikal_deploy.outputs import check_formats, check_places
-from baikal_deploy.provenance import differences, fingerprint, measurements_of, provenance
+from baikal_deploy.provenance import differences, digest, fingerprint, measurements_of, provenance
 from baikal_deploy.recipes import Group, Recipes
 from baikal_deploy.samplers import make_sampler, sampler_class
 from baikal_deploy.samplers.base import Sampler
@@ -398,7 +398,7 @@ class Run:
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """What made the output; see ``provenance.provenance``."""
-        return provenance(self.config, self.recipes, self.fingerprint, tally, notes)
+        return provenance(self.config, self.recipes, digest(self.fingerprint), tally, notes)
 
     def close(self) -> None:
         self.denoiser.close()

@@ -24,16 +24,20 @@ MOST_CHANGES = 5
 
 
 def provenance(
-    config: RunConfig, recipes: Recipes, fingerprint: Mapping[str, Any], tally: Tally, notes: Sequence[str]
+    config: RunConfig, recipes: Recipes, fingerprint: str, tally: Tally, notes: Sequence[str]
 ) -> dict[str, Any]:
     """What made the output: enough to make it again, and to know it again. It holds no times: the same run
-    records the same."""
+    records the same.
+
+    Args:
+        fingerprint: see ``digest``.
+    """
     engine = recipes.denoiser.predictor.engine
     return {
-        **_run_of(config, recipes),
+        **run_of(config, recipes),
         "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
         "channels": recipes.records(),
-        "fingerprint": digest(fingerprint),
+        "fingerprint": fingerprint,
         "counts": asdict(tally),
         "kept_raw": sorted(set(tally.kept_raw)),
         "zeroed": sorted(set(tally.zeroed)),
@@ -72,7 +76,8 @@ def made_with(denoiser: Denoiser) -> dict[str, Any]:
     }
 
 
-def _run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
+def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
+    """What a run is: model, engine, input and options, as JSON holds it."""
     return {
         **made_with(recipes.denoiser),
         "input": str(config.input.absolute()),
@@ -100,7 +105,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         guide: as it was opened.
         recipes: with or without measurements.
     """
-    found = _run_of(config, recipes) | {
+    found = run_of(config, recipes) | {
         "options": asdict(recipes.sampler),
         "denoised channels": list(recipes.channels),
         "contents of the input": _contents(recipes.volume),
