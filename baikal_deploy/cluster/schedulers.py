@@ -95,7 +95,7 @@ def _configured(address: str) -> Security:
         ) from error
     if address.startswith("tls:") and keys is None:
         raise ClusterError(
-            f"{address}: needs keys; name them in distributed.comm.tls of Dask's configuration (docs/cluster.md)"
+            f"{address}: needs keys; name them in distributed.comm.tls of Dask's configuration"
         )
     if not address.startswith("tls:") and security.require_encryption:
         raise ClusterError(
