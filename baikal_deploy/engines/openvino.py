@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from baikal_deploy import machine
 from baikal_deploy.engines import _openvino as compiler
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import EngineError
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 MOST_SHAPES = 4
 """Compiled models that are kept; a run has windows of one shape, and measures with those of another."""
+TRIES = 3
+"""Times that a model is compiled for planes that it gives something else than numbers for."""
+
+_log = logging.getLogger(__name__)
 
 
 class OpenVino(Engine):
@@ -47,6 +53,15 @@ class OpenVino(Engine):
         compiler.check(cls.name, precision)
 
     @classmethod
+    def caution(cls, precision: Precision) -> str:
+        if precision != "bf16" or not (machine.cpu().features or {}).get("AMX"):
+            return ""
+        return (
+            "on CPUs with AMX a few evaluations have given NaN (docs/engines.md); all are checked, and those "
+            "are repeated"
+        )
+
+    @classmethod
     def version(cls) -> str:
         return f"openvino {compiler.version().partition('-')[0]}"
 
@@ -61,14 +76,34 @@ class OpenVino(Engine):
             if self._model is None:
                 raise EngineError(f"engine {self.name}: used after close")
             try:
-                request = self._request(self._model, x_t.shape)
-                results = request.infer(feed)  # copies
-                outputs = [results[place] for place in range(self._model.outputs)]
+                outputs = self._outputs(self._model, feed)
             except (EngineError, RuntimeError) as error:
                 raise EngineError(
                     f"engine {self.name}: evaluation failed ({compiler.reason(error)})"
                 ) from error
         return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+    def _outputs(self, model: compiler.Model, feed: Mapping[str, Planes]) -> list[Planes]:
+        """One evaluation, and another where planes of numbers became something else.
+
+        In bf16 on CPUs with AMX that happens now and then. What does it lies in the memory of the compiled
+        model, so that another one is compiled.
+        """
+        x_t = feed["x_t"]
+        for _ in range(TRIES):
+            results = self._request(model, x_t.shape).infer(feed)  # copies
+            outputs = [results[place] for place in range(model.outputs)]
+            if not _lost(x_t, outputs):
+                return outputs
+            self._requests.clear()
+            _log.warning(
+                "engine %s: %s evaluation of planes %s gave NaN (docs/engines.md); it is repeated",
+                self.name, self.precision, x_t.shape,
+            )  # fmt: skip
+        raise EngineError(
+            f"the network, compiled {TRIES} times, gave NaN for planes of numbers; try another --precision "
+            "or --engine: if they do the same, the model is broken"
+        )
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
         """That of a shape; the one that was not used for longest makes room for a new one."""
@@ -84,3 +119,9 @@ class OpenVino(Engine):
         with self._lock:
             self._requests.clear()
             self._model = None
+
+
+def _lost(x_t: Planes, outputs: Sequence[Planes]) -> bool:
+    """Whether any plane that held finite numbers only has become one that does not."""
+    finite, *kept = (np.isfinite(planes).all(axis=(1, 2, 3)) for planes in (x_t, *outputs))
+    return any((finite & ~one).any() for one in kept)
