@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 MOST_SHAPES = 4
 """Compiled models that are kept; a run has windows of one shape, and measures with those of another."""
-TRIES = 3
-"""Times that a model is compiled for planes that it gives something else than numbers for."""
-
-_log = logging.getLogger(__name__)
 
 
 class OpenVino(Engine):
@@ -54,12 +49,9 @@ class OpenVino(Engine):
 
     @classmethod
     def caution(cls, precision: Precision) -> str:
-        if precision != "bf16" or not (machine.cpu().features or {}).get("AMX"):
+        if precision == "fp32" or not _may_use_amx():
             return ""
-        return (
-            "on CPUs with AMX a few evaluations have given NaN (docs/engines.md); all are checked, and those "
-            "are repeated"
-        )
+        return "planes as narrow as the network's grid are refused: on CPUs with AMX they come out wrong"
 
     @classmethod
     def version(cls) -> str:
@@ -71,39 +63,37 @@ class OpenVino(Engine):
         return cls(compiler.Model(path, manifest, options), manifest, options)
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        self._check_width(x_t.shape[3])
         feed = {"x_t": np.ascontiguousarray(x_t), "timesteps": np.full(len(x_t), t, dtype=np.float32)}
         with self._lock:
             if self._model is None:
                 raise EngineError(f"engine {self.name}: used after close")
             try:
-                outputs = self._outputs(self._model, feed)
+                request = self._request(self._model, x_t.shape)
+                results = request.infer(feed)  # copies
+                outputs = [results[place] for place in range(self._model.outputs)]
             except (EngineError, RuntimeError) as error:
                 raise EngineError(
                     f"engine {self.name}: evaluation failed ({compiler.reason(error)})"
                 ) from error
+        if _lost(x_t, outputs):
+            raise EngineError(
+                f"engine {self.name}: gave NaN for planes of numbers, in {self.precision}; try another "
+                "--precision or --engine: if they do the same, the model is broken"
+            )
         return outputs[0], outputs[1] if len(outputs) > 1 else None
 
-    def _outputs(self, model: compiler.Model, feed: Mapping[str, Planes]) -> list[Planes]:
-        """One evaluation, and another where planes of numbers became something else.
+    def _check_width(self, width: int) -> None:
+        """Refuse planes whose smallest feature maps are one pixel wide, where OpenVINO would use AMX.
 
-        In bf16 on CPUs with AMX that happens now and then. What does it lies in the memory of the compiled
-        model, so that another one is compiled.
+        Its convolutions of such maps read memory that nobody wrote (docs/engines.md).
         """
-        x_t = feed["x_t"]
-        for _ in range(TRIES):
-            results = self._request(model, x_t.shape).infer(feed)  # copies
-            outputs = [results[place] for place in range(model.outputs)]
-            if not _lost(x_t, outputs):
-                return outputs
-            self._requests.clear()
-            _log.warning(
-                "engine %s: %s evaluation of planes %s gave NaN (docs/engines.md); it is repeated",
-                self.name, self.precision, x_t.shape,
-            )  # fmt: skip
-        raise EngineError(
-            f"the network, compiled {TRIES} times, gave NaN for planes of numbers; try another --precision "
-            "or --engine: if they do the same, the model is broken"
-        )
+        least = 2 * self.manifest.downsampling
+        if self.precision != "fp32" and width < least and _may_use_amx():
+            raise EngineError(
+                f"engine {self.name}: computes planes {width} pixels wide wrongly in {self.precision} on "
+                f"CPUs with AMX; give it planes at least {least} wide, or take --precision fp32 or engine onnx-cpu"
+            )
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
         """That of a shape; the one that was not used for longest makes room for a new one."""
@@ -119,6 +109,12 @@ class OpenVino(Engine):
         with self._lock:
             self._requests.clear()
             self._model = None
+
+
+def _may_use_amx() -> bool:
+    """Whether this CPU has AMX, or nothing is known of it."""
+    features = machine.cpu().features
+    return features is None or features["AMX"]
 
 
 def _lost(x_t: Planes, outputs: Sequence[Planes]) -> bool:
