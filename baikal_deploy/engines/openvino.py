@@ -92,7 +92,7 @@ class OpenVino(Engine):
         if self.precision != "fp32" and width < least and _may_use_amx():
             raise EngineError(
                 f"engine {self.name}: computes planes {width} pixels wide wrongly in {self.precision} on "
-                f"CPUs with AMX; give it planes at least {least} wide, or take --precision fp32 or engine onnx-cpu"
+                f"CPUs with AMX; give it planes at least {least} wide, or take another --precision or engine"
             )
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
