@@ -34,11 +34,13 @@ class Support:
     Attributes:
         works: whether it does.
         reason, fix: why not, and what to do about it.
+        caution: what to know all the same.
     """
 
     works: bool
     reason: str = ""
     fix: str = ""
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def _support(kind: type[Engine], precision: Precision) -> Support:
         return Support(False, error.reason, error.fix)
     except BaseException as error:
         return _broken(error)
-    return Support(True)
+    return Support(True, caution=kind.caution(precision))
 
 
 def _choice(manifest: ModelManifest, precision: Precision, engines: Sequence[EngineReport]) -> Choice:

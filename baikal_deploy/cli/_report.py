@@ -81,6 +81,8 @@ def _describe_engine(engine: EngineReport, report: Report, width: int) -> Iterat
     for precision, support in engine.precisions.items():
         if not support.works:
             yield from _refusal(f"{MARGIN}not {precision}: ", engine.name, support, width)
+        elif support.caution:
+            yield from _hanging(f"{MARGIN}{precision}: ", support.caution, width)
     if not engine.automatic:
         yield f"{MARGIN}baikal-run takes it only when it is named"
 

@@ -16,8 +16,7 @@ from baikal_deploy.cluster.config import LocalWorkers, RunningScheduler, SlurmJo
 from baikal_deploy.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
-    from distributed.deploy.spec import SpecCluster
+    from distributed import Client, Security, SpecCluster
 
 PATIENCE = 15.0
 """Seconds until a scheduler that does not answer counts as unreachable."""
@@ -25,11 +24,14 @@ TASKS_AT_ONCE = 2
 """Of a worker process: one computes while another reads or writes."""
 NO_LIMIT = "0"
 """Of a worker's memory: Dask would stop giving it work at 80 %, and say nothing."""
+LOOPBACK = "127.0.0.1"
 
 
 def check_installed(source: Source) -> None:
     """Raise ConfigError if a package is missing that this source of workers needs."""
-    needed = ["distributed", *(["dask_jobqueue"] if isinstance(source, SlurmJobs) else [])]
+    needed = ["distributed"]
+    needed += [] if isinstance(source, RunningScheduler) else ["cryptography"]
+    needed += ["dask_jobqueue"] if isinstance(source, SlurmJobs) else []
     for name in needed:
         if find_spec(name) is None:
             raise ConfigError(f'--dask: {name} is not installed; pip install "baikal-deploy[dask]"')
@@ -69,8 +71,9 @@ def _ignore_interrupts() -> None:
 def _reached(address: str) -> Client:
     from distributed import Client
 
+    security = _configured(address)
     try:
-        return Client(address, timeout=PATIENCE, set_as_default=False)
+        return Client(address, timeout=PATIENCE, security=security, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"{address}: no Dask scheduler answers there within {PATIENCE:.0f} s; start one "
@@ -78,25 +81,65 @@ def _reached(address: str) -> Client:
         ) from error
 
 
-def _local(workers: int) -> LocalCluster:
-    from distributed import LocalCluster
+def _configured(address: str) -> Security:
+    """The keys that Dask's configuration names. Checked here: Dask would say it with a traceback."""
+    from distributed import Security
 
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=TASKS_AT_ONCE,
-        memory_limit=NO_LIMIT,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    )
+    try:
+        security = Security()
+        keys = security.get_connection_args("client")["ssl_context"]
+    except (OSError, TypeError, ValueError) as error:
+        raise ClusterError(
+            f"{address}: the keys that Dask's configuration names in distributed.comm.tls cannot be used "
+            f"({error}); correct it"
+        ) from error
+    if address.startswith("tls:") and keys is None:
+        raise ClusterError(
+            f"{address}: needs keys; name them in distributed.comm.tls of Dask's configuration"
+        )
+    if not address.startswith("tls:") and security.require_encryption:
+        raise ClusterError(
+            f"{address}: Dask's configuration asks for encryption; give a tls:// scheduler, or change "
+            "distributed.comm.require-encryption"
+        )
+    return security
+
+
+def _local(workers: int) -> SpecCluster:
+    from distributed import Nanny, SpecCluster
+
+    from baikal_deploy.cluster.private import PrivateScheduler, PrivateWorker, keys
+
+    try:
+        security = keys()
+        common = {"host": LOOPBACK, "protocol": "tls://", "security": security}
+        worker = {
+            "worker_class": PrivateWorker,
+            "nthreads": TASKS_AT_ONCE,
+            "memory_limit": NO_LIMIT,
+            "silence_logs": logging.CRITICAL,
+        }
+        return SpecCluster(
+            scheduler={"cls": PrivateScheduler, "options": {**common, "port": 0}},
+            workers={number: {"cls": Nanny, "options": {**common, **worker}} for number in range(workers)},
+            security=security,
+            silence_logs=logging.CRITICAL,
+        )
+    except OSError as error:
+        raise ClusterError(f"the workers of this machine cannot be started: {error}") from error
 
 
 @contextmanager
 def _started(jobs: SlurmJobs) -> Iterator[SpecCluster]:
-    try:
-        cluster = slurm_cluster(jobs)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"the scheduler for SLURM jobs cannot be started: {error}") from error
-    with cluster:
+    from baikal_deploy.cluster.private import keys_in
+
+    with ExitStack() as stack:
+        try:
+            # SLURM starts jobs in the folder that they were submitted in, so that they see it.
+            folder = stack.enter_context(TemporaryDirectory(prefix=".baikal-keys-", dir=Path.cwd()))
+            cluster = stack.enter_context(slurm_cluster(jobs, keys_in(Path(folder))))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ClusterError(f"the scheduler for SLURM jobs cannot be started: {error}") from error
         _check_submission(cluster.job_script())
         # Unlike a fixed number, this replaces jobs that have reached their walltime.
         cluster.adapt(minimum_jobs=jobs.jobs, maximum_jobs=jobs.jobs)
@@ -121,10 +164,17 @@ def _check_submission(script: str) -> None:
         raise ClusterError(f"sbatch would refuse the jobs: {said}; correct the file that describes them")
 
 
-def slurm_cluster(jobs: SlurmJobs) -> Any:
-    """dask-jobqueue's cluster of such jobs; none is submitted yet."""
+def slurm_cluster(jobs: SlurmJobs, security: Security) -> Any:
+    """dask-jobqueue's cluster of such jobs; none is submitted yet.
+
+    Args:
+        security: with the paths of the keys, as the jobs see them.
+    """
     from dask_jobqueue import SLURMCluster
 
+    from baikal_deploy.cluster.private import PrivateScheduler, PrivateWorker
+
+    worker = f"{PrivateWorker.__module__}.{PrivateWorker.__qualname__}"
     processes = jobs.processes
     return SLURMCluster(
         cores=TASKS_AT_ONCE * processes,
@@ -136,12 +186,13 @@ def slurm_cluster(jobs: SlurmJobs) -> Any:
         account=jobs.account,
         job_extra_directives=[*_gpu_directives(jobs), *jobs.directives],
         job_script_prologue=list(jobs.prologue),
-        worker_extra_args=["--memory-limit", NO_LIMIT],
+        worker_extra_args=["--memory-limit", NO_LIMIT, "--worker-class", worker],
+        scheduler_cls=PrivateScheduler,
+        security=security,
         interface=jobs.interface,
         python=jobs.python,
         log_directory=jobs.log_directory,
         job_name="baikal",
-        scheduler_options={"dashboard_address": ":0"},
     )
 
 

@@ -76,6 +76,11 @@ class Engine(ABC):
         """
 
     @classmethod
+    def caution(cls, precision: Precision) -> str:
+        """What to know of a precision that works here, for people; mostly nothing."""
+        return ""
+
+    @classmethod
     def version(cls) -> str:
         """Name and version of the back end, such as "onnxruntime 1.32.0"; needs ``check`` to pass."""
         return f"baikal-deploy {__version__}"

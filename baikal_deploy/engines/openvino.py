@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from baikal_deploy import machine
 from baikal_deploy.engines import _openvino as compiler
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import EngineError
@@ -47,6 +48,12 @@ class OpenVino(Engine):
         compiler.check(cls.name, precision)
 
     @classmethod
+    def caution(cls, precision: Precision) -> str:
+        if precision == "fp32" or not _may_use_amx():
+            return ""
+        return "planes as narrow as the network's grid are refused: on CPUs with AMX they come out wrong"
+
+    @classmethod
     def version(cls) -> str:
         return f"openvino {compiler.version().partition('-')[0]}"
 
@@ -56,6 +63,7 @@ class OpenVino(Engine):
         return cls(compiler.Model(path, manifest, options), manifest, options)
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        self._check_width(x_t.shape[3])
         feed = {"x_t": np.ascontiguousarray(x_t), "timesteps": np.full(len(x_t), t, dtype=np.float32)}
         with self._lock:
             if self._model is None:
@@ -68,7 +76,24 @@ class OpenVino(Engine):
                 raise EngineError(
                     f"engine {self.name}: evaluation failed ({compiler.reason(error)})"
                 ) from error
+        if _lost(x_t, outputs):
+            raise EngineError(
+                f"engine {self.name}: gave NaN for planes of numbers, in {self.precision}; try another "
+                "--precision or --engine: if they do the same, the model is broken"
+            )
         return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+    def _check_width(self, width: int) -> None:
+        """Refuse planes whose smallest feature maps are one pixel wide, where OpenVINO would use AMX.
+
+        Its convolutions of such maps read memory that nobody wrote (docs/engines.md).
+        """
+        least = 2 * self.manifest.downsampling
+        if self.precision != "fp32" and width < least and _may_use_amx():
+            raise EngineError(
+                f"engine {self.name}: computes planes {width} pixels wide wrongly in {self.precision} on "
+                f"CPUs with AMX; give it planes at least {least} wide, or take another --precision or engine"
+            )
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
         """That of a shape; the one that was not used for longest makes room for a new one."""
@@ -84,3 +109,15 @@ class OpenVino(Engine):
         with self._lock:
             self._requests.clear()
             self._model = None
+
+
+def _may_use_amx() -> bool:
+    """Whether this CPU has AMX, or nothing is known of it."""
+    features = machine.cpu().features
+    return features is None or features["AMX"]
+
+
+def _lost(x_t: Planes, outputs: Sequence[Planes]) -> bool:
+    """Whether any plane that held finite numbers only has become one that does not."""
+    finite, *kept = (np.isfinite(planes).all(axis=(1, 2, 3)) for planes in (x_t, *outputs))
+    return any((finite & ~one).any() for one in kept)

@@ -105,6 +105,13 @@ def predict(engine: Engine, x: Planes, t: float) -> tuple[Planes, Planes | None]
     return engine.download(eps), None if v is None else engine.download(v)
 
 
+def refused(engine: Engine, shape: tuple[int, ...]) -> bool:
+    """Whether OpenVINO would compute the planes wrongly: narrow ones by AMX (docs/engines.md)."""
+    features = machine.cpu().features
+    amx = features is None or features["AMX"]
+    return amx and engine.name == "openvino" and engine.precision != "fp32" and shape[3] < 8
+
+
 def tolerance(engine: Engine) -> float:
     return max(TOLERANCE[engine.precision], TOLERANCE[engine.manifest.precision])
 
@@ -167,6 +174,10 @@ def test_results_are_those_of_torch(engine: Engine, t: float) -> None:
 def test_any_batch_and_any_multiple_of_the_downsampling_is_taken(
     engine: Engine, shape: tuple[int, ...]
 ) -> None:
+    if refused(engine, shape):
+        with pytest.raises(EngineError, match=r"pixels wide wrongly .* on CPUs with AMX"):
+            predict(engine, planes(*shape), 300.0)
+        return
     eps, v = predict(engine, planes(*shape), 300.0)
     for output in (eps, v):
         if output is not None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from baikal_deploy.engines import open_engine
 from baikal_deploy.engines import openvino as engine_module
 from baikal_deploy.engines.base import Engine, EngineOptions, Planes
 from baikal_deploy.errors import EngineError, EngineUnavailable
+from baikal_deploy.machine import Cpu
 from baikal_deploy.manifest import METADATA_KEY, Precision, read_manifest
 from tests.contract.stored import stored
-from tests.contract.test_engines import MODELS, planes, works
+from tests.contract.test_engines import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.models import exported
 
 X = planes(1, 1, 16, 16)
@@ -241,6 +243,94 @@ def test_a_cache_that_others_can_write_to_is_not_read(cache: Path, caplog: pytes
     cache.chmod(0o777)
     np.testing.assert_array_equal(evaluated(), before)
     assert "who could put code there" in caplog.text
+
+
+def without_numbers(folder: Path) -> Path:
+    """The tiny model with a weight that is NaN."""
+    model = onnx.load(exported())
+    weight = next(one for one in model.graph.initializer if len(one.dims) == 4)
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values.flat[0] = np.nan
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    del model.metadata_props[:]  # among them the hash of the weights
+    model.metadata_props.add(key=METADATA_KEY, value=read_manifest(exported()).to_json())
+    onnx.save(model, folder / "nan.onnx")
+    return folder / "nan.onnx"
+
+
+def test_planes_that_become_nan_are_an_error(cache: Path, tmp_path: Path) -> None:
+    with (
+        opened(path=without_numbers(tmp_path)) as engine,
+        pytest.raises(EngineError, match=r"gave NaN for planes of numbers, in fp32; try another"),
+    ):
+        engine.predict(X, 300.0)
+
+
+def test_nan_of_a_plane_itself_is_no_error(cache: Path) -> None:
+    x = planes(2, 1, 16, 16)
+    before = evaluated(x=x)
+    x[1, 0, 3, 3] = np.nan
+    after = evaluated(x=x)
+    np.testing.assert_array_equal(after[0], before[0])
+    assert np.isnan(after[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("features", "refused"), [({"AMX": True}, True), ({"AMX": False}, False), (None, True)]
+)
+def test_narrow_planes_are_refused_where_amx_would_compute_them(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, features: dict[str, bool] | None, refused: bool
+) -> None:
+    """The CPU is made up, since there is one here only."""
+    monkeypatch.setattr(engine_module.machine, "cpu", lambda: Cpu(None, None, features))
+    path = stored("int8", *MODELS[1])
+    with opened("int8", path) as engine:
+        if refused:
+            with pytest.raises(EngineError, match=r"4 pixels wide wrongly in int8 .* at least 8 wide"):
+                engine.predict(planes(2, 1, 64, 4), 300.0)
+        else:
+            engine.predict(planes(2, 1, 64, 4), 300.0)
+        engine.predict(planes(1, 1, 4, 8), 300.0)
+    evaluated(x=planes(2, 1, 64, 4))  # in fp32
+    assert bool(engine_module.OpenVino.caution("int8")) is refused
+    assert not engine_module.OpenVino.caution("fp32")
+
+
+REPEATS = int(os.environ.get("BAIKAL_REPEATS", "50"))
+"""Evaluations of each shape by each of two compiled models, by each number of threads."""
+SHAPES = [
+    (1, 1, 4, 4),
+    (1, 1, 8, 12),
+    (2, 1, 64, 4),
+    (3, 1, 20, 16),
+    (7, 1, 12, 36),
+    (1, 1, 64, 64),
+    (2, 1, 36, 132),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("case", [case for case in CASES if case.engine == "openvino"], ids=str)
+def test_repeated_evaluations_are_the_same_and_right(case: Case, threads: int, cache: Path) -> None:
+    """Whatever is read that nobody wrote shows as bits that differ, as NaN, or as too large an error.
+
+    Each round compiles anew, into memory that others have left behind. BAIKAL_REPEATS=1000 looks longer.
+    """
+    path = stored("fp32", *case.model)
+    with open_engine("onnx-cpu", path, read_manifest(path), EngineOptions(1)) as reference:
+        expected = {shape: reference.predict(planes(*shape), 300.0)[0] for shape in SHAPES}
+    found: dict[tuple[int, ...], Planes] = {}
+    for _ in range(2):
+        with case.open(threads) as engine:
+            for number, shape in product(range(REPEATS), SHAPES):
+                if refused(engine, shape):
+                    continue
+                eps, _ = engine.predict(planes(*shape), 300.0)
+                same = np.array_equal(found.setdefault(shape, eps), eps)
+                assert same, f"evaluation {number} of {shape} differs from the first"
+    for shape, eps in found.items():
+        assert error(eps, expected[shape]) < TOLERANCE[case.precision] + TOLERANCE[case.stored], shape
 
 
 CRASH = """

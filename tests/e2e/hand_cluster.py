@@ -28,8 +28,11 @@ class HandCluster:
         address: of the scheduler.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._processes = folder, list[subprocess.Popen[bytes]]()
+    def __init__(self, folder: Path, *common: str) -> None:
+        """Args:
+        common: options of scheduler and workers.
+        """
+        self._folder, self._processes, self._common = folder, list[subprocess.Popen[bytes]](), common
         file = folder / "scheduler.json"
         options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
         self.scheduler = self._start("scheduler", *options)
@@ -56,7 +59,10 @@ class HandCluster:
         log = (self._folder / f"{arguments[0]}{len(self._processes)}.log").open("wb")
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments], stdout=log, stderr=log, cwd=self._folder
+                [sys.executable, "-m", "dask", *arguments, *self._common],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
             )
         self._processes.append(process)
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def test_processes_of_this_machine_write_the_same_bytes(
     run = start_run(tmp_path, *arguments(Path("in.zarr"), Path("out")), "--dask", "local:2")
     text = said(run)
     assert run.returncode == 0, text
-    assert "workers   2 at tcp://127.0.0.1" in text
+    assert "workers   2 at tls://127.0.0.1" in text
     assert written(out) == wanted
 
 
@@ -205,13 +206,18 @@ def test_jobs_of_a_stand_in_for_slurm(
     file = tmp_path / "slurm.toml"
     file.write_text('[slurm]\njobs = 2\ncores = 2\nmemory = "2 GB"\nwalltime = "00:10:00"\n')
     run = start_run(tmp_path, *arguments(source, out), "--dask", file, preload=SLOW)
+    wait_until(lambda: items_done(out / "result.zarr") >= 2, "the first items")
+    (keys,) = tmp_path.glob(".baikal-keys-*")
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     text = said(run)
     assert run.returncode == 0, text
     assert "others may join at any time" in text
+    assert not keys.exists()
     assert written(out) == wanted
     logs = [log.read_text() for log in (tmp_path / "bin").glob("job*.log")]
     assert len(logs) == 2
     assert all("Registered to" in log for log in logs)
+    assert all("dashboard at" not in log and "tcp://" not in log for log in logs)
 
 
 @pytest.mark.slow
@@ -224,7 +230,7 @@ def test_an_item_that_kills_its_workers_ends_the_run(
     error = text.splitlines()[-1]
     # It had another item in work beside the one that killed it, and may be blamed for that.
     assert re.match(
-        r"error: 4 worker processes ended with plane \d \(t=\d z=0\) in work, the last at tcp://", error
+        r"error: 4 worker processes ended with plane \d \(t=\d z=0\) in work, the last at tls://", error
     )
     assert "what was finished before is kept, and the same command goes on with it" in error
     assert "Traceback" not in text

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from baikal_deploy.cluster import worker
 from baikal_deploy.cluster.client import Cluster
 from baikal_deploy.cluster.config import LocalWorkers, RunningScheduler, SlurmJobs, parse_source, read_slurm
+from baikal_deploy.cluster.private import keys_in
 from baikal_deploy.cluster.schedulers import slurm_cluster
 from baikal_deploy.errors import ClusterError, ConfigError
 from baikal_deploy.machine import Gpu
@@ -78,7 +82,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
 
 def script(jobs: SlurmJobs) -> list[str]:
     """Lines of the script that sbatch would get; without the address of the scheduler."""
-    with slurm_cluster(jobs) as cluster:
+    with TemporaryDirectory() as folder, slurm_cluster(jobs, keys_in(Path(folder))) as cluster:
         lines: list[str] = cluster.job_script().splitlines()
     return [line for line in lines if line.strip()]
 
@@ -99,10 +103,13 @@ def test_the_script_for_sbatch() -> None:
     assert lines[9:11] == ["#SBATCH --constraint=a100", "module load cuda"]
     command = lines[11]
     assert len(lines) == 12
-    assert command.startswith(f"{sys.executable} -m distributed.cli.dask_worker tcp://")
+    assert command.startswith(f"{sys.executable} -m distributed.cli.dask_worker tls://")
     assert " --nthreads 2 " in command
     assert " --nworkers 4 " in command
-    assert command.endswith(" --memory-limit 0")
+    assert " --memory-limit 0 " in command
+    assert " --worker-class baikal_deploy.cluster.private.PrivateWorker " in command
+    for option, name in {"ca-file": "certificate", "cert": "certificate", "key": "key"}.items():
+        assert re.search(rf" --tls-{option} /\S+/{name}\.pem\b", command)
 
 
 def test_a_script_without_gpus_and_one_that_asks_in_its_own_way() -> None:
@@ -110,6 +117,7 @@ def test_a_script_without_gpus_and_one_that_asks_in_its_own_way() -> None:
     assert not any("gpu" in line for line in lines)
     assert " --nthreads 2 " in lines[-1]
     assert "--nworkers" not in lines[-1]
+    assert "PRIVATE KEY" not in "".join(lines)
     own = script(SlurmJobs(1, 8, "8 GB", "01:00:00", gpus=2, directives=("--gpus-per-node=a100:2",)))
     assert "#SBATCH --gpus-per-node=a100:2" in own
     assert not any("--gres" in line for line in own)
@@ -155,7 +163,20 @@ def test_each_worker_takes_the_gpu_of_its_number(
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == chosen
 
 
-@pytest.mark.parametrize(("source", "package"), [("local:2", "distributed"), (str(EXAMPLE), "dask_jobqueue")])
+def test_keys_for_other_machines_are_for_this_user_only(tmp_path: Path) -> None:
+    (folder := tmp_path / "keys").mkdir(mode=0o700)
+    security = keys_in(folder)
+    assert {security.tls_worker_key, security.tls_ca_file} == {str(file) for file in folder.iterdir()}
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in folder.iterdir())
+    folder.chmod(0o750)
+    with pytest.raises(ClusterError, match=rf"^{re.escape(str(tmp_path))}: keys would not be safe there"):
+        keys_in(folder)
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [("local:2", "distributed"), ("local:2", "cryptography"), (str(EXAMPLE), "dask_jobqueue")],
+)
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch, source: str, package: str) -> None:
     monkeypatch.setattr(
         "baikal_deploy.cluster.schedulers.find_spec", lambda name: None if name == package else object()

@@ -37,6 +37,10 @@ class MadeUp(Engine):
         return "beads 1.0"
 
     @classmethod
+    def caution(cls, precision: Precision) -> str:
+        return "beads are few" if precision == "int8" else ""
+
+    @classmethod
     def open(cls, *args: Any) -> Any:
         raise AssertionError("the doctor loads no model")
 
@@ -78,7 +82,7 @@ def test_each_precision_has_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> N
     assert engine.precisions == {
         "fp32": Support(True),
         "bf16": Support(False, "engine made-up: no beads for bf16", "buy beads"),
-        "int8": Support(True),
+        "int8": Support(True, caution="beads are few"),
     }
     assert engine.stored == {"fp32": ["fp32"], "bf16": ["fp32"], "int8": ["int8"]}
 
@@ -86,7 +90,7 @@ def test_each_precision_has_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("refused", "expected"),
     [
-        ({"fp32", "bf16"}, Support(True)),
+        ({"fp32", "bf16"}, Support(True, caution="beads are few")),
         ({"fp32", "bf16", "int8"}, Support(False, "no fp32 here", "buy fp32")),
     ],
 )
@@ -229,12 +233,13 @@ def test_json_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     data = json.loads(json.dumps(report.as_dict()))
     assert data["works"] is True
     assert data["engines"][0]["precisions"]["bf16"] == {
-        "works": False, "reason": "engine made-up: no beads for bf16", "fix": "buy beads"
+        "works": False, "reason": "engine made-up: no beads for bf16", "fix": "buy beads", "caution": ""
     }  # fmt: skip
     text = "\n".join(describe(report, 100))
     assert "beads 1.0, on Abacus 9000: fp32; with models exported so also int8" in text
     assert "not bf16: no beads for bf16" in text
     assert "> buy beads" in text
+    assert "int8: beads are few" in text
 
 
 @pytest.mark.parametrize("width", [80, 200])
