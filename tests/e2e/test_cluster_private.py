@@ -85,7 +85,7 @@ def test_a_local_cluster_talks_to_its_own_processes_only(
     finally:
         os.killpg(run.pid, signal.SIGINT)
         text = said(run)
-    assert "not complete yet; the same command again goes on from there" in text
+    assert "not complete yet; " in text
 
 
 @pytest.fixture

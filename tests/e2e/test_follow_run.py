@@ -24,7 +24,13 @@ def test_a_store_that_is_whole(tmp_path: Path, baikal_run: BaikalRun) -> None:
     assert (tmp_path / "look.png").exists()
     record: Any = zarr.open_group(result(path), mode="r").attrs["baikal"]
     assert record["followed"] == {"axis": "t", "measured on the first": 4}
-    assert baikal_run(path, "--follow").exit_code == 2  # the output is there
+    again = baikal_run(path, "--follow", "--follow-timeout", 0.2)
+    assert again.exit_code == 0
+    assert "complete already" in again.stderr
+    zarr.open_array(path).append(growing.steps(9)[6:])
+    again = baikal_run(path, "--follow", "--follow-timeout", 0.2)
+    assert again.exit_code == 2  # it has grown since
+    assert "exists already" in again.stderr
 
 
 def test_fewer_steps_than_are_measured(tmp_path: Path) -> None:
