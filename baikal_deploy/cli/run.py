@@ -17,7 +17,7 @@ from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli._summary import Batch
-from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.cli.terminal import Command, friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.follow import TIMEOUT, Follow
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
 
 
-@click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-run", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.argument("input_path", metavar="INPUT")
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @run_options
