@@ -256,7 +256,7 @@ class Denoiser:
             What is wanted of the planes, denoised, and what to know about it.
 
         Raises:
-            EngineError: the denoiser is closed, or the network failed, or returned values that are not finite.
+            EngineError: the denoiser is closed, or the network failed or returned values that are not finite.
         """
         self.check_open()
         part = part or Part.whole(planes.shape[1:])

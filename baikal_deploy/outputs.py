@@ -17,7 +17,7 @@ from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import Maps
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import region_shape
-from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_image_name, is_tiff
 from baikal_deploy.volumes.layout import Layout, Reduction
 from baikal_deploy.volumes.leftovers import sweep
 from baikal_deploy.volumes.ngff import image_attributes
@@ -54,7 +54,7 @@ def check_outputs(config: RunConfig) -> None:
 def check_name(path: Path) -> None:
     """Raise ConfigError for a name that no format goes with, unless a Zarr store is there or around it."""
     with translated(path, "looked at"):
-        if is_tiff(path) or path.suffix.lower() == ".zarr" or is_zarr(path) or is_zarr(path.parent):
+        if is_image_name(path) or is_zarr(path) or is_zarr(path.parent):
             return
     raise ConfigError(
         f"{path}: its ending is that of no format that can be written; name it {path.stem}.ome.zarr (.zarr), "

@@ -11,7 +11,7 @@ from baikal_deploy.cluster.tasks import Tasks
 from baikal_deploy.cluster.worker import Job, settle
 from baikal_deploy.config import RunConfig
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.errors import BaikalError, ClusterError, ConfigError
 from baikal_deploy.pipeline import Run
 from baikal_deploy.session import Session
 from baikal_deploy.volumes.inputs import is_tiff
