@@ -130,8 +130,8 @@ def check_expressible(path: Path, info: VolumeInfo) -> None:
     names = [info.name or "", *(info.channel_name(channel) for channel in range(info.num_channels))]
     for name in filter(NOT_IN_XML.search, names):
         raise VolumeError(
-            f"{path}: OME-TIFF cannot hold the name {name!r}, which has characters that XML forbids; choose an "
-            "output in .ome.zarr, or correct the name"
+            f"{path}: OME-TIFF cannot hold the name {name!r}, as XML forbids some of its characters; correct "
+            "it, or choose an output in .ome.zarr"
         )
 
 

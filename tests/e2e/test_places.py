@@ -1,4 +1,4 @@
-"""Outputs that cannot be where they are to be, or are to be of no known format: said before anything is done."""
+"""Outputs that cannot be where they are to be, or are of no known format: said before all work."""
 
 from __future__ import annotations
 
