@@ -99,7 +99,7 @@ def test_what_was_measured_is_not_measured_again(
         run.execute()
     assert np.array_equal(level0(tmp_path / "out.zarr"), level0(tmp_path / "once.zarr"))
     assert group_attributes(tmp_path / "out.zarr") == group_attributes(tmp_path / "once.zarr")
-    assert sorted(os.listdir(tmp_path)) == ["once", "out", "series.zarr"]
+    assert sorted(os.listdir(tmp_path)) == ["once.zarr", "out.zarr", "series.zarr"]
 
 
 def test_maps_are_filled_in_part_by_part(tmp_path: Path, baikal_run: BaikalRun, bleaching: Path) -> None:
