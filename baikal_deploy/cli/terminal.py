@@ -25,6 +25,11 @@ def plain_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
+def printable(text: str) -> str:
+    """Text on one line: names may hold line ends, and what terminals take for commands."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors raised on purpose into one line on stderr and exit code 2.
 
@@ -38,7 +43,7 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
                 command(*args, **kwargs)
                 check_told()
             except BaikalError as error:
-                click.echo(f"error: {error}", err=True)
+                click.echo(f"error: {printable(str(error))}", err=True)
                 sys.exit(USER_ERROR)
             except KeyboardInterrupt as interrupt:
                 click.echo(f"{interrupt}\ninterrupted".lstrip(), err=True)
