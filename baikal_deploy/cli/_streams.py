@@ -46,13 +46,13 @@ class _Lenient(io.RawIOBase):
 def lenient_streams() -> Iterator[None]:
     """As long as the context lasts, no writing to standard output or error fails; see ``check_told``."""
     _occupy()
-    before = sys.stdout, sys.stderr
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+    out, err = before = sys.stdout, sys.stderr
+    if out is not None and out is sys.__stdout__:
         # Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said.
-        unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-        sys.stdout = _lenient(sys.stdout, "surrogateescape" if unicode else "backslashreplace")
-    if sys.stderr is not None and sys.stderr is sys.__stderr__:
-        sys.stderr = _lenient(sys.stderr, "backslashreplace")
+        unicode = out.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout = _lenient(out, "surrogateescape" if unicode else "backslashreplace")
+    if err is not None and err is sys.__stderr__:
+        sys.stderr = _lenient(err, "backslashreplace")
     try:
         yield
     finally:

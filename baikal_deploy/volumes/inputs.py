@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.places import check_reachable
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -78,6 +79,7 @@ def open_input(path: Source, series: int | None = None) -> Volume:
         from baikal_deploy.volumes.zarr import open_volume
 
         return open_volume(path, series)
+    check_reachable(path)
     if is_tiff(path) and path.is_file():
         from baikal_deploy.volumes.tiff import open_tiff
 

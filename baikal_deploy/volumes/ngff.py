@@ -207,6 +207,8 @@ def validate(path: Source, block: dict[str, Any]) -> None:
     from yaozarrs import v05
 
     model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
+    reason: str
+    cause: ValueError
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
         try:

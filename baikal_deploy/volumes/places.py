@@ -19,6 +19,20 @@ def real_path(path: Source) -> Source:
     return path if isinstance(path, Url) else Path(os.path.realpath(path))
 
 
+def check_reachable(path: Path) -> None:
+    """Refuse a path that the system cannot follow, whatever lies there.
+
+    Raises:
+        VolumeError: links that form a loop, a name that is too long, a folder that may not be looked into.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # the latter for a null byte
+        raise VolumeError(f"{path}: cannot be found ({_reason(error)}); check the path") from error
+
+
 def check_writable(path: Path, option: str = "") -> None:
     """Refuse a place where no file can be made. Nothing is left of the attempt.
 
@@ -46,3 +60,7 @@ def check_writable(path: Path, option: str = "") -> None:
             f"{where}: nothing can be written there ({reason}); name another {another}"
         ) from error
     raise VolumeError(f"{where}: its folder does not exist; create it, or name another {another}")
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error

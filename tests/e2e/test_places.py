@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from click.testing import CliRunner
 
+from baikal_deploy.cli.noise import main as noise
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pipeline import Run
@@ -63,7 +65,15 @@ def test_a_loop_of_links_beside_the_output(
 
 @pytest.mark.parametrize("name", ["a", "a.zarr", "a.tif", "a/in.zarr"])
 def test_a_loop_of_links_as_input(baikal_run: BaikalRun, loop: Path, name: str) -> None:
-    assert str(loop.parent / name) in refused(baikal_run, loop.parent / name, loop.parent / "out.zarr")
+    message = refused(baikal_run, loop.parent / name, loop.parent / "out.zarr")
+    assert f"{loop.parent / name}: cannot be found (" in message
+    assert CliRunner().invoke(noise, [str(loop.parent / name)]).exit_code == 2
+
+
+def test_an_input_with_a_name_that_is_too_long(tmp_path: Path) -> None:
+    result = CliRunner().invoke(noise, [str(tmp_path / ("a" * 300))])
+    assert result.exit_code == 2
+    assert "cannot be found (File name too long); check the path" in result.stderr
 
 
 @pytest.mark.parametrize("options", [["--model", "a.onnx"], ["--guide", "a.zarr"], ["--dask", "a/x.toml"]])
