@@ -46,7 +46,9 @@ class _Lenient(io.RawIOBase):
 def lenient_streams() -> Iterator[None]:
     """As long as the context lasts, no writing to standard output or error fails; see ``check_told``."""
     _occupy()
-    out, err = before = sys.stdout, sys.stderr
+    before = sys.stdout, sys.stderr
+    out: Any = sys.stdout
+    err: Any = sys.stderr
     if out is not None and out is sys.__stdout__:
         # Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said.
         unicode = out.encoding.lower().replace("-", "") == "utf8"

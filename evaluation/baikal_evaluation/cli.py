@@ -116,7 +116,7 @@ def main(
     assert pairs is not None
     swept = None if ablation is None else sweep(ablation)
     methods = tuple(" ".join(options["methods"]).split()) if swept is None else swept.methods
-    evaluation = _evaluation(pairs, output or pairs.with_name(f"{pairs.stem}_eval"), methods, options)
+    evaluation = _evaluation(pairs, output or _beside(pairs), methods, options)
     with _progress(plain_console()) as progress:
         results = evaluation.run(progress)
     print_table(results, Console())
@@ -124,6 +124,14 @@ def main(
     if swept is not None:
         files += [path.name for path in swept.write(evaluation.output, results)]
     click.echo(f"{evaluation.output}: {', '.join(files)}")
+
+
+def _beside(pairs: Path) -> Path:
+    """Where results go by default."""
+    named = pairs if pairs.name else pairs.absolute()  # "." has no name
+    if not named.name:
+        raise ConfigError(f"{pairs}: give a folder to write to (-o)")
+    return named.with_name(f"{named.stem}_eval")
 
 
 def _refuse_ignored(table: bool, ablation: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -17,6 +16,7 @@ from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.volumes.places import check_writable
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
 from baikal_training.data import AUGMENTATIONS, Catalogue, Shares, Split, open_clean, split
@@ -107,8 +107,9 @@ def main(
     checkpoint keeps the log, curves, pictures, and the checkpoint to --resume from. For several devices,
     start it with torchrun.
     """
-    if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
-        raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
+    check_writable(output, "-o")
+    if output.is_dir():
+        raise ConfigError(f"-o {output}: is a folder; name a file")
     if finetune_noise is not None and options["init"] is None:
         raise ConfigError(
             f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give its checkpoint with --init"
