@@ -11,13 +11,21 @@ from uuid import uuid4
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is there either whole or as it was before, and on disk when this returns."""
+    """Write a file so that it is there either whole or as it was before, and on disk when this returns.
+
+    Raises:
+        OSError: a full disk and the like; nothing is left of it.
+    """
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 

@@ -133,6 +133,7 @@ class Follow(Run):
         """
         if workers is not None:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
+        self.denoiser.check_open()
         if self.refused is not None:
             raise self.refused
         if self.finished:
@@ -220,7 +221,7 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
     for path in config.outputs:
         if is_tiff(path):
             raise ConfigError(f"{path}: a TIFF cannot grow; with --follow, write an .ome.zarr")
-    if config.output is not None:  # else its folder is the input's, which may not be there yet
+    if config.output is not None or config.target.parent.is_dir():  # the input's may not be there yet
         check_places(config, [config.input])
     if not only_plan and unfinished(config) is None and not finished_before(config):
         check_session(config, None, {})

@@ -333,7 +333,12 @@ class Run:
         return size if is_tiff(self.config.target) else size * 4 // 3
 
     def estimate_seconds(self) -> float:
-        """Expected time of the network evaluations, from a timed call with one window."""
+        """Expected time of the network evaluations, from a timed call with one window.
+
+        Raises:
+            EngineError: the run is closed, or the network failed.
+        """
+        self.denoiser.check_open()
         started = time.perf_counter()
         self.denoiser.predictor.evaluate_once(self.volume.info.plane_shape)
         seconds = (time.perf_counter() - started) / self.config.batch
@@ -349,9 +354,10 @@ class Run:
 
         Raises:
             VolumeError, EngineError: reading, writing or the network failed, or another run writes these
-                outputs; the same run again continues from what was finished before.
+                outputs; the same run again continues from what was finished before. The run is closed.
             BaikalError: the workers cannot do it.
         """
+        self.denoiser.check_open()
         if self.refused is not None:
             raise self.refused
         if self.finished:

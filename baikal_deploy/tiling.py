@@ -21,6 +21,8 @@ from baikal_deploy.errors import ConfigError
 
 DEFAULT_TILE = 512
 DEFAULT_OVERLAP = 64
+MOST_PLANES = 4096
+"""Of a batch: more would fill the memory, and make nothing faster."""
 SYMMETRIES = 8
 """In which a sampler may turn planes."""
 
@@ -189,8 +191,8 @@ class TiledPredictor:
     _kept: dict[Hashable, _Tools] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ConfigError(f"batch {self.batch}: must be at least 1")
+        if not 1 <= self.batch <= MOST_PLANES:
+            raise ConfigError(f"batch {self.batch}: must lie within 1 … {MOST_PLANES}")
         self.plan((1, 1))
 
     def plan(self, shape: tuple[int, int]) -> TilePlan:

@@ -19,7 +19,7 @@ MARGIN = " " * (2 + NAME + STATE)
 
 def describe(report: Report, width: int) -> Iterator[str]:
     """The report. Text is wrapped to the width; commands, which are there to be copied, are not."""
-    width, model = min(width, WIDEST), report.model
+    width, model = max(1, min(width, WIDEST)), report.model
     yield from wrap(_verdict(report), width)
     yield from wrap(_gpu_needed(report), width)
     yield from ("", "Engines, in the order in which baikal-run tries them in fp32")

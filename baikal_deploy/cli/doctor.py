@@ -13,15 +13,18 @@ from rich.console import Console
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._report import describe, describe_run
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.doctor import Report, examine
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.gpu_smoke import gpu_engines, smoke
 from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.volumes.places import check_writable
 
 
 @click.command(
-    "baikal-doctor", context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+    "baikal-doctor",
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
@@ -43,6 +46,8 @@ def main(as_json: bool, smoke_path: Path | None, model: str) -> None:
     """
     if smoke_path is not None and smoke_path.suffix.lower() != ".json":
         raise ConfigError(f"--gpu-smoke {smoke_path}: must end in .json")
+    if smoke_path is not None:
+        check_writable(smoke_path, "--gpu-smoke")
     with redirect_stdout(sys.stderr):  # vendors' packages may print when they are imported
         report = examine(model)
     console = Console(highlight=False, markup=False, emoji=False)

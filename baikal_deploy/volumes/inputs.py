@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.places import check_reachable
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -35,6 +36,11 @@ NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
 def is_tiff(path: Source) -> bool:
     """Whether a name is one of a TIFF file."""
     return path.suffix.lower() in TIFF_SUFFIXES
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a name is one of an image that can be written."""
+    return is_tiff(path) or path.suffix.lower() == ".zarr"
 
 
 def is_ndtiff(path: Path) -> bool:
@@ -73,6 +79,7 @@ def open_input(path: Source, series: int | None = None) -> Volume:
         from baikal_deploy.volumes.zarr import open_volume
 
         return open_volume(path, series)
+    check_reachable(path)
     if is_tiff(path) and path.is_file():
         from baikal_deploy.volumes.tiff import open_tiff
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
@@ -53,7 +53,9 @@ class DataRange(click.ParamType):  # type: ignore[type-arg]  # generic only in i
         return value if value == "joint" else click.FLOAT.convert(value, param, ctx)
 
 
-@click.command("baikal-eval", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-eval", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.argument("pairs", required=False, type=PATH)
 @click.option("-o", "--output", type=PATH, help="Folder to write to. [default: PAIRS_eval, or table1]")
 @click.option(
@@ -114,7 +116,7 @@ def main(
     assert pairs is not None
     swept = None if ablation is None else sweep(ablation)
     methods = tuple(" ".join(options["methods"]).split()) if swept is None else swept.methods
-    evaluation = _evaluation(pairs, output or pairs.with_name(f"{pairs.stem}_eval"), methods, options)
+    evaluation = _evaluation(pairs, output or _beside(pairs), methods, options)
     with _progress(plain_console()) as progress:
         results = evaluation.run(progress)
     print_table(results, Console())
@@ -122,6 +124,14 @@ def main(
     if swept is not None:
         files += [path.name for path in swept.write(evaluation.output, results)]
     click.echo(f"{evaluation.output}: {', '.join(files)}")
+
+
+def _beside(pairs: Path) -> Path:
+    """Where results go by default."""
+    named = pairs if pairs.name else pairs.absolute()  # "." has no name
+    if not named.name:
+        raise ConfigError(f"{pairs}: give a folder to write to (-o)")
+    return named.with_name(f"{named.stem}_eval")
 
 
 def _refuse_ignored(table: bool, ablation: bool) -> None:

@@ -7,10 +7,11 @@ from typing import get_args
 
 import rich_click as click
 
-from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.cli.terminal import Command, friendly
 from baikal_deploy.engines._trt_compat import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.volumes.places import check_reachable, check_writable
 from baikal_export import engine_files
 from baikal_export.card import read_card
 from baikal_export.foreign import layout, layout_names, recognised
@@ -36,7 +37,7 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
 }
 
 
-@click.command("baikal-export", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("baikal-export", cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),
@@ -120,11 +121,13 @@ def main(
     The file is compared with the checkpoint in torch. In fp32 it must agree to a relative error of 1e-5; in
     another precision, images that it denoises must not lose more than --max-loss.
     """
+    check_reachable(model)
     output = output or _beside(model, precision)
+    check_writable(output, "-o")
     if output.resolve() == model.resolve():
         raise ConfigError(f"-o {output}: that is the checkpoint, which would be lost; choose another name")
-    if not output.parent.is_dir():
-        raise ConfigError(f"{output.parent}: no such folder to write the model to")
+    if output.is_dir():
+        raise ConfigError(f"-o {output}: is a folder; name a file")
     described = {} if card is None else read_card(card)
     families = [family for family, wanted in ((TENSORRT, tensorrt), (TENSORRT_RTX, tensorrt_rtx)) if wanted]
     sms = () if sm is None else engine_files.parse_sm(sm)

@@ -67,6 +67,10 @@ REPAINT = ("--sampler", "repaint")
         (["--tile", "8"], ["tile 8", "16"]),
         (["--overlap", "400"], ["overlap 400", "256"]),
         (["--batch", "0"], ["batch 0"]),
+        (["--batch", "9" * 23], ["batch 999", "1 … 4096"]),
+        (["--budget", "\udcff"], ["budget \\udcff: give preview"]),
+        (["--model", "two\nlines"], ["model 'two\\nlines'"]),
+        (["--model", "\x1b[31mred"], ["model '\\x1b[31mred'"]),
         (["--seed", "-1"], ["seed -1"]),
         (["--preview", "look.jpg"], ["look.jpg", ".png"]),
         (["--preview", "nowhere/look.png"], ["nowhere", "does not exist"]),
@@ -114,8 +118,8 @@ def test_outputs(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> Non
     assert "is the input" in refused(baikal_run, noisy_zarr, noisy_zarr)
     assert "inside the input" in refused(baikal_run, noisy_zarr, noisy_zarr / "out.zarr")
     assert "folder does not exist" in refused(baikal_run, noisy_zarr, tmp_path / "no" / "out.zarr")
-    (tmp_path / "precious").mkdir()
-    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious", "--overwrite")
+    (tmp_path / "precious.zarr").mkdir()
+    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious.zarr", "--overwrite")
 
 
 def test_a_guide_of_another_shape(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:

@@ -119,7 +119,7 @@ def test_unknown_model_and_file_are_refused(tmp_path: Path) -> None:
     for arguments, words in (
         (["--model", "zebra"], "model 'zebra'"),
         (["--gpu-smoke", "out.txt"], "must end in .json"),
-        (["--gpu-smoke", tmp_path / "no" / "out.json"], "cannot be written"),
+        (["--gpu-smoke", tmp_path / "no" / "out.json"], "its folder does not exist"),
     ):
         result = doctor(*arguments)
         assert result.exit_code == 2, result.output

@@ -146,6 +146,15 @@ def test_neither_pairs_nor_table() -> None:
     assert "give PAIRS, or --table1" in result.stderr
 
 
+def test_the_current_folder_as_pairs(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results go beside it."""
+    monkeypatch.chdir(pairs)
+    result = baikal_eval(".", "-m", "noisy")
+    assert result.exit_code == 0, result.output
+    assert (pairs.with_name(f"{pairs.stem}_eval") / "results.csv").exists()
+    assert "(-o)" in baikal_eval("/", "-m", "noisy").stderr
+
+
 def test_a_table_without_careamics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAIKAL_BASELINES", str(tmp_path / "none"))
     result = baikal_eval("--table1", "simulated", "-o", tmp_path / "out")

@@ -251,6 +251,10 @@ def test_table_keeps_to_its_width_but_for_commands(monkeypatch: pytest.MonkeyPat
     assert max(map(len, lines)) > 200  # a command is never broken
 
 
+def test_a_terminal_without_columns() -> None:
+    assert list(describe(examine("nuclei"), 0))
+
+
 def first_lines(monkeypatch: pytest.MonkeyPatch, kind: type[Engine], gpus: list[machine.Gpu]) -> str:
     install(monkeypatch, kind)
     monkeypatch.setattr(machine, "nvidia_gpus", lambda: (gpus, ""))

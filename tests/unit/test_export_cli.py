@@ -88,9 +88,11 @@ def fails(result: Result, match: str, output: Path) -> None:
 def test_bad_checkpoints_and_folders_fail_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
     output = tmp_path / "net.onnx"
     fails(run(tmp_path / "gone.pt", "-o", output), "gone.pt: no such checkpoint", output)
-    fails(
-        run(checkpoint, "-o", tmp_path / "gone" / "net.onnx"), "no such folder to write the model to", output
-    )
+    fails(run(checkpoint, "-o", tmp_path / "gone" / "net.onnx"), "its folder does not exist", output)
+    (tmp_path / "loop").symlink_to("loop")
+    fails(run(tmp_path / "loop"), "loop: cannot be found", output)
+    fails(run(tmp_path / ("a" * 300)), "cannot be found (File name too long)", output)
+    fails(run(checkpoint, "-o", tmp_path / "loop"), "loop: nothing can be written there", output)
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     fails(run(checkpoint), "net.pt: not a readable checkpoint", output)
 

@@ -261,7 +261,15 @@ def test_nothing_to_train_on_fails(tmp_path: Path) -> None:
 
 def test_missing_output_folder_fails(clean: Path, tmp_path: Path) -> None:
     output = tmp_path / "gone" / "net.pt"
-    fails(train(clean, "-o", output, *QUICK), output, "cannot be written; give a file name in a folder")
+    fails(train(clean, "-o", output, *QUICK), output, "its folder does not exist")
+
+
+def test_names_that_the_system_cannot_follow(clean: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop.pt").symlink_to("loop.pt")
+    output = tmp_path / "loop.pt"
+    fails(train(clean, "-o", output, *QUICK), output, "nothing can be written there")
+    output = tmp_path / "net.pt"
+    fails(train(clean, "-o", output, *QUICK, "--unet", "a" * 300), output, "a" * 300)
 
 
 def test_corrupt_image_fails_with_its_name(tmp_path: Path) -> None:

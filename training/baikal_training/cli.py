@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -13,10 +12,11 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
 from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.volumes.places import check_writable
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
 from baikal_training.data import AUGMENTATIONS, Catalogue, Shares, Split, open_clean, split
@@ -33,7 +33,11 @@ from baikal_training.unet_config import PRESETS, unet_config
 TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-train",
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
 @click.option("--init", type=click.Path(path_type=Path), help="Checkpoint to start from.")
@@ -103,8 +107,9 @@ def main(
     checkpoint keeps the log, curves, pictures, and the checkpoint to --resume from. For several devices,
     start it with torchrun.
     """
-    if not output.parent.is_dir() or output.is_dir() or not os.access(output.parent, os.W_OK):
-        raise ConfigError(f"{output}: cannot be written; give a file name in a folder you may write to")
+    check_writable(output, "-o")
+    if output.is_dir():
+        raise ConfigError(f"-o {output}: is a folder; name a file")
     if finetune_noise is not None and options["init"] is None:
         raise ConfigError(
             f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give its checkpoint with --init"

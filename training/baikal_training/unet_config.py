@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -162,7 +163,7 @@ def unet_config(name: str, out_channels: int) -> UNetConfig:
     if name in PRESETS:
         return replace(PRESETS[name], out_channels=out_channels)
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, false for a name that is too long
         raise ConfigError(f"unet '{name}': no such file; the presets are {', '.join(PRESETS)}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
