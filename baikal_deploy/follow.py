@@ -169,7 +169,7 @@ class Follow(Run):
 
         advance(0, 0)
         try:
-            ThisProcess().work(self, session, advance)
+            ThisProcess().work(self.work, session, advance)
         except KeyboardInterrupt:
             if last:
                 raise

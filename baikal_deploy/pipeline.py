@@ -381,7 +381,7 @@ class Run:
                     progress(done, total)
 
             advance(0, 0)
-            workers.work(self, session, advance)
+            workers.work(self.work, session, advance)
             tally = session.tally
             notes = [*tally.notes(), *self._copy_labels(session)]
             session.finish(self.provenance(tally, notes))

@@ -35,10 +35,12 @@ class Session:
     """The outputs of a run, and what is finished of them; made by ``open_session``.
 
     Attributes:
+        config: of the run.
         outputs: the images.
         journal: of the run.
     """
 
+    config: RunConfig
     outputs: Outputs
     journal: Journal
 
@@ -183,7 +185,7 @@ def open_session(
             where = [place for place in places_found(journal) if place is not None]
             outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
             outputs.sweep(journal.done)
-            yield Session(outputs, journal)
+            yield Session(config, outputs, journal)
         else:
             yield _begin(config, info, fingerprint, layout, journal)
 
@@ -205,4 +207,4 @@ def _begin(
     journal = Journal.begin(journal_path(config), header)
     outputs = Outputs.create(config, info, layout, journal.run)
     journal.record({"created": True})
-    return Session(outputs, journal)
+    return Session(config, outputs, journal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from baikal_deploy.config import RunConfig
 from baikal_deploy.intensity import Raw
@@ -12,10 +12,7 @@ from baikal_deploy.overlap import Check, overlapped
 from baikal_deploy.session import Session
 from baikal_deploy.tally import Tally
 from baikal_deploy.volumes.base import WorkItem
-from baikal_deploy.work import Found
-
-if TYPE_CHECKING:
-    from baikal_deploy.pipeline import Run
+from baikal_deploy.work import Found, Work
 
 Advance = Callable[[int, int], None]
 """Called with the evaluations of planes that are done with since the last call, and those of them that were
@@ -29,7 +26,7 @@ class Workers(Protocol):
     def prepare(self, config: RunConfig) -> None:
         """Called before anything is written. Raises BaikalError if they cannot do such a run."""
 
-    def work(self, run: Run, session: Session, advance: Advance) -> None:
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
         """Do all items that the session has left: read, denoise, write and record them and what was measured.
 
         Raises:
@@ -43,13 +40,13 @@ class ThisProcess:
     def prepare(self, config: RunConfig) -> None:
         """Any run can be done here."""
 
-    def work(self, run: Run, session: Session, advance: Advance) -> None:
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
         def denoise(item: WorkItem, found: Found, check: Check) -> Result:
             maps, kept = session.outputs.maps(item), session.kept.of(item.index)
-            for group, measurement in run.recipes.measured(item.planes):
+            for group, measurement in work.recipes.measured(item.planes):
                 session.measured(group, measurement)
-            expected = run.work.evaluations(item)
-            computed = run.work.evaluations(item, kept.planes)
+            expected = work.evaluations(item)
+            computed = work.evaluations(item, kept.planes)
             if computed:
                 advance(computed, 0)
 
@@ -60,7 +57,7 @@ class ThisProcess:
                 advance(min(planes, max(0, expected - computed)), planes)
                 computed += planes
 
-            denoised, tally = run.work.denoise(item, found, maps, advance_and_check, kept)
+            denoised, tally = work.denoise(item, found, maps, advance_and_check, kept)
             if computed < expected:
                 advance(expected - computed, 0)
             return denoised, tally, maps
@@ -69,4 +66,4 @@ class ThisProcess:
             denoised, tally, maps = result
             session.write(item, denoised, maps, tally)
 
-        overlapped(session.left, run.work.read, denoise, write)
+        overlapped(session.left, work.read, denoise, write)

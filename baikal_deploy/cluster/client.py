@@ -12,9 +12,9 @@ from baikal_deploy.cluster.worker import Job, settle
 from baikal_deploy.config import RunConfig
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import BaikalError, ClusterError, ConfigError
-from baikal_deploy.pipeline import Run
 from baikal_deploy.session import Session
 from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.work import Work
 from baikal_deploy.workers import Advance
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Cluster:
         workers = f"{count or 'none yet'} at {scheduler}"
         return workers if isinstance(self.source, LocalWorkers) else f"{workers}; others may join at any time"
 
-    def work(self, run: Run, session: Session, advance: Advance) -> None:
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
         """See ``workers.Workers``.
 
         Raises:
@@ -99,14 +99,14 @@ class Cluster:
         # run is there; what they had begun before may lie among its outputs.
         if any(client.run(settle, on_error="ignore").values()):
             session.outputs.sweep(session.journal.done)
-        tasks = Tasks(client, Job.of(run, session, self._threads), run.volume.info)
+        tasks = Tasks(client, Job.of(work, session, self._threads), work.volume.info)
         try:
             for item, done in tasks.results(session.left):
-                run.recipes.add(done.measurements)
+                work.recipes.add(done.measurements)
                 for group, measurement in done.measurements.items():
                     session.measured(group, measurement)
                 session.record(item, done.tally)
-                advance(run.work.evaluations(item), done.evaluated)
+                advance(work.evaluations(item), done.evaluated)
         except BaikalError as error:
             raise type(error)(f"{error}; {GOES_ON}") from error
         finally:

@@ -24,6 +24,7 @@ from baikal_deploy.pipeline import PartOf, Run
 from baikal_deploy.recipes import Group
 from baikal_deploy.session import Session
 from baikal_deploy.tally import Tally
+from baikal_deploy.work import Work
 
 _opening, _computing, _writing = threading.Lock(), threading.Lock(), threading.Lock()
 """A worker may have several tasks at once, which then read and write while one of them computes."""
@@ -51,20 +52,20 @@ class Job:
     threads: int | None
 
     @classmethod
-    def of(cls, run: Run, session: Session, threads: int | None) -> Self:
-        config, journal = run.config, session.journal
+    def of(cls, work: Work, session: Session, threads: int | None) -> Self:
+        config, journal = session.config, session.journal
         values = {field.name: getattr(config, field.name) for field in fields(config)}
         absolute: dict[str, Any] = {
             name: value.absolute() for name, value in values.items() if isinstance(value, Path)
         }
         model = config.model if config.model in shipped_models() else str(Path(config.model).absolute())
-        engine = run.denoiser.predictor.engine.name
+        engine = work.recipes.denoiser.predictor.engine.name
         return cls(
             __version__,
             replace(config, model=model, engine=engine, **absolute | {"output": config.target.absolute()}),
             journal.path.absolute(),
             journal.header,
-            run.recipes.measurements,
+            work.recipes.measurements,
             tuple(output.location for output in session.outputs.all),
             threads,
         )

@@ -17,6 +17,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster.client import Cluster
 from baikal_deploy.errors import BaikalError, ClusterError
 from baikal_deploy.session import Session
+from baikal_deploy.work import Work
 from baikal_deploy.workers import Advance
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.hand_cluster import HandCluster, items_done, said, start_run, wait_until
@@ -284,11 +285,11 @@ class AfterMoving(Cluster):
         self._hidden = path
         return self
 
-    def work(self, run: Run, session: Session, advance: Advance) -> None:
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
         aside = self._hidden.with_name("aside")
         self._hidden.rename(aside)
         try:
-            super().work(run, session, advance)
+            super().work(work, session, advance)
         finally:
             aside.rename(self._hidden)
 

@@ -28,7 +28,7 @@ def test_a_task_of_a_killed_client_does_not_write_into_another_run(
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
     with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
-        job = worker.Job.of(run, session, None)
+        job = worker.Job.of(run.work, session, None)
         before, denoise = digest(config.target), Work.denoise
 
         def and_meanwhile(*arguments: Any) -> Any:
@@ -47,7 +47,7 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
     with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
-        job = worker.Job.of(run, session, 1)
+        job = worker.Job.of(run.work, session, 1)
         monkeypatch.setattr("baikal_deploy.denoiser.Denoiser.measure", None)
         assert not worker.settle()
         first = worker.do_item(job, 0)
@@ -66,7 +66,7 @@ def test_relative_paths_are_those_of_the_client(
     monkeypatch.chdir(tmp_path)
     config = RunConfig(Path("noisy.zarr"), Path("out.zarr"), engine="analytic", mask=Path("mask.zarr"))
     with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
-        job = worker.Job.of(run, session, None)
+        job = worker.Job.of(run.work, session, None)
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert worker.do_item(job, 0).tally.pixels == 3 * 96 * 80
@@ -82,5 +82,5 @@ def test_the_output_beside_nothing_is_in_the_folder_of_the_client(
     config = RunConfig(noisy_zarr, engine="analytic")
     with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
         run.config = replace(config, input=source_of("https://example.org/v.zarr"))
-        job = worker.Job.of(run, session, None)
+        job = worker.Job.of(run.work, session, None)
     assert job.config.output == tmp_path / "v_denoised.ome.zarr"
