@@ -47,12 +47,9 @@ def lenient_streams() -> Iterator[None]:
     """As long as the context lasts, no writing to standard output or error fails; see ``check_told``."""
     _occupy()
     before = sys.stdout, sys.stderr
-    out: Any = sys.stdout
-    err: Any = sys.stderr
+    out, err = before
     if out is not None and out is sys.__stdout__:
-        # Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said.
-        unicode = out.encoding.lower().replace("-", "") == "utf8"
-        sys.stdout = _lenient(out, "surrogateescape" if unicode else "backslashreplace")
+        sys.stdout = _lenient(out, _errors_of(out))
     if err is not None and err is sys.__stderr__:
         sys.stderr = _lenient(err, "backslashreplace")
     try:
@@ -75,6 +72,11 @@ def check_told() -> None:
             f"standard output cannot be written: {error.strerror}; what was asked for is done, but not "
             "all of it could be told"
         )
+
+
+def _errors_of(stream: Any) -> str:
+    """Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said."""
+    return "surrogateescape" if stream.encoding.lower().replace("-", "") == "utf8" else "backslashreplace"
 
 
 def _lenient(stream: Any, errors: str) -> io.TextIOWrapper:

@@ -203,23 +203,24 @@ def validate(path: Source, block: dict[str, Any]) -> None:
     Raises:
         VolumeError: so it is.
     """
-    from pydantic import ValidationError  # these take long to load; only writers need them
-    from yaozarrs import v05
+    from yaozarrs import v05  # pydantic takes long to load; only writers need it
 
     model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
-    reason: str
-    cause: ValueError
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
         try:
             model.model_validate(block)
             json.dumps(block, allow_nan=False, ensure_ascii=False).encode()
-            return
-        except ValidationError as error:
-            found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
-            reason, cause = "; ".join(f"{where}: {what}" for where, what in found), error
-        except ValueError as error:  # NaN, an infinite number, half a character
-            reason, cause = f"it holds what JSON cannot: {error}", error
-    raise VolumeError(
-        f"{path}: its metadata does not make valid OME-NGFF 0.5 ({' '.join(reason.split())}); correct it"
-    ) from cause
+        except ValueError as error:
+            raise VolumeError(
+                f"{path}: its metadata does not make valid OME-NGFF 0.5 ({_reason(error)}); correct it"
+            ) from error
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong, on one line: each fault that pydantic lists, or what JSON has no place for."""
+    listed = getattr(error, "errors", None)
+    if listed is None:  # NaN, an infinite number, half a character
+        return f"it holds what JSON cannot: {error}"
+    found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in listed())
+    return " ".join("; ".join(found).split())
