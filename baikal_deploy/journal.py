@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class Journal:
                 f"{path}: is the journal of a run of another version of this program; finish the run with "
                 f"that version, or remove this file and the unfinished output beside it to start anew"
             )
+        if not _is_header(header):
+            raise VolumeError(f"{path}: the journal of a run is damaged; remove it and the unfinished output")
         journal = cls(path, header, size=len(first))
         for line in lines:
             if not journal._take(line):
@@ -110,11 +113,14 @@ class Journal:
         entry = _entry(line)
         if entry is None:
             return False
-        if "item" in entry:
-            self.done[entry["item"]] = entry["tally"]
-        if "group" in entry:
-            t, channel = entry["group"]
-            self.measurements[t, channel] = entry["measurement"]
+        try:
+            if "item" in entry:
+                self.done[int(entry["item"])] = dict(entry["tally"])
+            if "group" in entry:
+                t, channel = entry["group"]
+                self.measurements[t, channel] = entry["measurement"]
+        except (LookupError, TypeError, ValueError):
+            return False
         self.created |= "created" in entry
         self.ended = entry.get("ended", self.ended)
         self.size += len(line)
@@ -133,6 +139,16 @@ def is_journal_of(path: Path, header: Mapping[str, Any]) -> bool:
                 return file.readline() == _line(header)
         except FileNotFoundError:
             return False
+
+
+def _is_header(header: Mapping[str, Any]) -> bool:
+    """Whether a first line has all that a run needs; a file may hold anything."""
+    kinds = {"run": str, "fingerprint": dict, "layout": dict, "places": list}
+    if not all(isinstance(header.get(name), kind) for name, kind in kinds.items()):
+        return False
+    pairs = header["places"]
+    texts = (isinstance(pair, list) and [type(path) for path in pair] == [str, str] for pair in pairs)
+    return all(texts) and re.fullmatch("[0-9a-f]{32}", header["run"]) is not None
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from baikal_deploy.volumes.stores import writing
 
 KEEP_SECONDS = 30.0
 """Of computing after which what is finished is kept."""
-_FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.new)?")
+_FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.[0-9a-f]{32}\.new)?")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -161,7 +162,7 @@ class KeptItem:
 
     def _save(self, stem: str, arrays: Arrays) -> None:
         path = self._folder / f"{stem}.npz"
-        new = path.with_name(f"{path.name}.new")
+        new = path.with_name(f"{path.name}.{uuid4().hex}.new")  # two workers may have one item in work
         with writing(path, "what is finished of an unfinished item"):
             self._folder.mkdir(exist_ok=True)
             with new.open("wb") as file:

@@ -185,8 +185,9 @@ class Outputs:
             VolumeError: the system refuses.
         """
         for output in self.stores:
-            first = len(output.items)
-            pieces = (output.items[i] if i < first else output.reductions[i - first] for i in sorted(done))
+            first, last = len(output.items), len(output.items) + len(output.reductions)
+            known = (i for i in sorted(done) if i < last)
+            pieces = (output.items[i] if i < first else output.reductions[i - first] for i in known)
             kept = (output.files(piece) for piece in pieces)
             sweep(output.location, set(chain.from_iterable(kept)))
 

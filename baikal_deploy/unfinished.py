@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from baikal_deploy.config import RunConfig
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.journal import Journal
 from baikal_deploy.locks import check_unlocked
 from baikal_deploy.provenance import digest
 from baikal_deploy.volumes.leftovers import Mark, belongs, is_leftover
+from baikal_deploy.volumes.stores import partial_path
 
 
 def unfinished(config: RunConfig) -> Journal | None:
@@ -59,8 +61,16 @@ def is_whole(journal: Journal) -> bool:
 
 
 def _places(journal: Journal) -> list[tuple[Path, Path]]:
-    """Where each output grows, and where it is to be."""
-    return [(Path(place), Path(target)) for target, place in journal.header["places"]]
+    """Where each output grows, and where it is to be.
+
+    Raises:
+        VolumeError: an output that grows where none of this program does.
+    """
+    pairs = [(Path(place), Path(target)) for target, place in journal.header["places"]]
+    for place, target in pairs:
+        if place not in (target, partial_path(target)):
+            raise VolumeError(f"{journal.path}: the journal of a run is damaged; remove it and its output")
+    return pairs
 
 
 def _is_complete(path: Path) -> bool:

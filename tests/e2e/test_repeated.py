@@ -238,6 +238,29 @@ def test_a_journal_of_another_version_is_refused_in_one_line(
     assert digest(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"run": "x", "fingerprint": {}, "layout": {}, "places": []},
+        {"run": 32 * "a", "fingerprint": [], "layout": {}, "places": []},
+        {"run": 32 * "a", "fingerprint": {}, "layout": {}, "places": [["a"]]},
+        {"run": 32 * "a", "fingerprint": {}, "layout": {}, "places": [["out.zarr", "mine"]]},
+    ],
+)
+def test_a_journal_that_somebody_made_up_removes_nothing(
+    tmp_path: Path, planes_zarr: Path, baikal_run: BaikalRun, header: dict[str, Any]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    text = json.dumps({"journal": FORMAT, **header}).replace('"mine"', json.dumps(str(tmp_path / "mine")))
+    (tmp_path / "out.zarr.journal").write_text(text + "\n" + '{"item": [], "tally": 3}\n')
+    result = baikal_run(planes_zarr, tmp_path / "out.zarr")
+    assert result.exit_code == 2
+    assert "out.zarr.journal: the journal of a run is damaged" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == ["in.zarr", "mine", "out.zarr.journal"]
+
+
 def killed_at(moment: float, words: list[str], cwd: Path) -> bool:
     """Whether baikal-run was killed after so many seconds."""
     process = subprocess.Popen(
