@@ -27,13 +27,15 @@ def alike(tmp_path: Path, counts: np.ndarray) -> Path:
 def test_planes_that_share_their_noise_come_out_alike(
     tmp_path: Path, baikal_run: BaikalRun, alike: Path, shared: str, fields: np.ndarray, sampler: str
 ) -> None:
-    result = baikal_run(alike, tmp_path / "out", "--sampler", sampler, "--share-noise", shared, "--batch", 2)
+    result = baikal_run(
+        alike, tmp_path / "out.zarr", "--sampler", sampler, "--share-noise", shared, "--batch", 2
+    )
     assert result.exit_code == 0, result.output
-    planes = level0(tmp_path / "out").reshape(12, 96, 80)
+    planes = level0(tmp_path / "out.zarr").reshape(12, 96, 80)
     fields = np.broadcast_to(fields, (2, 2, 3)).ravel()
     same = [[np.array_equal(one, other) for other in planes] for one in planes]
     assert np.array_equal(same, fields == fields[:, None])
-    assert group_attributes(tmp_path / "out")["baikal"]["shared noise"] == shared
+    assert group_attributes(tmp_path / "out.zarr")["baikal"]["shared noise"] == shared
 
 
 def test_stacks_share_along_z_unless_told_otherwise(
@@ -44,21 +46,23 @@ def test_stacks_share_along_z_unless_told_otherwise(
         ("z", ("--share-noise", "z")),
         ("none", ("--share-noise", "none")),
     ):
-        assert baikal_run(noisy_zarr, tmp_path / name, "--sampler", "mixing", *options).exit_code == 0
-    assert np.array_equal(level0(tmp_path / "default"), level0(tmp_path / "z"))
-    assert not np.array_equal(level0(tmp_path / "default"), level0(tmp_path / "none"))
+        assert (
+            baikal_run(noisy_zarr, tmp_path / f"{name}.zarr", "--sampler", "mixing", *options).exit_code == 0
+        )
+    assert np.array_equal(level0(tmp_path / "default.zarr"), level0(tmp_path / "z.zarr"))
+    assert not np.array_equal(level0(tmp_path / "default.zarr"), level0(tmp_path / "none.zarr"))
     with Denoiser.load(engine="analytic") as denoiser:
-        assert np.array_equal(denoiser.denoise(counts, "mixing"), level0(tmp_path / "z"))
+        assert np.array_equal(denoiser.denoise(counts, "mixing"), level0(tmp_path / "z.zarr"))
         assert np.array_equal(
-            denoiser.denoise(counts, "mixing", share_noise=False), level0(tmp_path / "none")
+            denoiser.denoise(counts, "mixing", share_noise=False), level0(tmp_path / "none.zarr")
         )
 
 
 def test_a_part_has_the_noise_of_its_stack(tmp_path: Path, baikal_run: BaikalRun, alike: Path) -> None:
-    assert baikal_run(alike, tmp_path / "whole", "--sampler", "posterior").exit_code == 0
+    assert baikal_run(alike, tmp_path / "whole.zarr", "--sampler", "posterior").exit_code == 0
     part = ("--t", 1, "--z", "2", "--channel", 1, "--other-channels", "drop")
-    assert baikal_run(alike, tmp_path / "part", "--sampler", "posterior", *part).exit_code == 0
+    assert baikal_run(alike, tmp_path / "part.zarr", "--sampler", "posterior", *part).exit_code == 0
     # All planes are one, so the measurements of the part and the whole are nearly the same.
-    part_pixels, whole_pixels = (level0(tmp_path / name).astype(int) for name in ("part", "whole"))
+    part_pixels, whole_pixels = (level0(tmp_path / f"{name}.zarr").astype(int) for name in ("part", "whole"))
     assert np.abs(part_pixels[0, 0, 0] - whole_pixels[1, 1, 2]).mean() < 3
     assert np.abs(part_pixels[0, 0, 0] - whole_pixels[0, 1, 2]).mean() > 10
