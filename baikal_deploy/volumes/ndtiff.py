@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.inputs import NDTIFF_INDEX
+from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 INDEX = "NDTiff.index"
@@ -99,12 +101,23 @@ def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
         raise VolumeError(
             f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
         ) from error
+    _require_own_files(path, index)
     with redirect_stdout(io.StringIO()):  # it prints how far it is
         data = Dataset(str(path), **({} if index is None else {"file_io": _with_index(NDTiffFileIO, index)}))
     listed = (
         getattr(data, "get_image_coordinates_list", None) or data.get_index_keys
     )  # version 2 has no other
     return data, [dict(position) for position in listed()]
+
+
+def _require_own_files(path: Path, index: bytes | None) -> None:
+    """Refuses an index that names anything but files beside it."""
+    from ndstorage.ndtiff_index import read_ndtiff_index
+
+    file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
+    entries = read_ndtiff_index(file.read_bytes() if index is None else index, verbose=False)
+    for name in {entry["filename"] for entry in entries.values()}:
+        member(file.parent, name, "a file")
 
 
 def _with_index(make: Callable[..., Any], index: bytes) -> Any:

@@ -17,6 +17,8 @@ import tifffile
 import zarr
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.calibration import ome_files
+from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.series import LazyPixels
 
 WHOLE_PAGE = 2**24
@@ -52,8 +54,6 @@ def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFil
 
 def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
     others = sorted({series.kind for series in file.series} - set(kinds))
-    if "ndtiff" in others:
-        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
     if others:
         raise VolumeError(
             f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "
@@ -80,8 +80,9 @@ def _logged() -> Iterator[list[str]]:
 def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
     try:
         file = stack.enter_context(tifffile.TiffFile(path))
+        _require_own_files(path, file)
         _ = [page for series in file.series for page in series.pages]  # now tifffile has seen all of it
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, VolumeError):
         raise
     except Exception as error:  # of a damaged file, anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -90,6 +91,15 @@ def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
             f"{path}: cannot be read as a TIFF file{lost} ({reason}); copy or export it again"
         ) from error
     return file
+
+
+def _require_own_files(path: Path, file: tifffile.TiffFile) -> None:
+    """Refuses a file that others belong to which tifffile should not open."""
+    if file.is_ndtiff:  # tifffile would open whatever the index beside it names
+        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
+    for name in ome_files(file.ome_metadata) if file.ome_metadata else ():
+        if str(name).lower() != path.name.lower():
+            member(path.parent, name, "a file")
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:
