@@ -12,9 +12,11 @@ from typing import Any
 from baikal_deploy import __version__
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.outputs import check_name
 from baikal_deploy.provenance import differences
 from baikal_deploy.volumes.inputs import is_tiff
 from baikal_deploy.volumes.leftovers import is_complete
+from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.stores import PROVENANCE, check_paths, discard, is_zarr
 from baikal_deploy.volumes.urls import Source, inside
 
@@ -70,9 +72,12 @@ class Collection:
         The store is made, and removed again if nothing was written into it.
 
         Raises:
+            ConfigError: its name is that of no store.
             VolumeError: it cannot be made, or is there already and may not be gone on with or overwritten.
         """
         target = config.target
+        check_writable(target)
+        check_name(target)
         if isinstance(self.path, Path):
             check_paths(self.path, target)
         if is_tiff(target):
@@ -101,8 +106,6 @@ class Collection:
         from baikal_deploy.volumes.zarr import attributes_of
 
         if not target.exists():
-            if not target.absolute().parent.is_dir():
-                raise VolumeError(f"{target}: its folder does not exist; create it, or choose another output")
             write_groups(self.path, target, list(self._inner.values()), {"complete": False, "asked": asked})
             return True
         attributes = attributes_of(target) if is_zarr(target) else {}

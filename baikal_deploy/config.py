@@ -32,8 +32,8 @@ class RunConfig:
     Attributes:
         input: of any format in docs/formats.md; a ``Url`` for one that is not local.
         series: which image of several; None: the only one.
-        output: OME-Zarr to write, or OME-TIFF by its suffix; None: NAME_denoised.ome.zarr beside the
-            input, or in the current folder if that is a URL.
+        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.zarr beside
+            the input, or in the current folder if that is a URL.
         model: name of a shipped model, or path of an .onnx file.
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from baikal_deploy.batch import Batch, Progress
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
-from baikal_deploy.errors import ConfigError
+from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.intensity import Raw, is_constant, sample_windows
 from baikal_deploy.manifest import (
     DEFAULT_MODEL,
@@ -66,6 +66,7 @@ class Denoiser:
         self.predictor = TiledPredictor(engine, tile, overlap, batch)
         self.passed_over = passed_over
         self._schedule = self.manifest.schedule.build()
+        self._closed = False
 
     @classmethod
     def load(
@@ -133,7 +134,9 @@ class Denoiser:
 
         Raises:
             ConfigError: input or options that make no sense.
+            EngineError: the denoiser is closed, or the network failed.
         """
+        self.check_open()
         stack = _as_stack(planes)
         guides = None if guide is None else _as_stack(guide)
         if guides is not None and guides.shape != stack.shape:
@@ -167,6 +170,7 @@ class Denoiser:
         Args:
             sample: (H, W) windows in raw units.
         """
+        self.check_open()
         normalisation, kernel = self.manifest.normalisation, self.manifest.noise_correlation
         found = measure(sample, normalisation, self._estimate, kernel)
         if sampler.noise == "uniform":
@@ -182,6 +186,7 @@ class Denoiser:
         Returns:
             (bins, 3), in raw units; no bins where there is no noise.
         """
+        self.check_open()
         return noise_curve(sample, measurement, self._estimate)
 
     def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -251,8 +256,9 @@ class Denoiser:
             What is wanted of the planes, denoised, and what to know about it.
 
         Raises:
-            EngineError: the network failed, or returned values that are not finite.
+            EngineError: the denoiser is closed, or the network failed or returned values that are not finite.
         """
+        self.check_open()
         part = part or Part.whole(planes.shape[1:])
         wanted = planes[(slice(None), *part.inner)]
         result = np.empty(wanted.shape, planes.dtype if dtype is None else dtype)
@@ -290,7 +296,13 @@ class Denoiser:
 
     def close(self) -> None:
         """Free the engine; the denoiser cannot be used afterwards."""
+        self._closed = True
         self.predictor.engine.close()
+
+    def check_open(self) -> None:
+        """Raise EngineError after ``close``."""
+        if self._closed:
+            raise EngineError(f"model {self.manifest.name}: used after close; load it again")
 
     def __enter__(self) -> Self:
         return self

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from baikal_deploy.config import RunConfig, default_output
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.volumes.inputs import is_image
+from baikal_deploy.volumes.inputs import is_image, is_image_name
 from baikal_deploy.volumes.names import folded
+from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -82,10 +83,11 @@ class Folder:
 
     def _claim(self, target: Path) -> bool:
         """Whether the output folder was there before."""
+        check_writable(target)
         existed = target.exists()
         if existed and target.samefile(self.path):
             raise VolumeError(f"{target}: is the folder of the inputs; choose another output folder")
-        if is_zarr(target) or (existed and not target.is_dir()):
+        if is_zarr(target) or (existed and not target.is_dir()) or (not existed and is_image_name(target)):
             raise VolumeError(f"{target}: outputs of a folder go to one, and this is none; choose another")
         try:
             target.mkdir(exist_ok=True)
@@ -93,6 +95,7 @@ class Folder:
             raise VolumeError(
                 f"{target}: cannot be made: {error.strerror or error}; create it, or choose another"
             ) from error
+        check_writable(target / self.path.name)
         return existed
 
 

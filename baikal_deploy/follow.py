@@ -124,6 +124,7 @@ class Follow(Run):
         """
         if workers is not None:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
+        self.denoiser.check_open()
         started, computed = time.perf_counter(), 0
         self.input.wait(lambda info: self._ready(info) > 0)
         self._take_more()
@@ -207,7 +208,7 @@ def _check(config: RunConfig, timeout: float) -> None:
     for path in config.outputs:
         if is_tiff(path):
             raise ConfigError(f"{path}: a TIFF cannot grow; with --follow, write an .ome.zarr")
-    if config.output is not None:  # else its folder is the input's, which may not be there yet
+    if config.output is not None or config.target.parent.is_dir():  # the input's may not be there yet
         check_places(config, [config.input])
     if unfinished(config) is None:
         check_session(config, None, {})

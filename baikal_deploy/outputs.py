@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from baikal_deploy.config import RunConfig
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.intensity import Raw
 from baikal_deploy.maps import Maps
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import region_shape
-from baikal_deploy.volumes.inputs import is_tiff
+from baikal_deploy.volumes.inputs import TIFF_SUFFIXES, is_image_name, is_tiff
 from baikal_deploy.volumes.layout import Layout, Reduction
 from baikal_deploy.volumes.leftovers import sweep
+from baikal_deploy.volumes.ngff import image_attributes
 from baikal_deploy.volumes.output import OutputVolume
-from baikal_deploy.volumes.stores import check_paths
+from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.pyramid import pyramid_levels
+from baikal_deploy.volumes.stores import check_paths, is_zarr, translated
 from baikal_deploy.volumes.urls import Source
 
 if TYPE_CHECKING:
@@ -30,31 +33,62 @@ if TYPE_CHECKING:
     Output = OutputVolume | TiffOutput
 
 
+def check_outputs(config: RunConfig) -> None:
+    """Refuse places where no image can be written, whatever is read.
+
+    Raises:
+        ConfigError: a name that does not say what is to be written.
+        VolumeError: a place that cannot be written to, or is that of another output.
+    """
+    asked = {"": config.target, "--uncertainty": config.uncertainty, "--mask": config.mask}
+    taken: list[Path] = []
+    for option, path in asked.items():
+        if path is not None:
+            check_writable(path, option)
+            check_name(path)
+            if path.resolve() in taken:
+                raise VolumeError(f"{path}: two outputs of one name; choose another one")
+            taken.append(path.resolve())
+
+
+def check_name(path: Path) -> None:
+    """Raise ConfigError for a name that no format goes with, unless a Zarr store is there or around it."""
+    with translated(path, "looked at"):
+        if is_image_name(path) or is_zarr(path) or is_zarr(path.parent):
+            return
+    raise ConfigError(
+        f"{path}: its ending is that of no format that can be written; name it {path.stem}.ome.zarr (.zarr), "
+        f"or {path.stem}.ome.tif ({', '.join(TIFF_SUFFIXES)})"
+    )
+
+
 def check_places(config: RunConfig, sources: list[Source]) -> None:
     """Refuse places where writing would damage what is read, or that cannot be.
 
     Raises:
-        VolumeError: a path that has no folder, or is that of an input or of another output.
+        ConfigError, VolumeError: as ``check_outputs``; a path that is that of an input.
     """
-    paths = config.outputs
-    for number, path in enumerate(paths):
+    check_outputs(config)
+    for path in config.outputs:
         for source in sources:
             if isinstance(source, Path):
                 check_paths(source, path)
-        if path.resolve() in [other.resolve() for other in paths[:number]]:
-            raise VolumeError(f"{path}: two outputs of one name; choose another one")
-        if not path.absolute().parent.is_dir():
-            raise VolumeError(f"{path}: its folder does not exist; create it, or choose another output")
 
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:
-    """Refuse an output whose format cannot express it. Raises VolumeError: see ``check_expressible``."""
+    """Refuse an output whose format cannot express it.
+
+    Raises:
+        VolumeError: see ``check_expressible`` and ``image_attributes``.
+    """
     images = (info, _map_of(info, np.float32), _map_of(info, np.uint8))
     for path, own in zip((config.target, config.uncertainty, config.mask), images, strict=True):
         if path is not None and is_tiff(path):
             from baikal_deploy.volumes.tiff_output import check_expressible
 
             check_expressible(path, own)
+        elif path is not None:
+            image_attributes(own, pyramid_levels(own.plane_shape))
 
 
 @dataclass(frozen=True)

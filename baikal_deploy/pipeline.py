@@ -276,7 +276,12 @@ class Run:
         return size if is_tiff(self.config.target) else size * 4 // 3
 
     def estimate_seconds(self) -> float:
-        """Expected time of the network evaluations, from a timed call with one window."""
+        """Expected time of the network evaluations, from a timed call with one window.
+
+        Raises:
+            EngineError: the run is closed, or the network failed.
+        """
+        self.denoiser.check_open()
         started = time.perf_counter()
         self.denoiser.predictor.evaluate_once(self.volume.info.plane_shape)
         seconds = (time.perf_counter() - started) / self.config.batch
@@ -291,9 +296,10 @@ class Run:
         Raises:
             VolumeError, EngineError: reading, writing or the network failed, or another run writes these
                 outputs; the same run again goes on from what was finished before, or starts anew if a
-                TIFF is among them.
+                TIFF is among them. The run is closed.
             BaikalError: the workers cannot do it.
         """
+        self.denoiser.check_open()
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()

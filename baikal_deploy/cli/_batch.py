@@ -12,6 +12,7 @@ from baikal_deploy.collection import Collection
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import BaikalError, ConfigError, EngineUnavailable, ModelError
 from baikal_deploy.folder import Folder
+from baikal_deploy.volumes.places import real_path
 from baikal_deploy.volumes.urls import Source, inside
 
 SOME_FAILED = 1
@@ -53,11 +54,12 @@ def run_batch(batch: Batch, config: RunConfig, log: Log, run_one: RunOne, *, dry
 
 
 def _run_image(image: Source, config: RunConfig, log: Log, run_one: RunOne, summary: Summary) -> None:
-    if image.resolve() in summary.parts:
-        log.part(image, summary.parts[image.resolve()])
+    real = real_path(image)
+    if real in summary.parts:
+        log.part(image, summary.parts[real])
         return
     try:
-        others = run_one(config) - {image.resolve()}
+        others = run_one(config) - {real}
     except (ConfigError, ModelError, EngineUnavailable):
         raise
     except BaikalError as error:

@@ -15,6 +15,7 @@ import click
 
 from baikal_deploy.cli._log import Log
 from baikal_deploy.cli._meter import Interval, Meter
+from baikal_deploy.cli._streams import check_told
 from baikal_deploy.cli._summary import Batch, Summary
 from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR
 from baikal_deploy.errors import BaikalError
@@ -48,6 +49,7 @@ class JsonLog(Log):
         logging.getLogger().addHandler(handler)
         try:
             yield
+            check_told()
         except BaikalError as error:
             self._end(error, str(error), USER_ERROR)
         except KeyboardInterrupt as interrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.pipeline import Run, RunReport
 from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.places import check_writable
 
 SUFFIXES = {"preview": ".png", "report": ".html"}
 
@@ -29,20 +31,22 @@ class Looks:
         return {name: path for name in SUFFIXES if (path := getattr(self, name)) is not None}
 
     def check_files(self) -> None:
-        """Raises ConfigError: files that cannot be written, or of another kind."""
+        """Raises ConfigError: names of another kind; VolumeError: files that cannot be written."""
         for name, path in self._asked.items():
             if path.suffix.lower() != SUFFIXES[name]:
                 raise ConfigError(f"--{name} {path}: must end in {SUFFIXES[name]}")
-            _check_parent(name, path)
+            if os.path.isdir(path):
+                raise ConfigError(f"--{name} {path}: is a folder; name a file")
+            check_writable(path, f"--{name}")
 
     def check_folders(self) -> None:
-        """Raises ConfigError: a file where a folder is needed, or folders that cannot be made."""
+        """Raises ConfigError: a file where a folder is needed; VolumeError: folders that cannot be made."""
         for name, path in self._asked.items():
-            if path.suffix.lower() == SUFFIXES[name] or path.is_file():
+            if path.suffix.lower() == SUFFIXES[name] or os.path.isfile(path):
                 raise ConfigError(
                     f"--{name} {path}: is one file; there are several images, so give a folder for theirs"
                 )
-            _check_parent(name, path)
+            check_writable(path / "one.html" if os.path.isdir(path) else path, f"--{name}")
 
     def of(self, output: Path) -> Looks:
         """Those of one image of a folder, named as its output is."""
@@ -72,11 +76,6 @@ class Looks:
 
             save_report(self.report, run, done, open_input(done.output))
             yield self.report
-
-
-def _check_parent(name: str, path: Path) -> None:
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"--{name} {path}: its folder does not exist")
 
 
 def _make_folder(path: Path) -> None:

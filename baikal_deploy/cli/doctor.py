@@ -13,7 +13,7 @@ from rich.console import Console
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._report import describe, describe_run
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.doctor import Report, examine
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.gpu_smoke import gpu_engines, smoke
@@ -21,7 +21,9 @@ from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
 
 
 @click.command(
-    "baikal-doctor", context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+    "baikal-doctor",
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(

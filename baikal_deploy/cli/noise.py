@@ -13,7 +13,7 @@ from rich.console import Console
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._noise_plot import plot
-from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.cli.terminal import Command, friendly
 from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.look.words import describe_noise
@@ -26,7 +26,11 @@ from baikal_deploy.volumes.inputs import open_input
 from baikal_deploy.volumes.urls import source_of
 
 
-@click.command("baikal-noise", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-noise",
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.argument("volume")
 @click.option(
     "--model",

@@ -17,7 +17,7 @@ from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli._summary import Batch
-from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.cli.terminal import Command, friendly
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.follow import TIMEOUT, Follow
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
 
 
-@click.command("baikal-run", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-run", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.argument("input_path", metavar="INPUT")
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @run_options
@@ -60,8 +62,8 @@ def main(
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
-    an OME-Zarr image. OUTPUT is an OME-Zarr, or an OME-TIFF if it ends in .tif, with the same axes,
-    scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a
+    an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in .tif, with the
+    same axes, scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a
     folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
     one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there are
     any.

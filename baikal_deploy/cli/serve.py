@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
@@ -20,7 +20,11 @@ POSIX = Path("/dev/shm")
 """Where Linux shows POSIX shared memory."""
 
 
-@click.command("baikal-serve", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-serve",
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.option(
     "--model",
     default=DEFAULT_MODEL,

@@ -11,7 +11,7 @@ from baikal_deploy.cluster.tasks import Tasks
 from baikal_deploy.cluster.worker import Job, settle
 from baikal_deploy.config import RunConfig
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.errors import BaikalError, ClusterError, ConfigError
 from baikal_deploy.pipeline import Run
 from baikal_deploy.session import Session
 from baikal_deploy.volumes.inputs import is_tiff
@@ -48,6 +48,7 @@ class Cluster:
         check_installed(self.source)
         self._stack = ExitStack()
         self._client: Client | None = None
+        self._closed = False
 
     def prepare(self, config: RunConfig) -> None:
         """Check that such a run can be shared out, and connect.
@@ -72,8 +73,10 @@ class Cluster:
         """Start or reach the scheduler, if that has not been done yet.
 
         Raises:
-            ClusterError: it does not answer.
+            ClusterError: it does not answer, or the cluster is closed.
         """
+        if self._closed:
+            raise ClusterError("the cluster is closed; make another one for further runs")
         if self._client is None:
             self._client = self._stack.enter_context(connected(self.source))
         return self._client
@@ -125,6 +128,7 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect; workers that were started for this are ended."""
+        self._closed = True
         self._stack.close()
         self._client = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from baikal_deploy.engines.base import Engine, EngineOptions
@@ -13,6 +14,8 @@ AUTO = "auto"
 _ON_GPU = ("tensorrt", "tensorrt-rtx", "onnx-tensorrt", "onnx-cuda")
 FASTEST: tuple[str, ...] = (*_ON_GPU, "onnx-cpu", "openvino")
 """Engines in the order that ``auto`` tries them in. docs/engines.md has the measurements."""
+ON_ANY_MACHINE = {"onnx-cpu": ("onnxruntime", "cpu"), "openvino": ("openvino", "openvino")}
+"""The package of each engine that needs no GPU, and the extra that installs it."""
 FASTEST_IN_INT8: tuple[str, ...] = (*_ON_GPU, "openvino", "onnx-cpu")
 
 
@@ -60,7 +63,7 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
 
     Raises:
         ConfigError: no engine computes this model in this precision anywhere.
-        EngineUnavailable: none works; with all the reasons.
+        EngineUnavailable: none works; with all the reasons, or the one that nothing is installed.
     """
     names = FASTEST_IN_INT8 if precision == "int8" else FASTEST
     if not any(precision in engine_class(name).COMPUTES.get(manifest.precision, ()) for name in names):
@@ -76,8 +79,22 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
             return name, passed_over
         except (ConfigError, EngineUnavailable) as error:
             passed_over[name] = str(error)
+    if (extra := _extra_missing(manifest, precision)) is not None:
+        raise EngineUnavailable(
+            "no engine that works here is installed", f'pip install "baikal-deploy[{extra}]"'
+        )
     reasons = " | ".join(passed_over.values())
     raise EngineUnavailable(
         f"engine auto: none computes model {manifest.name} in {precision} here ({reasons})",
         "run baikal-doctor",
     )
+
+
+def _extra_missing(manifest: ModelManifest, precision: Precision) -> str | None:
+    """The one extra that is enough, where nothing that works on any machine is installed."""
+    if any(find_spec(package) for package, _ in ON_ANY_MACHINE.values()):
+        return None
+    for name, (_, extra) in ON_ANY_MACHINE.items():
+        if precision in engine_class(name).COMPUTES.get(manifest.precision, ()):
+            return extra
+    return None

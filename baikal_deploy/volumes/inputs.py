@@ -37,6 +37,11 @@ def is_tiff(path: Source) -> bool:
     return path.suffix.lower() in TIFF_SUFFIXES
 
 
+def is_image_name(path: Path) -> bool:
+    """Whether a name is one of an image that can be written."""
+    return is_tiff(path) or path.suffix.lower() == ".zarr"
+
+
 def is_ndtiff(path: Path) -> bool:
     """Whether a folder is an NDTiff data set."""
     return any((path / name).is_file() for name in NDTIFF_INDEX)

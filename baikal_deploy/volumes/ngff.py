@@ -7,6 +7,7 @@ with yaozarrs.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -204,15 +205,21 @@ def validate(path: Source, block: dict[str, Any]) -> None:
     Raises:
         VolumeError: so it is.
     """
-    from yaozarrs import v05  # pydantic takes long to load; only writers need it
+    from pydantic import ValidationError  # these take long to load; only writers need them
+    from yaozarrs import v05
 
     model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
         try:
             model.model_validate(block)
-        except ValueError as error:
-            reason = " ".join(str(error).split())
-            raise VolumeError(
-                f"{path}: its metadata does not make valid OME-NGFF 0.5 ({reason}); correct it"
-            ) from error
+            json.dumps(block, allow_nan=False, ensure_ascii=False).encode()
+            return
+        except ValidationError as error:
+            found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors()]
+            reason, cause = "; ".join(f"{where}: {what}" for where, what in found), error
+        except ValueError as error:  # NaN, an infinite number, half a character
+            reason, cause = f"it holds what JSON cannot: {error}", error
+    raise VolumeError(
+        f"{path}: its metadata does not make valid OME-NGFF 0.5 ({' '.join(reason.split())}); correct it"
+    ) from cause

@@ -26,6 +26,7 @@ from baikal_deploy.volumes.stores import claim_file, writing
 OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 PLACE_OF_PROVENANCE = "@provenance@"
 WHITE = -1
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 OME_UNITS = {
     "angstrom": "Å", "picometer": "pm", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm",
     "centimeter": "cm", "meter": "m", "inch": "in",
@@ -119,13 +120,19 @@ def check_expressible(path: Path, info: VolumeInfo) -> None:
         path: the output, for messages.
 
     Raises:
-        VolumeError: its pixel type, translation or a unit.
+        VolumeError: its pixel type, translation, a unit or a name.
     """
     if info.dtype.name not in OME_TYPES:
         raise VolumeError(
             f"{path}: OME-TIFF has no pixels of type {info.dtype}; choose an output in .ome.zarr"
         )
     _ome_metadata(path, info)
+    names = [info.name or "", *(info.channel_name(channel) for channel in range(info.num_channels))]
+    for name in filter(NOT_IN_XML.search, names):
+        raise VolumeError(
+            f"{path}: OME-TIFF cannot hold the name {name!r}, as XML forbids some of its characters; correct "
+            "it, or choose an output in .ome.zarr"
+        )
 
 
 def is_complete_tiff(path: Path) -> bool:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
@@ -53,7 +53,9 @@ class DataRange(click.ParamType):  # type: ignore[type-arg]  # generic only in i
         return value if value == "joint" else click.FLOAT.convert(value, param, ctx)
 
 
-@click.command("baikal-eval", context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.command(
+    "baikal-eval", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.argument("pairs", required=False, type=PATH)
 @click.option("-o", "--output", type=PATH, help="Folder to write to. [default: PAIRS_eval, or table1]")
 @click.option(

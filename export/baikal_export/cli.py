@@ -7,7 +7,7 @@ from typing import get_args
 
 import rich_click as click
 
-from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.cli.terminal import Command, friendly
 from baikal_deploy.engines._trt_compat import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.manifest import ModelManifest, Precision
@@ -36,7 +36,7 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
 }
 
 
-@click.command("baikal-export", context_settings={"help_option_names": ["-h", "--help"]})
+@click.command("baikal-export", cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path),

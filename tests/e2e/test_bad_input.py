@@ -114,8 +114,8 @@ def test_outputs(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> Non
     assert "is the input" in refused(baikal_run, noisy_zarr, noisy_zarr)
     assert "inside the input" in refused(baikal_run, noisy_zarr, noisy_zarr / "out.zarr")
     assert "folder does not exist" in refused(baikal_run, noisy_zarr, tmp_path / "no" / "out.zarr")
-    (tmp_path / "precious").mkdir()
-    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious", "--overwrite")
+    (tmp_path / "precious.zarr").mkdir()
+    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious.zarr", "--overwrite")
 
 
 def test_a_guide_of_another_shape(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:

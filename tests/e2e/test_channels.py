@@ -32,7 +32,7 @@ def three(tmp_path: Path, counts: np.ndarray) -> Path:
 
 def test_other_channels_are_copied(tmp_path: Path, baikal_run: BaikalRun, three: Path) -> None:
     out, whole = tmp_path / "out.ome.zarr", tmp_path / "whole.ome.zarr"
-    result = baikal_run(three, out, "--channel", "B", "--mask", tmp_path / "mask")
+    result = baikal_run(three, out, "--channel", "B", "--mask", tmp_path / "mask.zarr")
     assert result.exit_code == 0, result.output
     assert "A         will be copied" in result.stderr
     assert "3 planes x 1 windows, 6 network evaluations" in result.stderr
@@ -41,7 +41,7 @@ def test_other_channels_are_copied(tmp_path: Path, baikal_run: BaikalRun, three:
     before = np.asarray(zarr.open_array(three / "0", mode="r"))
     assert np.array_equal(level0(out)[[0, 2]], before[[0, 2]])
     assert np.array_equal(level0(out)[1], level0(whole)[1])
-    assert not level0(tmp_path / "mask")[[0, 2]].any()
+    assert not level0(tmp_path / "mask.zarr")[[0, 2]].any()
     recorded = group_attributes(out)["baikal"]["channels"]
     assert recorded[0] == {"name": "A", "copied": True}
     assert recorded[1] == group_attributes(whole)["baikal"]["channels"][1]

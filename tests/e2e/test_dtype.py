@@ -17,24 +17,24 @@ from tests.e2e.test_run import group_attributes, level0
 def test_values_stay_in_the_units_of_the_input(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray, dtype: str
 ) -> None:
-    assert baikal_run(noisy_zarr, tmp_path / "out", "--dtype", dtype).exit_code == 0
+    assert baikal_run(noisy_zarr, tmp_path / "out.zarr", "--dtype", dtype).exit_code == 0
     with Denoiser.load("nuclei", engine="analytic") as denoiser:
         exact = denoiser.denoise(counts, dtype=np.float64)
     assert (exact != np.rint(exact)).mean() > 0.9
     expected = np.rint(exact).astype(dtype) if "int" in dtype else exact.astype(dtype)
-    written = level0(tmp_path / "out")
+    written = level0(tmp_path / "out.zarr")
     assert written.dtype == dtype
     assert np.array_equal(written, expected)
-    assert group_attributes(tmp_path / "out")["baikal"]["pixels"]["output"] == dtype
+    assert group_attributes(tmp_path / "out.zarr")["baikal"]["pixels"]["output"] == dtype
 
 
 def test_clamped_pixels_are_counted(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
 ) -> None:
-    result = baikal_run(noisy_zarr, tmp_path / "out", "--dtype", "uint8")
+    result = baikal_run(noisy_zarr, tmp_path / "out.zarr", "--dtype", "uint8")
     with Denoiser.load("nuclei", engine="analytic") as denoiser:
         exact = denoiser.denoise(counts, dtype=np.float64)
-    assert np.array_equal(level0(tmp_path / "out"), np.clip(np.rint(exact), 0, 255).astype(np.uint8))
+    assert np.array_equal(level0(tmp_path / "out.zarr"), np.clip(np.rint(exact), 0, 255).astype(np.uint8))
     beyond = int((np.rint(exact) > 255).sum())
     assert beyond > 0
     assert f"clamped to it: {beyond} " in result.stderr

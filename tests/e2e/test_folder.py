@@ -76,7 +76,7 @@ def test_an_image_over_several_files_is_denoised_once(
         (["in"], "is the folder of the inputs"),
         (["in/a.tif"], "and this is none"),
         (["in/c.zarr"], "and this is none"),
-        (["none/out"], "cannot be made"),
+        (["none/out"], "its folder does not exist"),
         (["out", "--sampler", "magic"], "unknown sampler 'magic'"),
         (["out", "--guide", "guide.tif"], "--guide guide.tif: is for one image"),
         (["out", "--preview", "look.png"], "--preview look.png: is one file"),

@@ -11,6 +11,9 @@ import tifffile
 import zarr
 from PIL import Image
 
+from baikal_deploy import Run, RunConfig
+from baikal_deploy.cli._looks import Looks
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.look.grey import LESS, MORE, RANGE, contrast, diverging, grey
 from baikal_deploy.look.preview import HEADER, MARGIN
 from baikal_deploy.look.projection import project, stack, thinned
@@ -89,16 +92,22 @@ def test_the_previews_of_a_folder(tmp_path: Path, baikal_run: BaikalRun, counts:
     assert set(map(str, found)) < set(result.stdout.split())
 
 
-def test_a_preview_that_cannot_be_written_takes_nothing_back(
-    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
-) -> None:
+def test_a_preview_that_cannot_be_written_takes_nothing_back(tmp_path: Path, noisy_zarr: Path) -> None:
+    with Run(RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")) as run:
+        done = run.execute()
+        (tmp_path / "look.png").mkdir()
+        with pytest.raises(
+            VolumeError, match=r"look.png: the preview cannot be written .* output is complete"
+        ):
+            list(Looks(tmp_path / "look.png", None).write(run, done))
+
+
+def test_a_preview_where_a_folder_is(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
     (tmp_path / "look.png").mkdir()
     result = baikal_run(noisy_zarr, tmp_path / "out.zarr", "--preview", tmp_path / "look.png")
     assert result.exit_code == 2
-    (message,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert "look.png: the preview cannot be written" in message
-    assert message.endswith("the output is complete")
-    assert result.stdout == f"{tmp_path / 'out.zarr'}\n"
+    assert result.stderr == f"error: --preview {tmp_path / 'look.png'}: is a folder; name a file\n"
+    assert not (tmp_path / "out.zarr").exists()
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5])

@@ -83,8 +83,13 @@ def test_the_provenance_is_enough_to_do_it_again(
 
 def test_the_seed_decides(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert baikal_run(noisy_zarr, tmp_path / name, "--sampler", "repaint", "--seed", seed).exit_code == 0
-    a, b, c = (level0(tmp_path / name) for name in "abc")
+        assert (
+            baikal_run(
+                noisy_zarr, tmp_path / f"{name}.zarr", "--sampler", "repaint", "--seed", seed
+            ).exit_code
+            == 0
+        )
+    a, b, c = (level0(tmp_path / f"{name}.zarr") for name in "abc")
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -93,10 +98,10 @@ def test_neither_tiles_nor_batches_change_the_result(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
 ) -> None:
     """Exactly so with the analytic engine, which sees single pixels."""
-    baikal_run(noisy_zarr, tmp_path / "whole")
-    result = baikal_run(noisy_zarr, tmp_path / "tiled", "--tile", 48, "--overlap", 16, "--batch", 2)
+    baikal_run(noisy_zarr, tmp_path / "whole.zarr")
+    result = baikal_run(noisy_zarr, tmp_path / "tiled.zarr", "--tile", 48, "--overlap", 16, "--batch", 2)
     assert result.exit_code == 0, result.output
-    difference = level0(tmp_path / "tiled").astype(int) - level0(tmp_path / "whole").astype(int)
+    difference = level0(tmp_path / "tiled.zarr").astype(int) - level0(tmp_path / "whole.zarr").astype(int)
     assert np.abs(difference).max() <= 1  # one count of rounding
 
 
@@ -140,9 +145,12 @@ def test_a_guide_steers_the_result(
     tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray
 ) -> None:
     guide = write_zarr(tmp_path / "guide.zarr", np.full_like(counts, counts.max()))
-    baikal_run(noisy_zarr, tmp_path / "plain", "--sampler", "mixing")
-    assert baikal_run(noisy_zarr, tmp_path / "guided", "--sampler", "mixing", "--guide", guide).exit_code == 0
-    assert level0(tmp_path / "guided").mean() > level0(tmp_path / "plain").mean() + 10
+    baikal_run(noisy_zarr, tmp_path / "plain.zarr", "--sampler", "mixing")
+    assert (
+        baikal_run(noisy_zarr, tmp_path / "guided.zarr", "--sampler", "mixing", "--guide", guide).exit_code
+        == 0
+    )
+    assert level0(tmp_path / "guided.zarr").mean() > level0(tmp_path / "plain.zarr").mean() + 10
 
 
 def test_the_python_api_does_what_the_command_does(

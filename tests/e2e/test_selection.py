@@ -49,15 +49,17 @@ def test_the_noise_of_a_part_is_that_of_the_whole(
     plane = np.tile(zarr.open_array(noisy_zarr, mode="r")[0], (3, 1, 2))
     path = write_zarr(tmp_path / "tiled.zarr", plane)
     options = ("--sampler", "mixing", "--seed", 3, "--share-noise", "none")
-    assert baikal_run(path, tmp_path / "whole", *options).exit_code == 0
-    assert baikal_run(path, tmp_path / "part", *options, "--z", "2", "--roi", ":,80:160").exit_code == 0
-    whole, part = (group_attributes(tmp_path / name)["baikal"]["channels"] for name in ("whole", "part"))
+    assert baikal_run(path, tmp_path / "whole.zarr", *options).exit_code == 0
+    assert baikal_run(path, tmp_path / "part.zarr", *options, "--z", "2", "--roi", ":,80:160").exit_code == 0
+    whole, part = (
+        group_attributes(tmp_path / name)["baikal"]["channels"] for name in ("whole.zarr", "part.zarr")
+    )
     scale = part[0]["measurement"]["intensity"]["high"] - part[0]["measurement"]["intensity"]["low"]
     assert whole[0]["measurement"]["sigma"] == pytest.approx(part[0]["measurement"]["sigma"], rel=0.02)
-    difference = level0(tmp_path / "part")[0] - level0(tmp_path / "whole")[2, :, 80:].astype(float)
+    difference = level0(tmp_path / "part.zarr")[0] - level0(tmp_path / "whole.zarr")[2, :, 80:].astype(float)
     assert np.abs(difference).max() < 0.05 * scale  # other noise would make it several times that
-    assert baikal_run(path, tmp_path / "other", *options, "--z", "1", "--roi", ":,80:160").exit_code == 0
-    other = level0(tmp_path / "other")[0] - level0(tmp_path / "whole")[2, :, 80:].astype(float)
+    assert baikal_run(path, tmp_path / "other.zarr", *options, "--z", "1", "--roi", ":,80:160").exit_code == 0
+    other = level0(tmp_path / "other.zarr")[0] - level0(tmp_path / "whole.zarr")[2, :, 80:].astype(float)
     assert np.abs(other).max() > 0.1 * scale
 
 
@@ -66,13 +68,13 @@ def test_another_part_does_not_go_on_with_an_unfinished_run(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("baikal_deploy.volumes.output.OutputVolume.finish", None)
-        config = RunConfig(series, tmp_path / "out", engine="analytic", z=slice(0, 2))
+        config = RunConfig(series, tmp_path / "out.zarr", engine="analytic", z=slice(0, 2))
         with Run(config) as run, pytest.raises(TypeError):
             run.execute()
-    refused = baikal_run(series, tmp_path / "out", "--z", "1:")
+    refused = baikal_run(series, tmp_path / "out.zarr", "--z", "1:")
     assert refused.exit_code == 2
     assert "selection z [0, 2, 1] is now [1, 3, 1]" in refused.stderr
-    assert baikal_run(series, tmp_path / "out", "--z", ":-1").exit_code == 0
+    assert baikal_run(series, tmp_path / "out.zarr", "--z", ":-1").exit_code == 0
 
 
 def test_a_guide_of_the_whole_volume_is_cut_alike(
@@ -85,10 +87,10 @@ def test_a_guide_of_the_whole_volume_is_cut_alike(
     write_zarr(tmp_path / "part.zarr", counts[1:, 40:])
     options = ("--sampler", "mixing", "-o", "w_start=1", "-o", "w_end=1", "-o", "stop_scale=0")
     part = ("--z", "1:", "--roi", "40:,:", "--guide", tmp_path / "guide.zarr")
-    assert baikal_run(noisy_zarr, tmp_path / "a", *options, *part).exit_code == 0
+    assert baikal_run(noisy_zarr, tmp_path / "a.zarr", *options, *part).exit_code == 0
     cut = ("--guide", tmp_path / "cut.zarr")
-    assert baikal_run(tmp_path / "part.zarr", tmp_path / "b", *options, *cut).exit_code == 0
-    means = [level0(tmp_path / name)[:, :8].mean() for name in "ab"]
+    assert baikal_run(tmp_path / "part.zarr", tmp_path / "b.zarr", *options, *cut).exit_code == 0
+    means = [level0(tmp_path / f"{name}.zarr")[:, :8].mean() for name in "ab"]
     assert means[0] == pytest.approx(means[1], rel=0.02)
     assert means[0] > 1.2 * counts[1:, 40:48].mean()
 

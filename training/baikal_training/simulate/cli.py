@@ -9,7 +9,7 @@ import rich_click as click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_training.simulate import morphologies
 from baikal_training.simulate.files import Format
 from baikal_training.simulate.pairs import PairSet
@@ -17,6 +17,7 @@ from baikal_training.simulate.pairs import PairSet
 
 @click.command(
     "baikal-simulate",
+    cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.argument("morphology", type=click.Choice(morphologies()))

@@ -1,0 +1,90 @@
+"""Standard output and error that may be closed, full, or read by nobody: no reason for a run to end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from baikal_deploy.errors import VolumeError
+
+
+class _Lenient(io.RawIOBase):
+    """Writes to a stream until that fails, and from then on nowhere.
+
+    Attributes:
+        error: what has failed.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int | None:
+        if self.error is None:
+            try:
+                written: int | None = self._raw.write(data)
+                return written
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self._raw.isatty())
+
+
+@contextmanager
+def lenient_streams() -> Iterator[None]:
+    """As long as the context lasts, no writing to standard output or error fails; see ``check_told``."""
+    _occupy()
+    before = sys.stdout, sys.stderr
+    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+        # Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said.
+        unicode = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout = _lenient(sys.stdout, "surrogateescape" if unicode else "backslashreplace")
+    if sys.stderr is not None and sys.stderr is sys.__stderr__:
+        sys.stderr = _lenient(sys.stderr, "backslashreplace")
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def check_told() -> None:
+    """Raise VolumeError if standard output could not be written; a reader that went away wanted no more."""
+    if sys.stdout is None:
+        return
+    sys.stdout.flush()
+    error = getattr(getattr(sys.stdout.buffer, "raw", None), "error", None)
+    if error is not None and not isinstance(error, BrokenPipeError):
+        raise VolumeError(
+            f"standard output cannot be written: {error.strerror}; what was asked for is done, but not "
+            "all of it could be told"
+        )
+
+
+def _lenient(stream: Any, errors: str) -> io.TextIOWrapper:
+    raw = _Lenient(getattr(stream.buffer, "raw", stream.buffer))  # python -u has no buffer between
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, errors, line_buffering=True)
+
+
+def _occupy() -> None:
+    """Open something in place of standard streams that are closed: else the next file that is opened would
+    get the number of one, and all that libraries print."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
