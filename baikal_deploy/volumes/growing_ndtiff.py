@@ -13,7 +13,7 @@ from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.growing import CannotFollow, Seen
-from baikal_deploy.volumes.names import member
+from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.ndtiff import AXES, INDEX, open_ndtiff, series_of, spell_series
 from baikal_deploy.volumes.series import choose
 from baikal_deploy.volumes.urls import stamp
@@ -66,7 +66,7 @@ def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> S
 def _require_own_files(path: Path, names: Collection[str]) -> None:
     try:
         for name in names:
-            member(path, name, "a file")
+            require_beside(path, name)
     except VolumeError as error:
         raise CannotFollow(str(error)) from error
 

@@ -37,16 +37,36 @@ def member(folder: Source, name: object, what: str) -> Source:
         VolumeError: a name that could stand for anything else than something below the folder, links
             followed, or that not every file system can have.
     """
-    fault = _fault(name, remote=isinstance(folder, Url))
-    path = None if fault else folder / str(name)
+    if fault := _fault(name, remote=isinstance(folder, Url)):
+        raise _refusal(folder, name, what, fault)
+    path = folder / str(name)
     if isinstance(path, Path) and isinstance(folder, Path) and not _lies_below(path, folder):
-        fault = "leads out of it through a link"
-    if path is None or fault:
-        raise VolumeError(
-            f"{folder}: its metadata names {what} {_shown(name)}, which {fault}; correct the metadata, or "
-            f"ask who made it"
-        )
+        raise _refusal(folder, name, what, "leads out of it through a link")
     return path
+
+
+def require_beside(folder: Path, name: object) -> None:
+    """Refuses what metadata says to be another of its files, unless it is a plain name in the same folder.
+
+    The file may be a link to anywhere: whoever gives one file of a set gives them all.
+
+    Raises:
+        VolumeError: any other name, or one of something that is no file, such as a pipe.
+    """
+    fault = _fault(name, remote=False)
+    if not fault and "/" in str(name):
+        fault = "does not lie beside it"
+    if not fault and (folder / str(name)).exists() and not (folder / str(name)).is_file():
+        fault = "is no file"
+    if fault:
+        raise _refusal(folder, name, "a file", fault)
+
+
+def _refusal(folder: Source, name: object, what: str, fault: str) -> VolumeError:
+    return VolumeError(
+        f"{folder}: its metadata names {what} {_shown(name)}, which {fault}; correct the metadata, or ask "
+        f"who made it"
+    )
 
 
 def members(folder: Source, names: Iterable[object], what: str) -> list[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.inputs import NDTIFF_INDEX
-from baikal_deploy.volumes.names import member
+from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 INDEX = "NDTiff.index"
@@ -117,7 +117,7 @@ def _require_own_files(path: Path, index: bytes | None) -> None:
     file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
     entries = read_ndtiff_index(file.read_bytes() if index is None else index, verbose=False)
     for name in {entry["filename"] for entry in entries.values()}:
-        member(file.parent, name, "a file")
+        require_beside(file.parent, name)
 
 
 def _with_index(make: Callable[..., Any], index: bytes) -> Any:

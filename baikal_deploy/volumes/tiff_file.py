@@ -18,7 +18,7 @@ import zarr
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import ome_files
-from baikal_deploy.volumes.names import member
+from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import LazyPixels
 
 WHOLE_PAGE = 2**24
@@ -99,7 +99,7 @@ def _require_own_files(path: Path, file: tifffile.TiffFile) -> None:
         raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
     for name in ome_files(file.ome_metadata) if file.ome_metadata else ():
         if str(name).lower() != path.name.lower():
-            member(path.parent, name, "a file")
+            require_beside(Path(file.filehandle.dirname), name)  # links followed, as tifffile does
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:

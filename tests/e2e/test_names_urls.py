@@ -20,7 +20,15 @@ from tests.unit.test_volumes_collections import group
 
 __all__ = ["s3", "server"]
 NAMES = {**BAD, **BAD_REMOTE, "a neighbour": "../../x", "a neighbour, encoded": "%2e%2e/%2e%2e/x"}
-all_names = pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+FIRST = ("a neighbour", "a neighbour, encoded", "absolute", "number")
+"""One of each sort; the others are slow, as each makes requests by the dozen."""
+all_names = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, id=kind, marks=[] if kind in FIRST else pytest.mark.slow)
+        for kind, name in NAMES.items()
+    ],
+)
 
 
 def without_pixels(store: Path) -> Path:
