@@ -17,7 +17,7 @@ from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli._summary import Batch
-from baikal_deploy.cli.terminal import Command, friendly
+from baikal_deploy.cli.terminal import Command, friendly, tell_path
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.follow import TIMEOUT, Follow
@@ -63,8 +63,8 @@ def main(
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
     an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in .tif, with the
-    same axes, scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is a
-    folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
+    same axes, scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is
+    a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
     one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there are
     any.
 
@@ -179,9 +179,9 @@ def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | 
     if not dry_run:
         done = _execute(run, log, cluster)
         log.done(done)
-        click.echo(done.output)
+        tell_path(done.output)
         for path in looks.write(run, done):
-            click.echo(path)
+            tell_path(path)
 
 
 def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:
