@@ -86,7 +86,7 @@ class Command(click.RichCommand):
         try:
             return super().make_context(*args, **kwargs)
         except click.ClickException as error:
-            error.message = visible(error.message)
+            vars(error).update(message=visible(error.message))
             raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

@@ -5,9 +5,11 @@ Specification: https://ngff.openmicroscopy.org/0.5/#labels-md.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,16 @@ from baikal_deploy.durable import sync_file
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.names import Taken, member, members
 from baikal_deploy.volumes.stores import writing
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, Url
 from baikal_deploy.volumes.zarr import open_node
 
 LABELS = "labels"
 """The group of an image that holds its labels."""
 _GROWING = "labels.partial"
 """Where a label image is until it is whole: removed by this name, whatever its own name is."""
+MOST_CHUNKS = 1_000_000
+"""Of an array at a server."""
+_CHUNK = re.compile(r"[\d.]+|c\.[\d.]+")
 _NGFF = ("multiscales", "image-label", "omero")
 
 
@@ -118,7 +123,7 @@ def _copy_label(source: Source, target: Path) -> None:
     for path, array in levels.items():
         if not isinstance(array, zarr.Array):
             raise _Unreadable(f"{path} is no array")
-        _copy_array(array, target / path, axes)
+        _copy_array(source / path, array, target / path, axes)
 
 
 def _as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def _unversioned(value: Any) -> Any:
     return value
 
 
-def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
+def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
     try:
         target = zarr.create_array(
             path,
@@ -153,7 +158,7 @@ def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
         )
     except (LookupError, TypeError, ValueError) as error:  # axes or pixels that no array can have
         raise _Unreadable(_reason(error)) from error
-    for region in _regions(source.shape, source.shards or source.chunks):
+    for region in _regions(place, source):
         try:
             pixels = np.asarray(source[region])
         except MemoryError:
@@ -163,10 +168,27 @@ def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
         target[region] = pixels
 
 
-def _regions(shape: tuple[int, ...], edges: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    grid = [range(0, size, edge) for size, edge in zip(shape, edges, strict=True)]
-    for corner in product(*grid):
-        yield tuple(slice(at, at + edge) for at, edge in zip(corner, edges, strict=True))
+def _regions(place: Source, array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
+    """What the chunks, or shards, of an array hold, of those that may be there: all others are fill value."""
+    edges = array.shards or array.chunks
+    grid = [-(-size // edge) for size, edge in zip(array.shape, edges, strict=True)]
+    for corner in _corners(place, array, grid):
+        yield tuple(slice(at * edge, (at + 1) * edge) for at, edge in zip(corner, edges, strict=True))
+
+
+def _corners(place: Source, array: zarr.Array[Any], grid: list[int]) -> Iterator[tuple[int, ...]]:
+    """By looking which files are there; servers list none, so there all are asked for."""
+    if isinstance(place, Url):
+        if prod(grid) > MOST_CHUNKS:
+            raise _Unreadable(f"it has {prod(grid)} chunks, more than can be asked for one by one")
+        yield from product(*map(range, grid))
+        return
+    for file in (file for file in place.rglob("*") if _CHUNK.fullmatch(file.name)):
+        key = file.relative_to(place).as_posix()
+        corner = tuple(map(int, re.findall(r"\d+", key)))
+        inside = len(corner) == len(grid) and all(at < count for at, count in zip(corner, grid, strict=True))
+        if inside and array.metadata.encode_chunk_key(corner) == key and not file.is_dir():
+            yield corner
 
 
 def _reason(error: Exception) -> str:

@@ -117,7 +117,8 @@ def _combine(path: Source, steps: Iterable[Mapping[str, Any]], ndim: int) -> tup
         if step["type"] == "scale":
             factors = _vector(path, "scale", step["scale"], ndim)
             factors[factors == 0] = 1  # pymmcore-plus writes 0 for an unknown pixel size
-            scale, translation = scale * factors, translation * factors
+            with np.errstate(over="ignore"):  # VolumeInfo refuses infinite ones
+                scale, translation = scale * factors, translation * factors
         elif step["type"] == "translation":
             translation = translation + _vector(path, "translation", step["translation"], ndim)
         elif step["type"] != "identity":

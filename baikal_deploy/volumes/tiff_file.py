@@ -17,9 +17,8 @@ import tifffile
 import zarr
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.calibration import ome_files
-from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import LazyPixels
+from baikal_deploy.volumes.tiff_claims import require_credible
 
 WHOLE_PAGE = 2**24
 """Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""
@@ -80,7 +79,7 @@ def _logged() -> Iterator[list[str]]:
 def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
     try:
         file = stack.enter_context(tifffile.TiffFile(path))
-        _require_own_files(path, file)
+        require_credible(path, file)
         _ = [page for series in file.series for page in series.pages]  # now tifffile has seen all of it
     except (OSError, MemoryError, VolumeError):
         raise
@@ -91,15 +90,6 @@ def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
             f"{path}: cannot be read as a TIFF file{lost} ({reason}); copy or export it again"
         ) from error
     return file
-
-
-def _require_own_files(path: Path, file: tifffile.TiffFile) -> None:
-    """Refuses a file that others belong to which tifffile should not open."""
-    if file.is_ndtiff:  # tifffile would open whatever the index beside it names
-        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
-    for name in ome_files(file.ome_metadata) if file.ome_metadata else ():
-        if str(name).lower() != path.name.lower():
-            require_beside(Path(file.filehandle.dirname), name)  # links followed, as tifffile does
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:

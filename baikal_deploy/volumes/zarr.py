@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import ObjectStore
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import plain_axes
@@ -23,11 +22,12 @@ from baikal_deploy.volumes.collections import (
     series_paths,
     well_names,
 )
+from baikal_deploy.volumes.guarded import open_guarded
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.names import member, members
 from baikal_deploy.volumes.ngff import image_block, read_image
 from baikal_deploy.volumes.stores import is_zarr
-from baikal_deploy.volumes.urls import Source, Url, explained, open_store, stamp
+from baikal_deploy.volumes.urls import Source, Url, explained, stamp
 
 Array = zarr.Array[Any]
 
@@ -161,9 +161,9 @@ def _require_zarr_at(url: Url) -> None:
 def open_node(path: Source) -> Array | zarr.Group:
     """An array or group. Raises VolumeError: it cannot be reached, or its metadata is damaged."""
     try:
-        store = ObjectStore(open_store(path), read_only=True) if isinstance(path, Url) else path
-        # Consolidated metadata is a copy, and often a stale one.
-        return zarr.open(store, mode="r", use_consolidated=False)
+        return open_guarded(path)
+    except VolumeError:
+        raise
     except Exception as error:  # damaged metadata ends in anything from KeyError to JSONDecodeError
         raise explained(path, error) or VolumeError(
             f"{path}: its Zarr metadata cannot be understood ({_reason(error)}); "
