@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.inputs import open_input
 from baikal_deploy.volumes.labels import copy_labels
 from baikal_deploy.volumes.urls import Url
 from tests.e2e.conftest import BaikalRun
@@ -77,3 +79,15 @@ def test_no_folder_here_is_removed(
     result = baikal_run(upload(store, "in/a.zarr"), tmp_path / "out.zarr")
     assert result.exit_code == 0, result.output
     assert (precious / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["0/c/0/0/0", "0/zarr.json"])
+def test_nothing_too_large_is_fetched(s3: Server, tmp_path: Path, counts: np.ndarray, name: str) -> None:
+    (tmp_path / "local").mkdir()
+    store = labelled(tmp_path / "local" / "a.zarr", counts, 3)
+    (store / name).parent.mkdir(parents=True, exist_ok=True)
+    with (store / name).open("ab") as file:
+        file.write(bytes(66 * 2**20))
+    url = upload(store, "a.zarr")
+    with pytest.raises(VolumeError, match="larger than anything of its kind"):
+        open_input(Url(url)).read([0])
