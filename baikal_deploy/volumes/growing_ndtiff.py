@@ -14,7 +14,7 @@ from typing import Any
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.growing import CannotFollow, Seen
 from baikal_deploy.volumes.names import require_beside
-from baikal_deploy.volumes.ndtiff import AXES, INDEX, open_ndtiff, series_of, spell_series
+from baikal_deploy.volumes.ndtiff import AXES, INDEX, open_ndtiff, read_index, series_of, spell_series
 from baikal_deploy.volumes.series import choose
 from baikal_deploy.volumes.urls import stamp
 
@@ -44,7 +44,7 @@ class _Entry:
 
 def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> Seen:
     """See ``growing.Look``. An axis of one step is none for ``open_ndtiff``: a second one is waited for."""
-    entries = list(_entries(path, (path / INDEX).read_bytes()))
+    entries = list(_entries(path, read_index(path / INDEX)))
     if not entries:
         return Seen(None)
     files = {entry.file for entry in entries}

@@ -21,6 +21,8 @@ from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 INDEX = "NDTiff.index"
+LARGEST_INDEX = 2**28
+"""Bytes: of a million images and more."""
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
 
@@ -115,9 +117,16 @@ def _require_own_files(path: Path, index: bytes | None) -> None:
     from ndstorage.ndtiff_index import read_ndtiff_index
 
     file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
-    entries = read_ndtiff_index(file.read_bytes() if index is None else index, verbose=False)
+    entries = read_ndtiff_index(read_index(file) if index is None else index, verbose=False)
     for name in {entry["filename"] for entry in entries.values()}:
         require_beside(file.parent, name)
+
+
+def read_index(file: Path) -> bytes:
+    """The contents of an index. Raises VolumeError: it is larger than any."""
+    if file.stat().st_size > LARGEST_INDEX:
+        raise VolumeError(f"{file}: is larger than any index of images; copy or export the data set again")
+    return file.read_bytes()
 
 
 def _with_index(make: Callable[..., Any], index: bytes) -> Any:

@@ -24,6 +24,7 @@ from tests.e2e.bounded import bounded
 from tests.e2e.conftest import write_zarr
 from tests.e2e.test_labels import NAMES, labelled
 from tests.unit.test_volumes_collections import group
+from tests.unit.test_volumes_vendors import write_ndtiff
 
 BOMB = 2**28
 """Bytes that each bomb unpacks to; what reads them all needs them twice."""
@@ -233,6 +234,13 @@ def test_a_model_of_zeros(tmp_path: Path, size: int) -> None:
     (tmp_path / "a.onnx").touch()
     os.truncate(tmp_path / "a.onnx", size)
     assert bounded("model", tmp_path / "a.onnx").startswith("error: ")
+
+
+def test_an_index_without_end(tmp_path: Path) -> None:
+    pytest.importorskip("ndstorage")
+    path = write_ndtiff(tmp_path / "in")
+    os.truncate(path / "NDTiff.index", 2**42)
+    assert "larger than any index" in bounded("read", path)
 
 
 def test_label_images_without_end(tmp_path: Path, counts: np.ndarray) -> None:
