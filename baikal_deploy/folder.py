@@ -10,6 +10,7 @@ from pathlib import Path
 from baikal_deploy.config import RunConfig, default_output
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.volumes.inputs import is_image, is_image_name
+from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
@@ -99,9 +100,9 @@ class Folder:
 
 
 def _pairs(outputs: dict[Source, Path]) -> Iterator[tuple[Source, Source]]:
-    """Images with the same output; case is ignored, as some file systems do."""
+    """Images with the same output; case is ignored, as by some file systems."""
     seen: dict[str, Source] = {}
     for image, output in outputs.items():
-        first = seen.setdefault(output.name.lower(), image)
+        first = seen.setdefault(folded(output.name), image)
         if first is not image:
             yield first, image

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from baikal_deploy.correlation import check_kernel
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
 from baikal_deploy.intensity import Normalisation
+from baikal_deploy.nesting import require_shallow
 from baikal_deploy.noise_model import Kernel
 from baikal_deploy.protobuf import NotProtobuf, fields
 from baikal_deploy.schedule import ScheduleSpec, Variance
@@ -27,6 +28,11 @@ FUSED_KEY = "baikal_fused"
 SCHEMA = 3
 """2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added ``noise_correlation``;
 before, all models knew white noise."""
+
+MOST_BYTES = 2**31
+"""Of an .onnx file: protobuf holds no more."""
+MOST_DOWNSAMPLING = 1024
+"""Planes are padded to its multiples."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """What a network computes in: convolutions and matrix products; int8 with fp32 around them."""
@@ -70,8 +76,11 @@ class ModelManifest:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if self.downsampling < 1:
-            raise ConfigError(f"model {self.name}: downsampling {self.downsampling}: must be at least 1")
+        if not 1 <= self.downsampling <= MOST_DOWNSAMPLING:
+            raise ConfigError(
+                f"model {self.name}: downsampling {self.downsampling}: must be 1 to {MOST_DOWNSAMPLING}"
+            )
+        self.schedule.build()
         if self.noise_correlation is not None:
             check_kernel(self.noise_correlation)
 
@@ -86,6 +95,7 @@ class ModelManifest:
 
         try:
             data = json.loads(text)
+            require_shallow(data)
             schema = data.pop("schema")
             if schema > SCHEMA:
                 raise ModelError(f"the manifest has schema {schema}; update baikal-deploy to read it")
@@ -93,7 +103,7 @@ class ModelManifest:
             # As JSON, since strict mode then takes lists for tuples, and text for nothing but text.
             return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(f"the manifest is damaged ({' '.join(str(error).split())})") from error
+            raise ModelError(f"the manifest is damaged ({' '.join(str(error)[:500].split())})") from error
 
 
 def shipped_models() -> dict[str, Path]:
@@ -125,6 +135,8 @@ def read_manifest(path: Path) -> ModelManifest:
         ModelError: not an ONNX file, one without a manifest, or not as it was exported.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path}: is larger than any ONNX file; get or export it again")
         data = path.read_bytes()
         metadata = dict(_metadata_props(data))
         intact = CHECKSUM_KEY not in metadata or metadata[CHECKSUM_KEY] == checksum(data)

@@ -25,6 +25,8 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while position < len(view):
         tag, position = _varint(view, position)
         number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise NotProtobuf
         if wire == _VARINT:
             value, position = _varint(view, position)
             yield number, value
@@ -35,7 +37,7 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
             length = 8 if wire == _FIXED64 else 4
         else:
             raise NotProtobuf
-        if number == 0 or position + length > len(view):
+        if position + length > len(view):
             raise NotProtobuf
         yield number, view[position : position + length]
         position += length

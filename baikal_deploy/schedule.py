@@ -31,6 +31,7 @@ Variance = Literal["fixed_small", "fixed_large", "learned_range"]
 Kind = Literal["linear", "cosine", "explicit"]
 
 MAX_BETA = 0.999
+MOST_TIMESTEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class ScheduleSpec:
             raise ConfigError(f"schedule: unknown kind '{self.kind}'; choose {', '.join(get_args(Kind))}")
         if self.num_timesteps < 2:
             raise ConfigError(f"schedule: {self.num_timesteps} timesteps; at least 2 are needed")
+        if not self.num_timesteps <= MOST_TIMESTEPS:
+            raise ConfigError(f"schedule: {self.num_timesteps} timesteps; at most {MOST_TIMESTEPS} work")
         if (self.betas is not None) != (self.kind == "explicit"):
             raise ConfigError("schedule: betas go with kind 'explicit', and only with it")
         if self.betas is not None and len(self.betas) != self.num_timesteps:
@@ -99,6 +102,8 @@ class NoiseSchedule:
         self.betas = _frozen(betas)
         self.timesteps = _frozen(timesteps)
         self.alphas_cumprod = _frozen(np.cumprod(1 - betas))
+        if not (self.alphas_cumprod[0] < 1 and self.alphas_cumprod[-1] > 0):
+            raise ConfigError("schedule: its betas leave an image as it is, or nothing of it; correct them")
 
     def __len__(self) -> int:
         return len(self.betas)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import click
-
 from baikal_deploy.cli._describe import describe, duration
 from baikal_deploy.cli._meter import Interval, Meter, Reading
 from baikal_deploy.cli._summary import Batch, Summary, describe_summary
-from baikal_deploy.cli.terminal import plain_console, printable
+from baikal_deploy.cli.terminal import plain_console, tell
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.pipeline import Progress, Run, RunReport
 from baikal_deploy.volumes.urls import Source
@@ -65,7 +63,7 @@ class Log:
 
     def failed(self, error: BaikalError) -> None:
         """An image of a folder could not be denoised."""
-        click.echo(f"error: {printable(str(error))}", err=True)
+        tell(f"error: {error}", err=True)
 
     def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
         """All images of a folder were tried."""
@@ -80,7 +78,7 @@ class TextLog(Log):
 
     def _print(self, *lines: str) -> None:
         for line in lines:
-            self._console.print(printable(line), soft_wrap=True)
+            self._console.print(line, soft_wrap=True)
 
     def image(self, number: int, count: int, path: Source, name: str) -> None:
         self._images = number, count

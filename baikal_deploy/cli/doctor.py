@@ -13,7 +13,7 @@ from rich.console import Console
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._report import describe, describe_run
-from baikal_deploy.cli.terminal import Command, friendly, plain_console
+from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, plain_console
 from baikal_deploy.doctor import Report, examine
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.gpu_smoke import gpu_engines, smoke
@@ -50,7 +50,7 @@ def main(as_json: bool, smoke_path: Path | None, model: str) -> None:
         check_writable(smoke_path, "--gpu-smoke")
     with redirect_stdout(sys.stderr):  # vendors' packages may print when they are imported
         report = examine(model)
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = PlainConsole()
     lines = [json.dumps(report.as_dict(), indent=2)] if as_json else describe(report, console.width)
     _print(console, lines)
     good = report.works if smoke_path is None else _smoke(smoke_path, model, report)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from baikal_deploy import __version__
 from baikal_deploy.cli._noise_plot import plot
-from baikal_deploy.cli.terminal import Command, friendly
+from baikal_deploy.cli.terminal import Command, PlainConsole, friendly
 from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.look.words import describe_noise
@@ -58,7 +58,7 @@ def main(volume: str, model: str, engine: str, series: int | None, as_json: bool
         if as_json:
             click.echo(json.dumps([_record(denoiser, opened, channel) for channel in channels], indent=2))
             return
-        console = Console(highlight=False, markup=False, emoji=False)
+        console = PlainConsole()
         for channel in channels:
             _show(console, denoiser, opened, channel)
 

@@ -18,7 +18,7 @@ from baikal_deploy.cli._looks import Looks
 from baikal_deploy.cli._options import FILE, run_options
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli._summary import Batch
-from baikal_deploy.cli.terminal import Command, friendly
+from baikal_deploy.cli.terminal import Command, friendly, tell_path
 from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.follow import TIMEOUT, Follow
@@ -179,7 +179,7 @@ def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | 
         done = _execute(run, log, cluster)
         log.done(done)
         for path in chain(run.config.outputs, looks.write(run, done)):
-            click.echo(path)
+            tell_path(path)
 
 
 def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:

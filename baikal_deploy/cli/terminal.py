@@ -4,30 +4,55 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from baikal_deploy.cli._streams import check_told, lenient_streams
 from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.visible import visible
 
 BUG = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 
 
-def plain_console() -> Console:
-    """For messages on stderr that are printed as they are: paths may hold what looks like markup."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+class PlainConsole(Console):
+    """Prints what it is given as text and as nothing else: names in files and paths may hold what looks like
+    markup, and what a terminal takes for a command. A text that is printed is one line."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Of all that rich draws, tables and bars among it; what rich says to the terminal itself stays."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else "\n".join(map(visible, text.split("\n"))), style, control)
 
 
-def printable(text: str) -> str:
-    """Text on one line: names may hold line ends, and what terminals take for commands."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def plain_console() -> PlainConsole:
+    """For messages on stderr."""
+    return PlainConsole(stderr=True)
+
+
+def tell(message: object, *, err: bool = False) -> None:
+    """Print a line for people, on stdout or stderr."""
+    click.echo(visible(str(message)), err=err)
+
+
+def tell_path(path: Path) -> None:
+    """Print the path of what was written on stdout: as it is for programs, made visible for people."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    click.echo(visible(str(path)) if is_terminal else path, color=True)  # else it would lose its escapes
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,17 +68,26 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
                 command(*args, **kwargs)
                 check_told()
             except BaikalError as error:
-                click.echo(f"error: {printable(str(error))}", err=True)
+                tell(f"error: {error}", err=True)
                 sys.exit(USER_ERROR)
             except KeyboardInterrupt as interrupt:
-                click.echo(f"{interrupt}\ninterrupted".lstrip(), err=True)
+                for line in filter(None, (str(interrupt), "interrupted")):
+                    tell(line, err=True)
                 sys.exit(INTERRUPTED)
 
     return wrapped
 
 
 class Command(click.RichCommand):
-    """A command whose help may meet a stream that is closed or full, as all that it says may."""
+    """A command whose help may meet a stream that is closed or full, as all that it says may; and whose
+    arguments may be names of files, which a shell filled in."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.ClickException as error:
+            vars(error).update(message=visible(error.message))
+            raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         with lenient_streams():

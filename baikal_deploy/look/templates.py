@@ -1,8 +1,12 @@
-"""Templates of pages: everything that is filled in is escaped."""
+"""Templates of pages: everything that is filled in is escaped, and made visible."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from baikal_deploy.visible import visible
 
 
 def environment(package: str) -> Environment:
@@ -14,4 +18,9 @@ def environment(package: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
+
+
+def _visible(value: Any) -> Any:
+    return value if hasattr(value, "__html__") else "\n".join(map(visible, str(value).split("\n")))

@@ -20,6 +20,9 @@ from baikal_deploy.volumes.urls import Source
 
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
+MOST_BYTES = 2**62
+"""Of a volume: beyond, the numbers of pixels are no numbers for NumPy."""
+
 Pixels = NDArray[Any]
 Region = tuple[slice, slice]
 """Rows and columns of a plane; both slices have a start and a stop."""
@@ -84,6 +87,10 @@ class VolumeInfo:
     def _check_pixels(self) -> None:
         if 0 in self.shape:
             raise VolumeError(f"{self.path}: shape {self.shape} holds no pixels; check how it was written")
+        if math.prod(self.shape) * self.dtype.itemsize > MOST_BYTES:
+            raise VolumeError(
+                f"{self.path}: shape {self.shape} is larger than any disk; correct the metadata"
+            )
         if self.dtype.kind not in "iuf":
             raise VolumeError(
                 f"{self.path}: pixels of type {self.dtype} are not supported; "

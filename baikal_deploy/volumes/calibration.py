@@ -69,6 +69,18 @@ def ome_master(xml: str) -> str | None:
     return None if pointer is None else pointer.get("MetadataFile", "another file")
 
 
+def ome_files(xml: str) -> list[object]:
+    """The other files that an OME-XML says to hold its images, as it names them."""
+    root = ElementTree.fromstring(xml)
+    # By the ends of tags, as tifffile does.
+    named = (
+        one.get("FileName")
+        for one in root.iter()
+        if one.tag.endswith("UUID") and one.text != root.get("UUID")
+    )
+    return list(dict.fromkeys(named))
+
+
 def _ome_image(image: ElementTree.Element) -> Calibration:
     pixels = image.find("{*}Pixels")
     if pixels is None:

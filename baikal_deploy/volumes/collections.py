@@ -10,6 +10,7 @@ from itertools import count, takewhile
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.names import folded, member, members
 from baikal_deploy.volumes.stores import is_zarr
 from baikal_deploy.volumes.urls import Source, inside
 
@@ -38,11 +39,21 @@ def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
 
     Args:
         attributes: of its group "OME"; the images are numbered where they do not list them.
+
+    Raises:
+        VolumeError: names that do not stand for images in the group.
     """
-    listed = _ngff(attributes).get("series")
-    if isinstance(listed, list) and listed and all(isinstance(name, str) for name in listed):
-        return [path / name for name in listed]
-    return list(takewhile(is_zarr, (path / str(number) for number in count())))
+    listed = _ngff(attributes).get("series") or []
+    if not isinstance(listed, list):
+        raise VolumeError(f"{path}: its metadata has no list of series; correct the metadata")
+    if any(folded(str(name)).split("/")[0] == "ome" for name in listed):
+        raise VolumeError(
+            f"{path}: its metadata names a series 'OME', which is no image; correct the metadata"
+        )
+    if listed:
+        return [path / name for name in members(path, listed, "a series")]
+    numbered = (member(path, str(number), "a series") for number in count())
+    return list(takewhile(is_zarr, numbered))
 
 
 def choose_series(path: Source, images: list[Source], series: int | None) -> Source:
@@ -63,14 +74,14 @@ def choose_series(path: Source, images: list[Source], series: int | None) -> Sou
     raise VolumeError(f"{path}: holds {len(images)} images ({', '.join(listed + more)}); {wanted} --series N")
 
 
-def well_paths(attributes: Mapping[str, Any]) -> list[str]:
-    """The wells of a plate, by paths in it. Raises LookupError, TypeError: damaged metadata."""
-    return [str(well["path"]) for well in _ngff(attributes)["plate"]["wells"]]
+def well_names(attributes: Mapping[str, Any]) -> list[object]:
+    """The wells of a plate, as it names them. Raises LookupError, TypeError: damaged metadata."""
+    return [well["path"] for well in _ngff(attributes)["plate"]["wells"]]
 
 
-def field_paths(attributes: Mapping[str, Any]) -> list[str]:
-    """The images of a well, by paths in it. Raises LookupError, TypeError: damaged metadata."""
-    return [str(image["path"]) for image in _ngff(attributes)["well"]["images"]]
+def field_names(attributes: Mapping[str, Any]) -> list[object]:
+    """The images of a well, as it names them. Raises LookupError, TypeError: damaged metadata."""
+    return [image["path"] for image in _ngff(attributes)["well"]["images"]]
 
 
 def as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:

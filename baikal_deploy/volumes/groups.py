@@ -10,6 +10,7 @@ import zarr
 
 from baikal_deploy.durable import sync_file, write_file
 from baikal_deploy.volumes.collections import as_05, is_plate
+from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.ngff import validate
 from baikal_deploy.volumes.stores import PROVENANCE, is_zarr, writing
 from baikal_deploy.volumes.urls import Source
@@ -39,8 +40,10 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
         record: what to say of the group, beside its own attributes.
 
     Raises:
-        VolumeError: attributes that are not valid, or a full disk and the like.
+        VolumeError: attributes that are not valid, links out of the group, or a full disk and the like.
     """
+    ome = member(source, "OME", "a group")
+    xml = member(ome, XML, "a file")
     attributes = {**described_as(source), PROVENANCE: dict(record)}
     parents = {parent for image in images for parent in Path(image).parents if parent.name}
     with writing(target, "the metadata"):
@@ -52,10 +55,10 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
                 attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
                 zarr_format=3,
             )
-        if is_zarr(source / "OME"):
-            zarr.create_group(target / "OME", attributes=as_05(attributes_of(source / "OME")), zarr_format=3)
-            if (source / "OME" / XML).is_file():
-                write_file(target / "OME" / XML, (source / "OME" / XML).read_bytes())
+        if is_zarr(ome):
+            zarr.create_group(target / "OME", attributes=as_05(attributes_of(ome)), zarr_format=3)
+            if xml.is_file():
+                write_file(target / "OME" / XML, xml.read_bytes())
 
 
 def write_record(target: Path, record: Mapping[str, Any]) -> None:

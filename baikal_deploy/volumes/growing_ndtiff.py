@@ -6,14 +6,15 @@ The index is written after the pixels, but may end in the middle of an entry, or
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.growing import CannotFollow, Seen
-from baikal_deploy.volumes.ndtiff import AXES, INDEX, open_ndtiff, series_of, spell_series
+from baikal_deploy.volumes.names import require_beside
+from baikal_deploy.volumes.ndtiff import AXES, INDEX, open_ndtiff, read_index, series_of, spell_series
 from baikal_deploy.volumes.series import choose
 from baikal_deploy.volumes.urls import stamp
 
@@ -43,15 +44,16 @@ class _Entry:
 
 def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> Seen:
     """See ``growing.Look``. An axis of one step is none for ``open_ndtiff``: a second one is waited for."""
-    entries = list(_entries(path, (path / INDEX).read_bytes()))
+    entries = list(_entries(path, read_index(path / INDEX)))
     if not entries:
         return Seen(None)
+    files = {entry.file for entry in entries}
+    _require_own_files(path, files)
     keys = sorted({series_of(entry.axes) for entry in entries})
     number = _choose(path, [spell_series(key) for key in keys], series)
     own = [entry for entry in entries if series_of(entry.axes) == keys[number]]
     ended = _is_finished(path, entries[-1])
     whole, rest = _whole_steps(path, own, final or ended)
-    files = {entry.file for entry in entries}
     seen = [len(entries), *(stamp(path / name) for name in sorted(files))]
     if not whole or not (final or ended or len(whole) > 1):
         return Seen(None, seen, ended, rest)
@@ -59,6 +61,14 @@ def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> S
     kept = [*others, *(entry for step in whole for entry in step)]
     volume = open_ndtiff(path, number, b"".join(entry.raw for entry in kept))
     return Seen(volume, seen, ended, rest)
+
+
+def _require_own_files(path: Path, names: Collection[str]) -> None:
+    try:
+        for name in names:
+            require_beside(path, name)
+    except VolumeError as error:
+        raise CannotFollow(str(error)) from error
 
 
 def _choose(path: Path, names: Sequence[str], series: int | None) -> int:

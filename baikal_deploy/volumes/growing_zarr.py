@@ -197,11 +197,13 @@ def _is_by_acquire_zarr(path: Path) -> bool:
 
 
 def _metadata(path: Path) -> dict[str, Any] | None:
+    if not (path / "zarr.json").is_file():
+        return None
     try:
         found: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise VolumeError(f"{path}: its metadata is damaged, or half written ({error})") from error
     return found
 

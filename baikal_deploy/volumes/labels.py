@@ -5,9 +5,11 @@ Specification: https://ngff.openmicroscopy.org/0.5/#labels-md.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,24 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from baikal_deploy.durable import sync_file
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.names import Taken, member, members
 from baikal_deploy.volumes.stores import writing
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, Url
 from baikal_deploy.volumes.zarr import open_node
 
 LABELS = "labels"
 """The group of an image that holds its labels."""
+_GROWING = "labels.partial"
+"""Where a label image is until it is whole: removed by this name, whatever its own name is."""
+MOST_CHUNKS = 1_000_000
+"""Of an array at a server."""
+_CHUNK = re.compile(r"[\d.]+|c\.[\d.]+")
 _NGFF = ("multiscales", "image-label", "omero")
 
 
 class _Unreadable(Exception):
-    """A label image that is not there or damaged."""
+    """A label image that is not there, damaged, or outside its store."""
 
 
 def copy_labels(labels: Source, image: Path) -> list[str]:
@@ -44,20 +53,31 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
     Raises:
         VolumeError: a full disk and the like.
     """
-    target, copied, notes = image / LABELS, [], []
+    target, growing = image / LABELS, image / _GROWING
+    copied: list[str] = []
+    notes: list[str] = []
+    taken = Taken()
     with writing(target, "the labels"):
-        shutil.rmtree(target, ignore_errors=True)
+        _remove(target)
         try:
             names = _names(labels)
         except _Unreadable as error:
             return [_left_out(labels, error)]
         for name in names:
+            _remove(growing)
             try:
-                _copy_label(labels / name, target / name)
-                copied.append(name)
+                source = member(labels, name, "a label image")
+                taken.add(labels, str(name), "a label image")
+                _copy_label(source, growing)
+            except VolumeError as error:
+                notes.append(f"a label image was left out: {error}")
             except _Unreadable as error:
-                shutil.rmtree(target / name, ignore_errors=True)
-                notes.append(_left_out(labels / name, error))
+                notes.append(_left_out(source, error))
+            else:
+                (target / str(name)).parent.mkdir(parents=True, exist_ok=True)
+                growing.rename(target / str(name))
+                copied.append(str(name))
+        _remove(growing)
         attributes = {"ome": {"version": "0.5", LABELS: copied}}
         zarr.create_group(target, attributes=attributes, zarr_format=3)
         for file in target.rglob("*"):
@@ -66,15 +86,24 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
     return notes
 
 
+def _remove(made: Path) -> None:
+    """Removes a folder that this module makes, of a name of its own."""
+    if made.exists():
+        shutil.rmtree(made)
+
+
 def _left_out(path: Source, error: _Unreadable) -> str:
     return f"label image {path} could not be read and was left out ({error})"
 
 
-def _names(labels: Source) -> list[str]:
+def _names(labels: Source) -> list[object]:
     """The label images that a group "labels" lists."""
     try:
-        attributes: dict[str, Any] = open_node(labels).attrs.asdict()
-        return list(map(str, attributes.get("ome", attributes)[LABELS]))
+        group = member(labels.parent, LABELS, "the labels")
+        attributes: dict[str, Any] = open_node(group).attrs.asdict()
+        listed = attributes.get("ome", attributes)[LABELS]
+        assert isinstance(listed, list)
+        return listed
     except Exception as error:  # damaged metadata ends in anything
         raise _Unreadable(_reason(error)) from error
 
@@ -86,14 +115,15 @@ def _copy_label(source: Source, target: Path) -> None:
         attributes = _as_05(group.attrs.asdict())
         multiscale = attributes["ome"]["multiscales"][0]
         axes = [str(axis["name"]) for axis in multiscale["axes"]]
-        levels = {str(dataset["path"]): group[dataset["path"]] for dataset in multiscale["datasets"]}
+        paths = members(source, [dataset["path"] for dataset in multiscale["datasets"]], "an array")
+        levels = {path: open_node(source / path) for path in paths}
     except Exception as error:  # damaged metadata ends in anything
         raise _Unreadable(_reason(error)) from error
     zarr.create_group(target, attributes=attributes, zarr_format=3)
     for path, array in levels.items():
         if not isinstance(array, zarr.Array):
             raise _Unreadable(f"{path} is no array")
-        _copy_array(array, target / path, axes)
+        _copy_array(source / path, array, target / path, axes)
 
 
 def _as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,19 +143,22 @@ def _unversioned(value: Any) -> Any:
     return value
 
 
-def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
-    target = zarr.create_array(
-        path,
-        shape=source.shape,
-        dtype=np.dtype(source.dtype).newbyteorder("="),
-        chunks=source.chunks,
-        shards=source.shards,
-        compressors=ZstdCodec(level=1),
-        fill_value=source.fill_value,
-        dimension_names=axes,
-        zarr_format=3,
-    )
-    for region in _regions(source.shape, source.shards or source.chunks):
+def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
+    try:
+        target = zarr.create_array(
+            path,
+            shape=source.shape,
+            dtype=np.dtype(source.dtype).newbyteorder("="),
+            chunks=source.chunks,
+            shards=source.shards,
+            compressors=ZstdCodec(level=1),
+            fill_value=source.fill_value,
+            dimension_names=axes,
+            zarr_format=3,
+        )
+    except (LookupError, TypeError, ValueError) as error:  # axes or pixels that no array can have
+        raise _Unreadable(_reason(error)) from error
+    for region in _regions(place, source):
         try:
             pixels = np.asarray(source[region])
         except MemoryError:
@@ -135,10 +168,27 @@ def _copy_array(source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
         target[region] = pixels
 
 
-def _regions(shape: tuple[int, ...], edges: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    grid = [range(0, size, edge) for size, edge in zip(shape, edges, strict=True)]
-    for corner in product(*grid):
-        yield tuple(slice(at, at + edge) for at, edge in zip(corner, edges, strict=True))
+def _regions(place: Source, array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
+    """What the chunks, or shards, of an array hold, of those that may be there: all others are fill value."""
+    edges = array.shards or array.chunks
+    grid = [-(-size // edge) for size, edge in zip(array.shape, edges, strict=True)]
+    for corner in _corners(place, array, grid):
+        yield tuple(slice(at * edge, (at + 1) * edge) for at, edge in zip(corner, edges, strict=True))
+
+
+def _corners(place: Source, array: zarr.Array[Any], grid: list[int]) -> Iterator[tuple[int, ...]]:
+    """By looking which files are there; servers list none, so there all are asked for."""
+    if isinstance(place, Url):
+        if prod(grid) > MOST_CHUNKS:
+            raise _Unreadable(f"it has {prod(grid)} chunks, more than can be asked for one by one")
+        yield from product(*map(range, grid))
+        return
+    for file in (file for file in place.rglob("*") if _CHUNK.fullmatch(file.name)):
+        key = file.relative_to(place).as_posix()
+        corner = tuple(map(int, re.findall(r"\d+", key)))
+        inside = len(corner) == len(grid) and all(at < count for at, count in zip(corner, grid, strict=True))
+        if inside and array.metadata.encode_chunk_key(corner) == key and not file.is_dir():
+            yield corner
 
 
 def _reason(error: Exception) -> str:

@@ -148,6 +148,8 @@ def sweep_replaced(path: Path) -> None:
     """
     with translated(path, "swept"):
         for aside in path.parent.iterdir():
-            ours = aside.name.startswith(f"{path.name}.replaced-") and aside.is_dir()
+            ours = (
+                aside.name.startswith(f"{path.name}.replaced-") and aside.is_dir() and not aside.is_symlink()
+            )
             if ours and os.listdir(aside) in ([], [path.name]) and foreign_file(aside) is None:
                 remove_tree(aside)

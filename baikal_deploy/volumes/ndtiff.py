@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.inputs import NDTIFF_INDEX
+from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 INDEX = "NDTiff.index"
+LARGEST_INDEX = 2**28
+"""Bytes: of a million images and more."""
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
 
@@ -99,12 +103,30 @@ def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
         raise VolumeError(
             f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
         ) from error
+    _require_own_files(path, index)
     with redirect_stdout(io.StringIO()):  # it prints how far it is
         data = Dataset(str(path), **({} if index is None else {"file_io": _with_index(NDTiffFileIO, index)}))
     listed = (
         getattr(data, "get_image_coordinates_list", None) or data.get_index_keys
     )  # version 2 has no other
     return data, [dict(position) for position in listed()]
+
+
+def _require_own_files(path: Path, index: bytes | None) -> None:
+    """Refuses an index that names anything but files beside it."""
+    from ndstorage.ndtiff_index import read_ndtiff_index
+
+    file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
+    entries = read_ndtiff_index(read_index(file) if index is None else index, verbose=False)
+    for name in {entry["filename"] for entry in entries.values()}:
+        require_beside(file.parent, name)
+
+
+def read_index(file: Path) -> bytes:
+    """The contents of an index. Raises VolumeError: it is larger than any."""
+    if file.stat().st_size > LARGEST_INDEX:
+        raise VolumeError(f"{file}: is larger than any index of images; copy or export the data set again")
+    return file.read_bytes()
 
 
 def _with_index(make: Callable[..., Any], index: bytes) -> Any:

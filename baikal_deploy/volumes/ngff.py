@@ -19,8 +19,9 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import normalise_unit
 from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.pyramid import Level
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, inside
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 SUPPORTED_VERSIONS = ((0, 4), (0, 5))
@@ -58,7 +59,8 @@ def read_image(path: Source, block: Mapping[str, Any]) -> ImageMetadata:
         path: the group, for messages.
 
     Raises:
-        VolumeError: a version that is not supported, or metadata that breaks the specification.
+        VolumeError: a version that is not supported, metadata that breaks the specification, or an array
+            that is not in the group.
     """
     try:
         return _parse(path, block)
@@ -78,7 +80,7 @@ def _parse(path: Source, block: Mapping[str, Any]) -> ImageMetadata:
     scale, translation = _combine(path, steps, len(axes))
     name, omero = multiscale.get("name"), block.get("omero")
     return ImageMetadata(
-        dataset=str(dataset["path"]),
+        dataset=inside(member(path, dataset["path"], "an array"), path),
         axes=axes,
         scale=scale,
         translation=translation,
@@ -115,7 +117,8 @@ def _combine(path: Source, steps: Iterable[Mapping[str, Any]], ndim: int) -> tup
         if step["type"] == "scale":
             factors = _vector(path, "scale", step["scale"], ndim)
             factors[factors == 0] = 1  # pymmcore-plus writes 0 for an unknown pixel size
-            scale, translation = scale * factors, translation * factors
+            with np.errstate(over="ignore"):  # VolumeInfo refuses infinite ones
+                scale, translation = scale * factors, translation * factors
         elif step["type"] == "translation":
             translation = translation + _vector(path, "translation", step["translation"], ndim)
         elif step["type"] != "identity":

@@ -144,7 +144,7 @@ def discard(path: Path) -> None:
         VolumeError: it holds files of something else, or the system refuses.
     """
     with translated(path, "looked through"):
-        foreign = foreign_file(path) if path.is_dir() else path
+        foreign = foreign_file(path) if path.is_dir() and not path.is_symlink() else path
     if foreign is not None:
         raise VolumeError(
             f"{path}: an unfinished output that cannot be removed, as {foreign} is no part of a Zarr store; "

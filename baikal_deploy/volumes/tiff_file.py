@@ -18,6 +18,7 @@ import zarr
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.series import LazyPixels
+from baikal_deploy.volumes.tiff_claims import require_credible
 
 WHOLE_PAGE = 2**24
 """Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""
@@ -52,8 +53,6 @@ def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFil
 
 def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
     others = sorted({series.kind for series in file.series} - set(kinds))
-    if "ndtiff" in others:
-        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
     if others:
         raise VolumeError(
             f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "
@@ -80,8 +79,9 @@ def _logged() -> Iterator[list[str]]:
 def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
     try:
         file = stack.enter_context(tifffile.TiffFile(path))
+        require_credible(path, file)
         _ = [page for series in file.series for page in series.pages]  # now tifffile has seen all of it
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, VolumeError):
         raise
     except Exception as error:  # of a damaged file, anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -8,7 +8,7 @@ others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -168,6 +168,22 @@ def open_store(url: Url) -> Any:
     options: Any = {"allow_http": True} if url.text.startswith("http:") else None
     with translated(url):
         return from_url(url.text, retry_config=retries, client_options=options)
+
+
+async def fetch(store: Any, key: str, check: Callable[[int], None]) -> Any:
+    """An object of what ``open_store`` gives; None if there is none.
+
+    Args:
+        check: raises something if it is not to be of so many bytes.
+    """
+    import obstore
+
+    try:
+        found = await obstore.get_async(store, key)
+    except FileNotFoundError:
+        return None
+    check(found.meta["size"])
+    return await found.bytes_async()
 
 
 @contextmanager

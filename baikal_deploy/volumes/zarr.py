@@ -9,24 +9,25 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import ObjectStore
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import Pixels, VolumeInfo
 from baikal_deploy.volumes.collections import (
     choose_series,
-    field_paths,
+    field_names,
     is_plate,
     is_series_group,
     refuse_plate,
     series_paths,
-    well_paths,
+    well_names,
 )
+from baikal_deploy.volumes.guarded import open_guarded
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
+from baikal_deploy.volumes.names import member, members
 from baikal_deploy.volumes.ngff import image_block, read_image
 from baikal_deploy.volumes.stores import is_zarr
-from baikal_deploy.volumes.urls import Source, Url, explained, open_store, stamp
+from baikal_deploy.volumes.urls import Source, Url, explained, stamp
 
 Array = zarr.Array[Any]
 
@@ -80,29 +81,31 @@ def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Sou
 
 def list_series(path: Source) -> list[Source]:
     """The images of a store in bioformats2raw's layout. Raises VolumeError: damaged metadata."""
-    return series_paths(path, attributes_of(path / "OME") if is_zarr(path / "OME") else {})
+    ome = member(path, "OME", "a group")
+    return series_paths(path, attributes_of(ome) if is_zarr(ome) else {})
 
 
 def plate_fields(path: Source, attributes: Mapping[str, Any]) -> list[str]:
     """The images of a plate, by paths in it; of a well that cannot be looked into, the well itself.
 
     Raises:
-        VolumeError: damaged metadata.
+        VolumeError: damaged metadata, or names that do not stand for images in the plate.
     """
     try:
-        wells = well_paths(attributes)
+        wells = well_names(attributes)
     except (LookupError, TypeError) as error:
         raise VolumeError(
             f"{path}: its metadata of the plate is damaged ({_reason(error)}); give the path of a field"
         ) from error
-    return [field for well in wells for field in _well_fields(path, well)]
+    return [field for well in members(path, wells, "a well") for field in _well_fields(path, well)]
 
 
 def _well_fields(path: Source, well: str) -> list[str]:
     try:
-        return [f"{well}/{field}" for field in field_paths(attributes_of(path / well))]
+        fields = field_names(attributes_of(path / well))
     except (LookupError, TypeError, VolumeError):
         return [well]
+    return [f"{well}/{field}" for field in members(path / well, fields, "a field")]
 
 
 def attributes_of(path: Source) -> dict[str, Any]:
@@ -158,9 +161,9 @@ def _require_zarr_at(url: Url) -> None:
 def open_node(path: Source) -> Array | zarr.Group:
     """An array or group. Raises VolumeError: it cannot be reached, or its metadata is damaged."""
     try:
-        store = ObjectStore(open_store(path), read_only=True) if isinstance(path, Url) else path
-        # Consolidated metadata is a copy, and often a stale one.
-        return zarr.open(store, mode="r", use_consolidated=False)
+        return open_guarded(path)
+    except VolumeError:
+        raise
     except Exception as error:  # damaged metadata ends in anything from KeyError to JSONDecodeError
         raise explained(path, error) or VolumeError(
             f"{path}: its Zarr metadata cannot be understood ({_reason(error)}); "

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import Command, friendly, plain_console
+from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, plain_console, tell, tell_path
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.intensity import Normalisation
@@ -119,11 +119,11 @@ def main(
     evaluation = _evaluation(pairs, output or _beside(pairs), methods, options)
     with _progress(plain_console()) as progress:
         results = evaluation.run(progress)
-    print_table(results, Console())
+    print_table(results, PlainConsole())
     files = ["report.html", "results.csv", "results.json"]
     if swept is not None:
         files += [path.name for path in swept.write(evaluation.output, results)]
-    click.echo(f"{evaluation.output}: {', '.join(files)}")
+    tell(f"{evaluation.output}: {', '.join(files)}")
 
 
 def _beside(pairs: Path) -> Path:
@@ -154,8 +154,9 @@ def _fill_table(source: str, output: Path, options: dict[str, Any]) -> None:
     settings = {name: options[name] for name in TABLE_OPTIONS}
     with _progress(plain_console()) as progress:
         page = Table1(source, output, **settings).run(progress)
-    click.echo(page.read_text())
-    click.echo(page)
+    for line in page.read_text(encoding="utf-8").split("\n"):
+        tell(line)
+    tell_path(page)
 
 
 def _evaluation(pairs: Path, output: Path, methods: tuple[str, ...], options: dict[str, Any]) -> Evaluation:
@@ -180,7 +181,8 @@ def _evaluation(pairs: Path, output: Path, methods: tuple[str, ...], options: di
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("reading", total=None)
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 import rich_click as click
 
-from baikal_deploy.cli.terminal import Command, friendly
+from baikal_deploy.cli.terminal import Command, friendly, tell
 from baikal_deploy.engines._trt_compat import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.manifest import ModelManifest, Precision
@@ -138,12 +138,12 @@ def main(
     samplers = _samplers(fused, manifest, output)
     found = export(trained.network(), manifest, output, *planes, max_loss)
     for line in report(model, output, precision, found):
-        click.echo(line)
+        tell(line)
     for path, sampler in samplers.items():
         difference = write(sampler, output, path)
-        click.echo(f"wrote {path}; it agrees with the NumPy sampler to {difference:.1e}")
+        tell(f"wrote {path}; it agrees with the NumPy sampler to {difference:.1e}")
     for line in engine_files.build_for(output, families, sms, profile):
-        click.echo(line)
+        tell(line)
 
 
 def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> dict[Path, FusedSampler]:

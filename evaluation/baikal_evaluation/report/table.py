@@ -31,7 +31,7 @@ def print_table(results: Results, console: Console) -> None:
     In a terminal that is too narrow the intervals stand below the means.
     """
     if not console.is_terminal:
-        console = Console(file=console.file, width=UNLIMITED, color_system=None)
+        console.width = UNLIMITED
     table = _table(results, " ", console.is_terminal)
     needs = Measurement.get(console, console.options.update(width=UNLIMITED), table).maximum
     console.print(table if needs <= console.width else _table(results, "\n", console.is_terminal))

@@ -9,7 +9,7 @@ import rich_click as click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy import __version__
-from baikal_deploy.cli.terminal import Command, friendly, plain_console
+from baikal_deploy.cli.terminal import Command, friendly, plain_console, tell_path
 from baikal_training.simulate import morphologies
 from baikal_training.simulate.files import Format
 from baikal_training.simulate.pairs import PairSet
@@ -54,7 +54,7 @@ def main(
         bar = progress.add_task("simulating", total=files * pairs.count)
         for _ in pairs.write(output, file_format, overwrite=overwrite):
             progress.advance(bar)
-    click.echo(output)
+    tell_path(output)
 
 
 if __name__ == "__main__":

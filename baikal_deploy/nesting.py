@@ -1,0 +1,21 @@
+"""How deeply what was read from JSON is nested."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEEPEST = 64
+"""Levels. What handles them calls itself for each, and Python ends that at a few hundred."""
+
+
+def require_shallow(value: Any) -> None:
+    """Raises ValueError: lists and tables that are nested too deeply to be handled."""
+    level = [value]
+    for _ in range(DEEPEST):
+        nested = [
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        ]
+        if not nested:
+            return
+        level = [inner for one in nested for inner in one]
+    raise ValueError(f"nested deeper than {DEEPEST} levels")

@@ -1,0 +1,74 @@
+"""What a TIFF file says of itself, looked at before tifffile believes it: other files, how many planes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.calibration import ome_files
+from baikal_deploy.volumes.names import require_beside
+
+MOST_PLANES = 4_000_000
+"""Of a file and those that belong to it. tifffile makes lists of them before it looks for any."""
+_MICRO_MANAGER = ("Frames", "Positions", "Slices", "Channels")
+
+
+def require_credible(path: Path, file: Any) -> None:
+    """Refuses what tifffile had better not go into.
+
+    Args:
+        file: of tifffile, whose series were not asked for yet.
+
+    Raises:
+        VolumeError: a part of an NDTiff data set; others of its files that are not beside it; more
+            planes than anybody has.
+        ValueError, ParseError: metadata that is no number, or no XML.
+    """
+    if file.is_ndtiff:  # tifffile would open whatever the index beside it names
+        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
+    xml = file.ome_metadata
+    for name in ome_files(xml) if xml else ():
+        if str(name).lower() != path.name.lower():
+            require_beside(Path(file.filehandle.dirname), name)  # links followed, as tifffile does
+    planes = sum(_ome_planes(xml, file.pages.first.size)) if xml else 0
+    if file.is_mmstack:
+        planes += _micro_manager_planes(file.micromanager_metadata or {})
+    if planes > MOST_PLANES:
+        raise VolumeError(
+            f"{path}: its metadata tells of {planes} planes, more than the {MOST_PLANES} that are believed; "
+            f"correct it, or export the image again"
+        )
+
+
+def _ome_planes(xml: str, page: int) -> Iterator[int]:
+    """Of each image, by its sizes and by each of its parts; both in pages.
+
+    Args:
+        page: pixels of one.
+    """
+    for pixels in ElementTree.fromstring(xml).iter():
+        if pixels.tag.endswith("Pixels"):  # by the ends of tags, as tifffile does
+            sizes = [_number(pixels, f"Size{axis}") for axis in "XYZCT"]
+            yield prod(sizes) // max(1, page)
+            yield max(
+                (_number(part, name) for part in pixels for name in ("NumPlanes", "PlaneCount")), default=0
+            )
+
+
+def _number(element: ElementTree.Element, name: str) -> int:
+    return abs(int(element.get(name, "0")))
+
+
+def _micro_manager_planes(metadata: dict[str, Any]) -> int:
+    summary, index = metadata.get("Summary") or {}, metadata.get("IndexMap")
+    sizes = [int(summary.get(name, 1)) for name in _MICRO_MANAGER]
+    if index is not None and len(index):
+        sizes = [
+            max(pair)
+            for pair in zip(sizes, [int(one) + 1 for one in index[:, [2, 3, 1, 0]].max(0)], strict=True)
+        ]
+    return prod(map(abs, sizes))
