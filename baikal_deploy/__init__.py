@@ -9,23 +9,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from baikal_deploy._version import __version__
+
 if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
-    from baikal_deploy.config import RunConfig
-    from baikal_deploy.denoiser import Denoiser
+    from baikal_deploy.denoising.denoiser import Denoiser
     from baikal_deploy.errors import BaikalError
-    from baikal_deploy.pipeline import Run, RunReport
+    from baikal_deploy.run.config import RunConfig
+    from baikal_deploy.run.result import RunReport
+    from baikal_deploy.run.run import Run
 
-__version__ = "0.1.0"
 __all__ = ["BaikalError", "Cluster", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
 
 _HOMES = {
     "BaikalError": "errors",
     "Cluster": "cluster.client",
-    "Denoiser": "denoiser",
-    "Run": "pipeline",
-    "RunConfig": "config",
-    "RunReport": "pipeline",
+    "Denoiser": "denoising.denoiser",
+    "Run": "run.run",
+    "RunConfig": "run.config",
+    "RunReport": "run.result",
 }
 
 

@@ -23,8 +23,8 @@ import zarr
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster.client import Cluster
 from baikal_deploy.cluster.worker import Job
-from baikal_deploy.session import Session
-from baikal_deploy.workers import Advance
+from baikal_deploy.run.resume.session import Session
+from baikal_deploy.run.workers import Advance
 
 SIDE = 64
 WARM = 0.2

@@ -28,11 +28,12 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import zarr  # noqa: E402
 
-from baikal_deploy import machine  # noqa: E402
 from baikal_deploy.engines import engine_class, engine_names, open_engine  # noqa: E402
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes  # noqa: E402
+from baikal_deploy.engines.base import Engine, EngineOptions  # noqa: E402
 from baikal_deploy.errors import EngineUnavailable  # noqa: E402
-from baikal_deploy.manifest import find_model, read_manifest  # noqa: E402
+from baikal_deploy.host import machine  # noqa: E402
+from baikal_deploy.models.manifest import find_model, read_manifest  # noqa: E402
+from baikal_deploy.pixels.arrays import Planes  # noqa: E402
 from baikal_export.network import EpsNetwork  # noqa: E402
 from baikal_export.torch_eager import TorchEngine  # noqa: E402
 from baikal_training.camera import add_noise  # noqa: E402

@@ -19,10 +19,10 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
 from baikal_deploy.live.timed import TimedEngine
-from baikal_deploy.samplers import make_sampler
-from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
 from baikal_training.camera import Camera
 from baikal_training.checkpoint import Checkpoint

@@ -3,7 +3,7 @@
 * A virtual volume of 1 GB, and one of 32 GB, whose planes are made when they are read (wanted: peaks within
   5 %). All of it is read and written; its denoiser hands the planes back, and its pixels make a pattern,
   so that it takes minutes, and little disk.
-* --model: runs of many kinds against what baikal_deploy/memory.py expects of them.
+* --model: runs of many kinds against what baikal_deploy/run/memory.py expects of them.
 
     python benchmarks/memory.py [--gigabytes 1 32] [--model]
 """
@@ -27,9 +27,10 @@ from unittest import mock
 import numpy as np
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.tally import Tally
-from baikal_deploy.volumes.base import Axis, Pixels, VolumeInfo
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout
 
 SIDE = 1024
@@ -65,21 +66,21 @@ class Virtual:
     noisy: bool = False
 
     @cached_property
-    def _tile(self) -> Pixels:
+    def _tile(self) -> Raw:
         if self.noisy:
             return np.random.default_rng(0).integers(0, 240, (SIDE, SIDE)).astype(self.info.dtype)
         return np.add.outer(np.arange(SIDE) % 2, np.arange(SIDE) % 4).astype(self.info.dtype)
 
-    def read(self, planes: Sequence[int]) -> Pixels:
+    def read(self, planes: Sequence[int]) -> Raw:
         out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
         for number, plane in enumerate(planes):
             out[number] = self._made(plane, *(slice(0, size) for size in self.info.plane_shape))
         return out
 
-    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
         return self._made(plane, y, x)
 
-    def _made(self, plane: int, y: slice, x: slice) -> Pixels:
+    def _made(self, plane: int, y: slice, x: slice) -> Raw:
         window = np.empty((y.stop - y.start, x.stop - x.start), self.info.dtype)
         tile, (height, width) = self._tile, self._tile.shape
         for top in range(y.start // height * height, y.stop, height):
@@ -121,8 +122,8 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
         )
         layouts = {"return_value": [Layout(**case["layout"])]} if "layout" in case else {}
         with (
-            mock.patch("baikal_deploy.pipeline.open_input", return_value=volume),
-            mock.patch("baikal_deploy.memory.layouts", **layouts) if layouts else mock.MagicMock(),
+            mock.patch("baikal_deploy.run.run.open_input", return_value=volume),
+            mock.patch("baikal_deploy.run.memory.layouts", **layouts) if layouts else mock.MagicMock(),
             Run(config) as run,
         ):
             planned = peak()

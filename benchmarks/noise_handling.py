@@ -22,10 +22,11 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy import Denoiser
-from baikal_deploy.intensity import IntensityMap, block_means
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.noise_model import base
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.measurement.sample import block_means
+from baikal_deploy.measurement.surroundings import base
 from baikal_evaluation.methods.anscombe_bm3d import inverse, transformed
 from baikal_evaluation.pairs import find_pairs
 from baikal_training.camera import Camera

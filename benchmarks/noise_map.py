@@ -26,9 +26,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baikal_deploy.equalise import Equaliser
-from baikal_deploy.measurement import Measurement, analyse, measure
-from baikal_deploy.samplers.matched import posterior_mean
+from baikal_deploy.diffusion.samplers.matched import posterior_mean
+from baikal_deploy.measurement.channel import Measurement, analyse, measure
+from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_evaluation.pairs import find_pairs
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import TrainingConfig

@@ -24,10 +24,10 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.live.timed import TimedEngine
-from baikal_deploy.tally import Tally
-from baikal_deploy.tiling import TiledPredictor
+from baikal_deploy.pixels.counts import Tally
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 

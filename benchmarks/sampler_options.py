@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baikal_deploy.samplers import sampler_names
+from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_evaluation.methods import Model, Spec
 from baikal_evaluation.methods.base import Stack
 from baikal_evaluation.metrics import Definition, score

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.live import LiveDenoiser
-from baikal_deploy.manifest import find_model, read_manifest
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.models.manifest import find_model, read_manifest
+from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.serve import Address, Limits, serve_frames
 from baikal_deploy.serve.server import Server
-from baikal_deploy.tally import Tally
 from baikal_export.fused import FusedSampler, write
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei

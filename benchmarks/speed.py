@@ -19,9 +19,9 @@ import torch
 import zarr
 
 from baikal_deploy import Run, RunConfig
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.live.timed import TimedEngine
-from baikal_deploy.recipe import Recipe
-from baikal_deploy.tiling import TiledPredictor
 from baikal_export.trained import TrainedModel
 from baikal_training.camera import add_noise
 from baikal_training.checkpoint import Checkpoint

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from baikal_deploy.noise_model import fit_noise
+from baikal_deploy.measurement.noise_model import fit_noise
 from baikal_evaluation.pairs import find_pairs
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from baikal_deploy.intensity import IntensityMap
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.diffusion.schedule import ScheduleSpec
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_training.config import TrainingConfig
 from baikal_training.data import Augmentation, CleanVolume
 from baikal_training.data.volumes import InMemory

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from baikal_deploy import Denoiser
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.measurement.channel import Measurement
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.output import OutputVolume
+from baikal_deploy.volumes.zarr.writer import OutputVolume
 from baikal_training.camera import Camera
 from baikal_training.simulate import PLANE_SPACING, simulate_nuclei
 

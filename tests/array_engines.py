@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from array_api_compat import array_namespace, device, to_device
 
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.engines.analytic import Analytic
-from baikal_deploy.engines.base import Planes
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 
 SPEC = ScheduleSpec("linear", 1000)
 

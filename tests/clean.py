@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.intensity import IntensityMap
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_training.data import CleanVolume
 from baikal_training.data.volumes import InMemory
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baikal_deploy.engines.base import Planes
 from baikal_deploy.live.timed import TimedEngine
+from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from tests.gate import Gate
 

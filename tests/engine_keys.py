@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from baikal_deploy.engines._engine_key import EngineKey
-from baikal_deploy.engines._trt_profile import Profile
+from baikal_deploy.engines._tensorrt.key import EngineKey
+from baikal_deploy.engines._tensorrt.profile import Profile
 
 KEY = EngineKey(
     model="0" * 64,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes import VolumeInfo
-from baikal_deploy.volumes.inputs import is_ndtiff, open_input
-from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.formats import is_ndtiff
+from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.paths import is_zarr
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

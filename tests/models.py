@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.network import EpsNetwork
 from baikal_export.onnx_file import export
 from baikal_export.trained import TrainedModel

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from click.testing import CliRunner
 
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import Precision
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.diffusion.schedule import ScheduleSpec
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import Precision
 from baikal_export.cli import main
 from baikal_export.trained import TrainedModel
 from baikal_training.checkpoint import Checkpoint

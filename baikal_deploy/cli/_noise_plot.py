@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rich.bar import Bar
 from rich.table import Table
 
-from baikal_deploy.look.words import total_std
-from baikal_deploy.noise_model import NoiseModel
+from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.report.words import total_std
 
 BAR_WIDTH = 40
 

@@ -8,16 +8,14 @@ from typing import Any, TypeVar, get_args
 
 import rich_click as click
 
-from baikal_deploy.config import Normalise, OtherChannels, ShareNoise
-from baikal_deploy.damage import OnError
-from baikal_deploy.denoiser import DEFAULT_SAMPLER
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, sampler_names
+from baikal_deploy.diffusion.samplers.auto import BUDGETS
 from baikal_deploy.engines import AUTO, engine_names
-from baikal_deploy.follow import TIMEOUT
-from baikal_deploy.manifest import DEFAULT_MODEL, Precision, shipped_models
-from baikal_deploy.pixel_types import TYPES
-from baikal_deploy.samplers import sampler_names
-from baikal_deploy.samplers.auto import BUDGETS
-from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision, shipped_models
+from baikal_deploy.pixels.dtypes import TYPES
+from baikal_deploy.run.config import Normalise, OnError, OtherChannels, ShareNoise
+from baikal_deploy.run.follow import TIMEOUT
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = tuple[tuple[str, ...], dict[str, Any]]

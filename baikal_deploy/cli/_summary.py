@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from baikal_deploy.collection import Collection
-from baikal_deploy.folder import Folder
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.run.many.images import Batch, Summary
 
 MAX_LISTED = 5
-Batch = Folder | Collection
-
-
-@dataclass
-class Summary:
-    """What became of the images.
-
-    Attributes:
-        done: how many were denoised.
-        before: how many others an earlier run had denoised.
-        parts: files that were read as a part of another's image, which comes second.
-        failed: the message for each image that could not be denoised.
-    """
-
-    done: int = 0
-    before: int = 0
-    parts: dict[Source, Source] = field(default_factory=dict)
-    failed: dict[Source, str] = field(default_factory=dict)
 
 
 def describe_summary(batch: Batch, summary: Summary, *, dry_run: bool) -> list[str]:

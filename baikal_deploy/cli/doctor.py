@@ -11,13 +11,13 @@ from pathlib import Path
 import rich_click as click
 from rich.console import Console
 
-from baikal_deploy import __version__
-from baikal_deploy.cli._report import describe, describe_run
+from baikal_deploy._version import __version__
+from baikal_deploy.cli._doctor_text import describe, describe_run
 from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, plain_console
-from baikal_deploy.doctor import Report, examine
+from baikal_deploy.doctor.examine import Report, examine
+from baikal_deploy.doctor.smoke import gpu_engines, smoke
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.gpu_smoke import gpu_engines, smoke
-from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.volumes.places import check_writable
 
 

@@ -11,18 +11,18 @@ import rich_click as click
 from numpy.typing import NDArray
 from rich.console import Console
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
 from baikal_deploy.cli._noise_plot import plot
 from baikal_deploy.cli.terminal import Command, PlainConsole, friendly
-from baikal_deploy.denoiser import DEFAULT_SAMPLER, Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.engines import AUTO, engine_names
-from baikal_deploy.look.words import describe_noise
-from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.recipes import sample
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.report.words import describe_noise
+from baikal_deploy.run.recipes import sample
 from baikal_deploy.volumes.base import Volume
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.urls import source_of
 
 

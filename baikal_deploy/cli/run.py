@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from baikal_deploy import __version__
-from baikal_deploy.cli._batch import SOME_FAILED, Ran, find_batch, run_batch
-from baikal_deploy.cli._draws import draws_of
-from baikal_deploy.cli._log import Log, TextLog
-from baikal_deploy.cli._looks import Looks
+from baikal_deploy._version import __version__
+from baikal_deploy.cli._log.text import Log, TextLog
 from baikal_deploy.cli._options import FILE, run_options
+from baikal_deploy.cli._report_files import Looks
 from baikal_deploy.cli._spans import parse_spans
-from baikal_deploy.cli._summary import Batch
 from baikal_deploy.cli.terminal import Command, friendly, tell_path
-from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.follow import TIMEOUT, Follow
-from baikal_deploy.pipeline import Run, RunReport
-from baikal_deploy.volumes.inputs import files_of
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.follow import TIMEOUT, Follow
+from baikal_deploy.run.many.draws import draws_of
+from baikal_deploy.run.many.images import SOME_FAILED, Batch, Ran, find_batch, run_batch
+from baikal_deploy.run.result import RunReport
+from baikal_deploy.run.run import Run
+from baikal_deploy.volumes.open import files_of
 from baikal_deploy.volumes.urls import inside, source_of
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def make_log(kind: str, quiet: bool) -> Log:
         return Log() if quiet else TextLog()
     if quiet:
         raise ConfigError("--quiet and --log json: one says nothing, the other all; choose one")
-    from baikal_deploy.cli._json_log import JsonLog
+    from baikal_deploy.cli._log.json import JsonLog
 
     return JsonLog()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import rich_click as click
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
 from baikal_deploy.cli.terminal import Command, friendly, plain_console
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.live import LiveDenoiser
-from baikal_deploy.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.serve import Address, Limits
 from baikal_deploy.serve.address import HOST, PORT, TOKEN
 

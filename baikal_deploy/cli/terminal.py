@@ -16,7 +16,7 @@ from rich.segment import Segment
 
 from baikal_deploy.cli._streams import check_told, lenient_streams
 from baikal_deploy.errors import BaikalError, ConfigError
-from baikal_deploy.visible import visible
+from baikal_deploy.untrusted.text import visible
 
 BUG = 1
 USER_ERROR = 2

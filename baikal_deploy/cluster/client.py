@@ -9,13 +9,13 @@ from baikal_deploy.cluster.config import LocalWorkers, SlurmJobs, parse_source
 from baikal_deploy.cluster.schedulers import check_installed, connected
 from baikal_deploy.cluster.tasks import Tasks
 from baikal_deploy.cluster.worker import Job, settle
-from baikal_deploy.config import RunConfig
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import BaikalError, ClusterError, ConfigError
-from baikal_deploy.session import Session
-from baikal_deploy.volumes.inputs import is_tiff
-from baikal_deploy.work import Work
-from baikal_deploy.workers import Advance
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.items import Work
+from baikal_deploy.run.resume.session import Session
+from baikal_deploy.run.workers import Advance
+from baikal_deploy.volumes.formats import is_tiff
 
 if TYPE_CHECKING:
     from distributed import Client

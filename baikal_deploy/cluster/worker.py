@@ -12,19 +12,19 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from baikal_deploy import __version__
-from baikal_deploy.config import RunConfig
+from baikal_deploy._version import __version__
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
-from baikal_deploy.journal import is_journal_of
-from baikal_deploy.kept import Kept
-from baikal_deploy.machine import nvidia_gpus
-from baikal_deploy.manifest import shipped_models
-from baikal_deploy.outputs import Outputs
-from baikal_deploy.pipeline import PartOf, Run
-from baikal_deploy.recipes import Group
-from baikal_deploy.session import Session
-from baikal_deploy.tally import Tally
-from baikal_deploy.work import Work
+from baikal_deploy.host.machine import nvidia_gpus
+from baikal_deploy.models.manifest import shipped_models
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.items import Work
+from baikal_deploy.run.outputs import Outputs
+from baikal_deploy.run.recipes import Group
+from baikal_deploy.run.resume.journal import is_journal_of
+from baikal_deploy.run.resume.kept import Kept
+from baikal_deploy.run.resume.session import Session
+from baikal_deploy.run.run import PartOf, Run
 
 _opening, _computing, _writing = threading.Lock(), threading.Lock(), threading.Lock()
 """A worker may have several tasks at once, which then read and write while one of them computes."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.plugins import load_plugin, plugin_names
 
 AUTO = "auto"

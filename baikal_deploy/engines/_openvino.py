@@ -15,11 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from baikal_deploy.engines import _cache_files as files
-from baikal_deploy.engines._engine_key import model_sha256
+from baikal_deploy.engines import _kept_files as files
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.onnx_file import model_sha256
 
 if TYPE_CHECKING:
     import openvino

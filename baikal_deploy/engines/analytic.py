@@ -8,8 +8,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.engines.base import Engine, EngineOptions
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.pixels.arrays import Planes
 
 
 class Analytic(Engine):

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from baikal_deploy import __version__
-from baikal_deploy.arrays import array_namespace
+from baikal_deploy._version import __version__
 from baikal_deploy.errors import EngineError
-from baikal_deploy.manifest import ModelManifest, Precision
-
-Planes = NDArray[np.float32]
-"""(N, 1, H, W) on the network's scale: a NumPy array, or one of ``Engine.upload``."""
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.pixels.arrays import Planes, array_namespace
 
 
 @dataclass(frozen=True)

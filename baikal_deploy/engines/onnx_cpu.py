@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
-from baikal_deploy.engines._onnxruntime import OnnxRuntimeEngine, check_installed, open_session
+from baikal_deploy.engines._onnxruntime.session import OnnxRuntimeEngine, check_installed, open_session
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
 
 
 class OnnxCpu(OnnxRuntimeEngine):

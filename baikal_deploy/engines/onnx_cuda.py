@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from baikal_deploy.engines import _cupy
-from baikal_deploy.engines._onnxruntime import check_installed, check_provider, open_session
-from baikal_deploy.engines._onnxruntime_gpu import OnnxRuntimeGpuEngine
+from baikal_deploy.engines._cuda import arrays as _cupy
+from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine
+from baikal_deploy.engines._onnxruntime.session import check_installed, check_provider, open_session
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
 
 PROVIDER = "CUDAExecutionProvider"
 

@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from baikal_deploy.engines import _cuda, _cupy
-from baikal_deploy.engines import _onnx_tensorrt_cache as cache
-from baikal_deploy.engines import _trt_compat as compat
-from baikal_deploy.engines._onnxruntime import Providers, check_installed, check_provider, open_session
-from baikal_deploy.engines._onnxruntime_gpu import OnnxRuntimeGpuEngine
-from baikal_deploy.engines._trt_profile import Profile
-from baikal_deploy.engines.base import EngineOptions, Planes
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.engines._cuda import arrays as _cupy
+from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.engines._onnxruntime import tensorrt_cache as cache
+from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine
+from baikal_deploy.engines._onnxruntime.session import (
+    Providers,
+    check_installed,
+    check_provider,
+    open_session,
+)
+from baikal_deploy.engines._tensorrt import family as compat
+from baikal_deploy.engines._tensorrt.profile import Profile
+from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.pixels.arrays import Planes
 
 PROVIDER = "TensorrtExecutionProvider"
 EXTRA = "onnx-tensorrt"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from baikal_deploy import machine
 from baikal_deploy.engines import _openvino as compiler
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.host import machine
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.pixels.arrays import Planes
 
 if TYPE_CHECKING:
     import openvino

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from baikal_deploy.engines._trt_compat import TENSORRT_RTX
-from baikal_deploy.engines._trt_runtime import TensorRtEngine
+from baikal_deploy.engines._tensorrt.family import TENSORRT_RTX
+from baikal_deploy.engines._tensorrt.runtime import TensorRtEngine
 
 
 class TensorRtRtx(TensorRtEngine):

@@ -7,10 +7,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from baikal_deploy.config import renamed
-from baikal_deploy.intensity import Raw
 from baikal_deploy.live.sink import FrameSink, stream_info
+from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.base import VolumeInfo
+from baikal_deploy.volumes.naming import renamed
 
 if TYPE_CHECKING:
     import useq

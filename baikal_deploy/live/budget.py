@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+from baikal_deploy.diffusion.samplers.auto import Auto
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.samplers.auto import Auto
-from baikal_deploy.samplers.base import Sampler
-from baikal_deploy.samplers.matched import SYMMETRIES, Matched
 
 MEMORY = 0.8
 """Weight of what was known before in the running mean of the time of an evaluation."""

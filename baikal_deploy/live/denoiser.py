@@ -14,20 +14,20 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.provenance import made_with
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import BaikalError, ConfigError
-from baikal_deploy.intensity import Raw
 from baikal_deploy.live.budget import Budget
 from baikal_deploy.live.priority import give_way
 from baikal_deploy.live.settling import Settling
 from baikal_deploy.live.statistics import Counts, LiveStatistics
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.live.waiting import FrameDropped, Waiting, WhenFull
-from baikal_deploy.manifest import DEFAULT_MODEL
-from baikal_deploy.provenance import made_with
-from baikal_deploy.recipe import Recipe
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.models.manifest import DEFAULT_MODEL
+from baikal_deploy.pixels.arrays import Raw
 
 log = logging.getLogger(__name__)
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pymmcore_plus import CMMCorePlus, GeneratorMDASequence
 
-from baikal_deploy.config import renamed
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
-from baikal_deploy.intensity import Raw
+from baikal_deploy.host.locks import locked
 from baikal_deploy.live.acquisition import Acquisition, index_of
 from baikal_deploy.live.denoiser import LiveDenoiser, LiveResult
 from baikal_deploy.live.waiting import FrameDropped
-from baikal_deploy.locks import locked
-from baikal_deploy.volumes.stores import check_output
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.volumes.naming import renamed
+from baikal_deploy.volumes.paths import check_output
 
 if TYPE_CHECKING:
     import useq

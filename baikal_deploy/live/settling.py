@@ -11,12 +11,14 @@ import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import EngineError
-from baikal_deploy.intensity import Raw, block_means, is_constant, noise_std
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.noise_model import NoiseModel
-from baikal_deploy.samplers.base import Sampler
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.intensity import is_constant
+from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.measurement.sample import block_means, noise_std
+from baikal_deploy.pixels.arrays import Raw
 
 log = logging.getLogger(__name__)
 

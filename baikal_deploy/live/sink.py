@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.intensity import Raw
+from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.output import OutputVolume
+from baikal_deploy.volumes.zarr.writer import OutputVolume
 
 PLACEHOLDER = (1, 1)
 """Shape of planes until the first has come."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from threading import local
 
-from baikal_deploy.engines.base import Engine, Planes
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.pixels.arrays import Planes
 
 
 class TimedEngine(Engine):

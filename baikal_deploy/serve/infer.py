@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from baikal_deploy import __version__
-from baikal_deploy.intensity import Raw
+from baikal_deploy._version import __version__
 from baikal_deploy.live import LiveDenoiser, LiveResult
+from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
 from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, RegionRequest
 from baikal_deploy.serve.refusal import Refused, bad

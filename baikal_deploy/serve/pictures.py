@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from baikal_deploy.intensity import Raw
+from baikal_deploy.pixels.arrays import Raw
 
 DENOISED = (0.5, 99.8)
 RAW = (5, 95)

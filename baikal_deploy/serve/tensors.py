@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.intensity import Raw
 from baikal_deploy.live import LiveResult
+from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.serve.protocol import OUTPUT, VERSION, InferRequest, Input, Place
 from baikal_deploy.serve.refusal import Refused, bad
 from baikal_deploy.serve.shared import Regions

@@ -13,19 +13,15 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.pixels.arrays import Raw, Region
 from baikal_deploy.volumes.urls import Source
 
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
 MOST_BYTES = 2**62
 """Of a volume: beyond, the numbers of pixels are no numbers for NumPy."""
-
-Pixels = NDArray[Any]
-Region = tuple[slice, slice]
-"""Rows and columns of a plane; both slices have a start and a stop."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +193,14 @@ class Volume(Protocol):
     def metadata_files(self) -> Sequence[Source]:
         """Files that tell, by size and time, that the volume was written again."""
 
-    def read(self, planes: Sequence[int]) -> Pixels:
+    def read(self, planes: Sequence[int]) -> Raw:
         """Planes as (N, H, W), in ``info.dtype``.
 
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
         """
 
-    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
         """A window (h, w) of one plane, in ``info.dtype``.
 
         Raises:

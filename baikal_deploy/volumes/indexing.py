@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.base import Pixels, Region, VolumeInfo, WorkItem
+from baikal_deploy.pixels.arrays import Raw, Region
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 
 EVERYTHING: Region = (slice(None), slice(None))
 
@@ -65,9 +66,7 @@ def at_level(region: Region, level: int) -> Region:
     return y, x
 
 
-def check_item(
-    path: Path, info: VolumeInfo, items: Sequence[WorkItem], item: WorkItem, planes: Pixels
-) -> None:
+def check_item(path: Path, info: VolumeInfo, items: Sequence[WorkItem], item: WorkItem, planes: Raw) -> None:
     """Refuses planes that do not fit the item of an output, or an item of another one.
 
     Args:

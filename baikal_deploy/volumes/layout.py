@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Generic, TypeVar, overload
 
-from baikal_deploy.volumes.base import Region, VolumeInfo, WorkItem
+from baikal_deploy.pixels.arrays import Region
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.pyramid import pyramid_levels
 
 SHARD_BYTES = 64 * 2**20

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.visible import visible
+from baikal_deploy.untrusted.text import visible
 from baikal_deploy.volumes.urls import Source, Url
 
 LONGEST_PART, LONGEST = 200, 1000

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baikal_deploy.volumes.base import Pixels, VolumeInfo
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.volumes.base import VolumeInfo
 
 SMALLEST_PLANE = 128
 
@@ -47,7 +48,7 @@ def pyramid_levels(plane_shape: tuple[int, int]) -> list[Level]:
     return levels
 
 
-def downsample(planes: Pixels) -> Pixels:
+def downsample(planes: Raw) -> Raw:
     """Mean over blocks of 2 by 2 pixels: (N, H, W) -> (N, ceil(H/2), ceil(W/2)), same dtype.
 
     Integers are rounded half up. At an odd size the last row or column is the mean of what exists.
@@ -59,29 +60,29 @@ def downsample(planes: Pixels) -> Pixels:
     return half
 
 
-def _halved(plane: Pixels) -> Pixels:
+def _halved(plane: Raw) -> Raw:
     """``downsample`` of one plane (H, W)."""
     top, bottom = plane[::2], _second(plane, axis=0)
     if plane.dtype.kind == "f":
         quarters = [rows * plane.dtype.type(0.25) for rows in (top, bottom)]
-        rows: Pixels = quarters[0] + quarters[1]
+        rows: Raw = quarters[0] + quarters[1]
         return rows[:, ::2] + _second(rows, axis=1)
     if plane.dtype.itemsize < 8:
         rows = top.astype(np.int32 if plane.dtype.itemsize < 4 else np.int64)
         rows += bottom
-        total: Pixels = rows[:, ::2] + _second(rows, axis=1)
+        total: Raw = rows[:, ::2] + _second(rows, axis=1)
         total += 2
         return total >> 2
     # (a+b+c+d+2) >> 2 without leaving the type: quotients and remainders by 4 are summed apart.
     corners = (top[:, ::2], _second(top, axis=1), bottom[:, ::2], _second(bottom, axis=1))
     first, *others = corners
-    quotient: Pixels = sum((corner >> 2 for corner in others), first >> 2)
-    remainder: Pixels = sum((corner & 3 for corner in others), first & 3)
-    rounded: Pixels = quotient + ((remainder + 2) >> 2)
+    quotient: Raw = sum((corner >> 2 for corner in others), first >> 2)
+    remainder: Raw = sum((corner & 3 for corner in others), first & 3)
+    rounded: Raw = quotient + ((remainder + 2) >> 2)
     return rounded
 
 
-def _second(pixels: Pixels, axis: int) -> Pixels:
+def _second(pixels: Raw, axis: int) -> Raw:
     """The second of each pair along an axis; at an odd size the last pair is one pixel twice."""
     size = pixels.shape[axis]
     if size % 2 == 0:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.volumes.base import Pixels, Region, Volume, VolumeInfo
-from baikal_deploy.volumes.inputs import files_of
+from baikal_deploy.pixels.arrays import Raw, Region
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.open import files_of
 from baikal_deploy.volumes.urls import Source
 
 Span = slice | int
@@ -90,7 +91,7 @@ class SelectedVolume:
         source = [0 if axis.name in shared else indices[along] for axis, indices, along in named]
         return int(np.ravel_multi_index(source, sizes)) if sizes else plane
 
-    def read(self, planes: Sequence[int]) -> Pixels:
+    def read(self, planes: Sequence[int]) -> Raw:
         """See ``Volume.read``."""
         source = self.planes_of_whole(planes)
         if self.info.plane_shape == self.whole.info.plane_shape:
@@ -98,7 +99,7 @@ class SelectedVolume:
         every = slice(None)
         return np.stack([self._window(plane, every, every) for plane in source])
 
-    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
         """See ``Volume.read_window``."""
         return self._window(self._plane_of_whole(plane), y, x)
 
@@ -113,7 +114,7 @@ class SelectedVolume:
         rows, columns = (_pieces(indices, span, -(-least // edge) * edge) for indices, span, edge in spans)
         return product(rows, columns)
 
-    def _window(self, source: int, y: slice, x: slice) -> Pixels:
+    def _window(self, source: int, y: slice, x: slice) -> Raw:
         """A window, in the part's pixels, of a plane of the whole volume."""
         rows, columns = self.indices[-2], self.indices[-1]
         assert isinstance(rows, range)

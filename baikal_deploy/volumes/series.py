@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.base import AXIS_NAMES, Axis, Pixels, VolumeInfo
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.volumes.base import AXIS_NAMES, Axis, VolumeInfo
 from baikal_deploy.volumes.calibration import Calibration
 
 MAX_LISTED = 20
@@ -125,14 +126,14 @@ class SeriesVolume:
         """See ``Volume.metadata_files``."""
         return sorted(self.files)
 
-    def read(self, planes: Sequence[int]) -> Pixels:
+    def read(self, planes: Sequence[int]) -> Raw:
         """See ``Volume.read``."""
         out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
         for number, plane in enumerate(planes):
             out[number] = self.read_window(plane, slice(None), slice(None))
         return out
 
-    def read_window(self, plane: int, y: slice, x: slice) -> Pixels:
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
         """See ``Volume.read_window``."""
         names = (axis.name for axis in self.info.axes)
         position = dict(zip(names, self.info.position(plane), strict=False))

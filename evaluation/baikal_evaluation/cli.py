@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
 from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, plain_console, tell, tell_path
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import DEFAULT_MODEL
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_evaluation.ablation import ABLATIONS, Ablation, sweep
 from baikal_evaluation.methods import Model, method_names
 from baikal_evaluation.methods.base import MINUTES

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Normalisation, noise_std, sample_windows
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.measurement.sample import noise_std, sample_windows
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Stack
 

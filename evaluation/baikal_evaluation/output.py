@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from baikal_deploy import __version__, machine
+from baikal_deploy._version import __version__
+from baikal_deploy.host import machine
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.evaluation import Candidate, panel
 from baikal_evaluation.metrics import Definition

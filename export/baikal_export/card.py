@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.samplers import make_sampler
 
 CARD_TABLES = ("card", "recommended")
 

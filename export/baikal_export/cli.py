@@ -8,9 +8,9 @@ from typing import get_args
 import rich_click as click
 
 from baikal_deploy.cli.terminal import Command, friendly, tell
-from baikal_deploy.engines._trt_compat import TENSORRT, TENSORRT_RTX
+from baikal_deploy.engines._tensorrt.family import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.volumes.places import check_reachable, check_writable
 from baikal_export import engine_files
 from baikal_export.card import read_card

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.intensity import IntensityMap
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.noise import NoiseField
-from baikal_deploy.samplers import make_sampler
-from baikal_deploy.tiling import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.diffusion.random_field import NoiseField
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 from baikal_export.planes import CleanPlanes, NoisyPlane
 from baikal_training.data.volumes import Plane
 from baikal_training.noise import correlated

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from baikal_deploy.engines import _cuda
-from baikal_deploy.engines import _trt_compat as compat
-from baikal_deploy.engines._engine_cache import CachedEngine, EngineKey, find_or_build
-from baikal_deploy.engines._trt_build import Profile, build_engine
+from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.engines._tensorrt import family as compat
+from baikal_deploy.engines._tensorrt.build import Profile, build_engine
+from baikal_deploy.engines._tensorrt.cache import CachedEngine, EngineKey, find_or_build
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import ModelManifest, read_manifest
+from baikal_deploy.models.manifest import ModelManifest, read_manifest
 
 TURING = 75
 """TensorRT for RTX cannot build matrix products in fp32 for it, so that it has to be asked for."""

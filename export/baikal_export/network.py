@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_training.losses import Prediction
 
 

@@ -13,7 +13,8 @@ import onnx
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
-from baikal_deploy.manifest import CHECKSUM_KEY, METADATA_KEY, ModelManifest, checksum
+from baikal_deploy.models.manifest import METADATA_KEY, ModelManifest
+from baikal_deploy.models.onnx_file import CHECKSUM_KEY, checksum
 from baikal_export.network import EpsNetwork
 from baikal_export.planes import NONE, CleanPlanes
 from baikal_export.precision.convert import Converted, convert

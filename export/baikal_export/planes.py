@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.diffusion.random_field import NoiseField
+from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.manifest import Precision
-from baikal_deploy.noise import NoiseField
-from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.models.manifest import Precision
 from baikal_export.trained import TrainedModel
 from baikal_training.data import CleanVolume, open_clean
 from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from baikal_deploy.manifest import Precision
+from baikal_deploy.models.manifest import Precision
 from baikal_export.verification import FILE, Verification
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.manifest import ModelManifest, Precision
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.pixels.arrays import Planes
 from baikal_export.network import EpsNetwork
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import onnx
 import torch
 
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.network import EpsNetwork
 
 OPSET = 20

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from baikal_deploy import __version__
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.noise_model import Kernel
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy._version import __version__
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.network import EpsNetwork
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Prediction

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper
 from onnxruntime import quantization
 
-from baikal_deploy.manifest import METADATA_KEY, Precision, read_manifest
-from baikal_deploy.schedule import Variance
+from baikal_deploy.diffusion.schedule import Variance
+from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
 from baikal_training.losses import Prediction
 from tests.models import exported
 

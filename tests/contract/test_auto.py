@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.engines import (
     FASTEST,
     FASTEST_IN_INT8,
@@ -19,7 +19,7 @@ from baikal_deploy.engines import (
 )
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
-from baikal_deploy.manifest import ModelManifest, Precision, read_manifest
+from baikal_deploy.models.manifest import ModelManifest, Precision, read_manifest
 from tests.models import exported
 
 Only = Callable[..., None]

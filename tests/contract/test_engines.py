@@ -18,13 +18,14 @@ import onnx
 import pytest
 import torch
 
-from baikal_deploy import machine
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.engines import engine_class, engine_names, open_engine
-from baikal_deploy.engines._trt_runtime import TensorRtEngine
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.engines._tensorrt.runtime import TensorRtEngine
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineBuildError, EngineError, EngineUnavailable, ModelError
-from baikal_deploy.manifest import Precision, read_manifest
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.host import machine
+from baikal_deploy.models.manifest import Precision, read_manifest
+from baikal_deploy.pixels.arrays import Planes
 from baikal_training.losses import Prediction
 from tests.contract.stored import stored
 from tests.models import eps_network, exported, tiny_checkpoint

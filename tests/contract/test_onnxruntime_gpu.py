@@ -17,12 +17,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from baikal_deploy.engines import _cuda, _onnxruntime, onnx_cuda, onnx_tensorrt, open_engine
-from baikal_deploy.engines._onnxruntime import Providers
-from baikal_deploy.engines._trt_profile import Profile
+from baikal_deploy.engines import onnx_cuda, onnx_tensorrt, open_engine
+from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.engines._onnxruntime import session as _onnxruntime
+from baikal_deploy.engines._onnxruntime.session import Providers
+from baikal_deploy.engines._tensorrt.profile import Profile
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError, ShapeOutsideProfile
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
 from tests.fakes.device import Stream, Work

@@ -49,7 +49,7 @@ from pathlib import Path
 from baikal_deploy.engines import _onnxruntime, engine_class, open_engine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineUnavailable
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 path = Path(sys.argv[1])
 """
 

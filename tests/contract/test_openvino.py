@@ -20,10 +20,11 @@ from onnx import TensorProto, helper
 from baikal_deploy.engines import _openvino as compiler
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines import openvino as engine_module
-from baikal_deploy.engines.base import Engine, EngineOptions, Planes
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable
-from baikal_deploy.machine import Cpu
-from baikal_deploy.manifest import METADATA_KEY, Precision, read_manifest
+from baikal_deploy.host.machine import Cpu
+from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
+from baikal_deploy.pixels.arrays import Planes
 from tests.contract.stored import stored
 from tests.contract.test_engines import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.models import exported
@@ -339,7 +340,7 @@ from pathlib import Path
 import numpy as np
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 path, x = Path(sys.argv[1]), np.ones((1, 1, 32, 32), np.float32)
 with (
     open_engine("openvino", path, read_manifest(path), EngineOptions(1)) as engine,

@@ -15,7 +15,7 @@ import pytest
 
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
 from tests.models import exported

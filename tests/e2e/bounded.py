@@ -43,9 +43,6 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    import baikal_deploy.denoiser
-    import baikal_deploy.volumes.labels
-    import baikal_deploy.volumes.tiff  # noqa: F401
 
     for line in sys.stdin:
         if not (child := os.fork()):
@@ -65,9 +62,9 @@ def _peak() -> int:
 
 def _do(what: str, path: str, *more: str) -> str:
     from baikal_deploy.errors import BaikalError
-    from baikal_deploy.manifest import read_manifest
-    from baikal_deploy.volumes.inputs import open_input
-    from baikal_deploy.volumes.labels import copy_labels
+    from baikal_deploy.models.manifest import read_manifest
+    from baikal_deploy.volumes.open import open_input
+    from baikal_deploy.volumes.zarr.labels import copy_labels
 
     try:
         if what == "read":

@@ -10,10 +10,10 @@ import numpy as np
 import zarr
 
 from baikal_deploy import RunConfig
-from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.follow import Follow
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.run.follow import Follow
 from tests.e2e import growing
 from tests.e2e.conftest import write_zarr
 

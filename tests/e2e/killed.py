@@ -24,7 +24,7 @@ from typing import Any
 
 from baikal_deploy.cli.run import main
 from baikal_deploy.engines import analytic  # noqa: F401  # loaded once, not by every child
-from baikal_deploy.volumes import output, zarr  # noqa: F401
+from baikal_deploy.volumes.zarr import writer as output  # noqa: F401
 
 EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree")
 

@@ -16,7 +16,7 @@ import onnx
 import pytest
 import zarr
 
-from baikal_deploy.manifest import find_model
+from baikal_deploy.models.manifest import find_model
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 
@@ -162,7 +162,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, counts: np.ndarray)
     script = textwrap.dedent(f"""
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        from baikal_deploy.pipeline import Run
+        from baikal_deploy.run.run import Run
         from baikal_deploy.cli.run import main
         original = Run.execute
         def limited(self, *arguments):

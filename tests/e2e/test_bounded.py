@@ -19,12 +19,12 @@ import tifffile
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
-from baikal_deploy.manifest import METADATA_KEY, read_manifest, shipped_models
+from baikal_deploy.models.manifest import METADATA_KEY, read_manifest, shipped_models
 from tests.e2e.bounded import bounded
 from tests.e2e.conftest import write_zarr
 from tests.e2e.test_labels import NAMES, labelled
-from tests.unit.test_volumes_collections import group
-from tests.unit.test_volumes_vendors import write_ndtiff
+from tests.unit.volumes.test_collections import group
+from tests.unit.volumes.test_vendors import write_ndtiff
 
 BOMB = 2**28
 """Bytes that each bomb unpacks to; what reads them all needs them twice."""

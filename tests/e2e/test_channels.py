@@ -83,7 +83,7 @@ def test_the_journal_knows_which_channels(tmp_path: Path, baikal_run: BaikalRun,
     assert baikal_run(three, out, "--channel", "A").exit_code == 0
     out.rename(tmp_path / "done.ome.zarr")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("baikal_deploy.volumes.output.OutputVolume.finish", None)
+        patch.setattr("baikal_deploy.volumes.zarr.writer.OutputVolume.finish", None)
         assert isinstance(baikal_run(three, out, "--channel", "A").exception, TypeError)
     assert "denoised channels [0] is now [0, 1, 2]" in baikal_run(three, out).stderr
     assert baikal_run(three, out, "--channel", "0").exit_code == 0

@@ -16,9 +16,9 @@ import pytest
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster.client import Cluster
 from baikal_deploy.errors import BaikalError, ClusterError
-from baikal_deploy.session import Session
-from baikal_deploy.work import Work
-from baikal_deploy.workers import Advance
+from baikal_deploy.run.items import Work
+from baikal_deploy.run.resume.session import Session
+from baikal_deploy.run.workers import Advance
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.hand_cluster import HandCluster, items_done, said, start_run, wait_until
 from tests.e2e.killed import digest
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills processes as POSI
 ITEMS = 12
 SLOW = """
 import functools, time
-from baikal_deploy.work import Work
+from baikal_deploy.run.items import Work
 
 def slowed(denoise):
     @functools.wraps(denoise)
@@ -45,7 +45,7 @@ if not hasattr(Work.denoise, "__wrapped__"):  # Dask runs such code twice
 
 KILLER = """
 import os
-from baikal_deploy.work import Work
+from baikal_deploy.run.items import Work
 
 def killing(read):
     return lambda run, item: os._exit(9) if item.index == 5 else read(run, item)
@@ -298,7 +298,7 @@ class AfterMoving(Cluster):
 def test_what_a_worker_does_not_see_is_named(
     tmp_path: Path, source: Path, out: Path, hand_cluster: HandCluster, hidden: str
 ) -> None:
-    from baikal_deploy.manifest import find_model
+    from baikal_deploy.models.manifest import find_model
 
     hand_cluster.add_worker("blind")
     model = tmp_path / "my.onnx"

@@ -11,9 +11,9 @@ import pytest
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster import worker
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.session import open_session
+from baikal_deploy.run.items import Work
+from baikal_deploy.run.resume.session import open_session
 from baikal_deploy.volumes.urls import source_of
-from baikal_deploy.work import Work
 from tests.e2e.killed import digest
 
 
@@ -48,7 +48,7 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
     with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
         job = worker.Job.of(run.work, session, 1)
-        monkeypatch.setattr("baikal_deploy.denoiser.Denoiser.measure", None)
+        monkeypatch.setattr("baikal_deploy.denoising.denoiser.Denoiser.measure", None)
         assert not worker.settle()
         first = worker.do_item(job, 0)
         opened = worker._opened

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import zarr
 
-from baikal_deploy.volumes.zarr import open_volume
+from baikal_deploy.volumes.zarr.reader import open_volume
 from tests.e2e.conftest import BaikalRun
-from tests.unit.test_volumes_collections import FORMATS, Format, group
+from tests.unit.volumes.test_collections import FORMATS, Format, group
 from tests.valid import assert_valid
 
 FIELDS = ["A/1/0", "A/1/1", "B/2/0"]

@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from baikal_deploy.cli.doctor import main
-from baikal_deploy.doctor import PRECISIONS, examine, examine_engine
+from baikal_deploy.doctor.examine import PRECISIONS, examine, examine_engine
+from baikal_deploy.doctor.smoke import gpu_engines, smoke
+from baikal_deploy.doctor.smoke.steps import STEPS
 from baikal_deploy.engines import engine_names
 from baikal_deploy.errors import EngineUnavailable
-from baikal_deploy.gpu_smoke import gpu_engines, smoke
-from baikal_deploy.gpu_smoke.steps import STEPS
-from baikal_deploy.manifest import find_model
+from baikal_deploy.models.manifest import find_model
 from tests.models import exported
 
 COMMAND = [sys.executable, "-c", "from baikal_deploy.cli.doctor import main; main()"]

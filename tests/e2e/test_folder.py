@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from baikal_deploy.volumes.zarr import open_volume
+from baikal_deploy.volumes.zarr.reader import open_volume
 from tests.e2e.conftest import BaikalRun, write_zarr
-from tests.unit.test_volumes_tiff import multifile
+from tests.unit.volumes.test_tiff import multifile
 
 
 @pytest.fixture

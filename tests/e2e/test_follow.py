@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.growing import look
+from baikal_deploy.volumes.growing.look import look
 from tests.e2e import growing
 from tests.e2e.following import check, image, result, write_steps
 from tests.e2e.killed import digest

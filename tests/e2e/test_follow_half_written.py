@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.growing import Seen, look
+from baikal_deploy.volumes.growing.base import Seen
+from baikal_deploy.volumes.growing.look import look
 from tests.e2e import growing
 
 KINDS = ["acquire", "acquire-flat", "acquire-ngff", "acquire-keyed"]

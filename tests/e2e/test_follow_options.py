@@ -13,7 +13,7 @@ import zarr
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.follow import Follow
+from baikal_deploy.run.follow import Follow
 from baikal_deploy.volumes.layout import Layout
 from tests.e2e.conftest import BaikalRun, write_zarr
 
@@ -122,7 +122,7 @@ def test_options(tmp_path: Path, options: dict[str, Any]) -> None:
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if memory were so small that nothing larger than a region of 256 x 256 fits."""
-    monkeypatch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, 256)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 256)])
 
 
 @pytest.mark.parametrize("names", ["tyx", "tzyx"])

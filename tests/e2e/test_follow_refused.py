@@ -12,7 +12,7 @@ import zarr
 from zarr.codecs import ShardingCodec
 
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
-from baikal_deploy.workers import ThisProcess
+from baikal_deploy.run.workers import ThisProcess
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.following import check, follow, result, then, write_steps
 

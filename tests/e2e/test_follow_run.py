@@ -52,7 +52,7 @@ def followed_to_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of 6 steps, and a run on it that stopped when nothing but its end was left to do."""
     path = write_steps(folder / "in.zarr", 6)
     with monkeypatch.context() as patch, follow(path) as run:
-        patch.setattr("baikal_deploy.session.Session.finish", stop)
+        patch.setattr("baikal_deploy.run.resume.session.Session.finish", stop)
         with pytest.raises(RuntimeError):
             run.execute()
     return path

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from scipy import stats
 
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 from baikal_export.fused import FusedSampler, write
 from tests.models import exported
 

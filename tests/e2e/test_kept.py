@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import zarr
 
-from baikal_deploy import Run, RunConfig, kept, steps
+from baikal_deploy import Run, RunConfig
+from baikal_deploy.denoising import steps
+from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.engines.analytic import Analytic
-from baikal_deploy.kept import KeptItem
-from baikal_deploy.maps import Maps
-from baikal_deploy.tally import Tally
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.resume import kept
+from baikal_deploy.run.resume.kept import KeptItem
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 from tests.e2e.conftest import BaikalRun, write_zarr

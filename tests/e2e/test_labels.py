@@ -14,7 +14,7 @@ import zarr
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_collection import attributes, image
 from tests.e2e.test_resume import run_killed
-from tests.unit.test_volumes_collections import FORMATS, Format, group
+from tests.unit.volumes.test_collections import FORMATS, Format, group
 from tests.valid import assert_valid
 
 NAMES = ["nuclei", "zellen ä"]

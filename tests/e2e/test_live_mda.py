@@ -19,12 +19,12 @@ import yaozarrs
 import zarr
 from pymmcore_plus import CMMCorePlus
 
-from baikal_deploy.engines.base import Planes
 from baikal_deploy.errors import ConfigError, EngineError, VolumeError
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.live.pymmcore import attach
 from baikal_deploy.live.sink import FrameSink, stream_info
 from baikal_deploy.live.timed import TimedEngine
+from baikal_deploy.pixels.arrays import Planes
 
 WAIT = 120.0
 ROOT = Path(__file__).parents[2]

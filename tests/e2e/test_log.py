@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.cli import _json_log, _log
-from baikal_deploy.pipeline import RunReport
-from baikal_deploy.tally import Tally
+from baikal_deploy.cli._log import json as _json_log
+from baikal_deploy.cli._log import text as _log
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.result import RunReport
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 COMMAND = [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()"]

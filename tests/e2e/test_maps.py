@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from baikal_deploy import Denoiser
-from baikal_deploy.maps import Maps
+from baikal_deploy.denoising.trust import Maps
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
 from tests.e2e.conftest import BaikalRun

@@ -65,7 +65,9 @@ def test_the_recorded_layout_must_fit(
     tmp_path: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_zarr(tmp_path / "in.zarr", np.random.default_rng(0).integers(0, 99, (3, 64, 64), "u2"))
-    monkeypatch.setattr("baikal_deploy.session.Session.finish", lambda *_: (_ for _ in ()).throw(OSError))
+    monkeypatch.setattr(
+        "baikal_deploy.run.resume.session.Session.finish", lambda *_: (_ for _ in ()).throw(OSError)
+    )
     assert baikal_run(path, tmp_path / "out.zarr").exit_code == 1
     monkeypatch.undo()
     done = baikal_run(path, tmp_path / "out.zarr", "--memory", "1MB")
@@ -77,7 +79,7 @@ def test_the_recorded_layout_must_fit(
 def test_processes_share_what_is_free(
     tmp_path: Path, noisy_zarr: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baikal_deploy.pipeline.free_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr("baikal_deploy.run.run.free_bytes", lambda: 64 * 10**9)
     for dask, memory, shown in (
         ([], [], "32 GB"),
         (["--dask", "local:4"], [], "8 GB"),
@@ -91,7 +93,7 @@ def test_processes_share_what_is_free(
 def test_regions_are_counted_beside_copied_channels_too(
     tmp_path: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, 256)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 256)])
     pixels = np.random.default_rng(0).integers(0, 99, (2, 300, 300), "u2")
     path = write_zarr(tmp_path / "in.zarr", pixels, dimension_names=["c", "y", "x"])
     done = baikal_run(path, "--dry-run", "--channel", "0")

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import zarr
 
-from baikal_deploy.volumes.labels import copy_labels
+from baikal_deploy.volumes.zarr.labels import copy_labels
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_collection import attributes, image, make_plate
 from tests.e2e.test_labels import NAMES, labelled
-from tests.unit.test_names import kinds_of_badness
-from tests.unit.test_volumes_collections import FORMATS, Format, group
+from tests.unit.volumes.test_collections import FORMATS, Format, group
+from tests.unit.volumes.test_names import kinds_of_badness
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -13,12 +13,13 @@ import pytest
 import tifffile
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.growing import CannotFollow, look
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.growing.base import CannotFollow
+from baikal_deploy.volumes.growing.look import look
+from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import write_zarr
-from tests.unit.test_names import BAD
-from tests.unit.test_volumes_tiff import multifile, rewrite_xml
-from tests.unit.test_volumes_vendors import write_ndtiff
+from tests.unit.volumes.test_names import BAD
+from tests.unit.volumes.test_tiff import multifile, rewrite_xml
+from tests.unit.volumes.test_vendors import write_ndtiff
 
 NAMES = {kind: name for kind, name in BAD.items() if isinstance(name, str)}
 WRITABLE = {kind: name for kind, name in NAMES.items() if name.isprintable()}

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.inputs import open_input
-from baikal_deploy.volumes.labels import copy_labels
+from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.urls import Url
+from baikal_deploy.volumes.zarr.labels import copy_labels
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_labels import labelled
 from tests.e2e.test_names import LEFT_OUT, REFUSED, check_one_copied, refused
 from tests.e2e.test_urls import Server, s3, server, upload
-from tests.unit.test_names import BAD, BAD_REMOTE
-from tests.unit.test_volumes_collections import group
+from tests.unit.volumes.test_collections import group
+from tests.unit.volumes.test_names import BAD, BAD_REMOTE
 
 __all__ = ["s3", "server"]
 NAMES = {**BAD, **BAD_REMOTE, "a neighbour": "../../x", "a neighbour, encoded": "%2e%2e/%2e%2e/x"}

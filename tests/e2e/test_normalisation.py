@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
-from baikal_deploy.intensity import noise_std
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.measurement.sample import noise_std
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate_nuclei
 

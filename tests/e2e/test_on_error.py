@@ -13,8 +13,8 @@ import zarr
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.volumes.inputs import open_input
 from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 BAD = 1
@@ -82,7 +82,7 @@ def test_other_planes_are_what_they_would_have_been(
     with Run(RunConfig(whole, tmp_path / "a.zarr", **options)) as run:
         measurement = run.recipes.first(0).measurement
         run.execute()
-    monkeypatch.setattr("baikal_deploy.denoiser.Denoiser.measure", lambda *_: measurement)
+    monkeypatch.setattr("baikal_deploy.denoising.denoiser.Denoiser.measure", lambda *_: measurement)
     with Run(RunConfig(damaged, tmp_path / "b.zarr", on_error="keep-raw", **options)) as run:
         run.execute()
     others = [0, 2]
@@ -103,7 +103,7 @@ def test_a_run_that_ended_goes_on_with_another_choice_and_keeps_count(
     (path / "c" / "2" / "0" / "1" / "0").write_bytes(b"rubbish")
     with Run(RunConfig(path, out, engine="analytic", on_error="keep-raw")) as run:
         assert [item.index for item in run.items if item.index in run.earlier.done] == [0]  # type: ignore[union-attr]
-        monkeypatch.setattr("baikal_deploy.session.Session.finish", _stop)
+        monkeypatch.setattr("baikal_deploy.run.resume.session.Session.finish", _stop)
         with pytest.raises(InterruptedError):
             run.execute()
     monkeypatch.undo()
@@ -168,7 +168,7 @@ def test_a_region_is_given_up_alone(
 ) -> None:
     damaged = write_zarr(tmp_path / "in.zarr", np.tile(counts, (1, 3, 1)), chunks=(1, 48, 80))
     (damaged / "c" / str(BAD) / "5" / "0").write_bytes(b"rubbish")
-    monkeypatch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, 32)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 32)])
     config = RunConfig(
         damaged, tmp_path / "out.zarr", engine="analytic", tile=16, overlap=0, on_error="zero",
         sampler="matched", options={"noise": "uniform"},

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import EngineError
-from baikal_deploy.intensity import IntensityMap
-from baikal_deploy.measurement import Measurement
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate_nuclei
 from tests.e2e.conftest import BaikalRun, write_zarr

@@ -16,9 +16,9 @@ import zarr
 from click.testing import CliRunner
 
 from baikal_deploy.cli.noise import main as noise
-from baikal_deploy.config import RunConfig
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.pipeline import Run
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.run import Run
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_bad_input import refused
 

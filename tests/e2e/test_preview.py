@@ -12,12 +12,12 @@ import zarr
 from PIL import Image
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.cli._looks import Looks
+from baikal_deploy.cli._report_files import Looks
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.look.grey import LESS, MORE, RANGE, contrast, diverging, grey
-from baikal_deploy.look.preview import HEADER, MARGIN
-from baikal_deploy.look.projection import project, stack, thinned
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.report.grey import LESS, MORE, RANGE, contrast, diverging, grey
+from baikal_deploy.report.preview import HEADER, MARGIN
+from baikal_deploy.report.projection import project, stack, thinned
+from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import level0
 

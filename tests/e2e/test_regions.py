@@ -12,10 +12,10 @@ import tifffile
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
-from baikal_deploy.samplers import sampler_names
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.open import open_input
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 from tests.e2e import killed
@@ -38,7 +38,7 @@ def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if memory were so small that nothing larger than a region of 256 x 256 fits."""
-    monkeypatch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, EDGE)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, EDGE)])
 
 
 def levels(path: Path) -> list[np.ndarray]:
@@ -135,11 +135,11 @@ def test_a_cut_run_goes_on_after_a_kill_with_the_layout_that_it_had(
 ) -> None:
     config = RunConfig(mosaic, tmp_path / "out.zarr", engine="analytic", seed=1)
     with monkeypatch.context() as patch:
-        patch.setattr("baikal_deploy.memory.layouts", lambda info: [Layout(1, EDGE)])
+        patch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, EDGE)])
         with Run(RunConfig(mosaic, tmp_path / "whole.zarr", engine="analytic", seed=1)) as run:
             run.execute()
-        name = "baikal_deploy.outputs.Outputs." + ("write" if where == "regions" else "reduce")
-        from baikal_deploy.outputs import Outputs
+        name = "baikal_deploy.run.outputs.Outputs." + ("write" if where == "regions" else "reduce")
+        from baikal_deploy.run.outputs import Outputs
 
         original, left = getattr(Outputs, name.rpartition(".")[2]), [2]
 

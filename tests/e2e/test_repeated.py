@@ -18,9 +18,9 @@ import tifffile
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.journal import FORMAT
+from baikal_deploy.run.resume.journal import FORMAT
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
 

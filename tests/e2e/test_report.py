@@ -17,13 +17,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.cli._looks import Looks
+from baikal_deploy.cli._report_files import Looks
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.intensity import IntensityMap
-from baikal_deploy.look.plots import histograms
-from baikal_deploy.look.report import save_report
-from baikal_deploy.look.views import planes, suspects, whole
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.report.html import save_report
+from baikal_deploy.report.plots import histograms
+from baikal_deploy.report.views import planes, suspects, whole
+from baikal_deploy.volumes.open import open_input
 from tests.browser import Browser, chromium, loaded
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import group_attributes, level0

@@ -14,10 +14,10 @@ import pytest
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.journal import Journal
-from baikal_deploy.locks import locked
+from baikal_deploy.host.locks import locked
+from baikal_deploy.run.resume.journal import Journal
 from tests.e2e import killed
 from tests.e2e.conftest import BaikalRun, write_zarr
 

@@ -15,13 +15,13 @@ import pytest
 import tifffile
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.denoiser import Denoiser
+from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.locks import locked
-from baikal_deploy.outputs import Outputs
-from baikal_deploy.volumes.inputs import is_tiff
-from baikal_deploy.volumes.output import OutputVolume
-from baikal_deploy.volumes.tiff_output import TiffOutput
+from baikal_deploy.host.locks import locked
+from baikal_deploy.run.outputs import Outputs
+from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.tiff.writer import TiffOutput
+from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.e2e import killed
 from tests.e2e.conftest import BaikalRun, write_zarr
 
@@ -156,7 +156,7 @@ def test_what_is_finished_is_not_thrown_away(
     """A kill between the last output and the end of the journal."""
     config = configured(tmp_path, channels_zarr, NAMES[0])
     with Run(config) as run, monkeypatch.context() as patch:
-        patch.setattr("baikal_deploy.journal.Journal.remove", lambda self: None)
+        patch.setattr("baikal_deploy.run.resume.journal.Journal.remove", lambda self: None)
         run.execute()
     before = killed.digest(tmp_path)
     with Run(config) as run:

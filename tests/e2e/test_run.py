@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import zarr
 
-from baikal_deploy import Denoiser, Run, RunConfig, __version__
-from baikal_deploy.manifest import file_sha256, find_model
+from baikal_deploy import Denoiser, Run, RunConfig
+from baikal_deploy._version import __version__
+from baikal_deploy.models.manifest import find_model
+from baikal_deploy.models.onnx_file import file_sha256
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.valid import assert_valid
 

@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from baikal_deploy import Run, RunConfig
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import group_attributes, level0
 
@@ -67,7 +67,7 @@ def test_another_part_does_not_go_on_with_an_unfinished_run(
     tmp_path: Path, baikal_run: BaikalRun, series: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("baikal_deploy.volumes.output.OutputVolume.finish", None)
+        patch.setattr("baikal_deploy.volumes.zarr.writer.OutputVolume.finish", None)
         config = RunConfig(series, tmp_path / "out.zarr", engine="analytic", z=slice(0, 2))
         with Run(config) as run, pytest.raises(TypeError):
             run.execute()

@@ -22,11 +22,11 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, shared_memory
 
 from baikal_deploy import Denoiser
-from baikal_deploy.engines.base import Planes
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import EngineError
 from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.live.timed import TimedEngine
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.serve import Address, Limits, serve_page
 from baikal_deploy.serve.protocol import DATATYPES, RegionRequest
 from baikal_deploy.serve.refusal import Refused

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy import Denoiser
-from baikal_deploy.manifest import read_manifest, shipped_models
+from baikal_deploy.models.manifest import read_manifest, shipped_models
 from baikal_training.camera import add_noise
 from baikal_training.simulate import simulate
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from baikal_deploy.volumes.output import OutputVolume
-from baikal_deploy.volumes.zarr import open_volume
+from baikal_deploy.volumes.zarr.reader import open_volume
+from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.conftest import MakeInfo
 from tests.e2e.conftest import BaikalRun
-from tests.unit.test_volumes_tiff import multifile
+from tests.unit.volumes.test_tiff import multifile
 
 METADATA = {
     "axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP"]}, "TimeIncrement": 3, "TimeIncrementUnit": "min",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baikal_deploy import Denoiser, Run, RunConfig, recipes
+from baikal_deploy import Denoiser, Run, RunConfig
+from baikal_deploy.run import recipes
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import group_attributes, level0
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import zarr
 
-from baikal_deploy.volumes.inputs import open_input
+from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.urls import Url, open_store, source_of
-from baikal_deploy.volumes.zarr import open_volume
+from baikal_deploy.volumes.zarr.reader import open_volume
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_collection import FIELDS, attributes, image, make_plate
 from tests.e2e.test_labels import NAMES, labelled

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 import zarr
 
-from baikal_deploy.visible import visible
+from baikal_deploy.untrusted.text import visible
 from tests.e2e.test_streams import NOISE, RUN, command_of
-from tests.unit.test_volumes_collections import group
+from tests.unit.volumes.test_collections import group
 
 EVIL = "a\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\u202egnp.\u2066\r\nerror: all is lost"
 FILE = EVIL.replace("\r\n", "\n").replace("/", "") + os.fsdecode(b"\xff")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baikal_deploy.noise_model import NoiseModel
+from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_evaluation.methods.anscombe_bm3d import inverse, transformed
 
 

@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from baikal_deploy import Denoiser
+from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.samplers import sampler_names
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods import Model, Spec, method_names
 from baikal_evaluation.methods.base import Stack

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Normalisation
+from baikal_deploy.measurement.intensity import Normalisation
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.metrics import (
     AUTHORS,

@@ -3,7 +3,7 @@
 No machine that this project is developed on has a GPU. The fakes stand in for its vendors' packages;
 they cannot show that a GPU computes the right thing, only that the calls are made as the vendors'
 documents ask for. Whatever goes against them raises ``Misuse`` at once, where a real GPU would return
-garbage now and then. Networks are computed by ONNX Runtime on the CPU. tests/unit/test_trt_names.py
+garbage now and then. Networks are computed by ONNX Runtime on the CPU. tests/unit/engines/test_trt_names.py
 compares all names and arguments with those of the real packages.
 
 - ``device``: memory, and streams whose work is put off as long as nothing waits for it.
@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from baikal_deploy.engines import _trt_compat, _trt_runtime
-from baikal_deploy.engines._trt_profile import Profile
+from baikal_deploy.engines._tensorrt import family as _trt_compat
+from baikal_deploy.engines._tensorrt import runtime as _trt_runtime
+from baikal_deploy.engines._tensorrt.profile import Profile
 from tests.fakes import cuda_runtime, cupy, tensorrt
 from tests.fakes.device import Device, Misuse
 

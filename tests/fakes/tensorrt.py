@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from baikal_deploy.engines._trt_profile import Profile
+from baikal_deploy.engines._tensorrt.profile import Profile
 from tests.fakes.device import NULL_STREAM, Device, Range, Work
 
 INTERMEDIATE = 1024

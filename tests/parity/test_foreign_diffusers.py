@@ -11,10 +11,11 @@ import torch
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import ModelManifest, file_sha256, read_manifest
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.models.manifest import ModelManifest, read_manifest
+from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.cli import main
 
 diffusers = pytest.importorskip("diffusers")

@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import read_manifest
+from baikal_deploy.models.manifest import read_manifest
 from baikal_export.cli import main
 from tests.clean import write_clean
 from tests.parity.guided_diffusion import Shape, random_model

@@ -12,10 +12,11 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.manifest import file_sha256, read_manifest
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.models.manifest import read_manifest
+from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.cli import main
 from baikal_export.foreign import layout
 from baikal_export.trained import TrainedModel

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.diffusion.random_field import NoiseField
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.engines.analytic import Analytic
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.noise import NoiseField
-from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Planes
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 
 MEAN, STD = 0.3, 0.06
 """Eleven standard deviations below 1, so that clipping never bites."""

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Planes, Sampler
-from baikal_deploy.schedule import NoiseSchedule, ScheduleSpec, parse_respacing
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec, parse_respacing
+from baikal_deploy.pixels.arrays import Planes
 
 FULL = ScheduleSpec("linear", 1000).build()
 Y = np.zeros((1, 1, 2, 2), dtype=np.float32)

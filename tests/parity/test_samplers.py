@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from baikal_deploy.samplers import make_sampler, sampler_class
-from baikal_deploy.samplers.base import Planes, Sampler
-from baikal_deploy.schedule import NoiseSchedule, ScheduleSpec
+from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec
+from baikal_deploy.pixels.arrays import Planes
 
 from . import transcription
 from .transcription import Array, Case, Parameters

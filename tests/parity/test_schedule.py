@@ -9,9 +9,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from baikal_deploy.samplers.base import Walk
-from baikal_deploy.samplers.forward_backward import ForwardBackward
-from baikal_deploy.schedule import NoiseSchedule, ScheduleSpec, Variance, parse_respacing
+from baikal_deploy.diffusion.samplers.base import Walk
+from baikal_deploy.diffusion.samplers.forward_backward import ForwardBackward
+from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec, Variance, parse_respacing
 
 TOLERANCE = 1e-6
 VARIANCES: tuple[Variance, ...] = ("fixed_small", "fixed_large", "learned_range")

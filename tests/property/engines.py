@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from baikal_deploy.engines.base import Engine, Planes
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 
 SPEC = ScheduleSpec("linear", 1000)
 

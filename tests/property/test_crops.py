@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.diffusion.random_field import NoiseField
+from baikal_deploy.diffusion.samplers import make_sampler, sampler_names
+from baikal_deploy.diffusion.samplers.base import Predict
 from baikal_deploy.engines.analytic import Analytic
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.noise import NoiseField
-from baikal_deploy.samplers import make_sampler, sampler_names
-from baikal_deploy.samplers.base import Planes, Predict
-from baikal_deploy.tiling import TiledPredictor
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 
 from .engines import SPEC, Convolutions
 

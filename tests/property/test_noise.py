@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from baikal_deploy.noise import BLOCK, DeviceNoiseField, NoiseField
+from baikal_deploy.diffusion.random_field import BLOCK, DeviceNoiseField, NoiseField
 from tests.array_engines import TORCH
 
 K = 4.5

@@ -10,8 +10,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from baikal_deploy.denoising.windows import AxisPlan, TilePlan
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.tiling import AxisPlan, TilePlan
 
 FACTORS = st.sampled_from([1, 2, 8, 16])
 

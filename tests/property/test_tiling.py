@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from baikal_deploy.engines.base import Planes
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.tiling import TiledPredictor
+from baikal_deploy.pixels.arrays import Planes
 
 from .engines import Convolutions
 

@@ -8,11 +8,12 @@ from types import ModuleType
 
 import pytest
 
-from baikal_deploy import engines, samplers
+from baikal_deploy import engines
+from baikal_deploy.diffusion import samplers
+from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.plugins import load_plugin, plugin_names
-from baikal_deploy.samplers.base import Sampler
 
 PLUGIN = "class Tool(list):\n    pass\n"
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.noise_model import Kernel
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.measurement.noise_model import Kernel
 from baikal_training.losses import Objective
 from baikal_training.unet import UNet
 from baikal_training.unet_config import UNetConfig

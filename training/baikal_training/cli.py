@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy.cli.terminal import Command, friendly, plain_console
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.schedule import ScheduleSpec, Variance
+from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.volumes.places import check_writable
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig

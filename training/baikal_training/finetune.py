@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from baikal_deploy.correlation import total_std
+from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Plane
-from baikal_deploy.measurement import Estimate, analyse, measure
-from baikal_deploy.samplers.matched import posterior_mean
+from baikal_deploy.measurement.channel import Estimate, analyse, measure
+from baikal_deploy.measurement.correlation import total_std
+from baikal_deploy.pixels.arrays import Plane
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.data import noisy_sample
 from baikal_training.data.readers import Channel

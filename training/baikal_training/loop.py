@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.schedule import NoiseSchedule
 from baikal_training.config import TrainingConfig
 from baikal_training.data import Augmentation, CleanVolume, CropDataset
 from baikal_training.distributed import World

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.schedule import NoiseSchedule, Variance
 
 Prediction = Literal["eps", "velocity"]
 

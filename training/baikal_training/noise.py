@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from baikal_deploy.correlation import REACH, spectrum
-from baikal_deploy.noise_model import Kernel
+from baikal_deploy.measurement.correlation import REACH, spectrum
+from baikal_deploy.measurement.noise_model import Kernel
 
 SPAN = 2.0
 """Noise levels that are trained on reach from the measured one over this to the measured one times this."""

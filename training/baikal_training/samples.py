@@ -11,7 +11,7 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_training.config import TimestepSampling
 from baikal_training.data import CropDataset
 from baikal_training.noise import MeasuredNoise, correlated

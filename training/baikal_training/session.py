@@ -13,11 +13,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
+from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.manifest import file_sha256
-from baikal_deploy.schedule import ScheduleSpec
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.onnx_file import file_sha256
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import TrainingConfig
 from baikal_training.data import Augmentation, CleanVolume, Split, in_memory, validation_crops

@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baikal_deploy.noise import NoiseField
-from baikal_deploy.samplers import make_sampler
-from baikal_deploy.samplers.base import Planes, Predict
-from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.diffusion.random_field import NoiseField
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.diffusion.samplers.base import Predict
+from baikal_deploy.diffusion.schedule import NoiseSchedule
+from baikal_deploy.pixels.arrays import Planes
 from baikal_training.losses import Diffusion
 from baikal_training.noise import MeasuredNoise, correlated
 from baikal_training.samples import TimestepSampler

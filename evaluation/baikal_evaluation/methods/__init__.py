@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.plugins import load_plugin, plugin_names
-from baikal_deploy.samplers import sampler_names
 from baikal_evaluation.methods._sampled import Model, Sampled
 from baikal_evaluation.methods.base import Method
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from filelock import FileLock
 
-from baikal_deploy.intensity import IntensityMap
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_evaluation.careamics.environment import Environment
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Method, Prediction, Stack, Training, TrainingImages

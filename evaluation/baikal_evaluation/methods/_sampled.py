@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from baikal_deploy import Denoiser, __version__
+from baikal_deploy import Denoiser
+from baikal_deploy._version import __version__
+from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
-from baikal_deploy.manifest import DEFAULT_MODEL
-from baikal_deploy.samplers import make_sampler
+from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.intensity import noise_std
-from baikal_deploy.noise_model import NoiseModel, Values, fit_noise
+from baikal_deploy.measurement.noise_model import NoiseModel, fit_noise
+from baikal_deploy.measurement.sample import noise_std
+from baikal_deploy.pixels.arrays import Values
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 FIRST_ESTIMATE = 2.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from baikal_deploy.intensity import noise_std
+from baikal_deploy.measurement.sample import noise_std
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 

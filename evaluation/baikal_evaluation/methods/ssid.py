@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from baikal_deploy.intensity import IntensityMap, Normalisation, block_means
+from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
+from baikal_deploy.measurement.sample import block_means
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Method, Needs, Prediction, Stack, Training, TrainingImages
 from baikal_evaluation.ssid.networks import Denoiser

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baikal_deploy.look.templates import environment
+from baikal_deploy.report.templates import environment
 from baikal_evaluation.report import text
 from baikal_evaluation.report.files import write_text
 from baikal_evaluation.report.panels import Panel, choose, merit, picture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.look.grey import Contrast, address, brightest, contrast, grey
+from baikal_deploy.report.grey import Contrast, address, brightest, contrast, grey
 from baikal_evaluation.results import Metric, Results
 
 SIDE = 512

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import file_sha256
+from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.trained import TrainedModel
 
 T = TypeVar("T")

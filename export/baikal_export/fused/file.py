@@ -10,11 +10,13 @@ from typing import Any, Self
 
 import onnx
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
+from baikal_deploy.denoising.checks import check_noise
+from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.diffusion.samplers.base import WalkSampler
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.manifest import FUSED_KEY, ModelManifest, Precision, file_sha256, read_manifest
-from baikal_deploy.samplers import check_noise, make_sampler
-from baikal_deploy.samplers.base import WalkSampler
+from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Precision, read_manifest
+from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.fused.graph import build
 from baikal_export.fused.program import Program, compile_program
 from baikal_export.fused.proof import Proof

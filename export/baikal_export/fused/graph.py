@@ -12,8 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import compose, helper, numpy_helper, parser
 
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.samplers.base import OBSERVED_RANGE, WalkSampler
+from baikal_deploy.diffusion.samplers.base import OBSERVED_RANGE, WalkSampler
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.program import Instruction, Program
 
 _PREFIX = "network_"

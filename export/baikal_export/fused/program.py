@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
+from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.manifest import ModelManifest
-from baikal_deploy.samplers.base import Planes, Walk, WalkSampler
-from baikal_deploy.schedule import NoiseSchedule
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
 
 Draw = tuple[int, int]
 """(visit, draw) that addresses one noise plane of a walk."""

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.diffusion.samplers.base import Predict, WalkSampler
 from baikal_deploy.engines import open_engine
-from baikal_deploy.engines._onnxruntime import open_session
+from baikal_deploy.engines._onnxruntime.session import open_session
 from baikal_deploy.engines.base import EngineOptions
-from baikal_deploy.intensity import IntensityMap
-from baikal_deploy.manifest import ModelManifest, read_manifest
-from baikal_deploy.samplers.base import Planes, Predict, WalkSampler
-from baikal_deploy.tiling import TiledPredictor
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.models.manifest import ModelManifest, read_manifest
+from baikal_deploy.pixels.arrays import Planes
 from baikal_export.fused.program import Program
 
 _INTENSITY = IntensityMap(100.0, 1100.0)

@@ -10,7 +10,7 @@ import onnx
 import torch
 from onnx import version_converter
 
-from baikal_deploy.manifest import ModelManifest
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.comparison import noisy_planes, timesteps
 from baikal_export.network import EpsNetwork
 from baikal_export.planes import CleanPlanes

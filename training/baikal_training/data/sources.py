@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.intensity import Normalisation, sample_windows
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.measurement.sample import sample_windows
 from baikal_training.data.readers import FORMATS, Channel, Planes, close_files, images, is_image, is_volume
 from baikal_training.data.volumes import CleanVolume
 

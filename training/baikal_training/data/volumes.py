@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.intensity import IntensityMap
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_training.data.readers import Planes
 
 Plane = NDArray[np.float32]

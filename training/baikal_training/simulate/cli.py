@@ -8,7 +8,7 @@ from typing import Any, get_args
 import rich_click as click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
 from baikal_deploy.cli.terminal import Command, friendly, plain_console, tell_path
 from baikal_training.simulate import morphologies
 from baikal_training.simulate.files import Format

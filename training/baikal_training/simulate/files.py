@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.stores import check_file, check_output, partial_path, remove_store, replace_store
+from baikal_deploy.volumes.paths import check_file, check_output, partial_path, remove_store, replace_store
 from baikal_training.simulate.scenes.base import Scene
 
 Format = Literal["zarr", "tiff"]
@@ -89,7 +89,7 @@ def _write_tiff(path: Path, partial: Path, image: Image) -> None:
 
 
 def _write_zarr(path: Path, partial: Path, image: Image) -> None:
-    from baikal_deploy.volumes.output import OutputVolume
+    from baikal_deploy.volumes.zarr.writer import OutputVolume
 
     planes = image.pixels.reshape(-1, *image.pixels.shape[-2:])
     output = OutputVolume.create(partial, _info(path, image))

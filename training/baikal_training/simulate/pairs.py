@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from baikal_deploy import __version__
+from baikal_deploy._version import __version__
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_training.camera import PSNR_RANGE, Camera
 from baikal_training.seeds import Stream, generator

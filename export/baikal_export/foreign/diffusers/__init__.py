@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
-from baikal_deploy.intensity import Normalisation
-from baikal_deploy.schedule import Variance
+from baikal_deploy.measurement.intensity import Normalisation
 from baikal_export.foreign.base import Layout, provenance, read_settings, read_table
 from baikal_export.foreign.diffusers.folder import UNET, Folder, complete, load_unet, read_json
 from baikal_export.foreign.diffusers.scheduler import (

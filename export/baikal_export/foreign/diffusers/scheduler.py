@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from baikal_deploy.diffusion.schedule import Kind, ScheduleSpec, Variance
 from baikal_deploy.errors import ConfigError, ModelError
-from baikal_deploy.schedule import Kind, ScheduleSpec, Variance
 from baikal_training.losses import Prediction
 
 SCHEDULER = "DDPMScheduler"

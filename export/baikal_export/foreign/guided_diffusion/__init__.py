@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
-from baikal_deploy.schedule import ScheduleSpec, Variance
 from baikal_export.foreign.base import Layout, provenance
 from baikal_export.foreign.guided_diffusion.agreement import TIMESCALE, check_agreement, unstated
 from baikal_export.foreign.guided_diffusion.convert import convert

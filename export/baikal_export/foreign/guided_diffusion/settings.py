@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.intensity import Normalisation
+from baikal_deploy.measurement.intensity import Normalisation
 from baikal_export.foreign.base import read_settings, read_table
 
 ALIASES = {"model_channels": "num_channels", "steps": "diffusion_steps"}

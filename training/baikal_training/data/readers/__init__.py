@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.stores import is_zarr
+from baikal_deploy.volumes.paths import is_zarr
 from baikal_training.data.readers import npy, png, tiff
 from baikal_training.data.readers.base import Planes, close_files, reason
 from baikal_training.data.readers.image import Channel, Image

@@ -8,7 +8,7 @@ from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import ome_calibrations
-from baikal_deploy.volumes.tiff_file import open_pixels, opened, require_codec
+from baikal_deploy.volumes.tiff.file import open_pixels, opened, require_codec
 from baikal_training.data.readers.base import OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 

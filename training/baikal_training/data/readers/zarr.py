@@ -12,9 +12,9 @@ import zarr
 from numpy.typing import NDArray
 
 from baikal_deploy.volumes import Volume
-from baikal_deploy.volumes.ngff import image_block
-from baikal_deploy.volumes.stores import is_zarr
-from baikal_deploy.volumes.zarr import open_volume
+from baikal_deploy.volumes.paths import is_zarr
+from baikal_deploy.volumes.zarr.metadata import image_block
+from baikal_deploy.volumes.zarr.reader import open_volume
 from baikal_training.data.readers.base import Index, OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 

@@ -1,0 +1,89 @@
+"""The plan of a run, in lines for people."""
+
+from __future__ import annotations
+
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.models.manifest import DEFAULT_MODEL
+from baikal_deploy.report.words import describe_choice, describe_noise
+from baikal_deploy.run.memory import format_size
+from baikal_deploy.run.run import Run
+from baikal_deploy.volumes.formats import is_tiff
+
+
+def describe(run: Run) -> list[str]:
+    """The plan, in lines."""
+    config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
+    default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
+    axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
+    if info.shape != run.volume.whole.info.shape:
+        shape += f" of {'x'.join(map(str, run.volume.whole.info.shape))}"
+    size = f"{run.output_bytes / 1e6:.1f} MB"
+    kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
+    kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
+    return [
+        f"input     {config.input}: {axes} {shape} {info.dtype}",
+        f"output    {config.target}: {size} {kept}",
+        f"model     {manifest.name}{default}",
+        _describe_engine(run.denoiser),
+        *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
+        _describe_work(run),
+        _describe_memory(run),
+        *_describe_rest(run),
+    ]
+
+
+def _describe_work(run: Run) -> str:
+    planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
+    regions = run.regions_per_plane
+    if run.layout.edge is None:
+        return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
+    return f"work      {planes} planes x {regions} regions, {evaluations} regions"
+
+
+def _describe_memory(run: Run) -> str:
+    layout, needed = run.layout, format_size(run.memory.needed(run.layout))
+    of = "" if run.limit is None else f" of {format_size(run.limit)}"
+    planes = f"{layout.planes} plane{'s' if layout.planes > 1 else ''}"
+    each = planes if layout.edge is None else f"a region of {layout.edge} x {layout.edge} pixels"
+    return f"memory    {needed}{of}; in shards of {each}"
+
+
+def _describe_rest(run: Run) -> list[str]:
+    if run.earlier is None:
+        return []
+    return [f"continues an unfinished run: {run.evaluations_done} of these evaluations are done"]
+
+
+def _describe_engine(denoiser: Denoiser) -> str:
+    engine = denoiser.predictor.engine
+    line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
+    if not denoiser.passed_over:
+        return line
+    return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
+
+
+def _describe_channel(run: Run, channel: int) -> list[str]:
+    name = run.volume.info.channel_name(channel)
+    if channel not in run.recipes.channels:
+        return [f"{name:<9} will be copied"]
+    recipe = run.recipes.first(channel)
+    intensity = recipe.measurement.intensity
+    first = " at the first time point; each is measured by itself" if run.recipes.by_time else ""
+    if intensity.is_constant:
+        return [f"{name:<9} holds a single value{first or '; it will be copied'}"]
+    evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
+    return [
+        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
+        f"{describe_noise(recipe.measurement)}{first}",
+        f"          {describe_choice(run, recipe)}, {evaluations} a plane",
+        *(f"note: {note}" for note in recipe.measurement.notes()),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Such as "12.3 s" and "1 h 05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

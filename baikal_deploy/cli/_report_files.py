@@ -1,0 +1,103 @@
+"""--preview and --report: where they go, and what makes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.run.result import RunReport
+from baikal_deploy.run.run import Run
+from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.places import check_writable
+
+SUFFIXES = {"preview": ".png", "report": ".html"}
+ENDS = {".png": b"IEND\xaeB`\x82", ".html": b"</html>"}
+"""Of a file that was written to its end."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Pictures and pages to write beside an output; with a folder of images, folders for them.
+
+    Attributes:
+        preview, report: see the modules of ``look``; None: none.
+    """
+
+    preview: Path | None
+    report: Path | None
+
+    @property
+    def _asked(self) -> dict[str, Path]:
+        return {name: path for name in SUFFIXES if (path := getattr(self, name)) is not None}
+
+    def check_files(self) -> None:
+        """Raises ConfigError: names of another kind; VolumeError: files that cannot be written."""
+        for name, path in self._asked.items():
+            if path.suffix.lower() != SUFFIXES[name]:
+                raise ConfigError(f"--{name} {path}: must end in {SUFFIXES[name]}")
+            if os.path.isdir(path):
+                raise ConfigError(f"--{name} {path}: is a folder; name a file")
+            check_writable(path, f"--{name}")
+
+    def check_folders(self) -> None:
+        """Raises ConfigError: a file where a folder is needed; VolumeError: folders that cannot be made."""
+        for name, path in self._asked.items():
+            if path.suffix.lower() == SUFFIXES[name] or os.path.isfile(path):
+                raise ConfigError(
+                    f"--{name} {path}: is one file; there are several images, so give a folder for theirs"
+                )
+            check_writable(path / "one.html" if os.path.isdir(path) else path, f"--{name}")
+
+    def of(self, output: Path) -> Looks:
+        """Those of one image of a folder, named as its output is."""
+        name = output.name.removesuffix(".ome.zarr")
+        own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
+        return Looks(own.get("preview"), own.get("report"))
+
+    def write(self, run: Run, done: RunReport) -> Iterator[Path]:
+        """Write them all; the run's output is complete. What an earlier run has made of it stays.
+
+        Yields:
+            What there is.
+
+        Raises:
+            VolumeError: one cannot be written.
+            EngineError: the network failed.
+        """
+        for name, path in self._asked.items():
+            if not (done.before and _is_made(path, done.output)):
+                _make_folder(path.parent)
+                self._write_one(name, path, run, done)
+            yield path
+
+    def _write_one(self, name: str, path: Path, run: Run, done: RunReport) -> None:
+        if name == "preview":
+            from baikal_deploy.report.preview import save_preview
+
+            save_preview(path, run.work.readable, open_input(done.output))
+        else:
+            from baikal_deploy.report.html import save_report
+
+            save_report(path, run, done, open_input(done.output))
+
+
+def _is_made(path: Path, output: Path) -> bool:
+    """Whether a picture or page is whole, and was made after the output."""
+    metadata = output if output.is_file() else output / "zarr.json"
+    try:
+        newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns
+        return newer and path.read_bytes().rstrip().endswith(ENDS[path.suffix.lower()])
+    except OSError:
+        return False
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise VolumeError(
+            f"{path}: cannot be made ({error.strerror or error}); the output is complete"
+        ) from error

@@ -1,0 +1,43 @@
+"""What cannot work is said before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Raw
+
+
+def check_noise(sampler: Sampler, manifest: ModelManifest) -> None:
+    """Raises ConfigError for a walk with a model that does not know white noise, which walks add."""
+    if isinstance(sampler, WalkSampler) and manifest.noise_correlation is not None:
+        raise ConfigError(
+            f"model {manifest.name}: was fine-tuned to correlated noise, and this sampler adds white noise, "
+            "which the model does not know; choose sampler auto or matched"
+        )
+
+
+def check_std(sampler: Sampler, wanted_by: str) -> None:
+    """Raise ConfigError for a sampler whose result has no standard deviation.
+
+    Args:
+        wanted_by: for the message.
+    """
+    if sampler.draws == 1:
+        raise ConfigError(
+            f"{wanted_by}: the sampler draws once at random, and one draw has no standard deviation; add "
+            "runs=2 or more (-o runs=8), or take auto or matched"
+        )
+
+
+def _as_stack(planes: Raw) -> Raw:
+    planes = np.asarray(planes)
+    if planes.ndim not in (2, 3) or 0 in planes.shape:
+        raise ConfigError(f"planes of shape {planes.shape}: needed is (H, W) or (N, H, W)")
+    if planes.dtype.kind not in "uif":
+        raise ConfigError(
+            f"planes of dtype {planes.dtype}: needed are real numbers, integer or floating point"
+        )
+    return planes.reshape(-1, *planes.shape[-2:])

@@ -1,0 +1,311 @@
+"""Planes in, planes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.denoising.batch import Batch, Progress
+from baikal_deploy.denoising.checks import _as_stack, check_noise, check_std
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.steps import Memory
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
+from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
+from baikal_deploy.diffusion.samplers.matched import posterior_mean
+from baikal_deploy.engines import AUTO, fastest_engine, open_engine
+from baikal_deploy.engines.base import Engine, EngineOptions
+from baikal_deploy.errors import ConfigError, EngineError
+from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
+from baikal_deploy.measurement.intensity import is_constant
+from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
+from baikal_deploy.models.onnx_file import file_sha256
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.pixels.dtypes import converted
+
+NO_MAPS = Maps()
+
+log = logging.getLogger(__name__)
+
+
+class Denoiser:
+    """A model on an engine, ready to denoise. Close it, or use it as a context manager.
+
+    Attributes:
+        manifest: of the model.
+        model_path, model_sha256: the model's file.
+        predictor: the tiled network.
+        passed_over: why engine "auto" did not take a faster engine, by name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model_path: Path,
+        tile: int,
+        overlap: int,
+        batch: int,
+        passed_over: Mapping[str, str],
+    ) -> None:
+        self.manifest: ModelManifest = engine.manifest
+        self.model_path = model_path
+        self.model_sha256 = file_sha256(model_path)
+        self.predictor = TiledPredictor(engine, tile, overlap, batch)
+        self.passed_over = passed_over
+        self._schedule = self.manifest.schedule.build()
+        self._closed = False
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = DEFAULT_MODEL,
+        engine: str = AUTO,
+        *,
+        precision: Precision = "fp32",
+        threads: int | None = None,
+        tile: int = DEFAULT_TILE,
+        overlap: int = DEFAULT_OVERLAP,
+        batch: int = 1,
+    ) -> Self:
+        """Load a shipped model by name, or an .onnx file of baikal-export.
+
+        Args:
+            engine: name of the back end, which is never replaced by another; "auto" takes the
+                fastest that works here (see ``engines.fastest_engine``).
+            precision: what the network computes in.
+            threads: CPU threads of an evaluation; None: all cores.
+            tile, overlap: windows of the network, in pixels; see ``tiling.TilePlan``.
+            batch: planes walked together, and windows in one engine call.
+
+        Raises:
+            ModelError, EngineUnavailable, ConfigError: as their names say.
+        """
+        path = find_model(model)
+        manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
+        passed_over: Mapping[str, str] = {}
+        if engine == AUTO:
+            engine, passed_over = fastest_engine(manifest, precision)
+        return cls(open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over)
+
+    def denoise(
+        self,
+        planes: Raw,
+        sampler: str = DEFAULT_SAMPLER,
+        *,
+        seed: int = 0,
+        guide: Raw | None = None,
+        progress: Progress | None = None,
+        maps: Maps = NO_MAPS,
+        dtype: DTypeLike | None = None,
+        share_noise: bool = True,
+        **options: Any,
+    ) -> Raw:
+        """Denoise the planes of one channel.
+
+        Args:
+            planes: (H, W) or (N, H, W), any real dtype, in raw units.
+            sampler: name of the sampler.
+            seed: the same seed gives the same result.
+            guide: another denoiser's output for the same planes, to guide the sampler.
+            progress: see ``Progress``.
+            maps: filled in beside the result: its standard deviation, and where it contradicts the data;
+                make them with ``Maps.of((N, H, W), …)``.
+            dtype: of the result, which keeps the units of the planes; None: theirs.
+            share_noise: whether samplers that draw take the same random numbers for all planes, as for the
+                planes of a stack, which flicker less so.
+            options: of the sampler, such as ``start=200``; the rest is what the model recommends.
+
+        Returns:
+            Denoised planes, same shape; integers are rounded and clamped. What is worth
+            knowing about them (copied planes, NaN pixels) goes to the log.
+
+        Raises:
+            ConfigError: input or options that make no sense.
+            EngineError: the denoiser is closed, or the network failed.
+        """
+        self.check_open()
+        stack = _as_stack(planes)
+        guides = None if guide is None else _as_stack(guide)
+        if guides is not None and guides.shape != stack.shape:
+            raise ConfigError(
+                f"guide of shape {guides.shape}: must have the shape of the planes, {stack.shape}"
+            )
+        chosen = make_sampler(sampler, options, self.recommended(sampler))
+        self.check(chosen)
+        if guides is not None and not chosen.TAKES_GUIDE:
+            raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
+        if maps.std is not None:
+            check_std(chosen, "maps")
+        maps.check(stack.shape)
+        windows = sample_windows(len(stack), stack.shape[1:])
+        measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
+        recipe = self.recipe(chosen, measurement, seed)
+        indices = range(len(stack))
+        fields = [0] * len(stack) if share_noise else indices
+        result, tally = self.run(recipe, stack, indices, guides, progress, maps, dtype=dtype, fields=fields)
+        for note in measurement.notes() + tally.notes():
+            log.warning(note)
+        return result.reshape(np.shape(planes))
+
+    def recommended(self, sampler: str) -> Mapping[str, Any]:
+        """The model's own options for a sampler."""
+        return self.manifest.recommended.get(sampler, {})
+
+    def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
+        """Intensity map and noise of a channel, as much as the sampler needs.
+
+        Args:
+            sample: (H, W) windows in raw units.
+        """
+        self.check_open()
+        normalisation, kernel = self.manifest.normalisation, self.manifest.noise_correlation
+        found = measure(sample, normalisation, self._estimate, kernel)
+        if sampler.noise == "uniform":
+            return found
+        return analyse(sample, normalisation, found, self._estimate, kernel)
+
+    def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
+        """Mean intensity, variance and number of details in the bins that the noise model was fitted to.
+
+        Args:
+            sample, measurement: see ``measure``.
+
+        Returns:
+            (bins, 3), in raw units; no bins where there is no noise.
+        """
+        self.check_open()
+        return noise_curve(sample, measurement, self._estimate)
+
+    def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+        """The posterior mean at the noise level sigma."""
+        engine = self.predictor.engine
+        level = self._schedule.noise_of_timestep(self._schedule.timestep_of_noise(sigma))
+        planes = engine.upload(y[None, None])
+        x0: NDArray[np.float32] = engine.download(
+            posterior_mean(self.predictor.predict, planes, self._schedule, level)
+        )[0, 0]
+        return x0
+
+    def check(self, sampler: Sampler) -> None:
+        """Raise ConfigError now for options that no noise level could make fit this model."""
+        check_noise(sampler, self.manifest)
+        wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
+        if wants == "learned_range" != self.manifest.variance:
+            raise ConfigError(
+                f"variance learned_range: model {self.manifest.name} has no variance output; "
+                "choose fixed_small or fixed_large"
+            )
+        last = len(self._schedule) - 1
+        sampler.resolved(last, len(self._schedule), self.manifest.variance)
+
+    def recipe(self, sampler: Sampler, measurement: Measurement, seed: int) -> Recipe:
+        """Settle everything that is automatic.
+
+        Raises:
+            ConfigError: a sampler whose start, stop or steps do not fit the model.
+        """
+        t_star = 1.0
+        if not measurement.intensity.is_constant:
+            t_star = self._schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
+        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
+        return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
+
+    def run(
+        self,
+        recipe: Recipe,
+        planes: Raw,
+        indices: Sequence[int],
+        guides: Raw | None = None,
+        progress: Progress | None = None,
+        maps: Maps = NO_MAPS,
+        part: Part | None = None,
+        *,
+        origin: tuple[int, int] = (0, 0),
+        dtype: DTypeLike | None = None,
+        fields: Sequence[int] | None = None,
+        guard: bool = True,
+        memory: Memory | None = None,
+    ) -> tuple[Raw, Tally]:
+        """Denoise planes with a recipe.
+
+        Args:
+            planes: (N, height, width) in raw units.
+            indices: of the planes in their volume.
+            guides: of the same shape, in raw units, or None.
+            maps: of the result's shape, to fill in beside; see ``Maps.of``.
+            part: which part of planes they are, and what of it is wanted; None: they are whole.
+            origin: (y, x) of the whole planes' first pixel in the noise fields, where these reach farther.
+            dtype: of the result, which keeps the units of the planes; None: theirs.
+            fields: of the noise, by number: planes with the same one share it; None: the indices.
+            guard: whether to look where the result contradicts the data, and for pixels brighter than the
+                model knows; without it, neither is counted.
+            memory: where the steps of a batch are kept that take long; for no more planes than a batch has.
+
+        Returns:
+            What is wanted of the planes, denoised, and what to know about it.
+
+        Raises:
+            EngineError: the denoiser is closed, or the network failed or returned values that are not finite.
+        """
+        self.check_open()
+        part = part or Part.whole(planes.shape[1:])
+        wanted = planes[(slice(None), *part.inner)]
+        result = np.empty(wanted.shape, planes.dtype if dtype is None else dtype)
+        active = [i for i, plane in enumerate(planes) if not is_constant(plane)]
+        if recipe.measurement.intensity.is_constant:
+            active = []
+        copied = [i for i in range(len(planes)) if i not in active]
+        result[copied], tally = converted(wanted[copied], result.dtype)
+        tally += Tally(wanted.size, len(copied))
+        for first in range(0, len(active), self.predictor.batch):
+            chosen = active[first : first + self.predictor.batch]
+            batch = Batch(
+                recipe,
+                planes[chosen],
+                [indices[i] for i in chosen],
+                [(indices if fields is None else fields)[i] for i in chosen],
+                None if guides is None else guides[chosen],
+                part,
+                origin,
+                memory,
+            )
+            done = batch.denoised(
+                self.predictor,
+                progress,
+                result.dtype,
+                wants_std=maps.std is not None,
+                guard=guard or maps.suspect is not None,
+            )
+            result[chosen] = done.planes
+            tally += done.tally
+            if maps.std is not None:
+                maps.std[chosen] = done.std
+            if maps.suspect is not None and done.suspect is not None:
+                maps.suspect[chosen] = done.suspect
+        return result, tally
+
+    def close(self) -> None:
+        """Free the engine; the denoiser cannot be used afterwards."""
+        self._closed = True
+        self.predictor.engine.close()
+
+    def check_open(self) -> None:
+        """Raise EngineError after ``close``."""
+        if self._closed:
+            raise EngineError(f"model {self.manifest.name}: used after close; load it again")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

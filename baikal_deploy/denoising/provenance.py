@@ -1,0 +1,24 @@
+"""What software, model and engine denoise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from baikal_deploy._version import __version__
+from baikal_deploy.denoising.denoiser import Denoiser
+
+
+def made_with(denoiser: Denoiser) -> dict[str, Any]:
+    """What software, model and engine denoise."""
+    engine = denoiser.predictor.engine
+    return {
+        "software": "baikal-deploy",
+        "version": __version__,
+        "model": {"name": denoiser.manifest.name, "sha256": denoiser.model_sha256},
+        "engine": {
+            "name": engine.name,
+            "version": engine.version(),
+            "device": engine.device,
+            "precision": engine.precision,
+        },
+    }

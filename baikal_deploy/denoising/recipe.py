@@ -1,0 +1,78 @@
+"""What decides how a channel's planes are denoised, and the steps before and after the sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.schedule import NoiseSchedule
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.equaliser import Equaliser
+from baikal_deploy.measurement.intensity import fill_non_finite
+from baikal_deploy.pixels.arrays import Planes, Raw, Region, blocks
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.pixels.dtypes import converted
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a channel's planes are denoised.
+
+    Attributes:
+        sampler: with nothing left automatic.
+        schedule: the respaced schedule that it walks along.
+        measurement: intensity map and noise of the channel.
+        seed: of the noise.
+    """
+
+    sampler: Sampler
+    schedule: NoiseSchedule
+    measurement: Measurement
+    seed: int
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations per plane; none where there is nothing to denoise."""
+        return 0 if self.measurement.intensity.is_constant else self.sampler.nfe(self.schedule)
+
+    @property
+    def level(self) -> float:
+        """The noise level of prepared planes, on the network's scale; at least the model's least."""
+        sigma = self.measurement.sigma_for(self.sampler.noise)
+        return max(sigma, float(self.schedule.noise_levels[0]))
+
+    def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
+        """Planes (N, H, W) in raw units as the sampler takes them, (N, 1, H, W); what ``finish`` needs."""
+        filled = np.stack([fill_non_finite(plane) for plane in planes])
+        noise, intensity = self.measurement.noise, self.measurement.intensity
+        normalised = intensity.normalise(filled)
+        if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
+            return normalised[:, None], None
+        equaliser = Equaliser.of(normalised, noise, intensity)
+        return equaliser.forward(normalised)[:, None], equaliser
+
+    def finish(
+        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, inner: Region, dtype: DTypeLike
+    ) -> tuple[Raw, Tally]:
+        """What the sampler returned, in raw units.
+
+        Args:
+            x0: (N, 1, H, W).
+            planes: that it was made of, (N, H, W) in raw units.
+            inner: what is wanted of them.
+            dtype: of the result, whose pixels are those of the planes where these are not finite.
+        """
+        x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
+        x0, planes = (of_planes[(slice(None), *inner)] for of_planes in (x0, planes))
+        result, tally = np.empty(planes.size, dtype), Tally()
+        flat_x0, flat_planes = x0.reshape(-1), planes.reshape(-1)
+        for block in blocks(planes.size):
+            raw = self.measurement.intensity.raw(flat_x0[block])
+            if planes.dtype.kind == "f":
+                raw = np.where(np.isfinite(flat_planes[block]), raw, flat_planes[block])
+            result[block], changed = converted(raw, dtype)
+            tally += changed
+        return result.reshape(planes.shape), tally

@@ -1,0 +1,138 @@
+"""Windows over planes: an engine that takes planes of any size.
+
+Samplers work on whole planes; only the network call is cut into overlapping windows, which are
+blended at every step. That keeps the tiles of a diffusion walk from drifting apart, which
+feathering finished tiles cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE, TilePlan, _fit
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Planes, array_namespace, device
+
+MOST_PLANES = 4096
+"""Of a batch: more would fill the memory, and make nothing faster."""
+SYMMETRIES = 8
+"""In which a sampler may turn planes."""
+
+
+@dataclass(frozen=True)
+class TiledPredictor:
+    """Wraps an engine and looks like one, for planes of any size.
+
+    Attributes:
+        engine: evaluates the windows.
+        tile, overlap: see ``TilePlan.fit``.
+        batch: windows in one engine call; a last, smaller batch is padded, since vendor kernels may
+            round differently for another batch shape.
+    """
+
+    engine: Engine
+    tile: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    batch: int = 1
+    _kept: dict[Hashable, _Tools] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= MOST_PLANES:
+            raise ConfigError(f"batch {self.batch}: must lie within 1 … {MOST_PLANES}")
+        self.plan((1, 1))
+
+    def plan(self, shape: tuple[int, int]) -> TilePlan:
+        """The windows over planes of ``shape`` (H, W)."""
+        return _fit(shape, self.tile, self.overlap, self.engine.manifest.downsampling)
+
+    def predict(self, x_t: Planes, t: float, crop: Crop | None = None) -> tuple[Planes, Planes | None]:
+        """As ``Engine.predict``, for any H and W.
+
+        Args:
+            crop: where the planes lie in larger ones. Then these decide the windows, of which those within
+                the crop count: its border pixels may lie in none, where all that is returned is 0.
+        """
+        height, width = x_t.shape[2:]
+        tools = self._tools(crop or Crop.none((height, width)), x_t)
+        for axis, indices in tools.reflections.items():
+            x_t = array_namespace(x_t).take(x_t, indices, axis=axis)
+        eps, v = self._blended(x_t, t, tools)
+        return eps[..., :height, :width], None if v is None else v[..., :height, :width]
+
+    def evaluate_once(self, shape: tuple[int, int]) -> None:
+        """Evaluate the network for the windows of planes of ``shape``, and wait until that is done."""
+        plan = self.plan(shape)
+        windows = self.engine.upload(np.zeros((self.batch, 1, plan.y.window, plan.x.window), np.float32))
+        self.engine.download(self.engine.predict(windows, 0)[0])
+
+    def _tools(self, crop: Crop, like: Planes) -> _Tools:
+        """Those for planes of a crop beside ``like``; kept, since a walk needs them at every step."""
+        key = crop, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
+        tools = self._kept.get(key)
+        if tools is None:
+            tools = _Tools.make(self.plan(crop.whole).part(crop), like)
+            if len(self._kept) == SYMMETRIES:  # all that the planes of a run have at a time
+                self._kept.clear()
+            self._kept[key] = tools
+        return tools
+
+    def _blended(self, x_t: Planes, t: float, tools: _Tools) -> tuple[Planes, Planes | None]:
+        count, windows, weights = x_t.shape[0], tools.windows, tools.weights
+        if windows == [(slice(0, x_t.shape[2]), slice(0, x_t.shape[3]))] and count == self.batch:
+            return self.engine.predict(x_t, t)
+        places = [(plane, window) for plane in range(count) for window in range(len(windows))]
+        xp = array_namespace(x_t)
+        eps, v = xp.zeros_like(x_t), None
+        for group in _groups(places, self.batch):
+            crops = [x_t[(plane, slice(None), *windows[window])] for plane, window in group]
+            crops += crops[-1:] * (self.batch - len(crops))
+            outputs = self.engine.predict(xp.stack(crops), t)
+            if outputs[1] is not None and v is None:
+                v = xp.zeros_like(x_t)
+            for total, output in zip((eps, v), outputs, strict=True):
+                for place, (plane, window) in enumerate([] if output is None else group):
+                    assert total is not None
+                    assert output is not None
+                    column, row = weights[window]
+                    total[(plane, slice(None), *windows[window])] += column * row * output[place, ...]
+        return eps, v
+
+
+@dataclass(frozen=True)
+class _Tools:
+    """What a plan needs at every step, on the device of the planes.
+
+    Attributes:
+        windows: see ``TilePlan.windows``.
+        weights: see ``TilePlan.blend_weights``.
+        reflections: for each axis of the planes that has to be padded, the pixels it then holds.
+    """
+
+    windows: list[tuple[slice, slice]]
+    weights: list[tuple[Planes, Planes]]
+    reflections: dict[int, NDArray[np.int64]]
+
+    @classmethod
+    def make(cls, plan: TilePlan, like: Planes) -> _Tools:
+        xp, where = array_namespace(like), device(like)
+        weights = [
+            (xp.asarray(column, device=where), xp.asarray(row, device=where))
+            for column, row in plan.blend_weights()
+        ]
+        reflections = {}
+        for axis, (side, margin) in enumerate(zip(plan.shape, plan.padding, strict=True), start=2):
+            if margin:
+                indices = np.pad(np.arange(side), (0, margin), mode="reflect")
+                reflections[axis] = xp.asarray(indices, device=where)
+        return cls(plan.windows, weights, reflections)
+
+
+def _groups(items: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    for first in range(0, len(items), size):
+        yield items[first : first + size]

@@ -1,0 +1,151 @@
+"""How far a result can be trusted: its standard deviation, and where it contradicts the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Planes
+from baikal_deploy.pixels.cells import CELL, cell_sums
+
+PROBES = 8
+STEP = 0.3
+"""Of the finite differences, in standard deviations of the noise: too little to look like structure, too
+much to be rounded away."""
+SMOOTH = 2.0
+"""Of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
+KEPT, LEAST = 0.9, 0.002
+"""The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
+WINDOW = 4
+"""Side of the windows, in cells, in which result and data are compared."""
+BAND = 4.0
+"""Standard deviations that a window's mean may lie off."""
+REACH = max(int(4 * SMOOTH), (WINDOW // 2 + 1) * CELL)
+"""Pixels that a map's value at one pixel depends on around it."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """To be filled by ``Denoiser.run``; None where nobody asked.
+
+    Attributes:
+        std: standard deviation of what was denoised, in raw units, float32 (N, H, W).
+        suspect: 1 where the result contradicts the data, uint8 (N, H, W).
+    """
+
+    std: Planes | None = None
+    suspect: NDArray[np.uint8] | None = None
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], std: bool, suspect: bool) -> Self:
+        """Empty ones: nothing is uncertain, and nothing suspect."""
+        return cls(
+            np.zeros(shape, np.float32) if std else None, np.zeros(shape, np.uint8) if suspect else None
+        )
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ConfigError unless they are maps of planes (N, H, W)."""
+        for name, own in (("std", self.std), ("suspect", self.suspect)):
+            if own is not None and own.shape != shape:
+                raise ConfigError(
+                    f"maps: {name} has the shape {own.shape}, and the planes {shape}; make them with Maps.of"
+                )
+
+    def part(self, planes: slice) -> Self:
+        """Those of some planes; they are filled in together with these."""
+        return type(self)(
+            None if self.std is None else self.std[planes],
+            None if self.suspect is None else self.suspect[planes],
+        )
+
+
+def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
+    """Mean of two or more draws, and the standard deviation of what they are drawn from (Welford 1962)."""
+    draws = iter(draws)
+    mean = next(draws).copy()
+    squares, count = np.zeros_like(mean), 1
+    for draw in draws:
+        count += 1
+        before = draw - mean
+        mean += before / np.float32(count)
+        squares += before * (draw - mean)
+    return mean, np.sqrt(squares / np.float32(count - 1))
+
+
+def relative_std(
+    denoise: Callable[[Planes], Planes],
+    y: Planes,
+    x0: Planes,
+    level: float,
+    signs: Iterable[Planes],
+    origin: tuple[int, int] = (0, 0),
+) -> Planes:
+    """Standard deviation of a posterior mean over that of the noise: √(∂x̂0/∂y) (Tweedie; Efron 2011).
+
+    The diagonal of the Jacobian is probed by finite differences. Each probe moves one pixel in PROBES, on a
+    grid on which they are as far apart as can be, so that a pixel's answer is hardly mixed with others'.
+
+    Args:
+        denoise: (N, 1, H, W) -> x̂0; it draws nothing at random.
+        y: what was denoised, with noise of ``level`` on the network's scale, (N, 1, H, W).
+        x0: ``denoise(y)``.
+        signs: PROBES arrays of ±1, of y's shape.
+        origin: (y, x) of the first pixel in the whole planes.
+    """
+    (top, left), (height, width) = origin, y.shape[-2:]
+    rows, columns = np.ogrid[top : top + height, left : left + width]
+    cell = (columns + 3 * rows) % PROBES
+    response = np.zeros_like(y)
+    for probe, sign in enumerate(signs):
+        moved = (cell == probe) * sign
+        response += moved * (denoise(y + np.float32(STEP * level) * moved) - x0)
+    response /= STEP * level
+    smooth = gaussian_filter(response, SMOOTH, axes=(-2, -1))
+    relative: Planes = np.sqrt(KEPT * np.maximum(smooth, 0) + LEAST)
+    return relative
+
+
+def contradictions(residual: Planes) -> NDArray[np.bool_]:
+    """Where the result leaves the band that the noise allows around the data.
+
+    The mean of n pixels of white noise lies within BAND/√n with a probability of 0.99994; what a denoiser
+    invents or removes moves it.
+
+    Args:
+        residual: data less result, over the noise's standard deviation: (N, H, W).
+    """
+    height, width = residual.shape[-2:]
+    margins = [-side % CELL for side in (height, width)]
+    whole = np.pad(residual, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else residual
+    cells = cell_sums(whole)
+    means = uniform_filter(cells, _window(cells.shape[-2:]), axes=(-2, -1))
+    outside = np.abs(means, out=means) > _allowed((height, width))
+    suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
+    return suspect[:, :height, :width]
+
+
+def _window(cells: tuple[int, ...]) -> list[int]:
+    """Sides of the windows, in cells, in planes of (rows, columns) of them."""
+    return [min(WINDOW, side) for side in cells]
+
+
+@lru_cache(maxsize=8)
+def _allowed(shape: tuple[int, int]) -> Planes:
+    """How far from 0 the mean over the cells of a window may lie, in planes (H, W): (rows, columns)."""
+    pixels = np.outer(*(_pixels(side) for side in shape))
+    window = _window(pixels.shape)
+    allowed: Planes = np.sqrt(uniform_filter(pixels, window) / np.float32(prod(window))) * np.float32(BAND)
+    return allowed
+
+
+def _pixels(side: int) -> NDArray[np.float32]:
+    """Of each cell along an axis; the last may be smaller."""
+    return np.minimum(CELL, side - np.arange(0, side, CELL)).astype(np.float32)

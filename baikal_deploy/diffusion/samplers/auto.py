@@ -1,0 +1,65 @@
+"""Auto: Matched, with as many evaluations as a budget allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from baikal_deploy.diffusion.samplers.base import Noise, Predict, Sampler
+from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched
+from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Planes
+
+BUDGETS = {"preview": 1, "balanced": 2, "best": 8}
+
+
+@dataclass(frozen=True)
+class Auto(Sampler):
+    """What measured best for a number of network evaluations (docs/results.md).
+
+    Attributes:
+        budget: "preview" (1 evaluation per plane), "balanced" (2), "best" (8), or a number of evaluations.
+    """
+
+    noise: Literal["uniform", "signal"] = "signal"
+    budget: str = "balanced"
+
+    def __post_init__(self) -> None:
+        self._allowed()
+
+    @property
+    def chosen(self) -> Matched:
+        """As many symmetries as the budget holds."""
+        symmetries = max(count for count in SYMMETRIES if count <= self._allowed())
+        return Matched(noise=self.noise, symmetries=symmetries)
+
+    def _allowed(self) -> float:
+        """Network evaluations per plane."""
+        try:
+            allowed = BUDGETS.get(self.budget) or float(self.budget)
+        except ValueError:
+            names = ", ".join(BUDGETS)
+            raise ConfigError(
+                f"budget {self.budget}: give {names}, or network evaluations per plane"
+            ) from None
+        if not allowed >= 1:
+            raise ConfigError(f"budget {self.budget}: a plane needs at least 1 network evaluation")
+        return allowed
+
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
+        return self.chosen.resolved(t_star, num_timesteps, variance)
+
+    def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        return self.chosen.respace(schedule)
+
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        return self.chosen.nfe(schedule)
+
+    def summary(self) -> str:
+        return self.chosen.summary()
+
+    def sample(
+        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
+    ) -> Planes:
+        return self.chosen.sample(predict, y, schedule, noise, guide)

@@ -1,0 +1,27 @@
+"""Forward-Backward: diffuse the noisy plane to t', then denoise (paper, eq. 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
+from baikal_deploy.diffusion.schedule import NoiseSchedule
+from baikal_deploy.pixels.arrays import Planes
+
+
+@dataclass(frozen=True)
+class ForwardBackward(WalkSampler):
+    """Diffuse to ``start`` and walk back. Preset "paper": all timesteps below 100, clip [−1, 1]."""
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"start": 100, "steps": "1000", "clip": "unit"}}
+
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        assert self.start is not None, "resolve the sampler first"
+        return schedule.index_of(self.start) * self.runs
+
+    def walk(self, walk: Walk) -> Planes:
+        x = walk.diffuse(walk.guide)
+        for i in reversed(range(walk.start)):
+            x = walk.reverse(x, i)
+        return x

@@ -1,0 +1,122 @@
+"""Matched: the network as a denoiser of the noise that is there, in one to eight evaluations.
+
+A noisy plane already is a step of the diffusion: where its noise has the level √((1−ᾱ)/ᾱ) of timestep t*,
+√ᾱ·y is distributed as x_t* is, and x̂0 there is the posterior mean of what it shows. Nothing is added, and
+nothing is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from baikal_deploy.diffusion.samplers.base import Noise, Predict, Sampler, Turnable
+from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Planes, array_namespace
+
+MOST_EVALUATIONS = 8
+SYMMETRIES = (1, 2, 4, 8)
+HALO = 32
+"""Pixels, where there are several steps; see ``Sampler.halo``."""
+
+
+@dataclass(frozen=True)
+class Matched(Sampler):
+    """The posterior mean at the plane's own noise level.
+
+    Attributes:
+        start: timestep whose noise level is taken for that of the plane, and may be fractional; None: that of
+            the measured noise, t*.
+        evaluations: 1 is the posterior mean; more walk on to it in deterministic steps of equal noise
+            (DDIM, Song et al. 2021), which is sharper.
+        symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
+            much again.
+    """
+
+    noise: Literal["uniform", "signal"] = "signal"
+    start: float | None = None
+    evaluations: int = 1
+    symmetries: int = 1
+
+    def __post_init__(self) -> None:
+        if self.start is not None and not self.start >= 0:
+            raise ConfigError(f"start {self.start}: must be a timestep, 0 or more")
+        if not 1 <= self.evaluations <= MOST_EVALUATIONS:
+            raise ConfigError(f"evaluations {self.evaluations}: must lie within 1 … {MOST_EVALUATIONS}")
+        if self.symmetries not in SYMMETRIES:
+            raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
+
+    @property
+    def halo(self) -> int:
+        return HALO if self.evaluations > 1 else 0
+
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
+        last = num_timesteps - 1
+        if self.start is not None and self.start > last:
+            raise ConfigError(f"start {self.start:g}: out of range; the model allows 0 … {last}")
+        return replace(self, start=t_star if self.start is None else self.start)
+
+    def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        return schedule
+
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        return self.evaluations * self.symmetries
+
+    def summary(self) -> str:
+        steps = f", {self.evaluations} steps" if self.evaluations > 1 else ""
+        mean = f", mean of {self.symmetries} symmetries" if self.symmetries > 1 else ""
+        return f"at timestep {self.start:.4g}{steps}{mean}"
+
+    def sample(
+        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
+    ) -> Planes:
+        assert self.start is not None, "resolve the sampler first"
+        level = schedule.noise_of_timestep(self.start)
+        total = self._walk(predict, y, schedule, level)
+        if self.symmetries == 1:
+            return total
+        for symmetry in range(1, self.symmetries):
+            network = predict.turned(symmetry) if isinstance(predict, Turnable) else predict
+            total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, level), symmetry)
+        total *= 1 / self.symmetries
+        return total
+
+    def _walk(self, predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
+        """From a plane with noise of ``level`` to x̂0, in steps that each take off an equal part of it."""
+        x = y
+        for left, following in _levels(level, self.evaluations):
+            x0 = posterior_mean(predict, x, schedule, left)
+            x = x0 + (following / left) * (x - x0) if following > 0 else x0
+        return x
+
+
+def posterior_mean(predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
+    """x̂0 of planes whose noise has the standard deviation ``level`` on the network's scale: one evaluation.
+
+    With ᾱ = 1/(1 + level²), x_t = √ᾱ·y and x̂0 = y − level·ε (Efron 2011, Tweedie's formula).
+    """
+    eps, _ = predict(y * (1 / math.sqrt(1 + level**2)), schedule.timestep_of_noise(level))
+    return y - level * eps
+
+
+def _levels(level: float, count: int) -> Iterator[tuple[float, float]]:
+    """(noise level, the next one) of each step."""
+    for step in range(count):
+        yield level * (1 - step / count), level * (1 - (step + 1) / count)
+
+
+def _turned(planes: Planes, symmetry: int) -> Planes:
+    """See ``Turnable.turned``; the first 4 symmetries keep the planes' shape."""
+    xp = array_namespace(planes)
+    axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit]
+    flipped = xp.flip(planes, axis=tuple(axes)) if axes else planes
+    return xp.permute_dims(flipped, (0, 1, 3, 2)) if symmetry & 4 else flipped
+
+
+def _turned_back(planes: Planes, symmetry: int) -> Planes:
+    xp = array_namespace(planes)
+    straight = xp.permute_dims(planes, (0, 1, 3, 2)) if symmetry & 4 else planes
+    return _turned(straight, symmetry & 3)

@@ -1,0 +1,33 @@
+"""Mixing: a walk back that keeps mixing in the diffused noisy plane (paper, eq. 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from baikal_deploy.diffusion.samplers._mixing import MixingSampler
+from baikal_deploy.diffusion.samplers.base import Walk
+from baikal_deploy.diffusion.schedule import NoiseSchedule
+from baikal_deploy.pixels.arrays import Planes
+
+
+@dataclass(frozen=True)
+class Mixing(MixingSampler):
+    """Walk back from ``start`` and mix down to ``stop``. Preset "paper": the paper's Planaria range."""
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {
+            "start": 100, "stop": 20, "w_start": 0.3, "w_end": 0.01, "steps": "1000", "clip": "unit",
+        }
+    }  # fmt: skip
+
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        assert self.start is not None, "resolve the sampler first"
+        return schedule.index_of(self.start) * self.runs
+
+    def walk(self, walk: Walk) -> Planes:
+        weights = self.mixing_weights(walk.schedule)
+        x = walk.diffuse(walk.y)
+        for i in reversed(range(walk.start)):
+            x = self._mixed_step(walk, x, i, weights[i])
+        return x

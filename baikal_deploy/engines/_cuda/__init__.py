@@ -1,0 +1,1 @@
+"""CUDA and CuPy, which the GPU engines share."""

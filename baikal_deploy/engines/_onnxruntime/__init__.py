@@ -1,0 +1,1 @@
+"""ONNX Runtime, which three engines share."""

@@ -1,0 +1,177 @@
+"""What the engines of ONNX Runtime share. The only file that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baikal_deploy.engines.base import Engine, EngineOptions
+from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
+from baikal_deploy.models.manifest import ModelManifest
+from baikal_deploy.pixels.arrays import Planes
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Providers = list[str | tuple[str, dict[str, Any]]]
+_NO_NODES = (
+    b'\x08\n:#\x12\x01g*\r\x08\x01\x10\x01"\x04\x00\x00\x00\x00B\x01a'
+    b"b\x0f\n\x01a\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
+)
+"""An ONNX model whose output is a constant. It loads at once on any provider that can be had."""
+_WARNING, _ERROR, _FATAL = 2, 3, 4
+"""Severities of ONNX Runtime's log; the first is its default."""
+_LIBRARIES = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "tensorrt"}
+
+
+class OnnxRuntimeEngine(Engine):
+    """A session whose execution providers are those that were asked for, and no other.
+
+    Asked for a provider that it cannot have, ONNX Runtime logs a line and computes on the CPU.
+    """
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, manifest: ModelManifest, options: EngineOptions
+    ) -> None:
+        self.manifest, self.precision = manifest, options.precision
+        self._session: onnxruntime.InferenceSession | None = session
+
+    @classmethod
+    def version(cls) -> str:
+        import onnxruntime
+
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
+        feed = {"x_t": np.ascontiguousarray(x_t), "timesteps": np.full(len(x_t), t, dtype=np.float32)}
+        try:
+            outputs = self.session.run(None, feed)
+        except Exception as error:  # ONNX Runtime has no common base for what it raises here
+            raise EngineError(f"engine {self.name}: evaluation failed ({first_line(error)})") from error
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """Raises EngineError after ``close``."""
+        if self._session is None:
+            raise EngineError(f"engine {self.name}: used after close")
+        return self._session
+
+    def close(self) -> None:
+        self._session = None
+
+
+def check_installed(name: str, package: str, extra: str) -> None:
+    """Raise EngineUnavailable unless ``package`` provides ONNX Runtime, no other package does, and it loads.
+
+    ``onnxruntime`` and ``onnxruntime-gpu`` install the same files: the last one wins, and removing
+    either breaks both.
+    """
+    installed = [one for one in ("onnxruntime", "onnxruntime-gpu") if _is_installed(one)]
+    install = f"pip install 'baikal-deploy[{extra}]'"
+    if find_spec("onnxruntime") is None:
+        raise EngineUnavailable(f"engine {name}: ONNX Runtime is not installed", install)
+    if len(installed) == 2:
+        raise EngineUnavailable(
+            f"engine {name}: onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            f"pip uninstall onnxruntime onnxruntime-gpu, then {install}",
+        )
+    if package == "onnxruntime-gpu" and installed == ["onnxruntime"]:
+        raise EngineUnavailable(
+            f"engine {name}: the installed ONNX Runtime is the one for CPUs",
+            f"pip uninstall onnxruntime, then {install}",
+        )
+    try:
+        import onnxruntime  # noqa: F401
+    except Exception as error:  # a missing library, one of another version, or whatever it runs into
+        raise EngineUnavailable(
+            f"engine {name}: ONNX Runtime cannot be imported ({first_line(error)})",
+            f"{install} --force-reinstall",
+        ) from error
+
+
+def check_provider(name: str, provider: str, fix: str) -> None:
+    """Raise EngineUnavailable, with ``fix``, unless a session gets this execution provider.
+
+    That the package was built with it, which is all that ``get_available_providers`` tells, is not enough.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL
+    onnxruntime.set_default_logger_severity(_FATAL)  # what it has to say is said below
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            onnxruntime.preload_dlls()  # from the packages of NVIDIA's, where the loader would not look
+        session = onnxruntime.InferenceSession(_NO_NODES, settings, providers=[provider], enable_fallback=0)
+        if provider in session.get_providers():
+            return
+        reason = ""
+    except (RuntimeError, ValueError) as error:
+        reason = first_line(error)
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNING)
+    raise EngineUnavailable(
+        f"engine {name}: ONNX Runtime has no {provider} here ({_missing_library(provider) or reason})", fix
+    )
+
+
+def _missing_library(provider: str) -> str:
+    """What the system's loader says about the library of a provider that ONNX Runtime could not load."""
+    import onnxruntime
+
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    for library in folder.glob(f"*onnxruntime_providers_{_LIBRARIES[provider]}.*"):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            return first_line(error)
+    return ""
+
+
+def open_session(
+    name: str, path: Path, options: EngineOptions, providers: Providers
+) -> onnxruntime.InferenceSession:
+    """A session on exactly these providers (and the CPU's, for what they leave over).
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the file.
+        EngineUnavailable: the session runs on other providers than these.
+    """
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.cores
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.log_severity_level = _ERROR
+    try:
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
+    except Exception as error:  # as above
+        raise ModelError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
+    wanted = [one if isinstance(one, str) else one[0] for one in providers]
+    if session.get_providers()[: len(wanted)] != wanted:
+        raise EngineUnavailable(
+            f"engine {name}: ONNX Runtime could not use {wanted[0]} and would compute on "
+            f"{session.get_providers()[0]}",
+            "run baikal-doctor to see what is missing",
+        )
+    return session
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""TensorRT and TensorRT for RTX, which two engines share."""

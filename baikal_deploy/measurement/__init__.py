@@ -1,0 +1,1 @@
+"""What is known of a channel before it is denoised."""

@@ -1,0 +1,217 @@
+"""What a run knows of a channel: its intensity map, and its noise.
+
+Percentiles of a noisy volume measure its noise rather than its signal, so they are taken from block means
+first and then re-taken from denoised estimates until they settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.measurement.correlation import FOREIGN, find_correlation, total_std, unlikeness
+from baikal_deploy.measurement.equaliser import Equaliser
+from baikal_deploy.measurement.intensity import IntensityMap, Normalisation, fill_non_finite
+from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
+from baikal_deploy.measurement.sample import block_means, noise_std
+from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.pixels.arrays import Plane, Raw
+
+Estimate = Callable[[Plane, float], Plane]
+"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
+
+SETTLED = 0.01
+"""Percentiles have settled when both ends move by less than this fraction of their range."""
+MAX_PASSES = 4
+FITS = 2
+FIT_PIXELS = 2**19
+"""Of the sample, for the noise model: more add nothing to it but time."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a run knows of a channel's intensities.
+
+    Attributes:
+        intensity: the map to the network's scale.
+        sigma: standard deviation of the noise, in raw units.
+        passes: denoised estimates it took for the percentiles to settle.
+        noise: how the noise depends on the signal, and between pixels; None where nobody asked.
+    """
+
+    intensity: IntensityMap
+    sigma: float
+    passes: int
+    noise: NoiseModel | None = None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """What ``record`` gave, to the last bit."""
+        noise = record["noise"]
+        parts = {
+            "intensity": IntensityMap(**record["intensity"]),
+            "noise": None if noise is None else NoiseModel(**noise),
+        }
+        return cls(**{**record, **parts})
+
+    def notes(self) -> list[str]:
+        """What a user should know of it."""
+        if self.noise is None or self.noise.unlike < FOREIGN:
+            return []
+        return [
+            "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
+            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
+        ]
+
+    @property
+    def normalised_sigma(self) -> float:
+        return self.intensity.normalised_sigma(self.sigma)
+
+    @property
+    def matched_sigma(self) -> float:
+        """As ``normalised_sigma``, but of equalised planes, and such that correlated noise is removed."""
+        if self.noise is None:
+            return self.normalised_sigma
+        return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
+
+    def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
+        """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""
+        return self.matched_sigma if noise == "signal" else self.normalised_sigma
+
+
+def measure(
+    planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate, kernel: Kernel | None = None
+) -> Measurement:
+    """Noise level and intensity map of noisy planes.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+        estimate: a cheap denoiser on the network's scale.
+        kernel: autocorrelation of the noise that the denoiser knows; None: it knows white noise.
+    """
+    sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
+    current = normalisation.of([block_means(plane) for plane in planes])
+    filled = [fill_non_finite(plane) for plane in planes]
+    passes = 0
+    while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
+        passes += 1
+        level = current.normalised_sigma(sigma)
+        estimates = [
+            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
+        ]
+        previous, current = current, normalisation.of(estimates)
+        if _settled(previous, current):
+            break
+    return Measurement(current, sigma, passes)
+
+
+def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
+    allowed = SETTLED * (current.high - current.low)
+    return abs(previous.low - current.low) <= allowed and abs(previous.high - current.high) <= allowed
+
+
+def analyse(
+    planes: Sequence[Raw],
+    normalisation: Normalisation,
+    found: Measurement,
+    estimate: Estimate,
+    kernel: Kernel | None = None,
+) -> Measurement:
+    """Add the noise model to what ``measure`` found.
+
+    Where noise is correlated, the percentiles are taken once more, since estimates that were told of its
+    finest detail alone have kept most of it.
+
+    Args:
+        planes, normalisation, estimate, kernel: as for ``measure``. Noise that the denoiser knows is taken
+            to be what is there; ``NoiseModel.unlike`` tells whether it is.
+    """
+    if found.intensity.is_constant or not found.sigma > 0:
+        return replace(found, noise=NoiseModel.uniform(found.sigma))
+    filled = _part([fill_non_finite(plane) for plane in planes])
+    total = 1.0 if kernel is None else total_std(kernel)
+    noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
+    for _ in range(FITS):  # the second estimates keep less noise where it is strong
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, total) for plane in filled]
+        noise = fit_noise(filled, estimates)
+        if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
+            return replace(found, noise=noise)
+    if kernel is not None:
+        known = replace(noise, correlation=total, raised=total, kernel=kernel)
+        return replace(found, noise=_compared(filled, intensity, known, estimate))
+    noise = _with_correlation(filled, intensity, noise, estimate)
+    if noise.is_correlated:
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
+        intensity = normalisation.of(estimates)
+    return replace(found, intensity=intensity, noise=noise)
+
+
+def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -> NDArray[np.float64]:
+    """What ``analyse`` fitted the noise model to: (bins, 3), see ``noise_bins``; none without noise."""
+    if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
+        return np.empty((0, 3))
+    filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise
+    estimates = [
+        estimate_equalised(plane, found.intensity, noise, estimate, noise.raised) for plane in filled
+    ]
+    return noise_bins(filled, estimates)
+
+
+def estimate_equalised(
+    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
+) -> NDArray[np.float64]:
+    """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
+    normalised = intensity.normalise(plane)
+    equaliser = Equaliser.of(normalised[None], noise, intensity)
+    x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
+    raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
+    return raw
+
+
+def _with_correlation(
+    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NoiseModel:
+    surroundings = [base(plane.astype(np.float64)) for plane in planes]
+
+    def residuals(factor: float) -> list[NDArray[Any]]:
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in planes]
+        return _scaled(planes, estimates, noise, surroundings)
+
+    found = find_correlation(_scaled(planes, surroundings, noise, surroundings), surroundings, residuals)
+    return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
+
+
+def _compared(
+    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NoiseModel:
+    """Noise that is taken for what the network knows, with how far it is from that."""
+    assert noise.kernel is not None
+    surroundings = [base(plane.astype(np.float64)) for plane in planes]
+    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in planes]
+    removed = _scaled(planes, estimates, noise, surroundings)
+    return replace(noise, unlike=unlikeness(noise.kernel, surroundings, removed))
+
+
+def _scaled(
+    planes: Sequence[Raw], others: Sequence[Raw], noise: NoiseModel, surroundings: Sequence[Raw]
+) -> list[NDArray[Any]]:
+    """Planes less others, over the noise's standard deviation."""
+    return [
+        (plane - other) / noise.std(around)
+        for plane, other, around in zip(planes, others, surroundings, strict=True)
+    ]
+
+
+def _part(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
+    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
+    return list(planes[::step])

@@ -1,0 +1,108 @@
+"""Intensity mapping between raw counts and the network's scale, and the noise level of raw data.
+
+Normalisation is one affine map per volume and channel, never per plane or tile: a map per plane
+would boost empty planes and shift baselines. Percentiles of a noisy volume measure its noise
+rather than its signal: see measurement.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Plane, Raw, blocks
+from baikal_deploy.pixels.dtypes import cast
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Which percentiles of a clean image map to −1 and 1; a property of the model.
+
+    Attributes:
+        low, high: percentiles, 0 … 100.
+    """
+
+    low: float = 1.0
+    high: float = 99.8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 100:
+            raise ConfigError(
+                f"normalisation: percentiles {self.low} and {self.high} are not ordered in 0 … 100"
+            )
+
+    def of(self, planes: Sequence[Raw]) -> IntensityMap:
+        """The map of clean planes. Falls back to the whole range where the percentiles coincide,
+        as they do when nearly all of an image is background."""
+        finite = (plane[np.isfinite(plane)].astype(np.float64) for plane in planes)
+        pixels = np.concatenate([np.empty(0), *finite])
+        if not pixels.size:
+            return IntensityMap(0.0, 0.0)
+        low, high = np.percentile(pixels, [self.low, self.high])
+        if high <= low:
+            low, high = pixels.min(), pixels.max()
+        return IntensityMap(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class IntensityMap:
+    """Affine map from raw intensities to the network's scale, and its exact inverse.
+
+    Attributes:
+        low, high: raw intensities that map to −1 and 1. Nothing is clipped in between or beyond.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def is_constant(self) -> bool:
+        """True where there is no range to map: the data holds one value, or none."""
+        return not self.high > self.low
+
+    @property
+    def half(self) -> float:
+        """Raw units that are 1 on the network's scale."""
+        return (self.high - self.low) / 2
+
+    def normalise(self, raw: Raw) -> Plane:
+        flat = raw.reshape(-1)
+        result = np.empty(flat.shape, np.float32)
+        for block in blocks(flat.size):
+            scaled = np.subtract(flat[block], self.low, dtype=np.float64)
+            scaled *= 1 / self.half
+            scaled -= 1
+            result[block] = scaled
+        return result.reshape(raw.shape)
+
+    def raw(self, x: Plane) -> NDArray[np.float64]:
+        """Back to raw units, unrounded."""
+        raw = np.add(x, 1, dtype=np.float64)
+        raw *= self.half
+        raw += self.low
+        return raw
+
+    def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
+        """Back to raw units in a pixel type; see ``pixel_types.cast``."""
+        return cast(self.raw(x), dtype)
+
+    def normalised_sigma(self, sigma: float) -> float:
+        """A standard deviation in raw units, on the network's scale."""
+        return sigma / self.half
+
+
+def is_constant(plane: Raw) -> bool:
+    """Whether its finite pixels hold one value, or there is none."""
+    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+    return not finite.size or bool(finite.min() == finite.max())
+
+
+def fill_non_finite(plane: Raw) -> Raw:
+    """The plane with NaN and infinities replaced by the median of its finite pixels (0 without any)."""
+    if plane.dtype.kind != "f" or (finite := np.isfinite(plane)).all():
+        return plane
+    return np.where(finite, plane, np.median(plane[finite]) if finite.any() else 0)

@@ -1,0 +1,1 @@
+"""The shipped models, and what a model file says of itself."""

@@ -1,0 +1,158 @@
+"""What a model needs beside its weights; travels inside the .onnx file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.errors import BaikalError, ConfigError, ModelError
+from baikal_deploy.measurement.correlation import check_kernel
+from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.models.onnx_file import CHECKSUM_KEY, NotProtobuf, _metadata_props, checksum
+from baikal_deploy.untrusted.nesting import require_shallow
+
+SHIPPED = Path(__file__).parent
+DEFAULT_MODEL = "nuclei"
+METADATA_KEY = "baikal_manifest"
+FUSED_KEY = "baikal_fused"
+"""Of files that hold a whole sampler (docs/fused.md), which are no models."""
+SCHEMA = 3
+"""2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added ``noise_correlation``;
+before, all models knew white noise."""
+
+MOST_BYTES = 2**31
+"""Of an .onnx file: protobuf holds no more."""
+MOST_DOWNSAMPLING = 1024
+"""Planes are padded to its multiples."""
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""What a network computes in: convolutions and matrix products; int8 with fp32 around them."""
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """Everything about a model that its graph does not say.
+
+    The graph maps ``x_t`` (N, 1, H, W) and ``timesteps`` (N,), both float32, to ``eps``
+    (N, 1, H, W), and with learned-range variance also to ``v`` of the same shape. Timesteps are the
+    original 0 … T−1 and may be fractional.
+
+    Attributes:
+        name: for messages and provenance.
+        schedule: the noise schedule it was trained with.
+        variance: how the reverse variance is set by default; "learned_range" if the graph returns v.
+        normalisation: percentiles that map to −1 and 1.
+        downsampling: H and W must be multiples of it.
+        precision: of the graph. Its inputs and outputs are float32 whatever it is.
+        verification: how the file was compared with the checkpoint, and what was measured
+            (docs/export.md).
+        noise_correlation: autocorrelation of the noise that the network knows, where that is not white.
+        recommended: options that measured best, by sampler name.
+        card: data, licence and limits, in words.
+        training: provenance.
+    """
+
+    name: str
+    schedule: ScheduleSpec
+    variance: Variance
+    normalisation: Normalisation
+    downsampling: int
+    precision: Precision = "fp32"
+    verification: dict[str, Any] = field(default_factory=dict)
+    noise_correlation: Kernel | None = None
+    recommended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    card: dict[str, str] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.downsampling <= MOST_DOWNSAMPLING:
+            raise ConfigError(
+                f"model {self.name}: downsampling {self.downsampling}: must be 1 to {MOST_DOWNSAMPLING}"
+            )
+        self.schedule.build()
+        if self.noise_correlation is not None:
+            check_kernel(self.noise_correlation)
+
+    def to_json(self) -> str:
+        data = asdict(self) | {"schema": SCHEMA, "schedule": self.schedule.as_dict()}
+        return json.dumps(data, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelManifest:
+        """Raises ModelError for text that is no manifest, or one of a newer schema."""
+        from pydantic import TypeAdapter  # here, since importing it takes a while
+
+        try:
+            data = json.loads(text)
+            require_shallow(data)
+            schema = data.pop("schema")
+            if schema > SCHEMA:
+                raise ModelError(f"the manifest has schema {schema}; update baikal-deploy to read it")
+            ScheduleSpec.from_dict(data["schedule"])  # its defaults must not stand in for what is missing
+            # As JSON, since strict mode then takes lists for tuples, and text for nothing but text.
+            return TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ModelError(f"the manifest is damaged ({' '.join(str(error)[:500].split())})") from error
+
+
+def shipped_models() -> dict[str, Path]:
+    """The files of the models that come with the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.onnx"))}
+
+
+def find_model(model: str | Path) -> Path:
+    """The file of a shipped model's name, or of a path to an .onnx file.
+
+    Raises:
+        ModelError: neither.
+    """
+    shipped = shipped_models()
+    if str(model) in shipped:
+        return shipped[str(model)]
+    path = Path(model)
+    if os.path.isfile(path):  # unlike Path.is_file, false for a name that is too long
+        return path
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: no such model file")
+    raise ModelError(f"model '{model}': not shipped; choose {', '.join(shipped)}, or give an .onnx file")
+
+
+def read_manifest(path: Path) -> ModelManifest:
+    """The manifest inside an .onnx file, read without any back end.
+
+    Raises:
+        ModelError: not an ONNX file, one without a manifest, or not as it was exported.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path}: is larger than any ONNX file; get or export it again")
+        data = path.read_bytes()
+        metadata = dict(_metadata_props(data))
+        intact = CHECKSUM_KEY not in metadata or metadata[CHECKSUM_KEY] == checksum(data)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except (IndexError, UnicodeDecodeError, NotProtobuf) as error:
+        raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
+    if FUSED_KEY in metadata:
+        raise ModelError(
+            f"{path}: a whole sampler for programs that call ONNX Runtime themselves (docs/fused.md), not a "
+            "network; give the model that it was made of"
+        )
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path}: an ONNX file without a manifest; export it with baikal-export")
+    if not intact:
+        raise ModelError(
+            f"{path}: damaged, or changed after it was exported (its SHA-256 is another one); "
+            "get or export it again"
+        )
+    try:
+        return ModelManifest.from_json(metadata[METADATA_KEY])
+    except BaikalError as error:
+        raise ModelError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Arrays of pixels: their types, their values, and what a user should know of them."""

@@ -1,0 +1,47 @@
+"""What was measured and chosen, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.diffusion.samplers.auto import Auto
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.run.run import Run
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number with so many digits, or all before the point."""
+    return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
+def describe_choice(run: Run, recipe: Recipe) -> str:
+    """What was chosen for a channel, and why."""
+    if recipe.measurement.intensity.is_constant:
+        return "holds a single value; it will be copied"
+    summary = recipe.sampler.summary()
+    if not isinstance(run.sampler, Auto):
+        return f"{run.config.sampler} {summary}"
+    return f"auto: matched {summary} (budget {run.sampler.budget})"
+
+
+def describe_noise(measurement: Measurement) -> str:
+    """How strong the noise is, and what of."""
+    noise, intensity = measurement.noise, measurement.intensity
+    if noise is None:
+        return f"noise {measurement.sigma:.3g}"
+    dark, bright = (total_std(noise, end) for end in (intensity.low, intensity.high))
+    if noise.gain == 0:
+        strength = f"noise {dark:.3g} everywhere"
+    else:
+        gain = noise.gain * noise.correlation**2
+        strength = f"noise {dark:.3g} in the dark to {bright:.3g} in the light (gain {gain:.3g})"
+    if not noise.is_correlated:
+        return f"{strength}, white"
+    return f"{strength}, correlated between pixels"
+
+
+def total_std(noise: NoiseModel, intensity: float) -> float:
+    """Standard deviation at a mean intensity, in raw units."""
+    return noise.correlation * float(noise.std(np.asarray(intensity)))

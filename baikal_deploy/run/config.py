@@ -1,0 +1,143 @@
+"""What to denoise, and how: the options of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
+from baikal_deploy.engines import AUTO
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
+from baikal_deploy.pixels.dtypes import TYPES
+from baikal_deploy.run.memory import memory_limit
+from baikal_deploy.volumes.naming import default_output
+from baikal_deploy.volumes.selection import Span, check_span
+from baikal_deploy.volumes.urls import Source, looks_like_url
+
+Normalise = Literal["per-volume", "per-timepoint"]
+ShareNoise = Literal["none", "z", "tz"]
+OtherChannels = Literal["copy", "drop"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to denoise, and how. Paths may be relative.
+
+    Attributes:
+        input: of any format in docs/formats.md; a ``Url`` for one that is not local.
+        series: which image of several; None: the only one.
+        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.zarr beside
+            the input, or in the current folder if that is a URL.
+        model: name of a shipped model, or path of an .onnx file.
+        sampler: name of the sampler.
+        options: of the sampler, by name; they override what the model recommends.
+        seed: of the noise.
+        engine, precision: see ``Denoiser.load``.
+        tile, overlap, batch: see ``Denoiser.load``.
+        guide: another denoiser's output for the same volume, to guide the sampler.
+        uncertainty: image to write with the standard deviation of each pixel of the result; None: none.
+        mask: image to write with 1 where the result contradicts the data; None: none.
+        overwrite: replace an existing output, once the new one is complete.
+        dtype: pixel type of the result, of ``pixel_types.TYPES``, in the input's units; None: the input's.
+        normalise: whether intensities and noise of a channel are measured once, or for each time point.
+        share_noise: axes along which planes get the same random numbers: "none", "z", or "tz".
+        t, z: which time points and planes to denoise, such as ``slice(5, 20)`` or ``7``; None: all.
+        channels: numbers or names of the channels to denoise; None: all.
+        other_channels: whether the others are copied unchanged, or left out ("drop").
+        roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
+        memory: most that a process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
+            it decides the output's shards where the usual ones are too large. None: half of what is free.
+        on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
+            continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
+            read; "zero" writes 0.
+    """
+
+    input: Source
+    output: Path | None = None
+    model: str = DEFAULT_MODEL
+    sampler: str = DEFAULT_SAMPLER
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    engine: str = AUTO
+    precision: Precision = "fp32"
+    tile: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    batch: int = 1
+    guide: Source | None = None
+    uncertainty: Path | None = None
+    mask: Path | None = None
+    overwrite: bool = False
+    series: int | None = None
+    dtype: str | None = None
+    normalise: Normalise = "per-volume"
+    share_noise: ShareNoise = "z"
+    t: Span | None = None
+    z: Span | None = None
+    roi: tuple[Span, Span] | None = None
+    channels: Sequence[str | int] | None = None
+    other_channels: OtherChannels = "copy"
+    memory: str | int | None = None
+    on_error: OnError = "stop"
+
+    def __post_init__(self) -> None:
+        if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
+            raise ConfigError(f"--roi {self.roi}: give two slices, of rows and of columns")
+        for axis, span in self.spans.items():
+            check_span(axis, span)
+        choices = {
+            "normalise": Normalise,
+            "share_noise": ShareNoise,
+            "other_channels": OtherChannels,
+            "on_error": OnError,
+        }
+        for name, allowed in choices.items():
+            _check_choice(name, getattr(self, name), get_args(allowed))
+        if self.dtype is not None:
+            _check_choice("dtype", self.dtype, TYPES)
+        if self.other_channels == "drop" and self.channels is None:
+            raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
+        memory_limit(self.memory, free=0)
+        for path in (self.output, self.uncertainty, self.mask):
+            if path is not None and looks_like_url(path):
+                raise ConfigError(
+                    f"{path}: outputs are written to local files only; write one and copy it, such as with "
+                    f"aws s3 sync or gcloud storage cp"
+                )
+
+    @property
+    def spans(self) -> dict[str, Span]:
+        """What is chosen along the axes, by axis."""
+        rows, columns = self.roi or (None, None)
+        spans = {"t": self.t, "z": self.z, "y": rows, "x": columns}
+        return {axis: span for axis, span in spans.items() if span is not None}
+
+    @property
+    def shared_axes(self) -> tuple[str, ...]:
+        """The axes along which planes share their noise."""
+        return () if self.share_noise == "none" else tuple(self.share_noise)
+
+    @property
+    def target(self) -> Path:
+        """Where the output goes."""
+        return self.output or default_output(self.input, self.series)
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Every image that is written, the result first."""
+        return [self.target, *(path for path in (self.uncertainty, self.mask) if path is not None)]
+
+
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"--{name.replace('_', '-')} {value}: choose one of {', '.join(allowed)}")
+
+
+OnError = Literal["stop", "keep-raw", "zero"]
+"""What becomes of a plane, or a region of one, that cannot be read or denoised: an end of the run; what can
+be read of it, with 0 in the chunks that cannot; or 0 everywhere."""

@@ -1,0 +1,1 @@
+"""Several images, one after the other."""

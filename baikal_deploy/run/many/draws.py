@@ -1,0 +1,33 @@
+"""--draws: several outputs of a sampler that draws at random, one for each seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from baikal_deploy.diffusion.samplers import sampler_class
+from baikal_deploy.diffusion.samplers.base import WalkSampler
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.volumes.naming import renamed
+
+
+def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:
+    """A run for each draw, with the next seed each, to NAME_draw1 and so on.
+
+    Raises:
+        ConfigError: a number below 1, a sampler that draws nothing, or maps, which are of one output.
+    """
+    if draws < 1:
+        raise ConfigError(f"--draws {draws}: must be at least 1")
+    if not issubclass(sampler_class(config.sampler), WalkSampler):
+        raise ConfigError(f"--draws {draws}: sampler {config.sampler} draws nothing; add --sampler posterior")
+    for name in ("uncertainty", "mask"):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"--draws {draws}: --{name} is of one output; leave it out (-o runs={max(draws, 2)} with "
+                "--uncertainty writes mean and spread of as many draws)"
+            )
+    return [
+        replace(config, seed=config.seed + draw, output=renamed(config.target, f"_draw{draw + 1}"))
+        for draw in range(draws)
+    ]

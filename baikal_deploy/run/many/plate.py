@@ -1,0 +1,134 @@
+"""A plate, or a store of several images, as input: its images, and the same structure as output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from baikal_deploy._version import __version__
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.outputs import check_name
+from baikal_deploy.run.resume.fingerprint import differences
+from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.paths import PROVENANCE, check_paths, discard, is_zarr
+from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.urls import Source, inside
+
+OF_NO_EFFECT = ("input", "output", "memory", "on_error", "overwrite")
+"""Options that may differ when a run is continued."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images in a plate (its fields), or in a store of bioformats2raw's layout (its series).
+
+    Attributes:
+        path: the store.
+        images: all of them, in order.
+    """
+
+    path: Source
+    images: tuple[Source, ...]
+
+    @classmethod
+    def at(cls, path: Source) -> Collection | None:
+        """The images at a path; None if it is no such store, or holds one image only.
+
+        Raises:
+            VolumeError: its metadata is damaged.
+        """
+        if not is_zarr(path):
+            return None
+        from baikal_deploy.volumes.zarr.collections import is_plate, is_series_group
+        from baikal_deploy.volumes.zarr.reader import attributes_of, list_series, plate_fields
+
+        attributes = attributes_of(path)
+        if is_plate(attributes):
+            return cls(path, tuple(path / field for field in plate_fields(path, attributes)))
+        images = list_series(path) if is_series_group(attributes) else []
+        return cls(path, tuple(images)) if len(images) > 1 else None
+
+    @property
+    def _inner(self) -> dict[Source, str]:
+        """Where in the store each image is."""
+        return {image: inside(image, self.path) for image in self.images}
+
+    @property
+    def others(self) -> tuple[Path, ...]:
+        """See ``Folder.others``: nothing."""
+        return ()
+
+    @contextmanager
+    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path]]:
+        """Where the output of each image goes: the same place in a store with the same metadata.
+
+        The store is made, and removed again if nothing was written into it.
+
+        Raises:
+            ConfigError: its name is that of no store.
+            VolumeError: it cannot be made, or is there already and may not be continued or overwritten.
+        """
+        target = config.target
+        check_writable(target)
+        check_name(target)
+        if isinstance(self.path, Path):
+            check_paths(self.path, target)
+        if is_tiff(target):
+            raise VolumeError(
+                f"{target}: images of a store go to one, and this is a TIFF; choose an .ome.zarr"
+            )
+        asked = _asked(config)
+        fresh = self._claim(target, asked, config.overwrite, dry_run)
+        places = {image: target / place for image, place in self._inner.items()}
+        try:
+            yield places
+        finally:
+            if fresh and not any(place.exists() for place in places.values()):
+                discard(target)
+
+    def finish(self, config: RunConfig) -> None:
+        """Mark the store as complete. Raises VolumeError: a full disk and the like."""
+        _write_record(config.target, {"complete": True, "asked": _asked(config)})
+
+    def _claim(self, target: Path, asked: Mapping[str, Any], overwrite: bool, dry_run: bool) -> bool:
+        """Whether the store was not there before."""
+        from baikal_deploy.volumes.zarr.groups import described_as, write_groups
+        from baikal_deploy.volumes.zarr.reader import attributes_of
+
+        if not target.exists():
+            write_groups(self.path, target, list(self._inner.values()), {"complete": False, "asked": asked})
+            return True
+        if dry_run:
+            return False
+        attributes = attributes_of(target) if is_zarr(target) else {}
+        record = attributes.pop(PROVENANCE, None)
+        if record is None or attributes != described_as(self.path):
+            raise VolumeError(f"{target}: exists, and is no output for {self.path}; choose another output")
+        if overwrite:
+            _write_record(target, {"complete": False, "asked": asked})
+        elif record["asked"] != asked:
+            kind = "a finished" if record["complete"] else "an unfinished"
+            raise VolumeError(
+                f"{target}: {kind} run is there, and this one is another: "
+                f"{differences(record['asked'], asked)}; give what it had to continue it, or start anew "
+                f"(--overwrite)"
+            )
+        return False
+
+
+def _asked(config: RunConfig) -> dict[str, Any]:
+    """What a run was told that decides what it writes, as JSON gives it back."""
+    told = {key: value for key, value in asdict(config).items() if key not in OF_NO_EFFECT}
+    same: dict[str, Any] = json.loads(json.dumps({**told, "version": __version__}, default=str))
+    return same
+
+
+def _write_record(target: Path, record: Mapping[str, Any]) -> None:
+    from baikal_deploy.volumes.zarr.groups import write_record
+
+    write_record(target, record)

@@ -1,0 +1,219 @@
+"""How each plane of a volume is denoised: which planes are measured together, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.run.config import OnError
+from baikal_deploy.run.unreadable import read_windows
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.selection import SelectedVolume
+
+Group = tuple[int | None, int]
+"""Planes that share one measurement: a time point (None: all of them), and a channel."""
+
+
+def group_of(info: VolumeInfo, plane: int, *, by_time: bool) -> Group:
+    """The group of a plane; without an axis t there is one time point."""
+    position = dict(zip((axis.name for axis in info.axes), info.position(plane), strict=False))
+    return (position.get("t", 0) if by_time else None), position.get("c", 0)
+
+
+def plane_of(info: VolumeInfo, group: Group, number: int) -> int:
+    """The plane of a group with a number, counted in order."""
+    along = _along(info, group)
+    position = np.unravel_index(number, tuple(map(len, along)))
+    chosen = [int(indices[at]) for indices, at in zip(along, position, strict=True)]
+    return int(np.ravel_multi_index(chosen, info.shape[:-2])) if chosen else number
+
+
+def group_size(info: VolumeInfo, group: Group) -> int:
+    """How many planes a group has."""
+    return prod(map(len, _along(info, group)))
+
+
+def _along(info: VolumeInfo, group: Group) -> list[range]:
+    """A group's indices on the leading axes."""
+    chosen = dict(zip("tc", group, strict=True))
+    found = [(chosen.get(axis.name), size) for axis, size in zip(info.axes[:-2], info.shape, strict=False)]
+    return [range(size) if index is None else range(index, index + 1) for index, size in found]
+
+
+def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw]:
+    """A bounded sample of a group: (H, W) windows, the same however the volume is chunked.
+
+    Raises:
+        VolumeError: see ``damage.read_windows``.
+    """
+    windows = sample_windows(group_size(volume.info, group), volume.info.plane_shape)
+    return read_windows(
+        volume, [(plane_of(volume.info, group, number), y, x) for number, y, x in windows], on_error
+    )
+
+
+@dataclass
+class Recipes:
+    """The recipes of a volume's planes. A group is measured when it is first needed.
+
+    Attributes:
+        volume: the volume.
+        denoiser, sampler, seed: for ``Denoiser.measure`` and ``Denoiser.recipe``.
+        channels: those that are denoised; the others have no recipe.
+        by_time: whether each time point is measured by itself; for volumes with an axis t.
+        on_error: what becomes of windows of a sample that cannot be read.
+        known: what was found so far.
+    """
+
+    volume: SelectedVolume
+    denoiser: Denoiser
+    sampler: Sampler
+    seed: int
+    channels: Collection[int]
+    by_time: bool
+    on_error: OnError = "stop"
+    known: dict[Group, Recipe] = field(default_factory=dict)
+    _first: dict[int, Group] = field(default_factory=dict)
+
+    def groups(self, channel: int) -> Iterator[Group]:
+        """All groups of a channel, in order."""
+        times = dict(zip((axis.name for axis in self.volume.info.axes), self.volume.info.shape, strict=True))
+        return ((t, channel) for t in (range(times.get("t", 1)) if self.by_time else (None,)))
+
+    def group(self, plane: int) -> Group | None:
+        """The group of a plane; None for one that is copied."""
+        group = group_of(self.volume.info, plane, by_time=self.by_time)
+        return group if group[1] in self.channels else None
+
+    def parts(self, planes: range) -> Iterator[tuple[Group | None, range]]:
+        """Planes of one channel, split where another group begins; copied ones have none."""
+        if not self.by_time:  # an item has one channel
+            yield from [(self.group(planes[0]), planes)] if planes else []
+            return
+        first = 0
+        for group, members in groupby(planes, self.group):
+            yield group, planes[first : (first := first + len(list(members)))]
+
+    def add(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
+        """Take over what was measured before, as ``Measurement.record`` has it."""
+        for group, record in measurements.items():
+            self._add(group, Measurement.from_record(record))
+
+    @property
+    def measurements(self) -> dict[Group, dict[str, Any]]:
+        """What was measured so far, as ``add`` takes it."""
+        return {group: recipe.measurement.record() for group, recipe in self.known.items()}
+
+    def measured(self, planes: range) -> Iterator[tuple[Group, dict[str, Any]]]:
+        """The measurements that some planes need, one by one; what nobody has measured is measured.
+
+        Raises:
+            VolumeError, EngineError: as ``of``, but for groups that cannot be read and need not be.
+        """
+        groups = dict.fromkeys(group for group, _ in self.parts(planes) if group is not None)
+        for group in filter(self._can_be_measured, groups):
+            yield group, self.of(group).measurement.record()
+
+    def _can_be_measured(self, group: Group) -> bool:
+        try:
+            self.of(group)
+        except VolumeError:
+            if self.on_error == "stop":
+                raise
+            return False
+        return True
+
+    def of(self, group: Group) -> Recipe:
+        """The recipe of a group, which is measured if nobody has.
+
+        Raises:
+            VolumeError, EngineError: it cannot be read, or the network failed.
+        """
+        if group not in self.known:
+            self._add(group, self.denoiser.measure(sample(self.volume, group, self.on_error), self.sampler))
+        return self.known[group]
+
+    def _add(self, group: Group, measurement: Measurement) -> None:
+        self.known[group] = self.denoiser.recipe(self.sampler, measurement, self.seed)
+
+    def first_group(self, channel: int) -> Group:
+        """A channel, or its first time point that can be measured, which stands for those not measured yet.
+
+        Raises:
+            VolumeError, EngineError: see ``of``.
+        """
+        if channel not in self._first:
+            own = self.groups(channel)
+            self._first[channel] = next(filter(self._can_be_measured, own), next(self.groups(channel)))
+        return self._first[channel]
+
+    def first(self, channel: int) -> Recipe:
+        """The recipe of ``first_group``."""
+        return self.of(self.first_group(channel))
+
+    def nfe(self, group: Group | None) -> int:
+        """Network evaluations per plane, as far as is known."""
+        if group is None:
+            return 0
+        return (self.known.get(group) or self.first(group[1])).nfe
+
+    def halo(self, planes: range) -> int:
+        """The largest of some planes' samplers, as far as is known; see ``Sampler.halo``."""
+        channels = {group[1] for group, _ in self.parts(planes) if group is not None}
+        return max((self.first(channel).sampler.halo for channel in channels), default=0)
+
+    def evaluations_of(self, planes: range) -> int:
+        """Network evaluations of some planes, as far as is known."""
+        return sum(len(part) * self.nfe(group) for group, part in self.parts(planes))
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of all planes, as far as is known."""
+        total = 0
+        for channel in self.channels:
+            usual, info = self.first(channel).nfe, self.volume.info
+            total += usual * (info.num_planes // info.num_channels)
+            total += sum(
+                (recipe.nfe - usual) * group_size(info, group)
+                for group, recipe in self.known.items()
+                if group[1] == channel
+            )
+        return total
+
+    @property
+    def num_planes(self) -> int:
+        """How many planes are denoised."""
+        return self.volume.info.num_planes // self.volume.info.num_channels * len(self.channels)
+
+    def records(self) -> list[dict[str, Any]]:
+        """For each channel how it is denoised, as far as is known, as JSON holds it."""
+        return [
+            {"name": self.volume.info.channel_name(channel)} | self._record(channel)
+            for channel in range(self.volume.info.num_channels)
+        ]
+
+    def _record(self, channel: int) -> dict[str, Any]:
+        if channel not in self.channels:
+            return {"copied": True}
+        own = filter(self.known.__contains__, self.groups(channel))
+        found = {group[0]: _described(self.known[group]) for group in own}
+        if None in found:
+            return found[None]
+        return {"time points": [{"t": t} | described for t, described in found.items()]}
+
+
+def _described(recipe: Recipe) -> dict[str, Any]:
+    measurement = recipe.measurement.record()
+    return {"nfe": recipe.nfe, "options": asdict(recipe.sampler), "measurement": measurement}

@@ -1,0 +1,1 @@
+"""A run that continues after a kill."""

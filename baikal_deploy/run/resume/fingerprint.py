@@ -1,0 +1,86 @@
+"""What must not change while an output is being made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.provenance import run_of
+from baikal_deploy.run.recipes import Recipes
+from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.urls import stamp
+
+MOST_CHANGES = 5
+"""That are listed in a message."""
+
+
+def digest(fingerprint: Mapping[str, Any]) -> str:
+    """What a finished output keeps of the fingerprint of its run: 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> dict[str, Any]:
+    """Everything that decides what a run writes, as JSON gives it back: two runs may share their work only
+    if this is the same.
+
+    Args:
+        guide: as it was opened.
+        recipes: with or without measurements.
+    """
+    found = run_of(config, recipes) | {
+        "options": asdict(recipes.sampler),
+        "denoised channels": list(recipes.channels),
+        "contents of the input": _contents(recipes.volume),
+        "contents of the guide": None if guide is None else _contents(guide),
+        "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
+        "mask": None if config.mask is None else str(config.mask.absolute()),
+    }
+    same: dict[str, Any] = json.loads(json.dumps(found))
+    return same
+
+
+def _contents(volume: Volume) -> dict[str, Any]:
+    """What a volume says of itself, and when its metadata was written. Its pixels are not looked at."""
+    info = volume.info
+    files = {}
+    for file in volume.metadata_files:
+        files[file.name if file.parent == info.path else f"{file.parent.name}/{file.name}"] = stamp(file)
+    return {
+        "axes": [[axis.name, axis.unit] for axis in info.axes],
+        "shape": info.shape,
+        "dtype": str(info.dtype),
+        "scale": info.scale,
+        "translation": info.translation,
+        "name": info.name,
+        "omero": info.omero,
+        "files": files,
+    }
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], joint: str = "is now") -> str:
+    """In what two fingerprints differ, for people: "seed 0 is now 3, …", or with another joint."""
+    changes = [
+        f"{name} {_short(old)} {joint} {_short(new)}"
+        for name, old, new in _changes(dict(found), dict(wanted), ())
+    ]
+    more = [f"{len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
+    return ", ".join([*changes[:MOST_CHANGES], *more])
+
+
+def _changes(found: Any, wanted: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
+    if found == wanted:
+        return
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in dict.fromkeys([*found, *wanted]):
+            yield from _changes(found.get(key), wanted.get(key), (*path, key))
+    else:
+        yield " ".join(path), found, wanted
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

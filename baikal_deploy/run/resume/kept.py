@@ -1,0 +1,195 @@
+"""What is finished of items that are not: planes, and steps of one that takes long.
+
+An item may take an hour, and a kill must not cost it. Everything here may be lost without harm: it is only
+computed again. So nothing is synced, and a file that cannot be read counts as none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.volumes.paths import writing
+
+KEEP_SECONDS = 30.0
+"""Of computing after which what is finished is kept."""
+_FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.[0-9a-f]{32}\.new)?")
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a run's items.
+
+    Attributes:
+        folder: where; it is there when something is.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of_run(cls, journal: Path, run: str) -> Self:
+        """What is kept of the run of a journal, beside it."""
+        return cls(journal.with_name(f"{journal.name.removesuffix('.journal')}.{run}.kept"))
+
+    def of(self, index: int) -> KeptItem:
+        """What is kept of one item."""
+        return KeptItem(self.folder, index)
+
+    @property
+    def indices(self) -> set[int]:
+        """The items of which something is kept."""
+        return {int(path.name.split("-")[0]) for path in self.folder.glob("*-*-*.npz")}
+
+    def forget(self, index: int) -> None:
+        """Remove what is kept of an item, which is finished. Raises VolumeError if the system refuses."""
+        self._remove(lambda number: number == index)
+
+    def clear(self) -> None:
+        """Remove everything. Raises VolumeError if the system refuses."""
+        self._remove(lambda number: True)
+
+    def _remove(self, chosen: Callable[[int], bool]) -> None:
+        if not self.folder.is_dir():
+            return
+        with writing(self.folder, "what is kept of an unfinished run"):
+            for path in self.folder.iterdir():
+                name = _FILE.fullmatch(path.name)
+                if name is not None and chosen(int(name[1])):
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or another process is writing
+                self.folder.rmdir()
+
+
+class KeptItem:
+    """What is kept of an item: its first planes, and steps of the planes after them.
+
+    Attributes:
+        planes: how many planes are kept.
+    """
+
+    def __init__(self, folder: Path, index: int) -> None:
+        self._folder, self._index = folder, index
+        self.planes = max((stop for _, stop, _ in self._pieces()), default=0)
+        self._finished, self._keep = self.planes, _nothing
+        self._since = time.monotonic()
+
+    def recall(self, result: Raw, maps: Maps) -> tuple[int, Tally]:
+        """Fill in the planes that are kept; how many they are, and what to know about them.
+
+        Args:
+            result, maps: of the item.
+        """
+        done, tally = 0, Tally()
+        for first, stop, path in sorted(self._pieces()):
+            found, own = _load(path), _arrays(result[first:stop], maps.part(slice(first, stop)))
+            if first != done or found is None or not _fits(found, own):
+                break
+            for name, pixels in own.items():
+                pixels[...] = found[name]
+            done, tally = stop, Tally.from_record(json.loads(str(found["tally"])))
+        self.planes = self._finished = done
+        return done, tally
+
+    def finished(self, stop: int, result: Raw, maps: Maps, tally: Tally) -> None:
+        """Keep the planes up to one, if enough was computed since something was kept.
+
+        Args:
+            result, maps: of the item, filled in so far.
+            tally: of all these planes.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+
+        def keep() -> None:
+            own = {name: pixels[self.planes : stop] for name, pixels in _arrays(result, maps).items()}
+            text = np.array(json.dumps(asdict(tally)))
+            self._save(f"{self._index}-{self.planes}-{stop}", {**own, "tally": text})
+            self.planes = stop
+            self.drop("")
+
+        self._finished, self._keep = stop, keep
+        if self.is_due:
+            self.keep()
+
+    def keep(self) -> None:
+        """Keep now what is finished. Raises VolumeError: a full disk and the like."""
+        if self._finished > self.planes:
+            self._keep()
+
+    @property
+    def is_due(self) -> bool:
+        """See ``steps.Memory``."""
+        return time.monotonic() - self._since > KEEP_SECONDS
+
+    def recall_step(self, name: str) -> Arrays | None:
+        """See ``steps.Memory``: of the planes after those that are finished."""
+        return _load(self._step(name))
+
+    def keep_step(self, name: str, arrays: Arrays) -> None:
+        """See ``steps.Memory``."""
+        self.keep()
+        self._save(self._step(name).stem, arrays)
+
+    def drop(self, prefix: str) -> None:
+        """See ``steps.Memory``."""
+        for path in self._folder.glob(f"{self._index}.{prefix}*.npz"):
+            path.unlink(missing_ok=True)
+
+    def _step(self, name: str) -> Path:
+        return self._folder / f"{self._index}.{name}.{self._finished}.npz"
+
+    def _pieces(self) -> Iterator[tuple[int, int, Path]]:
+        for path in self._folder.glob(f"{self._index}-*-*.npz"):
+            _, first, stop = path.stem.split("-")
+            yield int(first), int(stop), path
+
+    def _save(self, stem: str, arrays: Arrays) -> None:
+        path = self._folder / f"{stem}.npz"
+        new = path.with_name(f"{path.name}.{uuid4().hex}.new")  # two workers may have one item in work
+        with writing(path, "what is finished of an unfinished item"):
+            self._folder.mkdir(exist_ok=True)
+            with new.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            new.replace(path)
+        self._since = time.monotonic()
+
+
+def _nothing() -> None:
+    """Nothing is finished yet that is not kept."""
+
+
+def _arrays(result: Raw, maps: Maps) -> dict[str, NDArray[Any]]:
+    found = {"planes": result, "std": maps.std, "suspect": maps.suspect}
+    return {name: pixels for name, pixels in found.items() if pixels is not None}
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a file; None if it is not there, or damaged."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _fits(found: Arrays, wanted: Arrays) -> bool:
+    kinds = ({name: (pixels.shape, pixels.dtype) for name, pixels in one.items()} for one in (found, wanted))
+    kept, expected = kinds
+    return kept.pop("tally", None) is not None and kept == expected

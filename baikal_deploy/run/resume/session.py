@@ -1,0 +1,216 @@
+"""A run's outputs from the first file to the last: locked, journaled, and continued after a kill.
+
+The journal is there before the first file of an output, and until the last is in its place. Whatever it does
+not vouch for is made again. Journal and outputs hold the id of the run, so that no other output is taken for
+one of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.locks import locked
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.outputs import Outputs
+from baikal_deploy.run.recipes import Group
+from baikal_deploy.run.resume.fingerprint import differences, digest
+from baikal_deploy.run.resume.journal import Journal
+from baikal_deploy.run.resume.kept import Kept
+from baikal_deploy.run.resume.unfinished import (
+    is_whole,
+    journal_path,
+    leftovers,
+    load_unfinished,
+    places_found,
+)
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.cleanup import Mark, begin_output, check_begin, remove_leftover, sweep_replaced
+from baikal_deploy.volumes.layout import Layout, Reduction
+from baikal_deploy.volumes.urls import Source
+
+
+@dataclass
+class Session:
+    """The outputs of a run, and what is finished of them; made by ``open_session``.
+
+    Attributes:
+        config: of the run.
+        outputs: the images.
+        journal: of the run.
+    """
+
+    config: RunConfig
+    outputs: Outputs
+    journal: Journal
+
+    @property
+    def done(self) -> list[WorkItem]:
+        """The items that are finished."""
+        items = self.outputs.result.items
+        return [items[index] for index in sorted(self.journal.done) if index < len(items)]
+
+    @property
+    def left(self) -> Iterator[WorkItem]:
+        """The items that are still to be done."""
+        return (item for item in self.outputs.result.items if item.index not in self.journal.done)
+
+    @property
+    def kept(self) -> Kept:
+        """What is finished of other items."""
+        return Kept.of_run(self.journal.path, self.journal.run)
+
+    @property
+    def tally(self) -> Tally:
+        """Of all items that are done."""
+        return sum((Tally.from_record(tally) for tally in self.journal.done.values()), Tally())
+
+    def measured(self, group: Group, measurement: Mapping[str, Any]) -> None:
+        """Keep what was measured, for a run that continues. Raises VolumeError: a full disk and the like."""
+        if group not in self.journal.measurements:
+            self.journal.record({"group": group, "measurement": measurement})
+
+    def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
+        """Write an item to all outputs; when this returns, no kill can undo it.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        with self._reassuring():
+            self.outputs.write(item, planes, maps)
+            self.outputs.sync(item)
+            self.record(item, tally)
+
+    def record(self, piece: WorkItem | Reduction, tally: Tally) -> None:
+        """Count in what is on disk in all outputs. Raises VolumeError: a full disk and the like."""
+        self.journal.record({"item": piece.index, "tally": asdict(tally)})
+        self.kept.forget(piece.index)
+
+    def grow(self, info: VolumeInfo) -> None:
+        """Make room for more steps of the first axis. Raises VolumeError: see ``OutputVolume.grown``."""
+        with self._reassuring():
+            self.outputs = self.outputs.grown(info)
+
+    def end(self, steps: int) -> None:
+        """Settle where a growing input has ended. Raises VolumeError: a full disk and the like."""
+        if self.journal.ended is None:
+            self.journal.record({"ended": steps})
+
+    def copy_labels(self, labels: Source) -> list[str]:
+        """See ``Outputs.copy_labels``."""
+        with self._reassuring():
+            return self.outputs.copy_labels(labels)
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""
+        with self._reassuring():
+            for reduction in self.outputs.reductions:
+                if reduction.index not in self.journal.done:
+                    self.outputs.reduce(reduction)
+                    self.outputs.sync(reduction)
+                    self.record(reduction, Tally())
+            self.outputs.finish(provenance)
+        for output in self.outputs.all:
+            sweep_replaced(output.path.resolve())
+        self.kept.clear()
+        self.journal.remove()
+
+    @contextmanager
+    def _reassuring(self) -> Iterator[None]:
+        try:
+            yield
+        except VolumeError as error:
+            raise VolumeError(f"{error}; what was finished before is kept") from error
+
+
+def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether an unfinished run will be continued.
+
+    Args:
+        earlier: what ``unfinished`` found.
+        fingerprint: of the run that is planned.
+
+    Raises:
+        VolumeError: it was another run, or an output is there already, and neither may be overwritten.
+    """
+    if earlier is not None and earlier.header["fingerprint"] == fingerprint:
+        if is_whole(earlier):
+            return True
+    elif earlier is not None and not config.overwrite:
+        raise VolumeError(
+            f"{config.target}: an unfinished run is there, and this one is another: "
+            f"{differences(earlier.header['fingerprint'], fingerprint)}; give what it had to continue it, "
+            f"or start anew (--overwrite)"
+        )
+    left = [] if earlier is None else leftovers(earlier)
+    for path in config.outputs:
+        check_begin(path, config.overwrite, left)
+    return False
+
+
+def finished_before(config: RunConfig, fingerprint: Mapping[str, Any] | None = None) -> bool:
+    """Whether all outputs are there and complete, as such a run makes them, and are not to be overwritten.
+
+    Args:
+        fingerprint: of the run; None: any run.
+    """
+    if config.overwrite or Journal.load(journal_path(config)) is not None:
+        return False
+    marks = list(map(Mark.at, config.outputs))
+    digests = {mark.fingerprint for mark in marks if mark is not None and mark.complete}
+    if None in marks or len(digests) != 1:
+        return False
+    return digests == {digest(fingerprint)} if fingerprint is not None else digests != {None}
+
+
+@contextmanager
+def open_session(
+    config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], layout: Layout
+) -> Iterator[Session]:
+    """The outputs of a run, locked for as long as the context lasts.
+
+    Args:
+        info: of the result.
+        fingerprint: of the run.
+        layout: how its outputs are cut into items; that of an unfinished run stays.
+
+    Raises:
+        VolumeError: as ``check_session``; another run is writing them, or they cannot be written.
+    """
+    with ExitStack() as stack:
+        for path in config.outputs:
+            stack.enter_context(locked(path))
+        journal = load_unfinished(config)
+        if check_session(config, journal, fingerprint) and journal is not None:
+            where = [place for place in places_found(journal) if place is not None]
+            outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
+            outputs.sweep(journal.done)
+            yield Session(config, outputs, journal)
+        else:
+            yield _begin(config, info, fingerprint, layout, journal)
+
+
+def _begin(
+    config: RunConfig,
+    info: VolumeInfo,
+    fingerprint: Mapping[str, Any],
+    layout: Layout,
+    earlier: Journal | None,
+) -> Session:
+    """New outputs, in place of those that an earlier run left unfinished."""
+    if earlier is not None:
+        for place in leftovers(earlier):
+            remove_leftover(place)
+        Kept.of_run(earlier.path, earlier.run).clear()
+    places = [[str(path.resolve()), str(begin_output(path, config.overwrite))] for path in config.outputs]
+    header = {"fingerprint": fingerprint, "layout": layout.record(), "places": places}
+    journal = Journal.begin(journal_path(config), header)
+    outputs = Outputs.create(config, info, layout, journal.run)
+    journal.record({"created": True})
+    return Session(config, outputs, journal)

@@ -1,0 +1,103 @@
+"""Planes that cannot be read, and what is written in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from baikal_deploy.denoising.regions import Part
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.run.config import OnError
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.selection import SelectedVolume
+from baikal_deploy.volumes.urls import Source
+
+READERS = 8
+"""Threads that read a sample; they wait for disks more than they compute."""
+
+
+def read_parts(volume: Volume, planes: Sequence[int], part: Part) -> Raw:
+    """Parts of planes, (N, height, width). Raises VolumeError: pixels that cannot be read."""
+    if part.is_whole:
+        return volume.read(planes)
+    return np.stack([volume.read_window(plane, *part.extent) for plane in planes])
+
+
+def read_what_can_be(volume: SelectedVolume, planes: Sequence[int], part: Part) -> tuple[Raw, list[int]]:
+    """As ``read_parts``, with 0 in chunks that cannot be read, and the numbers of planes that have such."""
+    found, damaged = [], []
+    for plane in planes:
+        try:
+            found.append(read_parts(volume, [plane], part)[0])
+        except VolumeError:
+            found.append(ReadableVolume(volume).read_window(plane, *part.extent))
+            damaged.append(plane)
+    return np.stack(found), damaged
+
+
+@dataclass(frozen=True)
+class ReadableVolume:
+    """A volume that has 0 in the chunks that cannot be read."""
+
+    volume: SelectedVolume
+
+    @property
+    def info(self) -> VolumeInfo:
+        return self.volume.info
+
+    @property
+    def metadata_files(self) -> Sequence[Source]:
+        """See ``Volume.metadata_files``."""
+        return self.volume.metadata_files
+
+    def read(self, planes: Sequence[int]) -> Raw:
+        """See ``Volume.read``; raises nothing."""
+        every = slice(None)
+        return np.stack([self.read_window(plane, every, every) for plane in planes])
+
+    def read_window(self, plane: int, y: slice, x: slice) -> Raw:
+        """See ``Volume.read_window``; raises nothing."""
+        with suppress(VolumeError):
+            return self.volume.read_window(plane, y, x)
+        spans = zip((y, x), self.info.plane_shape, strict=True)
+        rows, columns = (range(*span.indices(size)) for span, size in spans)
+        found = np.zeros((len(rows), len(columns)), self.info.dtype)
+        for v, u in self.volume.blocks(y, x):
+            with suppress(VolumeError):
+                at = (
+                    slice(v.start - rows.start, v.stop - rows.start),
+                    slice(u.start - columns.start, u.stop - columns.start),
+                )
+                found[at] = self.volume.read_window(plane, v, u)
+        return found
+
+
+def read_windows(volume: Volume, windows: Sequence[tuple[int, slice, slice]], on_error: OnError) -> list[Raw]:
+    """Windows (plane, y, x) of a volume, without those that cannot be read unless they end the run.
+
+    Raises:
+        VolumeError: pixels that cannot be read; if they do not end the run, there are no others.
+    """
+
+    def read(window: tuple[int, slice, slice]) -> Raw | VolumeError:
+        try:
+            return volume.read_window(*window)
+        except VolumeError as error:
+            if on_error == "stop":
+                raise
+            return error
+
+    with ThreadPoolExecutor(READERS, "measure") as readers:
+        results = list(readers.map(read, windows))
+    found = [result for result in results if not isinstance(result, VolumeError)]
+    if not found and isinstance(results[-1], VolumeError):
+        raise VolumeError(
+            f"{volume.info.path}: of the {len(windows)} places to measure intensities at none can be read; "
+            "copy the volume again"
+        ) from results[-1]
+    return found

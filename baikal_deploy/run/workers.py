@@ -1,0 +1,69 @@
+"""Who does the items of a run: this process, one after the other, unless others are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.items import Found, Work
+from baikal_deploy.run.prefetch import Check, overlapped
+from baikal_deploy.run.resume.session import Session
+from baikal_deploy.volumes.base import WorkItem
+
+Advance = Callable[[int, int], None]
+"""Called with the evaluations of planes that are done with since the last call, and those of them that were
+computed: none is for planes that are copied."""
+Result = tuple[Raw, Tally, Maps]
+
+
+class Workers(Protocol):
+    """Who does the items of a run."""
+
+    def prepare(self, config: RunConfig) -> None:
+        """Called before anything is written. Raises BaikalError if they cannot do such a run."""
+
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
+        """Do all items that the session has left: read, denoise, write and record them and what was measured.
+
+        Raises:
+            BaikalError: something failed; what was recorded before that is finished.
+        """
+
+
+class ThisProcess:
+    """Does one item after the other; meanwhile the next is read and the last one written."""
+
+    def prepare(self, config: RunConfig) -> None:
+        """Any run can be done here."""
+
+    def work(self, work: Work, session: Session, advance: Advance) -> None:
+        def denoise(item: WorkItem, found: Found, check: Check) -> Result:
+            maps, kept = session.outputs.maps(item), session.kept.of(item.index)
+            for group, measurement in work.recipes.measured(item.planes):
+                session.measured(group, measurement)
+            expected = work.evaluations(item)
+            computed = work.evaluations(item, kept.planes)
+            if computed:
+                advance(computed, 0)
+
+            def advance_and_check(planes: int) -> None:
+                nonlocal computed
+                check()
+                # Planes that failed together are tried again alone, which is more than was expected.
+                advance(min(planes, max(0, expected - computed)), planes)
+                computed += planes
+
+            denoised, tally = work.denoise(item, found, maps, advance_and_check, kept)
+            if computed < expected:
+                advance(expected - computed, 0)
+            return denoised, tally, maps
+
+        def write(item: WorkItem, result: Result) -> None:
+            denoised, tally, maps = result
+            session.write(item, denoised, maps, tally)
+
+        overlapped(session.left, work.read, denoise, write)

@@ -1,0 +1,1 @@
+"""Inputs that another program is still writing."""

@@ -1,0 +1,220 @@
+"""Zarr arrays that another process is writing, along the first axis.
+
+The shape of an array is no mark: zarr-python enlarges it before the pixels are there, and acquire-zarr writes
+its metadata and its shards in different threads. So every file is looked at. zarr-python puts a file in its
+place when it is whole. acquire-zarr lets shards grow where they are, and writes the index at their end last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.growing.base import CannotFollow, Seen
+from baikal_deploy.volumes.paths import is_zarr
+from baikal_deploy.volumes.urls import stamp
+from baikal_deploy.volumes.zarr.collections import is_plate, is_series_group
+from baikal_deploy.volumes.zarr.reader import ZarrVolume, attributes_of, list_series, open_volume
+
+MISSING = np.uint64(2**64 - 1)
+"""In the index of a shard, for a chunk that it does not hold."""
+CHECKSUM = 4
+"""Bytes at the end of the index."""
+
+
+def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> Seen:
+    """See ``growing.Look``."""
+    root = _root(path)
+    if not is_zarr(root) or (series and root != path):
+        return Seen(None)
+    volume = _open(root, series)
+    assert isinstance(volume.path, Path)
+    if root != path:
+        _check_alone(path, volume)
+    store = _Store.of(volume, volume.path)
+    steps = store.steps(known)
+    next_files = [stamp(store.file(place)) for place in store.places(steps // store.span)]
+    closed = store.by_acquire_zarr and steps == store.length and bool(steps % store.span)
+    shape = volume.info.shape
+    return Seen(
+        replace(volume, info=replace(volume.info, shape=(steps, *shape[1:])), whole=True) if steps else None,
+        stamp=[steps, stamp(volume.path / "zarr.json"), next_files],
+        ended=closed and root == path,
+        rest=steps < store.length or (steps % store.span == 0 and any(next_files)),
+        lacks_metadata=volume.path == volume.info.path,
+    )
+
+
+def _root(path: Path) -> Path:
+    """The image. acquire-zarr writes its metadata when it is closed; and of an array with a key, none."""
+    found = _metadata(path)
+    is_bare = found is not None and found.get("node_type") == "group" and not found.get("attributes")
+    array = path / "0"
+    return array if not is_zarr(path) or (is_bare and is_zarr(array)) else path
+
+
+def _check_alone(path: Path, volume: ZarrVolume) -> None:
+    """Raises CannotFollow: array 1 is no level of a pyramid, as it is as large as array 0."""
+    other = path / "1"
+    if is_zarr(other) and open_volume(other).info.shape[1:] == volume.info.shape[1:]:
+        raise CannotFollow(f"{path}: holds several arrays; give one of them, such as {volume.path}")
+
+
+def _open(path: Path, series: int | None) -> ZarrVolume:
+    try:
+        return open_volume(path, series)
+    except VolumeError as error:
+        attributes = attributes_of(path)
+        several = is_series_group(attributes) and series is None and len(list_series(path)) > 1
+        if several or is_plate(attributes):
+            raise CannotFollow(str(error)) from error
+        raise
+
+
+@dataclass(frozen=True)
+class _Store:
+    """An array, as its files are.
+
+    Attributes:
+        array: the array.
+        path: its folder.
+        by_acquire_zarr: whether acquire-zarr writes it.
+    """
+
+    array: Any
+    path: Path
+    by_acquire_zarr: bool
+
+    @classmethod
+    def of(cls, volume: ZarrVolume, path: Path) -> _Store:
+        """Raises CannotFollow: files that are written again as the array grows."""
+        store = cls(volume.array, path, _is_by_acquire_zarr(path))
+        if store.span > 1 and not store.by_acquire_zarr:
+            raise CannotFollow(
+                f"{path}: its files hold {store.span} steps of the first axis each, and are written again as "
+                f"it grows, so nobody can tell what is whole; write it with chunks or shards of 1, or with "
+                f"acquire-zarr, or run without --follow when it is whole"
+            )
+        if not _can_be_looked_into(volume.array):
+            raise CannotFollow(
+                f"{path}: its shards are encoded as a whole, or their index is, or is not at their end; "
+                f"write it as zarr-python and acquire-zarr do, or run without --follow when it is whole"
+            )
+        return store
+
+    @property
+    def length(self) -> int:
+        """Of the first axis, as the metadata has it."""
+        return int(self.array.shape[0])
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """Of a file, in pixels."""
+        edges: tuple[int, ...] = self.array.shards or self.array.chunks
+        return edges
+
+    @property
+    def span(self) -> int:
+        """Steps of the first axis that a file holds."""
+        return self.edges[0]
+
+    def places(self, row: int) -> Iterator[tuple[int, ...]]:
+        """Of the files that hold the same steps, in the grid of files."""
+        sizes = zip(self.array.shape[1:], self.edges[1:], strict=True)
+        yield from product((row,), *(range(-(-size // edge)) for size, edge in sizes))
+
+    def file(self, place: tuple[int, ...]) -> Path:
+        """Where the file of a place is."""
+        return self.path / str(self.array.metadata.encode_chunk_key(place))
+
+    def steps(self, known: int) -> int:
+        """How many steps of the first axis are there for good, from the first on.
+
+        Args:
+            known: as many were there before.
+        """
+        for row in range(known // self.span, -(-self.length // self.span)):
+            wanted = min(self.span, self.length - row * self.span)
+            if not all(self._holds(place, wanted) for place in self.places(row)):
+                return row * self.span
+        return self.length
+
+    def _holds(self, place: tuple[int, ...], steps: int) -> bool:
+        """Whether the first steps of a file are in it."""
+        if self.array.shards is None:
+            return self.file(place).is_file()
+        grid = [edge // chunk for edge, chunk in zip(self.edges, self.array.chunks, strict=True)]
+        index = _read_index(self.file(place), prod(grid))
+        if index is None:
+            return False
+        # Chunks beyond the array's edges need not be there.
+        inside = tuple(
+            slice(-(-(size - number * edge) // chunk))
+            for size, number, edge, chunk in zip(
+                self.array.shape[1:], place[1:], self.edges[1:], self.array.chunks[1:], strict=True
+            )
+        )
+        wanted = slice(-(-steps // self.array.chunks[0]))
+        return bool((index[:, 0] != MISSING).reshape(grid)[(wanted, *inside)].all())
+
+
+def _read_index(file: Path, chunks: int) -> Any:
+    """(offset, bytes) of each chunk of a shard; None where the shard has no index yet."""
+    size = 16 * chunks + CHECKSUM
+    try:
+        with file.open("rb") as opened:
+            before = opened.seek(0, os.SEEK_END) - size
+            if before < 0:
+                return None
+            opened.seek(before)
+            index = np.frombuffer(opened.read(size - CHECKSUM), "<u8").reshape(-1, 2)
+    except FileNotFoundError:
+        return None
+    return index if _tiles(index, before) else None
+
+
+def _tiles(index: Any, size: int) -> bool:
+    """Whether chunks fill a shard from its beginning to its index; bytes that are no index say otherwise."""
+    there = index[index[:, 0] != MISSING]
+    there = there[np.argsort(there[:, 0])]
+    ends = np.cumsum(there[:, 1])
+    return bool(len(there) and ends[-1] == size and (there[1:, 0] == ends[:-1]).all() and there[0, 0] == 0)
+
+
+def _is_by_acquire_zarr(path: Path) -> bool:
+    """By how the metadata is spelled: sorted, unlike zarr-python's, and with what tensorstore leaves out."""
+    metadata = _metadata(path) or {}
+    return list(metadata) == sorted(metadata) and "storage_transformers" in metadata
+
+
+def _metadata(path: Path) -> dict[str, Any] | None:
+    if not (path / "zarr.json").is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise VolumeError(f"{path}: its metadata is damaged, or half written ({error})") from error
+    return found
+
+
+def _can_be_looked_into(array: Any) -> bool:
+    """Whether the files are plain chunks, or shards whose index is as ``_read_index`` takes it."""
+    codecs = [codec.to_dict() for codec in getattr(array.metadata, "codecs", ())]  # Zarr 2 has no shards
+    if "sharding_indexed" not in [codec["name"] for codec in codecs]:
+        return True
+    plain = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    sharding = codecs[0]["configuration"]
+    return (
+        len(codecs) == 1 and sharding["index_location"] == "end" and list(sharding["index_codecs"]) == plain
+    )

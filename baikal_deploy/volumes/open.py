@@ -1,0 +1,74 @@
+"""Opens what a run reads, whatever its format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from baikal_deploy.volumes.base import Volume
+from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, is_ndtiff, is_tiff
+from baikal_deploy.volumes.places import check_reachable
+from baikal_deploy.volumes.urls import Source, Url
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """A volume that may lie in several files."""
+
+    @property
+    def files(self) -> frozenset[Path]: ...
+
+
+@runtime_checkable
+class HasLabels(Protocol):
+    """A volume that may have label images."""
+
+    @property
+    def labels(self) -> Source | None: ...
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a name is one of an image that can be written."""
+    return is_tiff(path) or path.suffix.lower() == ".zarr"
+
+
+def files_of(volume: Volume) -> frozenset[Path]:
+    """The files that a volume lies in, links followed; none for a Zarr store."""
+    return volume.files if isinstance(volume, HasFiles) else frozenset()
+
+
+def labels_of(volume: Volume) -> Source | None:
+    """The Zarr group with the label images of a volume; None without any."""
+    return volume.labels if isinstance(volume, HasLabels) else None
+
+
+def open_input(path: Source, series: int | None = None) -> Volume:
+    """Opens a file or folder of any format that is known; of OME-Zarr, level 0. At a URL only Zarr is.
+
+    Args:
+        series: which image of several; None: the only one.
+
+    Raises:
+        VolumeError: nothing there, a format that cannot be read, no single image, or one that is damaged.
+    """
+    # A format's library is loaded only for those who have such a file.
+    if isinstance(path, Url):
+        from baikal_deploy.volumes.zarr.reader import open_volume
+
+        return open_volume(path, series)
+    check_reachable(path)
+    if is_tiff(path) and path.is_file():
+        from baikal_deploy.volumes.tiff.reader import open_tiff
+
+        return open_tiff(path, series)
+    if path.suffix.lower() in BIOIO_SUFFIXES and path.is_file():
+        from baikal_deploy.volumes.vendors.bioio import open_bioio
+
+        return open_bioio(path, series)
+    if is_ndtiff(path):
+        from baikal_deploy.volumes.vendors.ndtiff import open_ndtiff
+
+        return open_ndtiff(path, series)
+    from baikal_deploy.volumes.zarr.reader import open_volume
+
+    return open_volume(path, series)

@@ -1,0 +1,193 @@
+"""What tifffile makes of a TIFF file, with everything that is missing made an error.
+
+Of a damaged file tifffile returns what is left, or zeros, and only logs a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.series import LazyPixels
+from baikal_deploy.volumes.tiff.claims import require_credible
+
+WHOLE_PAGE = 2**24
+"""Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""
+UNNAMED = "iq"
+"""Axes of pages of which a file says nothing."""
+
+
+@contextmanager
+def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFile]:
+    """A TIFF file whose series are whole; closed afterwards.
+
+    Args:
+        kinds: what tifffile may call the file's flavour; none: anything.
+
+    Raises:
+        VolumeError: no TIFF, another flavour, a file that ends too early or that tifffile complains of.
+    """
+    with ExitStack() as stack:
+        messages = stack.enter_context(_logged())
+        file = _parsed(path, stack)
+        if kinds:
+            _require_kind(path, file, kinds)
+        for series in file.series:
+            if series.kind == "ome" or not messages:  # of a damaged file the others are what is left
+                _require_whole(path, series, messages)
+        if messages:
+            raise VolumeError(
+                f"{path}: is truncated or damaged{_first_lost(file)} ({messages[0]}); copy or export it again"
+            )
+        yield file
+
+
+def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
+    others = sorted({series.kind for series in file.series} - set(kinds))
+    if others:
+        raise VolumeError(
+            f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "
+            f"channel names would be lost; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
+        )
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """tifffile's log messages, which nobody else gets to see."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("tifffile")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
+    try:
+        file = stack.enter_context(tifffile.TiffFile(path))
+        require_credible(path, file)
+        _ = [page for series in file.series for page in series.pages]  # now tifffile has seen all of it
+    except (OSError, MemoryError, VolumeError):
+        raise
+    except Exception as error:  # of a damaged file, anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        lost = _first_lost(file) if "file" in locals() else ""
+        raise VolumeError(
+            f"{path}: cannot be read as a TIFF file{lost} ({reason}); copy or export it again"
+        ) from error
+    return file
+
+
+def _first_lost(file: tifffile.TiffFile) -> str:
+    """From where on pages are missing, for messages; nothing where none seems to be."""
+    number = 0
+    try:
+        for page in file.pages:
+            if not _lies_within(page):
+                return f" from page {number} on"
+            number += 1
+    except Exception:  # where the list of pages breaks off
+        return f" from page {number} on"
+    return "" if number > 1 else f" from page {number} on"
+
+
+def _lies_within(page: Any) -> bool:
+    ends = (at + size for at, size in zip(page.dataoffsets, page.databytecounts, strict=True))
+    return bool(max(ends, default=0) <= page.parent.filehandle.size)
+
+
+def _require_whole(path: Path, series: Any, messages: Sequence[str]) -> None:
+    """Every page is there and lies within its file."""
+    if series.dataoffset is not None and not series.is_multifile:  # the first page may stand for all
+        _require_run(path, series)
+    for number, page in enumerate(series.pages):
+        where = _position(series, number)
+        if page is None or not page.dataoffsets or 0 in page.databytecounts:
+            why = f" ({messages[0]})" if messages else ""
+            raise VolumeError(f"{path}: {where} is missing{why}; copy or export the file again")
+        if not _lies_within(page):
+            whole = page.parent.filehandle.path
+            raise VolumeError(f"{whole}: ends before {where} does; copy or export the file again")
+
+
+def _require_run(path: Path, series: Any) -> None:
+    """Pixels without gaps end within the file."""
+    size = series.keyframe.parent.filehandle.size
+    if series.dataoffset + series.nbytes > size:
+        plane = max(0, size - series.dataoffset) // series.keyframe.nbytes
+        raise VolumeError(
+            f"{path}: ends before {_position(series, plane)} does; copy or export the file again"
+        )
+
+
+def _position(series: Any, number: int) -> str:
+    """A page by its number and, where its axes have names, by these: "page 7 (t=1 z=2)"."""
+    sizes = series.shape[: -series.keyframe.ndim]
+    axes = series.axes[: len(sizes)].lower()
+    if not sizes or number >= np.prod(sizes, dtype=int) or set(axes) & set(UNNAMED):
+        return f"page {number}"
+    position = zip(axes, np.unravel_index(number, sizes), strict=True)
+    return f"page {number} ({' '.join(f'{axis}={index}' for axis, index in position)})"
+
+
+def require_codec(path: Path, series: Any) -> None:
+    """Refuses pixels that nothing here can decode.
+
+    Raises:
+        VolumeError: it names the package that could.
+    """
+    page = series.keyframe
+    known = page.compression in tifffile.TIFF.DECOMPRESSORS and page.predictor in tifffile.TIFF.UNPREDICTORS
+    if page.compression > 1 and not known:
+        name = getattr(page.compression, "name", page.compression)
+        raise VolumeError(
+            f"{path}: is compressed with {name}, which needs the package imagecodecs: "
+            f'pip install "baikal-deploy[tiff-codecs]"'
+        )
+
+
+def open_pixels(path: Path, index: int) -> LazyPixels:
+    """The pixels of one series, by the axes that tifffile gives it. They keep the file open."""
+    file = tifffile.TiffFile(path)
+    series = file.series[index]
+    if series.dataoffset is not None and not series.is_multifile:
+        file.close()
+        mapped: LazyPixels = tifffile.memmap(path, series=index, mode="r")
+        return mapped
+    page = series.keyframe
+    whole = not page.is_tiled and page.size <= WHOLE_PAGE
+    array: Any = zarr.open(series.aszarr(level=0, chunkmode=2 if whole else 0), mode="r")
+    weakref.finalize(array, file.close)
+    return array  # type: ignore[no-any-return]
+
+
+def decoded_together(pixels: object) -> tuple[int, int] | None:
+    """(height, width) of a strip, a tile, or a page that is decoded whole; None where nothing is encoded."""
+    if not isinstance(pixels, zarr.Array):
+        return None
+    height, width = pixels.chunks[-2:]
+    return height, width
+
+
+def series_files(series: Any) -> frozenset[Path]:
+    """The files that hold a series."""
+    return frozenset(Path(page.parent.filehandle.path).resolve() for page in series.pages if page is not None)
+
+
+def series_names(file: tifffile.TiffFile) -> list[str]:
+    """What the series of a file are, for messages."""
+    return [f"{one.name or 'unnamed'} {one.axes} {'x'.join(map(str, one.shape))}" for one in file.series]

@@ -1,0 +1,198 @@
+"""Reads NDTiff data sets, the folders that Micro-Manager and Pycro-Manager write, plane by plane."""
+
+from __future__ import annotations
+
+import io
+import os
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.formats import NDTIFF_INDEX
+from baikal_deploy.volumes.names import require_beside
+from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
+
+INDEX = "NDTiff.index"
+LARGEST_INDEX = 2**28
+"""Bytes: of a million images and more."""
+AXES = {"time": "t", "channel": "c", "z": "z"}
+"""Our names of NDTiff's axes, in our order; along any other, images are series."""
+
+Position = Mapping[str, Any]
+"""Of an image, by NDTiff's names of the axes."""
+
+
+def open_ndtiff(path: Path, series: int | None = None, index: bytes | None = None) -> SeriesVolume:
+    """Opens one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
+
+    Args:
+        path: the folder.
+        series: its number; None: the only one.
+        index: what to take for the contents of its index; None: the file.
+
+    Raises:
+        VolumeError: a data set that is damaged, truncated or not supported; several series and no choice; a
+            package that is missing.
+    """
+    with ExitStack() as stack:
+        with opening(path, "an NDTiff data set"):
+            data, positions = _opened(path, index)
+        stack.callback(data.close)
+        volume = _open_series(path, data, positions, series)
+        stack.pop_all()
+    weakref.finalize(volume.pixels, data.close)
+    return volume
+
+
+def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> SeriesVolume:
+    if not positions:
+        raise VolumeError(f"{path}: holds no image; copy or export it again")
+    listed = sorted({series_of(position) for position in positions})
+    number = choose(path, [spell_series(key) for key in listed], series)
+    own = [position for position in positions if series_of(position) == listed[number]]
+    steps = {axis: sorted({position[axis] for position in own}) for axis in AXES if axis in own[0]}
+    _require_complete(path, steps, own)
+    with opening(path, "an NDTiff data set"):
+        last = data.read_image(**own[-1])  # written last: a data set that is cut off lacks it
+        calibration = _calibration(
+            data, own, steps, spell_series(listed[number]) if len(listed) > 1 else None
+        )
+    if last.ndim != 2:
+        raise VolumeError(f"{path}: holds colour images; convert it to grey, or split it")
+    sizes = {AXES[axis]: len(along) for axis, along in steps.items()}
+    sizes |= {"y": last.shape[0], "x": last.shape[1]}
+    info = describe_file(path, sizes, last.dtype, calibration)
+    files = frozenset(file.resolve() for file in path.rglob("*") if file.suffix in (".tif", ".index"))
+    return SeriesVolume(info, NDTiffPixels(data, dict(listed[number]), steps), "".join(sizes), files)
+
+
+@dataclass(frozen=True)
+class NDTiffPixels:
+    """The pixels of a series, which are read when it is indexed.
+
+    Attributes:
+        data: the data set of ndstorage.
+        fixed: the series, by the axes that are none of ours.
+        steps: what NDTiff calls the steps along each of the leading axes.
+    """
+
+    data: Any
+    fixed: Position
+    steps: Mapping[str, Sequence[Any]]
+
+    def __getitem__(self, index: Index, /) -> NDArray[Any]:
+        *leading, y, x = index
+        steps = zip(self.steps.items(), leading, strict=True)
+        position = {axis: along[number] for (axis, along), number in steps}
+        return np.asarray(self.data.read_image(**self.fixed, **position)[y, x])
+
+
+def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
+    try:
+        from ndstorage import Dataset
+        from ndstorage.file_io import NDTiffFileIO
+    except ImportError as error:
+        raise VolumeError(
+            f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
+        ) from error
+    _require_own_files(path, index)
+    with redirect_stdout(io.StringIO()):  # it prints how far it is
+        data = Dataset(str(path), **({} if index is None else {"file_io": _with_index(NDTiffFileIO, index)}))
+    listed = (
+        getattr(data, "get_image_coordinates_list", None) or data.get_index_keys
+    )  # version 2 has no other
+    return data, [dict(position) for position in listed()]
+
+
+def _require_own_files(path: Path, index: bytes | None) -> None:
+    """Refuses an index that names anything but files beside it."""
+    from ndstorage.ndtiff_index import read_ndtiff_index
+
+    file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
+    entries = read_ndtiff_index(read_index(file) if index is None else index, verbose=False)
+    for name in {entry["filename"] for entry in entries.values()}:
+        require_beside(file.parent, name)
+
+
+def read_index(file: Path) -> bytes:
+    """The contents of an index. Raises VolumeError: it is larger than any."""
+    if file.stat().st_size > LARGEST_INDEX:
+        raise VolumeError(f"{file}: is larger than any index of images; copy or export the data set again")
+    return file.read_bytes()
+
+
+def _with_index(make: Callable[..., Any], index: bytes) -> Any:
+    """Access to a data set, as ndstorage takes it, with another index and the files that are named there."""
+
+    def open_file(path: str, mode: str) -> Any:
+        return io.BytesIO(index) if Path(path).name == INDEX else open(path, mode)
+
+    def names(path: str) -> list[str]:
+        return [name for name in os.listdir(path) if name == INDEX or name.encode() in index]
+
+    return make(open_function=open_file, listdir_function=names)
+
+
+def series_of(position: Position) -> tuple[tuple[str, Any], ...]:
+    """The series of an image: its steps along all axes that are none of ours."""
+    return tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
+
+
+def spell_series(series: tuple[tuple[str, Any], ...]) -> str:
+    """A series for messages."""
+    return " ".join(f"{axis}={step}" for axis, step in series)
+
+
+def _require_complete(path: Path, steps: Mapping[str, Sequence[Any]], own: list[Position]) -> None:
+    """The images of a series fill all of its axes."""
+    there = {tuple(position.get(axis) for axis in steps) for position in own}
+    for number in np.ndindex(*map(len, steps.values())):
+        wanted = tuple(along[i] for along, i in zip(steps.values(), number, strict=True))
+        if wanted not in there:
+            where = " ".join(f"{axis}={step}" for axis, step in zip(steps, wanted, strict=True))
+            raise VolumeError(
+                f"{path}: has no image at {where}, as of an acquisition that was stopped; "
+                f"export the part that is complete"
+            )
+
+
+def _calibration(
+    data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]], name: str | None
+) -> Calibration:
+    summary, first = data.summary_metadata, data.read_metadata(**own[0])
+    pixel = first.get("PixelSizeUm") or summary.get("PixelSize_um")
+    sizes: dict[str, tuple[object, object]] = dict.fromkeys("yx", (pixel, "micrometer"))
+    if "z" in steps:
+        sizes["z"] = summary.get("z-step_um"), "micrometer"
+    if "time" in steps:
+        sizes["t"] = _seconds(summary.get("Interval_ms")), "second"
+    return Calibration.of(
+        sizes, name, [{"label": label} if label else {} for label in _channels(data, own, steps)]
+    )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
+
+
+def _channels(data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Names of the channels: what NDTiff calls the steps, or else what the first image of each says."""
+    if "channel" not in steps:
+        return [str(data.read_metadata(**own[0]).get("Channel", ""))]
+    return [
+        channel if isinstance(channel, str) else str(_first(data, own, channel).get("Channel", ""))
+        for channel in steps["channel"]
+    ]
+
+
+def _first(data: Any, own: list[Position], channel: object) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = data.read_metadata(**next(p for p in own if p["channel"] == channel))
+    return found

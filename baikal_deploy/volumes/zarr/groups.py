@@ -1,0 +1,70 @@
+"""Writes the groups that hold the images of a plate or of a store in bioformats2raw's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from baikal_deploy.host.durable import sync_file, write_file
+from baikal_deploy.volumes.names import member
+from baikal_deploy.volumes.paths import PROVENANCE, is_zarr, writing
+from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.zarr.collections import as_05, is_plate
+from baikal_deploy.volumes.zarr.metadata import validate
+from baikal_deploy.volumes.zarr.reader import attributes_of
+
+XML = "METADATA.ome.xml"
+"""What bioformats2raw keeps of the original file, in the group "OME"."""
+
+
+def described_as(source: Source) -> dict[str, Any]:
+    """The attributes of a group with the same images as another, in the form of NGFF 0.5.
+
+    Raises:
+        VolumeError: attributes that do not make valid ones.
+    """
+    attributes = as_05(attributes_of(source))
+    if is_plate(attributes):
+        validate(source, attributes["ome"])
+    return attributes
+
+
+def write_groups(source: Source, target: Path, images: list[str], record: Mapping[str, Any]) -> None:
+    """Writes a group like another, with all but its images.
+
+    Args:
+        images: paths in it.
+        record: what to say of the group, beside its own attributes.
+
+    Raises:
+        VolumeError: attributes that are not valid, links out of the group, or a full disk and the like.
+    """
+    ome = member(source, "OME", "a group")
+    xml = member(ome, XML, "a file")
+    attributes = {**described_as(source), PROVENANCE: dict(record)}
+    parents = {parent for image in images for parent in Path(image).parents if parent.name}
+    with writing(target, "the metadata"):
+        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        for parent in sorted(parents):
+            there = source / parent.as_posix()
+            zarr.create_group(
+                target / parent,
+                attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
+                zarr_format=3,
+            )
+        if is_zarr(ome):
+            zarr.create_group(target / "OME", attributes=as_05(attributes_of(ome)), zarr_format=3)
+            if xml.is_file():
+                write_file(target / "OME" / XML, xml.read_bytes())
+
+
+def write_record(target: Path, record: Mapping[str, Any]) -> None:
+    """Replaces what is said of a group. Raises VolumeError: a full disk and the like."""
+    with writing(target, "the record"):
+        group = zarr.open_group(target, mode="r+", use_consolidated=False)
+        if group.attrs.asdict().get(PROVENANCE) != record:
+            group.update_attributes({PROVENANCE: dict(record)})
+            sync_file(target / "zarr.json", target)

@@ -1,0 +1,195 @@
+"""Label images of an OME-Zarr image, which its output gets as they are.
+
+Specification: https://ngff.openmicroscopy.org/0.5/#labels-md.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.durable import sync_file
+from baikal_deploy.volumes.names import Taken, member, members
+from baikal_deploy.volumes.paths import writing
+from baikal_deploy.volumes.urls import Source, Url
+from baikal_deploy.volumes.zarr.reader import open_node
+
+LABELS = "labels"
+"""The group of an image that holds its labels."""
+_GROWING = "labels.partial"
+"""Where a label image is until it is whole: removed by this name, whatever its own name is."""
+MOST_CHUNKS = 1_000_000
+"""Of an array at a server."""
+_CHUNK = re.compile(r"[\d.]+|c\.[\d.]+")
+_NGFF = ("multiscales", "image-label", "omero")
+
+
+class _Unreadable(Exception):
+    """A label image that is not there, damaged, or outside its store."""
+
+
+def copy_labels(labels: Source, image: Path) -> list[str]:
+    """Copies label images, in the form of NGFF 0.5, in place of what a killed run may have left.
+
+    Chunk by chunk: no more than one chunk, or shard, is held.
+
+    Args:
+        labels: the group "labels" of another image.
+        image: the group that gets one.
+
+    Returns:
+        What to know: label images that could not be read, and are left out.
+
+    Raises:
+        VolumeError: a full disk and the like.
+    """
+    target, growing = image / LABELS, image / _GROWING
+    copied: list[str] = []
+    notes: list[str] = []
+    taken = Taken()
+    with writing(target, "the labels"):
+        _remove(target)
+        try:
+            names = _names(labels)
+        except _Unreadable as error:
+            return [_left_out(labels, error)]
+        for name in names:
+            _remove(growing)
+            try:
+                source = member(labels, name, "a label image")
+                taken.add(labels, str(name), "a label image")
+                _copy_label(source, growing)
+            except VolumeError as error:
+                notes.append(f"a label image was left out: {error}")
+            except _Unreadable as error:
+                notes.append(_left_out(source, error))
+            else:
+                (target / str(name)).parent.mkdir(parents=True, exist_ok=True)
+                growing.rename(target / str(name))
+                copied.append(str(name))
+        _remove(growing)
+        attributes = {"ome": {"version": "0.5", LABELS: copied}}
+        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        for file in target.rglob("*"):
+            if file.is_file():
+                sync_file(file, image)
+    return notes
+
+
+def _remove(made: Path) -> None:
+    """Removes a folder that this module makes, of a name of its own."""
+    if made.exists():
+        shutil.rmtree(made)
+
+
+def _left_out(path: Source, error: _Unreadable) -> str:
+    return f"label image {path} could not be read and was left out ({error})"
+
+
+def _names(labels: Source) -> list[object]:
+    """The label images that a group "labels" lists."""
+    try:
+        group = member(labels.parent, LABELS, "the labels")
+        attributes: dict[str, Any] = open_node(group).attrs.asdict()
+        listed = attributes.get("ome", attributes)[LABELS]
+        assert isinstance(listed, list)
+        return listed
+    except Exception as error:  # damaged metadata ends in anything
+        raise _Unreadable(_reason(error)) from error
+
+
+def _copy_label(source: Source, target: Path) -> None:
+    try:
+        group = open_node(source)
+        assert isinstance(group, zarr.Group)
+        attributes = _as_05(group.attrs.asdict())
+        multiscale = attributes["ome"]["multiscales"][0]
+        axes = [str(axis["name"]) for axis in multiscale["axes"]]
+        paths = members(source, [dataset["path"] for dataset in multiscale["datasets"]], "an array")
+        levels = {path: open_node(source / path) for path in paths}
+    except Exception as error:  # damaged metadata ends in anything
+        raise _Unreadable(_reason(error)) from error
+    zarr.create_group(target, attributes=attributes, zarr_format=3)
+    for path, array in levels.items():
+        if not isinstance(array, zarr.Array):
+            raise _Unreadable(f"{path} is no array")
+        _copy_array(source / path, array, target / path, axes)
+
+
+def _as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a label image in the form of NGFF 0.5."""
+    if "ome" in attributes:
+        return dict(attributes)
+    block = {key: _unversioned(value) for key, value in attributes.items() if key in _NGFF}
+    rest = {key: value for key, value in attributes.items() if key not in _NGFF}
+    return {"ome": {"version": "0.5", **block}, **rest}
+
+
+def _unversioned(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unversioned(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "version"}
+    return value
+
+
+def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
+    try:
+        target = zarr.create_array(
+            path,
+            shape=source.shape,
+            dtype=np.dtype(source.dtype).newbyteorder("="),
+            chunks=source.chunks,
+            shards=source.shards,
+            compressors=ZstdCodec(level=1),
+            fill_value=source.fill_value,
+            dimension_names=axes,
+            zarr_format=3,
+        )
+    except (LookupError, TypeError, ValueError) as error:  # axes or pixels that no array can have
+        raise _Unreadable(_reason(error)) from error
+    for region in _regions(place, source):
+        try:
+            pixels = np.asarray(source[region])
+        except MemoryError:
+            raise
+        except Exception as error:  # every codec raises exceptions of its own
+            raise _Unreadable(_reason(error)) from error
+        target[region] = pixels
+
+
+def _regions(place: Source, array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
+    """What the chunks, or shards, of an array hold, of those that may be there: all others are fill value."""
+    edges = array.shards or array.chunks
+    grid = [-(-size // edge) for size, edge in zip(array.shape, edges, strict=True)]
+    for corner in _corners(place, array, grid):
+        yield tuple(slice(at * edge, (at + 1) * edge) for at, edge in zip(corner, edges, strict=True))
+
+
+def _corners(place: Source, array: zarr.Array[Any], grid: list[int]) -> Iterator[tuple[int, ...]]:
+    """By looking which files are there; servers list none, so there all are asked for."""
+    if isinstance(place, Url):
+        if prod(grid) > MOST_CHUNKS:
+            raise _Unreadable(f"it has {prod(grid)} chunks, more than can be asked for one by one")
+        yield from product(*map(range, grid))
+        return
+    for file in (file for file in place.rglob("*") if _CHUNK.fullmatch(file.name)):
+        key = file.relative_to(place).as_posix()
+        corner = tuple(map(int, re.findall(r"\d+", key)))
+        inside = len(corner) == len(grid) and all(at < count for at, count in zip(corner, grid, strict=True))
+        if inside and array.metadata.encode_chunk_key(corner) == key and not file.is_dir():
+            yield corner
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,248 @@
+"""Writes volumes: OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.codecs import ZstdCodec
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.durable import sync_file
+from baikal_deploy.pixels.arrays import Raw, Region
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.indexing import at_level, check_item, plane_index
+from baikal_deploy.volumes.layout import (
+    Layout,
+    Reduction,
+    chunk_shape,
+    default_layout,
+    plan_items,
+    plan_reductions,
+    shard_shape,
+)
+from baikal_deploy.volumes.paths import PROVENANCE, claim_output, replace_store, unfinished_by, writing
+from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
+from baikal_deploy.volumes.zarr.metadata import image_attributes
+
+
+@dataclass(frozen=True)
+class OutputVolume:
+    """An image that is being written; made by ``create``.
+
+    Items may be written in any order and by several threads, but each by one. The group attribute
+    "baikal" says whether the image is complete.
+
+    Attributes:
+        path: where the image will be.
+        info: its axes, shape, pixel type, and so on.
+        layout: of the items and shards.
+        items: what there is to write: one shard each of every level that the layout lets them have a part
+            in.
+        reductions: what is then to be made of it; only where planes are cut into regions.
+        location: where the image is until ``finish``: at ``path``, links followed, or beside it.
+        group: the image.
+        levels: the arrays of the pyramid.
+    """
+
+    path: Path
+    info: VolumeInfo
+    layout: Layout
+    items: Sequence[WorkItem]
+    reductions: Sequence[Reduction]
+    location: Path
+    group: zarr.Group
+    levels: tuple[zarr.Array[Any], ...]
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        info: VolumeInfo,
+        *,
+        overwrite: bool = False,
+        layout: Layout | None = None,
+        run: str | None = None,
+    ) -> OutputVolume:
+        """Writes the metadata and the empty arrays of every level.
+
+        Args:
+            info: what to write; ``info.dtype`` is the output's pixel type.
+            overwrite: replace an existing Zarr store. It stays whole until ``finish``: until then
+                the image is written to NAME.partial beside it.
+            layout: of the items; None: the default one.
+            run: id of the run that writes it, which the image holds until it is complete; None: none.
+
+        Raises:
+            VolumeError: the path is taken, or cannot be written; metadata that is not valid.
+        """
+        levels = pyramid_levels(info.plane_shape)
+        attributes = {"ome": image_attributes(info, levels), PROVENANCE: unfinished_by(run)}
+        location = claim_output(path.resolve(), overwrite)
+        layout = layout or default_layout(info)
+        with writing(path, "the metadata"):
+            group = zarr.create_group(location, attributes=attributes, zarr_format=3)
+            arrays = [
+                _create_array(group, index, info, level.plane_shape, layout)
+                for index, level in enumerate(levels)
+            ]
+        return cls._of(path, info, layout, location, group, arrays)
+
+    @classmethod
+    def _of(
+        cls, path: Path, info: VolumeInfo, layout: Layout, location: Path, group: zarr.Group, arrays: Any
+    ) -> OutputVolume:
+        pieces = plan_items(info, layout), plan_reductions(info, layout)
+        return cls(path, info, layout, *pieces, location, group, tuple(arrays))
+
+    @classmethod
+    def resume(
+        cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
+    ) -> OutputVolume:
+        """Goes on with an image that ``create`` began with the same arguments, or of fewer steps of the first
+        axis.
+
+        Args:
+            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
+
+        Raises:
+            VolumeError: it is not there, or is another image.
+        """
+        shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
+        try:
+            group = zarr.open_group(location, mode="r+", use_consolidated=False)
+            arrays = [group[str(level)] for level in range(len(shapes))]
+            if not all(map(_is_begun, arrays, shapes, repeat(info.dtype))):
+                raise ValueError("its arrays have other shapes or types")
+        except Exception as error:  # damaged metadata ends in anything
+            raise VolumeError(
+                f"{path}: the unfinished output cannot be continued ({type(error).__name__}: {error}); "
+                f"remove it, and run again"
+            ) from error
+        return cls._of(path, info, layout or default_layout(info), location, group, arrays).grown(info)
+
+    def grown(self, info: VolumeInfo) -> OutputVolume:
+        """The same image with more steps of the first axis, and the metadata of what they are of.
+
+        Raises:
+            VolumeError: a full disk and the like; metadata that is not valid.
+        """
+        attributes = {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
+        with writing(self.path, "the metadata"):
+            for number, array in enumerate(self.levels):
+                if array.shape[:-2] != info.shape[:-2]:
+                    array.resize((*info.shape[:-2], *array.shape[-2:]))
+                    sync_file(self.location / str(number) / "zarr.json", self.location)
+            if self.group.attrs.asdict().get("ome") != attributes["ome"]:
+                self.group.update_attributes(attributes)
+        return self._of(self.path, info, self.layout, self.location, self.group, self.levels)
+
+    def write(self, item: WorkItem, planes: Raw) -> None:
+        """Writes one item to all levels that it has a part in.
+
+        Args:
+            item: one of ``items``.
+            planes: (N, H, W), or (N, height, width) of the item's region, in ``info.dtype``.
+
+        Raises:
+            VolumeError: planes that do not fit the item, or a full disk and the like.
+        """
+        check_item(self.path, self.info, self.items, item, planes)
+        with writing(self.path, self.info.describe_range(item.planes)):
+            for level, region in self._parts(item):
+                planes = downsample(planes) if level else planes
+                self._put(level, item.planes, region, planes)
+
+    def reduce(self, reduction: Reduction) -> None:
+        """Writes one of ``reductions``, all of which before it are written.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        above = self.levels[reduction.level - 1]
+        sizes = zip(reduction.region, above.shape[-2:], strict=True)
+        y, x = (slice(2 * span.start, min(2 * span.stop, size)) for span, size in sizes)
+        with writing(self.path, f"level {reduction.level}"):
+            planes: Any = above[plane_index(self.info, reduction.planes, (y, x))]
+            reduced = downsample(planes if self.info.shape[:-2] else planes[None])
+            self._put(reduction.level, reduction.planes, reduction.region, reduced)
+
+    def _put(self, level: int, planes: range, region: Region, pixels: Raw) -> None:
+        index = plane_index(self.info, planes, region)
+        self.levels[level][index] = pixels if self.info.shape[:-2] else pixels[0]
+
+    def _parts(self, piece: WorkItem | Reduction) -> Iterator[tuple[int, Region]]:
+        """(level, region of that level) of each shard of a piece."""
+        if isinstance(piece, Reduction):
+            yield piece.level, piece.region
+            return
+        height, width = self.info.plane_shape
+        region = piece.region or (slice(0, height), slice(0, width))
+        for level in range(len(self.levels)):
+            if self.layout.has_part(level):
+                yield level, at_level(region, level)
+
+    def files(self, piece: WorkItem | Reduction) -> list[Path]:
+        """Where the shards of a piece are; one with nothing but zeros has no file."""
+        first = plane_index(self.info, piece.planes)[:-2]
+        files = []
+        for level, region in self._parts(piece):
+            array = self.levels[level]
+            assert array.shards is not None
+            starts = [i.start if isinstance(i, slice) else i for i in (*first, *region)]
+            place = tuple(start // edge for start, edge in zip(starts, array.shards, strict=True))
+            files.append(self.location / str(level) / array.metadata.encode_chunk_key(place))
+        return files
+
+    def sync(self, piece: WorkItem | Reduction) -> None:
+        """Returns when a piece that was written is on disk. Raises VolumeError: a full disk and the like."""
+        with writing(self.path, self.info.describe_range(piece.planes)):
+            for file in self.files(piece):
+                if file.exists():
+                    sync_file(file, self.location)
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Records how the image was made and marks it complete; then replaces the image that was to
+        be overwritten.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+        with writing(self.path, "the provenance"):
+            self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
+            sync_file(self.location / "zarr.json", self.location)
+        target = self.path.resolve()
+        if self.location != target:
+            replace_store(self.location, target)
+
+
+def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
+    """Whether an array is one of this shape, or will be when its first axis has grown."""
+    if array.dtype != dtype or len(array.shape) != len(shape):
+        return False
+    return array.shape == shape or (
+        len(shape) > 2 and array.shape[1:] == shape[1:] and array.shape[0] < shape[0]
+    )
+
+
+def _create_array(
+    group: zarr.Group, level: int, info: VolumeInfo, plane_shape: tuple[int, int], layout: Layout
+) -> zarr.Array[Any]:
+    shape = info.shape[:-2] + plane_shape
+    return group.create_array(
+        str(level),
+        shape=shape,
+        dtype=info.dtype,
+        chunks=chunk_shape(shape, layout.level_edge(level)),
+        shards=shard_shape(shape, layout, level),
+        compressors=ZstdCodec(level=1),
+        fill_value=0,
+        dimension_names=[axis.name for axis in info.axes],
+    )
