@@ -13,8 +13,6 @@ from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.errors import ConfigError
 
 DEFAULT_TILE = 512
-
-
 DEFAULT_OVERLAP = 64
 
 

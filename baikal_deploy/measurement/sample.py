@@ -11,12 +11,8 @@ from baikal_deploy.pixels.arrays import Raw
 
 SAMPLE_PIXELS = 2**21
 """Most pixels of a channel that are looked at to measure it."""
-
-
 SAMPLE_SIDE = 256
 """Side of the windows that make up a sample of a channel too large to look at whole."""
-
-
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 

@@ -1,7 +1,7 @@
-"""The wire format of protobuf, as far as it takes to look into an .onnx file.
+"""Fields, metadata and hashes of an .onnx file, without any back end.
 
-These few lines save the runtime from needing the onnx package (decision 3). Format:
-https://protobuf.dev/programming-guides/encoding
+The wire format of protobuf is read as far as that takes: these lines save the runtime from needing the onnx
+package (decision 3). Format: https://protobuf.dev/programming-guides/encoding
 """
 
 from __future__ import annotations
@@ -13,6 +13,17 @@ from pathlib import Path
 from baikal_deploy.errors import ModelError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# Field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto on the way to a tensor's data.
+_GRAPH = 7
+_INSIDE: dict[str, dict[int, str]] = {
+    "model": {_GRAPH: "graph", 25: "function"},
+    "function": {7: "node"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "external"},
+}
 
 
 class NotProtobuf(Exception):
@@ -77,21 +88,6 @@ def model_sha256(path: Path) -> str:
     except (IndexError, ValueError, NotProtobuf) as error:
         raise ModelError(f"{path}: not an ONNX file, or a damaged one; get or export it again") from error
     return hashes.hexdigest()
-
-
-# Field numbers of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto on the way to a tensor's data.
-_GRAPH = 7
-
-
-_INSIDE: dict[str, dict[int, str]] = {
-    "model": {_GRAPH: "graph", 25: "function"},
-    "function": {7: "node"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "external"},
-}
 
 
 def _locations(data: bytes | memoryview, kind: str) -> Iterator[str]:

@@ -8,11 +8,7 @@ from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
-
-
 BIOIO_SUFFIXES = (".czi", ".nd2")
-
-
 NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
 """Where an NDTiff data set has its index."""
 
