@@ -133,8 +133,8 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
             return {
                 "peak": peak(),
                 "planned": planned,
-                "base": run.memory.base,
-                "needed": run.memory.needed(run.layout),
+                "base": run.plan.memory.base,
+                "needed": run.plan.memory.needed(run.layout),
                 "layout": run.layout.record(),
                 "seconds": seconds,
             }

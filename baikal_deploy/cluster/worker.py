@@ -20,11 +20,11 @@ from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.outputs import Outputs
+from baikal_deploy.run.plan import plan_part
 from baikal_deploy.run.recipes import Group
 from baikal_deploy.run.resume.journal import is_journal_of
 from baikal_deploy.run.resume.kept import Kept
 from baikal_deploy.run.resume.session import Session
-from baikal_deploy.run.run import PartOf, Run
 
 _opening, _computing, _writing = threading.Lock(), threading.Lock(), threading.Lock()
 """A worker may have several tasks at once, which then read and write while one of them computes."""
@@ -96,7 +96,7 @@ class Opened:
     """A run that this process does items of; opened once."""
 
     job: Job
-    run: Run
+    work: Work
     outputs: Outputs
 
 
@@ -112,18 +112,18 @@ def do_item(job: Job, index: int) -> Done:
     with _named():
         opened = _open(job)
         item = opened.outputs.result.items[index]
-        found = opened.run.work.read(item)
+        found = opened.work.read(item)
         maps, kept = opened.outputs.maps(item), Kept.of_run(job.journal, job.header["run"]).of(index)
         counts: list[int] = []
         with _computing:
-            denoised, tally = opened.run.work.denoise(item, found, maps, counts.append, kept)
+            denoised, tally = opened.work.denoise(item, found, maps, counts.append, kept)
         with _writing:
             # A client may have been killed meanwhile, and its outputs given to another run.
             if not job.is_current:
                 raise VolumeError(f"{job.config.target}: belongs to another run by now; nothing was written")
             opened.outputs.write(item, denoised, maps)
             opened.outputs.sync(item)
-        return Done(tally, sum(counts), dict(opened.run.recipes.measured(item.planes)))
+        return Done(tally, sum(counts), dict(opened.work.recipes.measured(item.planes)))
 
 
 def settle() -> bool:
@@ -138,7 +138,7 @@ def _open(job: Job) -> Opened:
         if _opened is None or _opened.job != job:
             if _opened is not None:
                 with _computing:
-                    _opened.run.close()
+                    _opened.work.recipes.denoiser.close()
                 _opened = None
             _opened = _new(job)
         return _opened
@@ -154,12 +154,11 @@ def _new(job: Job) -> Opened:
             f"{job.journal}: the run's journal cannot be seen; workers need the same paths as the client"
         )
     _take_gpu()
-    part_of = PartOf(job.header["fingerprint"], job.measurements, job.header["layout"])
-    run = Run(job.config, part_of=part_of, threads=job.threads)
+    part = plan_part(job.config, job.header, job.measurements, job.threads)
     try:
-        return Opened(job, run, Outputs.resume(job.config, run.written, run.layout, job.places))
+        return Opened(job, part.work, Outputs.resume(job.config, part.written, part.layout, job.places))
     except BaseException:
-        run.close()
+        part.work.recipes.denoiser.close()
         raise
 
 

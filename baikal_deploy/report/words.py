@@ -21,9 +21,9 @@ def describe_choice(run: Run, recipe: Recipe) -> str:
     if recipe.measurement.intensity.is_constant:
         return "holds a single value; it will be copied"
     summary = recipe.sampler.summary()
-    if not isinstance(run.sampler, Auto):
+    if not isinstance(run.plan.sampler, Auto):
         return f"{run.config.sampler} {summary}"
-    return f"auto: matched {summary} (budget {run.sampler.budget})"
+    return f"auto: matched {summary} (budget {run.plan.sampler.budget})"
 
 
 def describe_noise(measurement: Measurement) -> str:

@@ -8,30 +8,22 @@ beginning, so that it makes no difference when the run was begun, or how often i
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.run.outputs import check_places
-from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.resume.session import Session, check_session, finished_before, open_session
+from baikal_deploy.run.resume.session import check_session, finished_before
 from baikal_deploy.run.resume.unfinished import unfinished
-from baikal_deploy.run.run import Progress, Run
+from baikal_deploy.run.run import Run
 from baikal_deploy.run.unreadable import ReadableVolume
-from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.formats import is_tiff
 from baikal_deploy.volumes.growing.base import CannotFollow
 from baikal_deploy.volumes.growing.watched import Watched, first_steps
-from baikal_deploy.volumes.layout import plan_items
-from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.selection import SelectedVolume
 
 TIMEOUT = 30.0
@@ -43,18 +35,14 @@ ENDLESS = 2**20
 
 
 class Follow(Run):
-    """A run on a growing store. Planning it waits until enough is there to be measured.
-
-    Attributes:
-        input: what is followed.
-    """
+    """A run on a growing store. Planning it waits until enough is there to be measured."""
 
     def __init__(self, config: RunConfig, timeout: float = TIMEOUT, *, only_plan: bool = False) -> None:
         """Plan a run.
 
         Args:
             timeout: seconds without growth after which the input has ended.
-            only_plan: see ``Run``.
+            only_plan: see ``plan.plan``.
 
         Raises:
             ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked; nothing came
@@ -62,156 +50,122 @@ class Follow(Run):
         """
         _check(config, timeout, only_plan)
         config = replace(config, output=config.target)  # what lies around the input may change its default
-        self.input = Watched(config.input, config.series, timeout)
-        super().__init__(config, only_plan=only_plan)
+        super().__init__(config, GrowingInput(config, timeout), only_plan=only_plan)
 
-    def _open_whole(self) -> Volume:
-        if not self.input.is_there:  # what is wrong with the model is said before anything is waited for
-            with ExitStack() as stack:
-                self._load(stack, None)
-        self.input.wait(self._can_be_measured)
-        _check_axes(self.input.volume.info, self.config)
-        return self.input.volume
+
+class GrowingInput:
+    """An input that another program is still writing, in rounds of whole shards, and one of the rest.
+
+    Attributes:
+        watched: the store.
+    """
+
+    grows = True
+
+    def __init__(self, config: RunConfig, timeout: float) -> None:
+        self.watched = Watched(config.input, config.series, timeout)
+        self._config, self._told = config, ""
+
+    @property
+    def is_there(self) -> bool:
+        """See ``Input``."""
+        return self.watched.is_there
+
+    @property
+    def ended(self) -> bool:
+        """See ``Input``."""
+        return self.watched.ended
+
+    def open(self) -> Volume:
+        """Wait until it can be measured. Raises VolumeError: nothing came in time."""
+        self.watched.wait(self._can_be_measured)
+        _check_axes(self.watched.volume.info, self._config)
+        return self.watched.volume
 
     def _can_be_measured(self, info: VolumeInfo) -> bool:
-        _check_axes(info, self.config)
+        _check_axes(info, self._config)
         return info.shape[0] >= _needed(info)
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """That of a run on a whole store has what changes as this one grows."""
-        info = self.input.volume.info
-        contents = {
+    def contents(self, chosen: SelectedVolume) -> dict[str, Any]:
+        """What does not change as it grows, the first planes among it."""
+        info, self._told = self.watched.volume.info, self._digest(chosen)
+        return {
             "axes": [axis.name for axis in info.axes],
             "shape of a step": list(info.shape[1:]),
             "dtype": str(info.dtype),
-            "first planes": self._digest(),
+            "first planes": self._told,
         }
-        return super()._fingerprint() | {"contents of the input": contents}
 
-    def _is_finished(self) -> bool:
-        """Whether there is nothing that the finished output lacks."""
-        return super()._is_finished() and open_input(self.config.target).info.shape[0] == self.input.steps
-
-    def _digest(self) -> str:
-        first = self._part(1)
-        volume = first if self.config.on_error == "stop" else ReadableVolume(first)
+    def _digest(self, chosen: SelectedVolume) -> str:
+        first = self._part(chosen, 1)
+        volume = first if self._config.on_error == "stop" else ReadableVolume(first)
         digest = hashlib.sha256()
         for plane in range(min(FIRST_PLANES, first.info.num_planes)):
             digest.update(volume.read([plane]).tobytes())
         return digest.hexdigest()
 
-    def _measure(self) -> None:
-        if self.earlier is not None and self.earlier.ended is not None:
-            self.input.settle(self.earlier.ended)
-        self._take(self.input.steps)
-        beginning = self._part(self._beginning)
-        early = replace(self.recipes, volume=beginning)  # with the same dictionary of what is known
-        for channel in early.channels:
-            early.first(channel)
+    def continue_at(self, ended: int | None) -> None:
+        """See ``Input``. Raises VolumeError: it is shorter by now."""
+        if ended is not None:
+            self.watched.settle(ended)
+
+    def now(self, chosen: SelectedVolume) -> SelectedVolume:
+        """See ``Input``."""
+        return self._part(chosen, self.watched.steps)
+
+    def beginning(self, chosen: SelectedVolume) -> SelectedVolume:
+        """The same planes whenever the run was begun."""
+        return self._part(chosen, self._measured)
 
     @property
-    def _beginning(self) -> int:
+    def _measured(self) -> int:
         """Steps that are measured."""
-        return min(_needed(self.input.volume.info), self.input.steps)
+        return min(_needed(self.watched.volume.info), self.watched.steps)
 
-    def _memory(self) -> MemoryModel:
-        model = super()._memory()
-        step = model.info.shape[1:]
-        others = [size for axis, size in zip(model.info.axes[1:-2], step, strict=False) if axis.name != "c"]
+    def for_layout(self, info: VolumeInfo) -> VolumeInfo:
+        """One that does not depend on how much has come."""
+        step = info.shape[1:]
+        others = [size for axis, size in zip(info.axes[1:-2], step, strict=False) if axis.name != "c"]
         # A step that fills shards by itself is written when it comes.
         first = 1 if max(others, default=1) > 1 else ENDLESS
-        return replace(model, info=replace(model.info, shape=(first, *step)))
+        return replace(info, shape=(first, *step))
 
-    def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
-        """Denoise and write what comes until the input ends; see ``Run.execute``.
+    def holds_no_more_than(self, output: VolumeInfo) -> bool:
+        """See ``Input``."""
+        return output.shape[0] == self.watched.steps
 
-        The first KeyboardInterrupt ends the input where it is; the next one is raised.
-
-        Args:
-            workers: must be None: this process does it.
-
-        Raises:
-            CannotFollow: the input has changed in another way than along its first axis.
-        """
-        if workers is not None:
-            raise ConfigError("workers: a store that grows is denoised by one process; give None")
-        self.denoiser.check_open()
-        if self.refused is not None:
-            raise self.refused
-        if self.finished:
-            return self._report_before()
-        started, computed = time.perf_counter(), 0
-        self.input.wait(lambda info: self._ready(info) > 0)
-        self._take_more()
-        with open_session(self.config, self.written, self.fingerprint, self.layout) as session:
-            while True:
-                last = self.input.ended
-                computed += self._round(session, progress)
-                if last:
-                    break
-                self._take_more()
-                session.grow(self.written)
-            tally = session.tally
-            notes = [*tally.notes(), *self.input.notes(), *self._copy_labels(session)]
-            session.finish(self.provenance(tally, notes))
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
-
-    def _round(self, session: Session, progress: Progress | None) -> int:
-        """Do what is there, and wait for more if more will come; the evaluations that it took."""
-        done, computed, last = sum(map(self.work.evaluations, session.done)), 0, self.input.ended
-        if last:
-            session.end(self.written.shape[0])
-
-        def advance(planes: int, evaluated: int) -> None:
-            nonlocal done, computed
-            done += planes
-            computed += evaluated
-            if progress is not None:
-                progress(done, self.evaluations)
-
-        advance(0, 0)
-        try:
-            ThisProcess().work(self.work, session, advance)
-        except KeyboardInterrupt:
-            if last:
-                raise
-            self.input.interrupt()
-        if not last:
-            self.input.wait(lambda info: self._ready(info) > self.written.shape[0])
-        return computed
-
-    def _take_more(self) -> None:
-        """Go on with what fills whole shards, or with all when the input has ended.
-
-        Raises:
-            CannotFollow: it is another input.
-        """
-        self._take(self._ready(self.input.volume.info))
-        if self._digest() != self.fingerprint["contents of the input"]["first planes"]:
+    def next_round(self, chosen: SelectedVolume, layout: Layout, done: int) -> SelectedVolume:
+        """See ``Input``. Raises CannotFollow: it is another input."""
+        self.watched.wait(lambda info: self._ready(info, layout) > done)
+        if self._digest(chosen) != self._told:
             raise CannotFollow(
-                f"{self.config.input}: was written anew while it was followed; remove the unfinished output, "
-                f"and run again"
+                f"{self._config.input}: was written anew while it was followed; remove the unfinished "
+                f"output, and run again"
             )
-        self.items = plan_items(self.written, self.layout)
+        return self._part(chosen, self._ready(self.watched.volume.info, layout))
 
-    def _take(self, steps: int) -> None:
-        """Be a run on the first steps."""
-        self.volume = self.recipes.volume = self._part(steps)
-        self.written = replace(self.volume.info, dtype=self.written.dtype)
+    def _ready(self, info: VolumeInfo, layout: Layout) -> int:
+        """How many steps can be written: as many as fill whole shards, or all when it has ended."""
+        shards_grow = layout.axis % len(info.shape[:-2]) == 0 and not self.ended
+        return info.shape[0] // layout.planes * layout.planes if shards_grow else info.shape[0]
 
-    def _ready(self, info: VolumeInfo) -> int:
-        """How many steps can be written."""
-        shards_grow = self.layout.axis % len(info.shape[:-2]) == 0 and not self.input.ended
-        return info.shape[0] // self.layout.planes * self.layout.planes if shards_grow else info.shape[0]
-
-    def _part(self, steps: int) -> SelectedVolume:
+    def _part(self, chosen: SelectedVolume, steps: int) -> SelectedVolume:
         """The first steps of what was chosen."""
-        return SelectedVolume(first_steps(self.input.volume, steps), (range(steps), *self.volume.indices[1:]))
+        return SelectedVolume(first_steps(self.watched.volume, steps), (range(steps), *chosen.indices[1:]))
 
-    def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
-        """With how much of the input was measured; see ``Run.provenance``."""
-        followed = {"axis": self.written.axes[0].name, "measured on the first": self._beginning}
-        return super().provenance(tally, notes) | {"followed": followed}
+    def interrupt(self) -> None:
+        """See ``Input``."""
+        if self.ended:
+            raise KeyboardInterrupt
+        self.watched.interrupt()
+
+    def notes(self) -> list[str]:
+        """See ``Input``."""
+        return self.watched.notes()
+
+    def record(self, info: VolumeInfo) -> dict[str, Any]:
+        """How it was followed."""
+        return {"followed": {"axis": info.axes[0].name, "measured on the first": self._measured}}
 
 
 def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:

@@ -68,7 +68,7 @@ def then(run: Follow, action: Callable[[], Any]) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         for act in actions:
             act()
-            run.input.timeout = 0.2
+            run.plan.input.watched.timeout = 0.2
 
     return progress
 

@@ -27,7 +27,7 @@ def test_a_task_of_a_killed_client_does_not_write_into_another_run(
     noisy_zarr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
-    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
+    with Run(config) as run, open_session(config, run.written, run.plan.fingerprint, run.layout) as session:
         job = worker.Job.of(run.work, session, None)
         before, denoise = digest(config.target), Work.denoise
 
@@ -46,7 +46,7 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
     noisy_zarr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = RunConfig(noisy_zarr, tmp_path / "out.zarr", engine="analytic")
-    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
+    with Run(config) as run, open_session(config, run.written, run.plan.fingerprint, run.layout) as session:
         job = worker.Job.of(run.work, session, 1)
         monkeypatch.setattr("baikal_deploy.denoising.denoiser.Denoiser.measure", None)
         assert not worker.settle()
@@ -56,8 +56,8 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
         assert worker._opened is opened
         assert worker.settle()
         assert opened is not None
-        assert opened.run.recipes.measurements == run.recipes.measurements
-        opened.run.close()
+        assert opened.work.recipes.measurements == run.recipes.measurements
+        opened.work.recipes.denoiser.close()
 
 
 def test_relative_paths_are_those_of_the_client(
@@ -65,13 +65,13 @@ def test_relative_paths_are_those_of_the_client(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = RunConfig(Path("noisy.zarr"), Path("out.zarr"), engine="analytic", mask=Path("mask.zarr"))
-    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
+    with Run(config) as run, open_session(config, run.written, run.plan.fingerprint, run.layout) as session:
         job = worker.Job.of(run.work, session, None)
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert worker.do_item(job, 0).tally.pixels == 3 * 96 * 80
         assert worker._opened is not None
-        worker._opened.run.close()
+        worker._opened.work.recipes.denoiser.close()
     assert (tmp_path / "mask.zarr" / "0").is_dir()
 
 
@@ -80,7 +80,7 @@ def test_the_output_beside_nothing_is_in_the_folder_of_the_client(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = RunConfig(noisy_zarr, engine="analytic")
-    with Run(config) as run, open_session(config, run.written, run.fingerprint, run.layout) as session:
-        run.config = replace(config, input=source_of("https://example.org/v.zarr"))
+    with Run(config) as run, open_session(config, run.written, run.plan.fingerprint, run.layout) as session:
+        session.config = replace(config, input=source_of("https://example.org/v.zarr"))
         job = worker.Job.of(run.work, session, None)
     assert job.config.output == tmp_path / "v_denoised.ome.zarr"

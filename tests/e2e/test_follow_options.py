@@ -73,7 +73,7 @@ def follow_and_run(array: Path, more: np.ndarray, source: Path, folder: Path, **
         assert done <= total
         for rest in growth:
             append(array, rest)
-            run.input.timeout = 0.2
+            run.plan.input.watched.timeout = 0.2
 
     with Follow(own("followed"), 1000) as run:
         assert run.written.shape[0] == BEFORE

@@ -34,15 +34,15 @@ def describe(run: Run) -> list[str]:
 
 def _describe_work(run: Run) -> str:
     planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
-    regions = run.regions_per_plane
+    regions = run.round.regions_per_plane
     if run.layout.edge is None:
         return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
     return f"work      {planes} planes x {regions} regions, {evaluations} regions"
 
 
 def _describe_memory(run: Run) -> str:
-    layout, needed = run.layout, format_size(run.memory.needed(run.layout))
-    of = "" if run.limit is None else f" of {format_size(run.limit)}"
+    layout, needed = run.layout, format_size(run.plan.memory.needed(run.layout))
+    of = "" if run.plan.limit is None else f" of {format_size(run.plan.limit)}"
     planes = f"{layout.planes} plane{'s' if layout.planes > 1 else ''}"
     each = planes if layout.edge is None else f"a region of {layout.edge} x {layout.edge} pixels"
     return f"memory    {needed}{of}; in shards of {each}"

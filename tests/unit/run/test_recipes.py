@@ -13,7 +13,7 @@ import zarr
 
 from baikal_deploy import Denoiser
 from baikal_deploy.diffusion.samplers import make_sampler
-from baikal_deploy.measurement import intensity
+from baikal_deploy.measurement import sample as sampling
 from baikal_deploy.run.recipes import Recipes, group_of, group_size, plane_of, sample
 from baikal_deploy.run.unreadable import READERS
 from baikal_deploy.volumes.open import open_input
@@ -45,8 +45,8 @@ def test_every_plane_is_in_one_group(
 
 @pytest.fixture
 def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intensity, "SAMPLE_PIXELS", 2**14)
-    monkeypatch.setattr(intensity, "SAMPLE_SIDE", 32)
+    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**14)
+    monkeypatch.setattr(sampling, "SAMPLE_SIDE", 32)
 
 
 @pytest.mark.usefixtures("small_sample")
