@@ -122,7 +122,7 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
         )
         layouts = {"return_value": [Layout(**case["layout"])]} if "layout" in case else {}
         with (
-            mock.patch("baikal_deploy.run.run.open_input", return_value=volume),
+            mock.patch("baikal_deploy.run.inputs.open_input", return_value=volume),
             mock.patch("baikal_deploy.run.memory.layouts", **layouts) if layouts else mock.MagicMock(),
             Run(config) as run,
         ):

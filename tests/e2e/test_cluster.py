@@ -269,7 +269,7 @@ def test_a_worker_with_something_else_is_refused(
     source: Path, out: Path, hand_cluster: HandCluster, other: str, baikal_run: BaikalRun
 ) -> None:
     change, words = OTHERS[other]
-    modules = "from baikal_deploy import denoiser\nfrom baikal_deploy.engines import analytic\n"
+    modules = "from baikal_deploy.denoising import denoiser\nfrom baikal_deploy.engines import analytic\n"
     hand_cluster.add_worker("odd", preload=f"{modules}from baikal_deploy.cluster import worker\n{change}\n")
     result = baikal_run(*arguments(source, out), "--dask", hand_cluster.address)
     assert result.exit_code == 2

@@ -239,7 +239,7 @@ def test_cuda_takes_what_it_is_given_and_says_that_there_is_no_driver() -> None:
 CUPY = """
 import inspect, json
 import cupy
-from baikal_deploy.engines import _cupy
+from baikal_deploy.engines._cuda import arrays as _cupy
 from baikal_deploy.errors import EngineUnavailable
 from cupy.cuda import memory, runtime
 from cupy.cuda.memory import OutOfMemoryError
