@@ -53,11 +53,11 @@ def outside_engine(folder: Path, planes: int, side: int) -> float:
 def torch_repaint(network: torch.nn.Module, y: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Repaint with renoising as one would write it first: torch eager, no tricks."""
     schedule, sampler = recipe.schedule, recipe.sampler
-    start = schedule.index_of(sampler.start)
-    weights = sampler.mixing_weights(schedule)
+    start, stop = schedule.index_of(sampler.start), schedule.index_of(sampler.stop)
+    weights = sampler.request.mixing_weights(start, stop)
     levels, betas = schedule.alphas_cumprod, schedule.betas
     x = levels[start] ** 0.5 * y + (1 - levels[start]) ** 0.5 * torch.randn_like(y)
-    for repeat in range(sampler.repeats):
+    for repeat in range(sampler.request.repeats):
         for i in range(start if repeat else 0):
             x = (1 - betas[i]) ** 0.5 * x + betas[i] ** 0.5 * torch.randn_like(y)
         for i in reversed(range(start)):

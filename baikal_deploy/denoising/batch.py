@@ -15,7 +15,7 @@ from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import PROBES, contradictions, mean_and_std, relative_std
 from baikal_deploy.diffusion.random_field import noise_source
-from baikal_deploy.diffusion.samplers.base import Noise, WalkSampler
+from baikal_deploy.diffusion.samplers.base import Noise, ResolvedWalk
 from baikal_deploy.errors import NotFinite
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.pixels.arrays import Planes, Raw
@@ -125,7 +125,7 @@ class Batch:
 
         if not wants_std:
             return denoise(y), None
-        if isinstance(sampler, WalkSampler):
+        if isinstance(sampler, ResolvedWalk):
             runs = sampler.each_run(predict, predictor.engine.upload(y), schedule, *noise_and_guide)
             x0, spread = mean_and_std(map(download, runs))
             return x0, self._raw_spread(spread[:, 0], equaliser)
@@ -135,7 +135,7 @@ class Batch:
     def _steps(self, predictor: TiledPredictor, wants_std: bool) -> Steps | None:
         if self.memory is None:
             return None
-        walks = isinstance(self.recipe.sampler, WalkSampler)
+        walks = isinstance(self.recipe.sampler, ResolvedWalk)
         evaluations = self.recipe.nfe * (1 + (PROBES if wants_std and not walks else 0))
         return Steps(self.memory, predictor.engine, evaluations, walks)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
@@ -22,13 +22,13 @@ class Recipe:
     """Everything that decides how a channel's planes are denoised.
 
     Attributes:
-        sampler: with nothing left automatic.
+        sampler: ready for the noise that was measured.
         schedule: the respaced schedule that it walks along.
         measurement: intensity map and noise of the channel.
         seed: of the noise.
     """
 
-    sampler: Sampler
+    sampler: Resolved
     schedule: NoiseSchedule
     measurement: Measurement
     seed: int

@@ -46,7 +46,7 @@ class Part:
 
         Args:
             plan: the windows over the whole planes.
-            halo: see ``Sampler.halo``.
+            halo: see ``Resolved.halo``.
         """
         axes = zip((plan.y, plan.x), plan.shape, region, strict=True)
         y, x = (_reach(axis, size, span, halo + REACH) for axis, size, span in axes)
@@ -102,7 +102,7 @@ def largest_part(plan: TilePlan, edge: int, halo: int) -> int:
 
     Args:
         edge: side of the regions.
-        halo: see ``Sampler.halo``.
+        halo: see ``Resolved.halo``.
     """
     longest = []
     for axis, size in zip((plan.y, plan.x), plan.shape, strict=True):

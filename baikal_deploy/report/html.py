@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             describe_noise(measurement),
             describe_choice(run, recipe),
             recipe.nfe,
-            asdict(recipe.sampler),
+            recipe.sampler.options,
             views.whole(before, after, place),
             list(views.planes(before, after, place)),
             None if mask is None else views.suspects(mask, place),

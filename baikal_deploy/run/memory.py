@@ -78,7 +78,7 @@ class MemoryModel:
         info: of the output, with the input's chunks.
         itemsize: bytes of a pixel of the input.
         plan: of the network's windows over its planes.
-        halo: see ``Sampler.halo``.
+        halo: see ``Resolved.halo``.
         batch: planes denoised together.
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.

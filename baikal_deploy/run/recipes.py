@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -170,7 +170,7 @@ class Recipes:
         return (self.known.get(group) or self.first(group[1])).nfe
 
     def halo(self, planes: range) -> int:
-        """The largest of some planes' samplers, as far as is known; see ``Sampler.halo``."""
+        """The largest of some planes' samplers, as far as is known; see ``Resolved.halo``."""
         channels = {group[1] for group, _ in self.parts(planes) if group is not None}
         return max((self.first(channel).sampler.halo for channel in channels), default=0)
 
@@ -216,4 +216,4 @@ class Recipes:
 
 def _described(recipe: Recipe) -> dict[str, Any]:
     measurement = recipe.measurement.record()
-    return {"nfe": recipe.nfe, "options": asdict(recipe.sampler), "measurement": measurement}
+    return {"nfe": recipe.nfe, "options": recipe.sampler.options, "measurement": measurement}

@@ -49,7 +49,7 @@ def test_reverse_steps(name: str, variance: Variance, steps: str) -> None:
     output = torch.from_numpy(eps if v is None else np.concatenate([eps, v], axis=1)).double()
     z = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     noise = z.numpy().astype(np.float32)
-    sampler = ForwardBackward(start=1, clip="unit", variance=variance)
+    sampler = ForwardBackward(start=1, clip="unit").resolved(1.0, 1000, variance)
     for index in (0, 1, 2, len(kept) // 2, len(kept) - 1):
         walk = Walk(sampler, lambda x, t: (eps, v), x, x, schedule, lambda visit, draw: noise, 0)
         expected = reference.step(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy.diffusion.samplers import make_sampler
-from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec, parse_respacing
 from baikal_deploy.pixels.arrays import Planes
 
@@ -19,12 +19,12 @@ DOWN, UP = "down", "up"
 Move = tuple[str, int]
 
 
-def built(name: str, options: dict[str, Any]) -> tuple[Sampler, NoiseSchedule]:
+def built(name: str, options: dict[str, Any]) -> tuple[Resolved, NoiseSchedule]:
     sampler = make_sampler(name, options, {}).resolved(500.0, 1000, "fixed_small")
     return sampler, sampler.respace(FULL)
 
 
-def moves(sampler: Sampler, schedule: NoiseSchedule) -> list[Move]:
+def moves(sampler: Resolved, schedule: NoiseSchedule) -> list[Move]:
     """The walk as ("down", index) for a reverse step and ("up", visit) for a renoise step: each visit
     draws once, but for a step at index 0, and only a reverse step asks the network first."""
     made: list[Move] = []

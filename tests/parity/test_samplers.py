@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
-from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec
 from baikal_deploy.pixels.arrays import Planes
 
@@ -55,11 +55,11 @@ class Recorder:
         return noise(visit, draw)
 
 
-def ours(name: str, p: Parameters) -> tuple[Sampler, NoiseSchedule]:
+def ours(name: str, p: Parameters) -> tuple[Resolved, NoiseSchedule]:
     """The sampler of the same parameters, which leaves out those that it does not have."""
     known = {f.name for f in fields(sampler_class(name))}
-    sampler = make_sampler(name, {k: v for k, v in vars(p).items() if k in known}, {})
-    sampler = sampler.resolved(500.0, 1000, "fixed_small")
+    request = make_sampler(name, {k: v for k, v in vars(p).items() if k in known}, {})
+    sampler = request.resolved(500.0, 1000, "fixed_small")
     return sampler, sampler.respace(FULL)
 
 

@@ -62,7 +62,7 @@ def torch_step(betas: torch.Tensor, i: int, variance: Variance, z: np.ndarray = 
 
 
 def our_step(schedule: NoiseSchedule, index: int, variance: Variance, z: np.ndarray = Z) -> np.ndarray:
-    sampler = ForwardBackward(start=1, clip="unit", variance=variance)
+    sampler = ForwardBackward(start=1, clip="unit").resolved(1.0, 1000, variance)
     v = V if variance == "learned_range" else None
     walk = Walk(sampler, lambda x, t: (EPS, v), X, X, schedule, lambda visit, draw: z, 0)
     return walk.reverse(X, index)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
-from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
+from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Walk, WalkSampler
+from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes
 
@@ -46,22 +46,15 @@ class MixingSampler(WalkSampler):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie within 0 … 1")
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Self:
-        sampler = super().resolved(t_star, num_timesteps, variance)
-        assert sampler.start is not None
-        if sampler.stop is None:
-            return replace(sampler, stop=min(round(self.stop_scale * t_star), sampler.start))
-        if sampler.stop > sampler.start:
-            raise ConfigError(
-                f"stop {sampler.stop}: out of range; it must not lie above start {sampler.start}"
-            )
-        return sampler
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+        walk = super().resolved(t_star, num_timesteps, variance)
+        stop = min(round(self.stop_scale * t_star), walk.start) if self.stop is None else self.stop
+        if stop > walk.start:
+            raise ConfigError(f"stop {stop}: out of range; it must not lie above start {walk.start}")
+        return replace(walk, stop=stop)
 
-    def mixing_weights(self, schedule: NoiseSchedule) -> NDArray[np.float64]:
-        """The weight at each index below ``start``; 0 below ``stop``: (start index,)."""
-        assert self.start is not None, "resolve the sampler first"
-        assert self.stop is not None, "resolve the sampler first"
-        start, stop = schedule.index_of(self.start), schedule.index_of(self.stop)
+    def mixing_weights(self, start: int, stop: int) -> NDArray[np.float64]:
+        """The weight at each index below that of ``start``; 0 below that of ``stop``: (start,)."""
         weights = np.zeros(start)
         if start > stop:
             weights[stop:] = self._curve(np.arange(stop, start), start, stop)

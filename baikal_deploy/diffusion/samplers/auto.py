@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from baikal_deploy.diffusion.samplers.base import Noise, Predict, Sampler
-from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched
-from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched, ResolvedMatched
+from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.pixels.arrays import Planes
 
 BUDGETS = {"preview": 1, "balanced": 2, "best": 8}
 
@@ -47,19 +46,5 @@ class Auto(Sampler):
             raise ConfigError(f"budget {self.budget}: a plane needs at least 1 network evaluation")
         return allowed
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
         return self.chosen.resolved(t_star, num_timesteps, variance)
-
-    def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
-        return self.chosen.respace(schedule)
-
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        return self.chosen.nfe(schedule)
-
-    def summary(self) -> str:
-        return self.chosen.summary()
-
-    def sample(
-        self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
-    ) -> Planes:
-        return self.chosen.sample(predict, y, schedule, noise, guide)

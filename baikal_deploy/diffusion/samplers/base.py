@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -48,14 +48,14 @@ OBSERVED_RANGE = (-1.15, 2.2)
 """Range that x̂0 may always take with clip "observed": percentile normalisation overshoots [−1, 1]."""
 
 WALK_HALO = 64
-"""Pixels; see ``Sampler.halo``."""
+"""Pixels; see ``Resolved.halo``."""
 _MAIN, _MIX = 0, 1
 _DRAWS_PER_RUN = 2
 
 
 @dataclass(frozen=True)
 class Sampler(ABC):
-    """Parameters of a sampler.
+    """The options of a sampler, some of which may be left to the noise of the planes and to the model.
 
     Attributes:
         noise: "uniform" takes one noise level for all of a channel; "signal" first makes noise that depends
@@ -73,15 +73,9 @@ class Sampler(ABC):
         """Random draws whose mean the result is; 0 where nothing is random."""
         return 0
 
-    @property
-    def halo(self) -> int:
-        """Pixels around a region of a plane that must be denoised with it, beside the rest of the network's
-        windows there: as far as the steps of a walk carry errors (docs/runs.md)."""
-        return 0
-
     @abstractmethod
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Sampler:
-        """A sampler in which nothing is automatic any more.
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Resolved:
+        """The sampler with nothing left automatic.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
@@ -89,15 +83,45 @@ class Sampler(ABC):
             variance: the model's.
 
         Raises:
-            ConfigError: parameters that the model does not allow.
+            ConfigError: options that the model does not allow.
         """
+
+
+@dataclass(frozen=True)
+class Resolved(ABC):
+    """A sampler that is ready for planes of one noise level.
+
+    Further fields are what ``request`` may leave automatic, under the names of its options.
+
+    Attributes:
+        request: the sampler as it was asked for.
+    """
+
+    request: Sampler
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those of the request, with nothing left automatic."""
+        settled = vars(self)
+        return {name: settled.get(name, value) for name, value in asdict(self.request).items()}
+
+    @property
+    def noise(self) -> Literal["uniform", "signal"]:
+        """See ``Sampler``."""
+        return self.request.noise
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a region of a plane that must be denoised with it, beside the rest of the network's
+        windows there: as far as the steps of a walk carry errors (docs/runs.md)."""
+        return 0
 
     @abstractmethod
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
-        """The schedule that this (resolved) sampler walks along.
+        """The schedule that the sampler walks along.
 
         Raises:
-            ConfigError: the respacing does not fit the other parameters.
+            ConfigError: the respacing does not fit the other options.
         """
 
     @abstractmethod
@@ -106,7 +130,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def summary(self) -> str:
-        """What this (resolved) sampler does, in a few words."""
+        """What the sampler does, in a few words."""
 
     @abstractmethod
     def sample(
@@ -161,31 +185,57 @@ class WalkSampler(Sampler):
             raise ConfigError(f"runs {self.runs}: must be at least 1")
 
     @property
+    def draws(self) -> int:
+        return self.runs
+
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+        start, last = self.start, num_timesteps - 1
+        if start is None:
+            start = min(max(round(self.start_scale * t_star), 1), last)
+        if start > last:
+            raise ConfigError(f"start {start}: out of range; the model allows 1 … {last}")
+        return ResolvedWalk(self, start, start, variance if self.variance == "model" else self.variance)
+
+    def evaluations(self, start: int, stop: int) -> int:
+        """Network evaluations of a run between two indices of a schedule; see ``Walk``."""
+        return start
+
+    @abstractmethod
+    def walk(self, walk: Walk) -> Planes:
+        """One run from y to x_0, in the moves of ``walk``."""
+
+
+@dataclass(frozen=True)
+class ResolvedWalk(Resolved):
+    """A walk between two timesteps.
+
+    Attributes:
+        start: see ``WalkSampler``.
+        stop: last (lowest) timestep at which to mix; ``start`` for walks that never do.
+        variance: of a reverse step.
+    """
+
+    request: WalkSampler
+    start: int
+    stop: int
+    variance: Variance
+
+    @property
     def halo(self) -> int:
         return WALK_HALO
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Self:
-        if self.start is not None and self.start > num_timesteps - 1:
-            raise ConfigError(f"start {self.start}: out of range; the model allows 1 … {num_timesteps - 1}")
-        automatic = min(max(round(self.start_scale * t_star), 1), num_timesteps - 1)
-        return replace(
-            self,
-            start=automatic if self.start is None else self.start,
-            variance=variance if self.variance == "model" else self.variance,
-        )
-
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
         """Raises ConfigError for a respacing that keeps no timestep at or above ``start``."""
-        assert self.start is not None, "resolve the sampler first"
-        respaced = schedule.respace(parse_respacing(self.steps, len(schedule), self.start))
+        steps = self.request.steps
+        respaced = schedule.respace(parse_respacing(steps, len(schedule), self.start))
         last = int(respaced.timesteps[-1])
         if self.start > last:
-            raise ConfigError(f"start {self.start}: out of range; steps '{self.steps}' end at {last}")
+            raise ConfigError(f"start {self.start}: out of range; steps '{steps}' end at {last}")
         return respaced
 
-    @property
-    def draws(self) -> int:
-        return self.runs
+    def nfe(self, schedule: NoiseSchedule) -> int:
+        start, stop = schedule.index_of(self.start), schedule.index_of(self.stop)
+        return self.request.runs * self.request.evaluations(start, stop)
 
     def summary(self) -> str:
         return f"from timestep {self.start}"
@@ -193,11 +243,11 @@ class WalkSampler(Sampler):
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
-        """See ``Sampler.sample``: the mean of the runs."""
+        """See ``Resolved.sample``: the mean of the runs."""
         total: Planes = array_namespace(y).zeros_like(y)
         for x0 in self.each_run(predict, y, schedule, noise, guide):
             total += x0
-        total *= 1 / self.runs
+        total *= 1 / self.request.runs
         return total
 
     def each_run(
@@ -205,30 +255,26 @@ class WalkSampler(Sampler):
     ) -> Iterator[Planes]:
         """As ``sample``, but x_0 of every run."""
         guide = y if guide is None else guide
-        for run in range(self.runs):
+        for run in range(self.request.runs):
             walk = Walk(self, predict, y, guide, schedule, noise, run)
             x0 = walk.finished
             if x0 is None:
-                x0 = self.walk(walk)
+                x0 = self.request.walk(walk)
                 walk.keep(FINISHED, x0)
             yield x0
-
-    @abstractmethod
-    def walk(self, walk: Walk) -> Planes:
-        """One run from y to x_0, in the moves of ``walk``."""
 
 
 class Walk:
     """The moves of one run. Each move is a visit, and each visit draws noise of its own.
 
     Attributes:
-        y, guide: as in ``Sampler.sample``.
-        start: index of the sampler's start in the schedule.
+        y, guide: as in ``Resolved.sample``.
+        start, stop: indices of the sampler's start and stop in the schedule.
     """
 
     def __init__(
         self,
-        sampler: WalkSampler,
+        sampler: ResolvedWalk,
         predict: Predict,
         y: Planes,
         guide: Planes,
@@ -236,17 +282,15 @@ class Walk:
         noise: Noise,
         run: int,
     ) -> None:
-        assert sampler.start is not None, "resolve the sampler first"
-        assert sampler.variance != "model", "resolve the sampler first"
         self.y, self.guide, self.schedule = y, guide, schedule
-        self.start = schedule.index_of(sampler.start)
+        self.start, self.stop = schedule.index_of(sampler.start), schedule.index_of(sampler.stop)
         self._predict, self._noise, self._run = predict, noise, run
         self._variance = sampler.variance
         self._visit = 0
         self._continued = predict if isinstance(predict, Continued) else None
         self._kept = None if self._continued is None else self._continued.walked(run)
         self._xp = array_namespace(y)
-        observed = sampler.clip == "observed"
+        observed = sampler.request.clip == "observed"
         self._low, self._high = (
             self._xp.full_like(y, bound) for bound in (OBSERVED_RANGE if observed else (-1.0, 1.0))
         )

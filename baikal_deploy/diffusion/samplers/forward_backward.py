@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
-from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.pixels.arrays import Planes
 
 
@@ -15,10 +14,6 @@ class ForwardBackward(WalkSampler):
     """Diffuse to ``start`` and walk back. Preset "paper": all timesteps below 100, clip [−1, 1]."""
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"start": 100, "steps": "1000", "clip": "unit"}}
-
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        assert self.start is not None, "resolve the sampler first"
-        return schedule.index_of(self.start) * self.runs
 
     def walk(self, walk: Walk) -> Planes:
         x = walk.diffuse(walk.guide)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from baikal_deploy.diffusion.samplers.base import Noise, Predict, Sampler, Turnable
+from baikal_deploy.diffusion.samplers.base import Noise, Predict, Resolved, Sampler, Turnable
 from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes, array_namespace
@@ -20,7 +20,7 @@ from baikal_deploy.pixels.arrays import Planes, array_namespace
 MOST_EVALUATIONS = 8
 SYMMETRIES = (1, 2, 4, 8)
 HALO = 32
-"""Pixels, where there are several steps; see ``Sampler.halo``."""
+"""Pixels, where there are several steps; see ``Resolved.halo``."""
 
 
 @dataclass(frozen=True)
@@ -49,45 +49,57 @@ class Matched(Sampler):
         if self.symmetries not in SYMMETRIES:
             raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
 
-    @property
-    def halo(self) -> int:
-        return HALO if self.evaluations > 1 else 0
-
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Matched:
+    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
         last = num_timesteps - 1
         if self.start is not None and self.start > last:
             raise ConfigError(f"start {self.start:g}: out of range; the model allows 0 … {last}")
-        return replace(self, start=t_star if self.start is None else self.start)
+        return ResolvedMatched(self, t_star if self.start is None else self.start)
+
+
+@dataclass(frozen=True)
+class ResolvedMatched(Resolved):
+    """Matched at a timestep.
+
+    Attributes:
+        start: see ``Matched``.
+    """
+
+    request: Matched
+    start: float
+
+    @property
+    def halo(self) -> int:
+        return HALO if self.request.evaluations > 1 else 0
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
         return schedule
 
     def nfe(self, schedule: NoiseSchedule) -> int:
-        return self.evaluations * self.symmetries
+        return self.request.evaluations * self.request.symmetries
 
     def summary(self) -> str:
-        steps = f", {self.evaluations} steps" if self.evaluations > 1 else ""
-        mean = f", mean of {self.symmetries} symmetries" if self.symmetries > 1 else ""
+        evaluations, symmetries = self.request.evaluations, self.request.symmetries
+        steps = f", {evaluations} steps" if evaluations > 1 else ""
+        mean = f", mean of {symmetries} symmetries" if symmetries > 1 else ""
         return f"at timestep {self.start:.4g}{steps}{mean}"
 
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
-        assert self.start is not None, "resolve the sampler first"
-        level = schedule.noise_of_timestep(self.start)
+        level, symmetries = schedule.noise_of_timestep(self.start), self.request.symmetries
         total = self._walk(predict, y, schedule, level)
-        if self.symmetries == 1:
+        if symmetries == 1:
             return total
-        for symmetry in range(1, self.symmetries):
+        for symmetry in range(1, symmetries):
             network = predict.turned(symmetry) if isinstance(predict, Turnable) else predict
             total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, level), symmetry)
-        total *= 1 / self.symmetries
+        total *= 1 / symmetries
         return total
 
     def _walk(self, predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
         """From a plane with noise of ``level`` to x̂0, in steps that each take off an equal part of it."""
         x = y
-        for left, following in _levels(level, self.evaluations):
+        for left, following in _levels(level, self.request.evaluations):
             x0 = posterior_mean(predict, x, schedule, left)
             x = x0 + (following / left) * (x - x0) if following > 0 else x0
         return x

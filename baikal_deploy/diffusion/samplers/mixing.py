@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from baikal_deploy.diffusion.samplers._mixing import MixingSampler
 from baikal_deploy.diffusion.samplers.base import Walk
-from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.pixels.arrays import Planes
 
 
@@ -21,12 +20,8 @@ class Mixing(MixingSampler):
         }
     }  # fmt: skip
 
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        assert self.start is not None, "resolve the sampler first"
-        return schedule.index_of(self.start) * self.runs
-
     def walk(self, walk: Walk) -> Planes:
-        weights = self.mixing_weights(walk.schedule)
+        weights = self.mixing_weights(walk.start, walk.stop)
         x = walk.diffuse(walk.y)
         for i in reversed(range(walk.start)):
             x = self._mixed_step(walk, x, i, weights[i])

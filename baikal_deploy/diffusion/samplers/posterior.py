@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
-from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.pixels.arrays import Planes
 
 
@@ -21,10 +20,6 @@ class Posterior(WalkSampler):
     TAKES_GUIDE: ClassVar[bool] = False
 
     noise: Literal["uniform", "signal"] = "signal"
-
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        assert self.start is not None, "resolve the sampler first"
-        return schedule.index_of(self.start) * self.runs
 
     def walk(self, walk: Walk) -> Planes:
         x = walk.take(walk.y)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from baikal_deploy.diffusion.samplers._mixing import MixingSampler
 from baikal_deploy.diffusion.samplers.base import Walk
-from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes
 
@@ -46,25 +45,22 @@ class Repaint(MixingSampler):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} {value}: must be at least 1")
 
-    def nfe(self, schedule: NoiseSchedule) -> int:
-        return self.runs * sum((top - bottom) * repeats for top, bottom, repeats in self._blocks(schedule))
+    def evaluations(self, start: int, stop: int) -> int:
+        return sum((top - bottom) * repeats for top, bottom, repeats in self._blocks(start, stop))
 
-    def _blocks(self, schedule: NoiseSchedule) -> Iterator[tuple[int, int, int]]:
+    def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         """(top, bottom, repeats) of each block: its steps are at indices top − 1 … bottom."""
-        assert self.start is not None, "resolve the sampler first"
-        assert self.stop is not None, "resolve the sampler first"
-        top, stop = schedule.index_of(self.start), schedule.index_of(self.stop)
-        interval = self.interval or top
-        final_repeats = self.final_repeats or self.repeats
+        interval, final_repeats = self.interval or start, self.final_repeats or self.repeats
+        top = start
         while top > 0:
             bottom = max(top - interval, 0)
             yield top, bottom, final_repeats if top <= stop else self.repeats
             top = bottom
 
     def walk(self, walk: Walk) -> Planes:
-        weights = self.mixing_weights(walk.schedule)
+        weights = self.mixing_weights(walk.start, walk.stop)
         x = walk.diffuse(walk.y)
-        for top, bottom, repeats in self._blocks(walk.schedule):
+        for top, bottom, repeats in self._blocks(walk.start, walk.stop):
             for repeat in range(repeats):
                 if repeat > 0 and self.renoise:
                     for i in range(bottom, top):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
+from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Walk, WalkSampler
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
@@ -113,10 +113,10 @@ def compile_program(sampler: WalkSampler, manifest: ModelManifest) -> Program:
 
 def _settled(
     sampler: WalkSampler, manifest: ModelManifest
-) -> tuple[list[WalkSampler | None], dict[WalkSampler, NoiseSchedule]]:
+) -> tuple[list[ResolvedWalk | None], dict[ResolvedWalk, NoiseSchedule]]:
     """The sampler at every whole t*, None where it cannot start there; and the schedule that each walks."""
     full, refusal = manifest.schedule.build(), None
-    resolved, schedules = list[WalkSampler | None](), dict[WalkSampler, NoiseSchedule]()
+    resolved, schedules = list[ResolvedWalk | None](), dict[ResolvedWalk, NoiseSchedule]()
     for t_star in range(len(full)):
         try:
             one = sampler.resolved(float(t_star), len(full), manifest.variance)
@@ -132,14 +132,15 @@ def _settled(
 
 
 def _recorded(
-    sampler: WalkSampler, schedule: NoiseSchedule, learned: bool, draws: dict[Draw, int]
+    sampler: ResolvedWalk, schedule: NoiseSchedule, learned: bool, draws: dict[Draw, int]
 ) -> Iterator[Instruction]:
-    """All runs of a resolved sampler; their shares in the mean make 1."""
-    for run in range(sampler.runs):
+    """All runs of a sampler; their shares in the mean make 1."""
+    runs = sampler.request.runs
+    for run in range(runs):
         recorder = Recorder(sampler, schedule, run, learned, draws)
-        sampler.walk(recorder)
+        sampler.request.walk(recorder)
         yield from recorder.instructions[:-1]
-        yield recorder.instructions[-1]._replace(share=1 / sampler.runs)
+        yield recorder.instructions[-1]._replace(share=1 / runs)
 
 
 class Recorder(Walk):
@@ -153,7 +154,7 @@ class Recorder(Walk):
     """
 
     def __init__(
-        self, sampler: WalkSampler, schedule: NoiseSchedule, run: int, learned: bool, draws: dict[Draw, int]
+        self, sampler: ResolvedWalk, schedule: NoiseSchedule, run: int, learned: bool, draws: dict[Draw, int]
     ) -> None:
         """
         Args:

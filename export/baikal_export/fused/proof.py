@@ -29,7 +29,7 @@ class Proof:
     """Two small planes, denoised by the graph and by the NumPy sampler with the same noise.
 
     Attributes:
-        sampler: nothing in it need be settled.
+        sampler: as asked for.
         program: what it was compiled to.
         model: .onnx file of the network, which the NumPy sampler evaluates on ONNX Runtime's CPU.
     """

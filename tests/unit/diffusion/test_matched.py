@@ -8,7 +8,7 @@ import pytest
 from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.diffusion.samplers.auto import Auto
-from baikal_deploy.diffusion.samplers.matched import Matched, _turned, _turned_back
+from baikal_deploy.diffusion.samplers.matched import Matched, ResolvedMatched, _turned, _turned_back
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.measurement.intensity import Normalisation
@@ -64,7 +64,7 @@ def test_the_network_is_asked_at_the_planes_own_level() -> None:
         asked.append((t, float(x[0, 0, 0, 0] / Y[0, 0, 0, 0])))
         return np.zeros_like(x), None
 
-    Matched(start=T_STAR).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
+    ResolvedMatched(Matched(), T_STAR).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
     assert asked == [(pytest.approx(T_STAR), pytest.approx(1 / np.sqrt(1 + LEVEL**2), rel=1e-6))]
     assert T_STAR % 1  # fractional
 
@@ -76,7 +76,7 @@ def test_steps_take_off_equal_parts_of_the_noise() -> None:
         levels.append(SCHEDULE.noise_of_timestep(t))
         return np.zeros_like(x), None
 
-    Matched(start=T_STAR, evaluations=4).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
+    ResolvedMatched(Matched(evaluations=4), T_STAR).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
     np.testing.assert_allclose(levels, LEVEL * np.array([1, 0.75, 0.5, 0.25]), rtol=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_posterior_draws_have_the_posterior_mean_and_spread() -> None:
 )
 def test_budgets(budget: str, symmetries: int) -> None:
     sampler = Auto(budget=budget).resolved(T_STAR, 1000, "fixed_small")
-    assert (sampler.symmetries, sampler.evaluations, sampler.start) == (symmetries, 1, T_STAR)
+    assert (sampler.request.symmetries, sampler.request.evaluations, sampler.start) == (symmetries, 1, T_STAR)
     assert sampler.nfe(SCHEDULE) == symmetries
 
 

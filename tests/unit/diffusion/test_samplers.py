@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class, sampler_names
-from baikal_deploy.diffusion.samplers._mixing import MixingSampler
-from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
+from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Sampler
 from baikal_deploy.diffusion.samplers.forward_backward import ForwardBackward
 from baikal_deploy.diffusion.samplers.mixing import Mixing
 from baikal_deploy.diffusion.samplers.repaint import Repaint
@@ -20,9 +20,9 @@ FULL = ScheduleSpec("linear", 1000).build()
 PRESETS = [(name, preset) for name in sampler_names() for preset in sampler_class(name).PRESETS]
 
 
-def resolved(sampler: Sampler, t_star: float = 100.0) -> WalkSampler:
+def resolved(sampler: Sampler, t_star: float = 100.0) -> ResolvedWalk:
     ready = sampler.resolved(t_star, 1000, "learned_range")
-    assert isinstance(ready, WalkSampler)
+    assert isinstance(ready, ResolvedWalk)
     return ready
 
 
@@ -39,13 +39,11 @@ def test_automatic_start(scale: float, t_star: float, start: int) -> None:
 def test_automatic_stop(scale: float, t_star: float, stop: int) -> None:
     """Never above start, which is 1.45 times t* here."""
     sampler = resolved(Mixing(stop_scale=scale, start_scale=1.45), t_star)
-    assert isinstance(sampler, MixingSampler)
     assert sampler.stop == stop
 
 
 def test_given_start_and_stop_stay() -> None:
     sampler = resolved(Mixing(start=70, stop=30))
-    assert isinstance(sampler, MixingSampler)
     assert (sampler.start, sampler.stop) == (70, 30)
 
 
@@ -90,7 +88,8 @@ def test_evaluations_follow_the_respacing(steps: str, count: int) -> None:
 def test_mixing_weights_under_respacing() -> None:
     """Kept are 0, 20, 40, …: mixing goes on at 40 … 80 for start 100 and stop 30."""
     sampler = Mixing(start=100, stop=30, steps="ddim50", w_start=0.5, w_end=0.1)
-    weights = sampler.mixing_weights(sampler.respace(FULL))
+    schedule = resolved(sampler).respace(FULL)
+    weights = sampler.mixing_weights(schedule.index_of(100), schedule.index_of(30))
     np.testing.assert_allclose(weights, [0, 0, 0.1, 0.3, 0.5])
 
 
@@ -99,7 +98,7 @@ def test_presets_are_valid(name: str, preset: str) -> None:
     sampler = resolved(make_sampler(name, {"preset": preset}, {}))
     assert sampler.nfe(sampler.respace(FULL)) > 0
     for key, value in sampler_class(name).PRESETS[preset].items():
-        assert getattr(sampler, key) == value
+        assert sampler.options[key] == value
 
 
 def test_every_sampler_has_the_papers_preset() -> None:
@@ -114,6 +113,16 @@ def test_every_sampler_has_the_papers_preset() -> None:
 def test_defaults_are_valid(name: str) -> None:
     sampler = make_sampler(name, {}, {}).resolved(100.0, 1000, "learned_range")
     assert sampler.nfe(sampler.respace(FULL)) > 0
+
+
+@pytest.mark.parametrize("name", sampler_names())
+def test_what_is_ready_has_every_option_and_nothing_automatic(name: str) -> None:
+    request = make_sampler(name, {}, {})
+    ready = request.resolved(100.0, 1000, "learned_range")
+    assert [*ready.options] == [field.name for field in fields(ready.request)]
+    given = type(ready.request)(**ready.options)
+    assert given.resolved(700.0, 1000, "fixed_small").options == ready.options
+    assert not hasattr(request, "sample"), "a sampler is resolved before it can be used"
 
 
 def test_options_override_what_is_recommended() -> None:

@@ -58,8 +58,8 @@ def is_at(planes: Any, place: str) -> bool:
 
 def sampled(place: str, name: str, options: dict[str, Any], guided: bool) -> np.ndarray:
     engine = ArrayEngine(place)
-    sampler = make_sampler(name, {"start": 120, "steps": "walk4", **options}, {})
-    sampler = sampler.resolved(100.0, 1000, engine.manifest.variance)
+    request = make_sampler(name, {"start": 120, "steps": "walk4", **options}, {})
+    sampler = request.resolved(100.0, 1000, engine.manifest.variance)
     guide = engine.upload(GUIDE) if guided else None
     predict = TiledPredictor(engine, 16, 8, 3).predict
     result = sampler.sample(predict, engine.upload(Y), sampler.respace(SPEC.build()), noise(place), guide)
