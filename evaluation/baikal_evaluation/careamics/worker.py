@@ -25,7 +25,7 @@ import numpy as np
 PACKAGES = ("careamics", "lightning", "torch")
 DEPTH = 2
 CHANNELS = 32
-"""Of the U-Net's first level. It and the depth are CAREamics's defaults."""
+"""Channels of the U-Net's first level. They and the depth are CAREamics's defaults."""
 PATCH = 64
 BATCH = 16
 LEARNING_RATE = 1e-3
@@ -33,9 +33,9 @@ MASKED = 2.0
 """Percentage of a patch's pixels that N2V predicts. CAREamics's default is 0.2; in little CPU time it learns
 more from more of them."""
 STRUCT_AXES, STRUCT_SPAN = "horizontal", 5
-"""What structN2V hides beside each of them: two pixels on either side in its row, as far as noise along rows
-is correlated. The paper hides a square of 5 x 5, which CAREamics has too ("square"), but with it a network
-learns far less in the same CPU time."""
+"""Direction and span of what structN2V hides around each of them: two pixels on either side in its row, as
+far as noise along rows is correlated. The paper hides a square of 5 x 5, which CAREamics has too ("square"),
+but with it a network learns far less in the same CPU time."""
 
 
 @dataclass(frozen=True)
