@@ -40,7 +40,7 @@ but with it a network learns far less in the same CPU time."""
 
 @dataclass(frozen=True)
 class Job:
-    """A training.
+    """Settings of a training.
 
     Attributes:
         method: n2v, structn2v or care.
@@ -60,6 +60,7 @@ class Job:
 
 
 def train(job: Job) -> None:
+    """Train a network, and write model.ckpt and trained.json into the output folder of the job."""
     lightning, _ = import_careamics()
     from careamics.lightning import CareamicsDataModule
     from careamics.lightning.modules import create_module
@@ -93,7 +94,12 @@ def train(job: Job) -> None:
 
 
 def configuration(job: Job, smallest_side: int) -> Any:
-    """CAREamics's configuration: its defaults, but for the names above and what the CPU time replaces."""
+    """CAREamics's configuration: its defaults, but for the names above and what the CPU time replaces.
+
+    Args:
+        job: the training.
+        smallest_side: of all planes to learn from, in pixels.
+    """
     from careamics.config.factories import create_advanced_care_config, create_advanced_n2v_config
 
     patch = min(PATCH, 2 ** (smallest_side.bit_length() - 1))
@@ -122,7 +128,11 @@ def configuration(job: Job, smallest_side: int) -> Any:
 
 
 def budget_callback(seconds: float) -> Any:
-    """A Lightning callback that ends the training and lowers the learning rate by the CPU time used."""
+    """Lightning callback that ends the training and lowers the learning rate by the CPU time used.
+
+    Args:
+        seconds: CPU time of the training.
+    """
     from lightning.pytorch import Callback
 
     class Budget(Callback):  # type: ignore[misc]
@@ -146,7 +156,13 @@ def budget_callback(seconds: float) -> Any:
 
 
 def predict(model: str, source: str, target: str) -> None:
-    """Whole planes, mirrored at their edges up to what the network can halve."""
+    """Denoise whole planes, mirrored at their edges up to what the network can halve.
+
+    Args:
+        model: a checkpoint.
+        source: .npy file of normalised float32 planes (N, H, W).
+        target: .npy file to write, of the same shape.
+    """
     _, torch = import_careamics()
     from careamics.lightning import load_module_from_checkpoint
 
