@@ -24,7 +24,7 @@ class Log:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Last as long as the command works. Errors that end it pass through."""
+        """Log all that the command does within the context. Errors that end it pass through."""
         yield
 
     def image(self, number: int, count: int, path: Source, name: str) -> None:

@@ -1,8 +1,9 @@
 """Zarr arrays that another process is writing, along the first axis.
 
-The shape of an array is no mark: zarr-python enlarges it before the pixels are there, and acquire-zarr writes
-its metadata and its shards in different threads. So every file is looked at. zarr-python puts a file in its
-place when it is whole. acquire-zarr lets shards grow where they are, and writes the index at their end last.
+The shape of an array proves nothing: zarr-python enlarges it before the pixels are there, and acquire-zarr
+writes its metadata and its shards in different threads. So every file is looked at. zarr-python puts a file
+in its place when it is whole. acquire-zarr lets shards grow where they are, and writes the index at their
+end last.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Stack = NDArray[np.float32]
 """Planes (N, H, W) in raw units."""
 Needs = Literal["nothing", "noisy", "pairs"]
-"""Images that a method learns from."""
+"""Kind of images that a method learns from."""
 MINUTES = 6.0
 """CPU time that a method may learn for, unless told otherwise."""
 
