@@ -1,4 +1,4 @@
-"""What baikal-doctor found, in lines for people."""
+"""Findings of baikal-doctor, in lines for people."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from baikal_deploy.host.machine import Gpu
 WIDEST = 100
 """Columns that text is wrapped to in a wider terminal."""
 NAME, STATE = 16, 5
-"""Columns of an engine's name, and of whether it works."""
+"""Columns of an engine's name, and of the word that says whether it works."""
 MARGIN = " " * (2 + NAME + STATE)
 
 
 def describe(report: Report, width: int) -> Iterator[str]:
-    """The report. Text is wrapped to the width; commands, which are there to be copied, are not."""
+    """Examination of a machine, line by line.
+
+    Text is wrapped to the width; commands, which are there to be copied, are not.
+
+    Args:
+        report: the examination.
+        width: columns of the terminal.
+    """
     width, model = max(1, min(width, WIDEST)), report.model
     yield from wrap(_verdict(report), width)
     yield from wrap(_gpu_needed(report), width)
@@ -34,7 +41,12 @@ def describe(report: Report, width: int) -> Iterator[str]:
 
 
 def describe_run(key: str, run: Run) -> Iterator[str]:
-    """One engine of a smoke run: whether it is right, how fast it is, and what is wrong with it."""
+    """Smoke run of one engine, line by line: whether it is right, how fast it is, and what is wrong with it.
+
+    Args:
+        key: name of the run.
+        run: its findings.
+    """
     yield f"{key}: {'has problems' if run['problems'] else 'does all that it should'}"
     for problem in run["problems"]:
         yield f"  {problem}"

@@ -16,7 +16,12 @@ BAR_WIDTH = 40
 
 
 def plot(noise: NoiseModel, curve: NDArray[np.float64]) -> Table:
-    """A row for each bin of ``curve`` (see ``Denoiser.noise_curve``): a bar as long as the noise; the fit."""
+    """Table with a row for each bin: intensity, noise and fit, and a bar as long as the noise.
+
+    Args:
+        noise: the fit.
+        curve: the bins (N, 3) in raw units, as ``Denoiser.noise_curve`` gives them; one at least.
+    """
     table = Table(box=None, padding=(0, 1))
     for name in ("intensity", "noise", "fit"):
         table.add_column(name, justify="right")

@@ -187,7 +187,7 @@ click.rich_click.OPTION_GROUPS = {
 
 
 def run_options(command: Command) -> Command:
-    """Gives a function all options of the table."""
+    """Give a function all options of the table."""
     for names, settings in reversed([one for options in GROUPS.values() for one in options]):
         command = click.option(*names, **settings)(command)
     return command

@@ -1,4 +1,4 @@
-"""--preview and --report: where they go, and what makes them."""
+"""Files of --preview and --report: where they go, and what makes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baikal_deploy.volumes.places import check_writable
 
 SUFFIXES = {"preview": ".png", "report": ".html"}
 ENDS = {".png": b"IEND\xaeB`\x82", ".html": b"</html>"}
-"""Of a file that was written to its end."""
+"""Last bytes of a file that was written to its end."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Looks:
     """Pictures and pages to write beside an output; with a folder of images, folders for them.
 
     Attributes:
-        preview, report: see the modules of ``look``; None: none.
+        preview, report: see the modules of ``baikal_deploy.report``; None: none.
     """
 
     preview: Path | None
@@ -34,7 +34,12 @@ class Looks:
         return {name: path for name in SUFFIXES if (path := getattr(self, name)) is not None}
 
     def check_files(self) -> None:
-        """Raises ConfigError: names of another kind; VolumeError: files that cannot be written."""
+        """Check the paths as files, for one output.
+
+        Raises:
+            ConfigError: a name of another kind, or a folder.
+            VolumeError: a file that cannot be written.
+        """
         for name, path in self._asked.items():
             if path.suffix.lower() != SUFFIXES[name]:
                 raise ConfigError(f"--{name} {path}: must end in {SUFFIXES[name]}")
@@ -43,7 +48,12 @@ class Looks:
             check_writable(path, f"--{name}")
 
     def check_folders(self) -> None:
-        """Raises ConfigError: a file where a folder is needed; VolumeError: folders that cannot be made."""
+        """Check the paths as folders, for several outputs.
+
+        Raises:
+            ConfigError: a file where a folder is needed.
+            VolumeError: a folder that cannot be made.
+        """
         for name, path in self._asked.items():
             if path.suffix.lower() == SUFFIXES[name] or os.path.isfile(path):
                 raise ConfigError(
@@ -52,7 +62,11 @@ class Looks:
             check_writable(path / "one.html" if os.path.isdir(path) else path, f"--{name}")
 
     def of(self, output: Path) -> Looks:
-        """Those of one image of a folder, named as its output is."""
+        """Pictures and pages of one image of a folder, named as its output is.
+
+        Args:
+            output: of the image.
+        """
         name = output.name.removesuffix(".ome.zarr")
         own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
         return Looks(own.get("preview"), own.get("report"))
@@ -60,8 +74,12 @@ class Looks:
     def write(self, run: Run, done: RunReport) -> Iterator[Path]:
         """Write them all; the run's output is complete. What an earlier run has made of it stays.
 
+        Args:
+            run: that was executed.
+            done: its report.
+
         Yields:
-            What there is.
+            Path of each file, once it is there.
 
         Raises:
             VolumeError: one cannot be written.
@@ -85,7 +103,7 @@ class Looks:
 
 
 def _is_made(path: Path, output: Path) -> bool:
-    """Whether a picture or page is whole, and was made after the output."""
+    """True if a picture or page is whole, and was made after the output."""
     metadata = output if output.is_file() else output / "zarr.json"
     try:
         newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns

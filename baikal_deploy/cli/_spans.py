@@ -12,10 +12,13 @@ _SPAN = re.compile(r"\s*(?:(?P<one>-?\d+)|(?P<start>-?\d+)?:(?P<stop>-?\d+)?(?::
 
 
 def parse_spans(t: str | None, z: str | None, roi: str | None) -> dict[str, Any]:
-    """What the options --t, --z and --roi choose, by the names of ``RunConfig``.
+    """Choice of the options --t, --z and --roi, by the names of ``RunConfig``.
+
+    Args:
+        t, z, roi: the options as they are written; None: not given.
 
     Raises:
-        ConfigError: a text that is no Python slice and no index.
+        ConfigError: a text that is neither a Python slice nor an index.
     """
     found: dict[str, Any] = {
         name: _span(name, text, text) for name, text in (("t", t), ("z", z)) if text is not None

@@ -1,4 +1,4 @@
-"""Standard output and error that may be closed, full, or read by nobody: no reason for a run to end."""
+"""Standard output and error that may be closed, full, or read by nobody: not a reason for a run to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Lenient(io.RawIOBase):
     """Writes to a stream until that fails, and from then on nowhere.
 
     Attributes:
-        error: what has failed.
+        error: the failure; None before it.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -44,7 +44,7 @@ class _Lenient(io.RawIOBase):
 
 @contextmanager
 def lenient_streams() -> Iterator[None]:
-    """As long as the context lasts, no writing to standard output or error fails; see ``check_told``."""
+    """Let no writing to standard output or error fail within the context; see ``check_told``."""
     _occupy()
     before = sys.stdout, sys.stderr
     out, err = before
@@ -62,7 +62,11 @@ def lenient_streams() -> Iterator[None]:
 
 
 def check_told() -> None:
-    """Raise VolumeError if standard output could not be written; a reader that went away wanted no more."""
+    """Check that standard output could be written; a reader that went away wanted no more.
+
+    Raises:
+        VolumeError: it could not.
+    """
     if sys.stdout is None:
         return
     sys.stdout.flush()
@@ -75,7 +79,7 @@ def check_told() -> None:
 
 
 def _errors_of(stream: Any) -> str:
-    """Names of files that are no UTF-8 come out as they are; other encodings lack much of what is said."""
+    """Error handler with which names of files that are not UTF-8 come out as they are, if anyhow possible."""
     return "surrogateescape" if stream.encoding.lower().replace("-", "") == "utf8" else "backslashreplace"
 
 
@@ -85,8 +89,10 @@ def _lenient(stream: Any, errors: str) -> io.TextIOWrapper:
 
 
 def _occupy() -> None:
-    """Open something in place of standard streams that are closed: else the next file that is opened would
-    get the number of one, and all that libraries print."""
+    """Open something in place of standard streams that are closed.
+
+    Else the next file that is opened would get the number of one, and all that libraries print.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -58,7 +58,7 @@ def main(as_json: bool, smoke_path: Path | None, model: str) -> None:
 
 
 def _smoke(path: Path, model: str, report: Report) -> bool:
-    """Whether there are GPU engines, and all of them do what they should."""
+    """Try the GPU engines; True if there are any, and all of them do what they should."""
     console = plain_console()
     _print(console, ["", f"Trying the GPU engines with model {report.model.name}"])
     runs = smoke(path, model, report, gpu_engines(report), lambda line: _print(console, [line]))

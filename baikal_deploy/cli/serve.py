@@ -17,7 +17,7 @@ from baikal_deploy.serve import Address, Limits
 from baikal_deploy.serve.address import HOST, PORT, TOKEN
 
 POSIX = Path("/dev/shm")
-"""Where Linux shows POSIX shared memory."""
+"""Folder in which Linux shows POSIX shared memory."""
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""How the commands talk: plain messages, and one line when something is wrong."""
+"""Messages of the commands: plain ones, and one line when something is wrong."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ INTERRUPTED = 130
 
 
 class PlainConsole(Console):
-    """Prints what it is given as text and as nothing else: names in files and paths may hold what looks like
-    markup, and what a terminal takes for a command. A text that is printed is one line."""
+    """Console that prints what it is given as text and as nothing else. A text that is printed is one line.
+
+    Names in files and paths may hold what looks like markup, and what a terminal takes for a command.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -34,18 +36,26 @@ class PlainConsole(Console):
         super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Of all that rich draws, tables and bars among it; what rich says to the terminal itself stays."""
+        """Draw tables, bars and all else that rich draws with its text made visible.
+
+        What rich says to the terminal itself stays.
+        """
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else "\n".join(map(visible, text.split("\n"))), style, control)
 
 
 def plain_console() -> PlainConsole:
-    """For messages on stderr."""
+    """Console for messages on stderr."""
     return PlainConsole(stderr=True)
 
 
 def tell(message: object, *, err: bool = False) -> None:
-    """Print a line for people, on stdout or stderr."""
+    """Print a line for people, on stdout or stderr.
+
+    Args:
+        message: is made visible: it may hold what a terminal takes for a command.
+        err: to stderr.
+    """
     click.echo(visible(str(message)), err=err)
 
 
@@ -58,7 +68,10 @@ def tell_path(path: Path) -> None:
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors raised on purpose into one line on stderr and exit code 2.
 
-    Anything else is a bug and keeps its traceback.
+    Anything else is a bug and keeps its traceback. An interrupt ends with exit code 130.
+
+    Args:
+        command: the function to wrap.
     """
 
     @functools.wraps(command)
@@ -79,8 +92,10 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(click.RichCommand):
-    """A command whose help may meet a stream that is closed or full, as all that it says may; and whose
-    arguments may be names of files, which a shell filled in."""
+    """Command whose help may meet a stream that is closed or full, as all that it says may.
+
+    Its arguments may be names of files, which a shell filled in.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -101,7 +116,11 @@ class Command(click.RichCommand):
 
 @contextmanager
 def needing(extra: str, *packages: str) -> Iterator[None]:
-    """Lasts as long as a command is loaded that needs the packages of an extra.
+    """Load, within the context, a command that needs the packages of an extra.
+
+    Args:
+        extra: name of the extra.
+        packages: names by which its packages are imported.
 
     Raises:
         ConfigError: one is missing or cannot be loaded; with the command that installs them.

@@ -38,15 +38,22 @@ UNIT_NAMES = {
 
 
 def normalise_unit(unit: object) -> str | None:
-    """The NGFF name of a common abbreviation; any other text as it is, anything else None."""
+    """NGFF name of a common abbreviation; any other text as it is, anything else None."""
     if not isinstance(unit, str) or not unit.strip():
         return None
     return UNIT_NAMES.get(unit.strip(), unit)
 
 
 def plain_axes(path: Source, names: Sequence[object] | None, ndim: int) -> tuple[Axis, ...]:
-    """Axes of an array without NGFF metadata: by its dimension names if all of them are axis names
-    (in upper or lower case), else by its number of dimensions (yx, zyx, czyx, tczyx).
+    """Axes of an array without NGFF metadata.
+
+    They are its dimension names if all of these are axis names (in upper or lower case), else those that its
+    number of dimensions has (yx, zyx, czyx, tczyx).
+
+    Args:
+        path: the array, for messages.
+        names: its dimension names; None: it has none.
+        ndim: its number of dimensions.
 
     Raises:
         VolumeError: fewer than 2 or more than 5 dimensions.

@@ -1,4 +1,4 @@
-"""What TIFF files say of an image beside its pixels: OME-XML, notes of ImageJ and MetaMorph, resolution."""
+"""Notes that TIFF files hold beside the pixels: OME-XML, ImageJ's and MetaMorph's, the resolution."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from baikal_deploy.volumes.axes import normalise_unit
 
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 NO_UNIT = ("pixel", "pixels", "reference frame")
-"""What OME-XML and ImageJ write where the pixel size is not known."""
+"""Units that OME-XML and ImageJ write where the pixel size is not known."""
 SCREEN_DPI = 72
-"""What programs write that know of no pixel size."""
+"""Pixels per inch that are written by programs that know of no pixel size."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of an image.
+    """Pixel sizes, units, name and channels of an image, as far as they are known.
 
     Attributes:
         scale: pixel size of the axes where it is known.
@@ -38,7 +38,13 @@ class Calibration:
     def of(
         cls, sizes: Mapping[str, tuple[object, object]], name: str | None = None, channels: Any = ()
     ) -> Calibration:
-        """From sizes and units as files have them: what is no positive number is unknown."""
+        """Calibration from sizes and units as files have them.
+
+        Args:
+            sizes: (pixel size, unit) by axis; a size that is not a positive number is unknown.
+            name: of the image; None or empty: unknown.
+            channels: NGFF's entries of the channels, in order; an empty one where nothing is known.
+        """
         scale = {axis: number for axis, (size, _) in sizes.items() if (number := _positive(size)) is not None}
         units = {axis: _unit(sizes[axis][1]) for axis in scale}
         described = [dict(channel) for channel in channels]
@@ -59,18 +65,22 @@ def _positive(value: object) -> float | None:
 
 
 def ome_calibrations(xml: str) -> list[Calibration]:
-    """One per image of an OME-XML."""
+    """Calibrations of the images of an OME-XML, in its order.
+
+    Args:
+        xml: the text.
+    """
     return [_ome_image(image) for image in ElementTree.fromstring(xml).findall("{*}Image")]
 
 
 def ome_master(xml: str) -> str | None:
-    """The file that describes all images, if this one's OME-XML only points to it."""
+    """Name of the file that describes all images, if this one's OME-XML only points to it."""
     pointer = ElementTree.fromstring(xml).find("{*}BinaryOnly")
     return None if pointer is None else pointer.get("MetadataFile", "another file")
 
 
 def ome_files(xml: str) -> list[object]:
-    """The other files that an OME-XML says to hold its images, as it names them."""
+    """Names of the other files that hold the images of an OME-XML, as it has them."""
     root = ElementTree.fromstring(xml)
     # By the ends of tags, as tifffile does.
     named = (
@@ -103,11 +113,14 @@ def _ome_channel(channel: ElementTree.Element) -> dict[str, Any]:
 
 
 def resolution_calibration(resolution: Mapping[str, float], unit: int) -> Calibration:
-    """From the resolution tags of the TIFF standard.
+    """Calibration from the resolution tags of the TIFF standard.
 
     Args:
         resolution: pixels per unit, by axis.
         unit: 1 (none), 2 (inch) or 3 (centimetre).
+
+    Returns:
+        One that is empty where the tags tell no pixel size.
     """
     if unit == 2 and set(resolution.values()) == {SCREEN_DPI}:
         return Calibration()
@@ -120,7 +133,7 @@ def resolution_calibration(resolution: Mapping[str, float], unit: int) -> Calibr
 def imagej_calibration(
     notes: Mapping[str, Any], resolution: Mapping[str, float], channels: int, planes: int
 ) -> Calibration:
-    """From ImageJ's notes.
+    """Calibration from ImageJ's notes.
 
     Args:
         notes: as tifffile gives them.
@@ -156,7 +169,12 @@ def _imagej_channel(number: int, labels: Any, tables: Any, ranges: Any) -> dict[
 
 
 def metamorph_calibration(notes: Mapping[str, Any], channels: Sequence[str]) -> Calibration:
-    """From the notes of a MetaMorph stack, as tifffile gives them."""
+    """Calibration from the notes of a MetaMorph stack.
+
+    Args:
+        notes: as tifffile gives them.
+        channels: names of the channels; empty ones are unknown.
+    """
     unit = notes.get("CalibrationUnits")
     sizes: dict[str, tuple[object, object]] = {}
     if notes.get("SpatialCalibration"):
@@ -171,7 +189,7 @@ def _inverse(value: float) -> float | None:
 
 
 def _unescaped(unit: object) -> object:
-    """ImageJ writes "µm" as "\\u00B5m"."""
+    """Unit without ImageJ's escapes: it writes "µm" as "\\u00B5m"."""
     if not isinstance(unit, str):
         return unit
     return re.sub(r"\\u([0-9A-Fa-f]{4})", lambda found: chr(int(found[1], 16)), unit)

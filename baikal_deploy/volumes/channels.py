@@ -14,6 +14,7 @@ def find_channels(info: VolumeInfo, wanted: Sequence[str | int]) -> tuple[int, .
     """Numbers of channels, in the volume's order.
 
     Args:
+        info: the volume.
         wanted: numbers, names, or several of them with commas in between; a name that looks like a number
             comes first.
 

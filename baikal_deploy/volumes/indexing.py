@@ -13,7 +13,12 @@ EVERYTHING: Region = (slice(None), slice(None))
 
 
 def contiguous_runs(info: VolumeInfo, planes: Sequence[int]) -> Iterator[range]:
-    """Splits plane numbers into ranges that are one slice of one leading axis each."""
+    """Split plane numbers into ranges that are one slice of one leading axis each.
+
+    Args:
+        info: the volume.
+        planes: their numbers, in the order in which they are wanted.
+    """
     first, axis = 0, None
     for end in range(1, len(planes) + 1):
         along = _axis_between(info, planes[end - 1], planes[end]) if end < len(planes) else None
@@ -37,8 +42,12 @@ def _axis_between(info: VolumeInfo, plane: int, following: int) -> int | None:
 
 
 def plane_index(info: VolumeInfo, planes: range, region: Region = EVERYTHING) -> tuple[int | slice, ...]:
-    """Index of one contiguous run into an array: selects (N, h, w), or (h, w) where there are no
-    leading axes.
+    """Index of one contiguous run into an array: selects (N, h, w), or (h, w) without leading axes.
+
+    Args:
+        info: the volume in the array.
+        planes: a run of ``contiguous_runs``.
+        region: of the planes.
 
     Raises:
         VolumeError: there are no such planes.
@@ -53,7 +62,7 @@ def plane_index(info: VolumeInfo, planes: range, region: Region = EVERYTHING) ->
 
 
 def region_shape(info: VolumeInfo, item: WorkItem) -> tuple[int, int]:
-    """(height, width) of what an item writes."""
+    """(height, width), in pixels, of what an item writes."""
     if item.region is None:
         return info.plane_shape
     y, x = item.region
@@ -61,20 +70,27 @@ def region_shape(info: VolumeInfo, item: WorkItem) -> tuple[int, int]:
 
 
 def at_level(region: Region, level: int) -> Region:
-    """The pixels of a pyramid's level that are made of a region of level 0, which starts on one of them."""
+    """Pixels of a pyramid's level that are made of a region of level 0.
+
+    Args:
+        region: of level 0; it starts on a whole pixel of the level.
+        level: 0 or above.
+    """
     y, x = (slice(span.start >> level, -(-span.stop >> level)) for span in region)
     return y, x
 
 
 def check_item(path: Path, info: VolumeInfo, items: Sequence[WorkItem], item: WorkItem, planes: Raw) -> None:
-    """Refuses planes that do not fit the item of an output, or an item of another one.
+    """Refuse planes that do not fit the item of an output, or an item of another one.
 
     Args:
         path: the output, for messages.
         info, items: of the output.
+        item: the item to write.
+        planes: its pixels (N, h, w).
 
     Raises:
-        VolumeError: so it is.
+        VolumeError: the item is not one of the output's, or shape or pixel type of the planes are others.
     """
     if tuple(items[item.index : item.index + 1]) != (item,):
         raise VolumeError(f"{path}: {item} is none of this volume's items; write one of items")

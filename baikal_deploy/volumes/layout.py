@@ -21,15 +21,15 @@ from baikal_deploy.volumes.pyramid import pyramid_levels
 SHARD_BYTES = 64 * 2**20
 MAX_CHUNK = 1024
 EDGES = (8192, 4096, 2048, 1024, 512, 256)
-"""Of regions: powers of two, so that their halves are whole pixels of the pyramid's levels."""
+"""Sides of regions, in pixels: powers of two, whose halves are whole pixels of the pyramid's levels."""
 REGION_CHUNK = 512
 LEAST_CHUNK = 256
-"""Edge below which a level is not cut where level 0 is: its shards would be many and tiny."""
+"""Side, in pixels, below which a level is not cut where level 0 is: its shards would be many and tiny."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a volume is cut into items, and so its output into shards.
+    """Cut of a volume into items, and so of its output into shards.
 
     Attributes:
         planes: consecutive planes of an item, as far as there are so many that may share a shard.
@@ -42,29 +42,43 @@ class Layout:
     axis: int = -1
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it: the fields by name."""
+        """Fields by name, as JSON holds them."""
         return asdict(self)
 
     def level_edge(self, level: int) -> int | None:
-        """Side of a shard of a level along an axis that is longer."""
+        """Side of a shard of a level along an axis that is longer, in pixels; None: the axis stays whole.
+
+        Args:
+            level: 0 or above.
+        """
         if self.edge is None or not self.has_part(level):
             return self.edge
         return self.edge >> level
 
     def has_part(self, level: int) -> bool:
-        """Whether an item has a shard in this level, which is written with it. Other levels are made of the
-        one above when that is complete."""
+        """True if an item has a shard in a level, which is written with it.
+
+        Other levels are made of the one above when that is complete.
+
+        Args:
+            level: 0 or above.
+        """
         return self.edge is None or level == 0 or self.edge >> level >= LEAST_CHUNK
 
 
 def default_layout(info: VolumeInfo, shard_bytes: int = SHARD_BYTES) -> Layout:
-    """As many whole planes as fit ``shard_bytes``, at least one, evenly spread over the shards of a row."""
+    """Layout of as many whole planes as fit a shard, at least one, evenly spread over the shards of a row.
+
+    Args:
+        info: the volume.
+        shard_bytes: bytes of a shard's pixels.
+    """
     height, width = info.plane_shape
     return _spread(info, shard_bytes // (height * width * info.dtype.itemsize))
 
 
 def layouts(info: VolumeInfo) -> Iterator[Layout]:
-    """The default layout, and smaller ones: of half as many planes each, and then of regions."""
+    """Default layout of a volume, and smaller ones: of half as many planes each, and then of regions."""
     layout = default_layout(info)
     yield layout
     while layout.planes > 1:
@@ -83,9 +97,11 @@ def _spread(info: VolumeInfo, fitting: int) -> Layout:
 
 
 def _row_axis(info: VolumeInfo) -> int | None:
-    """The leading axis along which planes may share a shard: the longest, unless the input's chunks hold
-    several planes along another one, which would be decoded again and again. Never that of the channels,
-    which are normalised apart."""
+    """Leading axis along which planes may share a shard.
+
+    It is the longest, unless the input's chunks hold several planes along another one, which would be decoded
+    again and again. It is never that of the channels, which are normalised apart.
+    """
     chunk = info.chunk or (1,) * len(info.shape)
     along = [
         (min(chunk[i], info.shape[i]), info.shape[i], i)
@@ -100,11 +116,11 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class Pieces(Sequence[Piece], Generic[Piece]):
-    """A sequence whose members are made when they are asked for.
+    """Sequence whose members are made when they are asked for.
 
     Attributes:
         length: how many there are.
-        make: the one of an index.
+        make: gives the one of an index.
     """
 
     length: int
@@ -123,9 +139,13 @@ class Pieces(Sequence[Piece], Generic[Piece]):
 
 
 def plan_items(info: VolumeInfo, layout: Layout) -> Sequence[WorkItem]:
-    """The work items of a volume: every plane once, shard by shard in C order, and region by region.
+    """Work items of a volume: every plane once, shard by shard in C order, and region by region.
 
     When the first axis grows by whole shards, those that were there keep their numbers.
+
+    Args:
+        info: the volume.
+        layout: its cut.
     """
     regions: Sequence[Region | None] = _regions(info.plane_shape, layout.edge) or [None]
     spans = _spans(info, layout)
@@ -139,11 +159,11 @@ def plan_items(info: VolumeInfo, layout: Layout) -> Sequence[WorkItem]:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A shard of a pyramid's level that is made of the level above, once that is complete.
+    """Shard of a pyramid's level that is made of the level above, once that is complete.
 
     Attributes:
         index: number that no item and no other reduction has.
-        level: which is written.
+        level: number of the level that is written.
         planes: plane numbers.
         region: in that level.
     """
@@ -155,7 +175,12 @@ class Reduction:
 
 
 def plan_reductions(info: VolumeInfo, layout: Layout) -> Sequence[Reduction]:
-    """Shards of levels that items have no part in, from the largest level to the smallest."""
+    """Shards of levels that items have no part in, from the largest level to the smallest.
+
+    Args:
+        info: the volume.
+        layout: its cut.
+    """
     first, spans = len(plan_items(info, layout)), _spans(info, layout)
     levels = [
         (number, _regions(level.plane_shape, layout.edge) or [_whole(level.plane_shape)])
@@ -176,7 +201,7 @@ def plan_reductions(info: VolumeInfo, layout: Layout) -> Sequence[Reduction]:
 
 
 def _spans(info: VolumeInfo, layout: Layout) -> Sequence[range]:
-    """The planes of each shard, whole."""
+    """Planes of each shard, whole."""
     sizes = info.shape[:-2]
     if not sizes:
         return [range(1)]
@@ -210,7 +235,11 @@ def _whole(shape: tuple[int, int]) -> Region:
 
 
 def chunk_edge(size: int) -> int:
-    """Chunk edge along y or x: the whole axis up to 1024, else 512 to 1024 with little to spare."""
+    """Side of a chunk along y or x: the whole axis up to 1024 pixels, else 512 to 1024 with little to spare.
+
+    Args:
+        size: of the axis.
+    """
     return -(-size // -(-size // MAX_CHUNK))
 
 
@@ -218,7 +247,11 @@ def chunk_shape(shape: Sequence[int], edge: int | None = None) -> tuple[int, ...
     """Chunk of an array: a part of one plane, or of one region.
 
     Args:
-        edge: see ``Layout.level_edge``.
+        shape: of the array, y and x last.
+        edge: side of a shard, as ``Layout.level_edge`` gives it.
+
+    Returns:
+        A size for each axis, in pixels.
     """
     y, x = (
         chunk_edge(size) if edge is None or size <= edge else min(edge, REGION_CHUNK) for size in shape[-2:]
@@ -231,6 +264,11 @@ def shard_shape(shape: Sequence[int], layout: Layout, level: int = 0) -> tuple[i
 
     Args:
         shape: of the level.
+        layout: cut of the volume.
+        level: number of the level.
+
+    Returns:
+        A size for each axis, in pixels.
     """
     edge = layout.level_edge(level)
     chunks = chunk_shape(shape, edge)[-2:]

@@ -18,7 +18,7 @@ from baikal_deploy.untrusted.text import visible
 from baikal_deploy.volumes.urls import Source, Url
 
 LONGEST_PART, LONGEST = 200, 1000
-"""Bytes of a part, to which a run adds endings of its own, and of a whole name."""
+"""Bytes at most of a part, to which a run adds endings of its own, and of a whole name."""
 _OWN = re.compile(
     r"zarr\.json|\.z(array|group|attrs|metadata)"  # Zarr's own files
     r"|.*\.(partial|journal|lock)|.*\.replaced-.*"  # what a run puts beside an output
@@ -28,10 +28,15 @@ _SHOWN = 100
 
 
 def member(folder: Source, name: object, what: str) -> Source:
-    """What a name in the metadata of a folder, or of a group, stands for.
+    """Place that a name in the metadata of a folder, or of a group, stands for.
 
     Args:
-        what: it is, for messages: "an array".
+        folder: the folder or group.
+        name: as the metadata has it, text or not.
+        what: kind of the thing that is named, for messages, such as "an array".
+
+    Returns:
+        A path or URL below the folder.
 
     Raises:
         VolumeError: a name that could stand for anything else than something below the folder, links
@@ -46,12 +51,16 @@ def member(folder: Source, name: object, what: str) -> Source:
 
 
 def require_beside(folder: Path, name: object) -> None:
-    """Refuses what metadata says to be another of its files, unless it is a plain name in the same folder.
+    """Refuse what metadata says to be another of its files, unless it is a plain name in the same folder.
 
     The file may be a link to anywhere: whoever gives one file of a set gives them all.
 
+    Args:
+        folder: the one that the metadata lies in.
+        name: as the metadata has it, text or not.
+
     Raises:
-        VolumeError: any other name, or one of something that is no file, such as a pipe.
+        VolumeError: any other name, or one of something that is not a file, such as a pipe.
     """
     fault = _fault(name, remote=False)
     if not fault and "/" in str(name):
@@ -70,10 +79,14 @@ def _refusal(folder: Source, name: object, what: str, fault: str) -> VolumeError
 
 
 def members(folder: Source, names: Iterable[object], what: str) -> list[str]:
-    """Names in the metadata of a folder that are all different: see ``member``.
+    """Names in the metadata of a folder, all of which must be different.
+
+    Args:
+        folder, what: as for ``member``.
+        names: as the metadata has them.
 
     Raises:
-        VolumeError: see ``member``; or two names for one place, or one inside of another.
+        VolumeError: a name that ``member`` refuses; or two names for one place, or one inside of another.
     """
     taken, checked = Taken(), []
     for name in names:
@@ -84,14 +97,22 @@ def members(folder: Source, names: Iterable[object], what: str) -> list[str]:
 
 
 class Taken:
-    """Names of one folder so far."""
+    """Names of one folder so far, no two of which may stand for one place."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._above: set[str] = set()
 
     def add(self, folder: Source, name: str, what: str) -> None:
-        """Raises VolumeError: some file system takes it for another name, or one lies in the other."""
+        """Take another name.
+
+        Args:
+            folder, what: as for ``member``.
+            name: one that ``member`` accepts.
+
+        Raises:
+            VolumeError: some file system takes it for another name, or one lies in the other.
+        """
         own = folded(name)
         above = set(accumulate(own.split("/")[:-1], lambda upper, part: f"{upper}/{part}"))
         if own in self._names or own in self._above or not above.isdisjoint(self._names):
@@ -104,12 +125,12 @@ class Taken:
 
 
 def folded(name: str) -> str:
-    """A name as the file systems see it that ignore case, or how letters are composed."""
+    """Name as the file systems see it that ignore case, or how letters are composed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _fault(name: object, *, remote: bool) -> str:
-    """What is wrong with a name; nothing if it is a plain path below a folder."""
+    """Fault of a name, in words; empty if it is a plain path below a folder."""
     if not isinstance(name, str):
         return "is no text"
     if visible(name) != name:

@@ -13,7 +13,11 @@ def default_output(source: Source, series: int | None = None) -> Path:
     """NAME_denoised.ome.zarr beside the input, or beside the store that the input is a part of.
 
     Args:
+        source: the input.
         series: where one was chosen: its number becomes a part of the name.
+
+    Returns:
+        An absolute path; for a URL, one in the current folder.
     """
     if isinstance(source, Url):
         return Path(_joined(_inside(source), series)).absolute()
@@ -26,7 +30,7 @@ def default_output(source: Source, series: int | None = None) -> Path:
 
 
 def _inside(url: Url) -> list[str]:
-    """The last parts of a URL, from the name of the store on, as far as names tell."""
+    """Last parts of a URL, from the name of the store on, as far as names tell."""
     parts = [url.name]
     while not parts[0].endswith(".zarr") and any(part.endswith(".zarr") for part in url.text.split("/")):
         url = url.parent
@@ -40,7 +44,11 @@ def _joined(parts: list[str], series: int | None) -> str:
 
 
 def renamed(path: Path, text: str) -> Path:
-    """A path with a text at the end of its name, before ".ome.zarr" and the like."""
+    """A path with a text at the end of its name, before ".ome.zarr" and the like.
+
+    Args:
+        text: goes behind the stem of the name.
+    """
     stem = _stem(path.name)
     return path.with_name(f"{stem}{text}{path.name[len(stem) :]}")
 

@@ -28,25 +28,29 @@ class HasLabels(Protocol):
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether a name is one of an image that can be written."""
+    """True if a name is one of an image that can be written."""
     return is_tiff(path) or path.suffix.lower() == ".zarr"
 
 
 def files_of(volume: Volume) -> frozenset[Path]:
-    """The files that a volume lies in, links followed; none for a Zarr store."""
+    """Files that a volume lies in, links followed; none for a Zarr store."""
     return volume.files if isinstance(volume, HasFiles) else frozenset()
 
 
 def labels_of(volume: Volume) -> Source | None:
-    """The Zarr group with the label images of a volume; None without any."""
+    """Zarr group with the label images of a volume; None without any."""
     return volume.labels if isinstance(volume, HasLabels) else None
 
 
 def open_input(path: Source, series: int | None = None) -> Volume:
-    """Opens a file or folder of any format that is known; of OME-Zarr, level 0. At a URL only Zarr is.
+    """Open a file or folder of any format that is known; of OME-Zarr, level 0. At a URL only Zarr is.
 
     Args:
+        path: the file, folder or URL.
         series: which image of several; None: the only one.
+
+    Returns:
+        A volume whose pixels are read when they are asked for.
 
     Raises:
         VolumeError: nothing there, a format that cannot be read, no single image, or one that is damaged.

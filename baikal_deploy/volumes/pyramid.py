@@ -29,17 +29,31 @@ class Level:
     factors: tuple[int, int]
 
     def scale(self, info: VolumeInfo) -> tuple[float, ...]:
-        """Pixel size per axis of the volume."""
+        """Pixel size along each axis of the volume, in the axis' unit.
+
+        Args:
+            info: the volume, as level 0 has it.
+        """
         return info.scale[:-2] + tuple(s * f for s, f in zip(info.scale[-2:], self.factors, strict=True))
 
     def translation(self, info: VolumeInfo) -> tuple[float, ...]:
-        """Centre of pixel 0 per axis: that of the ``factor`` pixels of level 0 it is the mean of."""
+        """Centre of pixel 0 along each axis, in the axis' unit.
+
+        It is the centre of the pixels of level 0 that pixel 0 is the mean of.
+
+        Args:
+            info: the volume, as level 0 has it.
+        """
         inplane = zip(info.translation[-2:], info.scale[-2:], self.factors, strict=True)
         return info.translation[:-2] + tuple(t + (f - 1) / 2 * s for t, s, f in inplane)
 
 
 def pyramid_levels(plane_shape: tuple[int, int]) -> list[Level]:
-    """Level 0 and its halvings, up to the first whose sides are both 128 or less."""
+    """Level 0 and its halvings, up to the first whose sides are both 128 or less.
+
+    Args:
+        plane_shape: (H, W) of level 0.
+    """
     levels = [Level(plane_shape, (1, 1))]
     while max(levels[-1].plane_shape) > SMALLEST_PLANE:
         (height, width), (fy, fx) = levels[-1].plane_shape, levels[-1].factors
@@ -61,7 +75,7 @@ def downsample(planes: Raw) -> Raw:
 
 
 def _halved(plane: Raw) -> Raw:
-    """``downsample`` of one plane (H, W)."""
+    """One plane (H, W), halved as ``downsample`` says."""
     top, bottom = plane[::2], _second(plane, axis=0)
     if plane.dtype.kind == "f":
         quarters = [rows * plane.dtype.type(0.25) for rows in (top, bottom)]

@@ -22,18 +22,18 @@ Span = slice | int
 Indices = range | tuple[int, ...]
 
 BLOCK = 1024
-"""Side of what is read at once where a step leaves some of it out."""
+"""Side, in pixels, of what is read at once where a step leaves some of it out."""
 ROI = ("y", "x")
 """The axes of option roi; the others have options of their own names."""
 
 
 @dataclass(frozen=True)
 class SelectedVolume:
-    """A part of a volume; made by ``select``.
+    """Part of a volume; made by ``select``.
 
     Attributes:
         whole: the volume.
-        indices: of the pixels along each of its axes: ranges, but for c.
+        indices: numbers of the part's pixels along each axis of the whole: ranges, but for c.
     """
 
     whole: Volume
@@ -41,7 +41,7 @@ class SelectedVolume:
 
     @cached_property
     def info(self) -> VolumeInfo:
-        """That of the whole volume with the part's shape; scale and translation keep the coordinates."""
+        """Info of the whole volume with the part's shape; scale and translation keep the coordinates."""
         whole = self.whole.info
         scale, translation = list(whole.scale), list(whole.translation)
         for number, indices in enumerate(self.indices):
@@ -59,17 +59,17 @@ class SelectedVolume:
 
     @property
     def metadata_files(self) -> Sequence[Source]:
-        """See ``Volume.metadata_files``."""
+        """Files that tell, by size and time, that the whole volume was written again."""
         return self.whole.metadata_files
 
     @property
     def files(self) -> frozenset[Path]:
-        """See ``inputs.HasFiles``."""
+        """Files that the whole volume lies in, links followed; see ``open.HasFiles``."""
         return files_of(self.whole)
 
     @property
     def is_cut(self) -> bool:
-        """Whether pixels are left out in space or time."""
+        """True if pixels are left out in space or time."""
         return not {"t", "z", "y", "x"}.isdisjoint(self.record())
 
     @property
@@ -81,6 +81,7 @@ class SelectedVolume:
         """Numbers that the part's planes have in the whole volume.
 
         Args:
+            planes: numbers of planes of the part.
             shared: axes along which all planes get the number of the first in the whole volume.
         """
         return [self._plane_of_whole(plane, shared) for plane in planes]
@@ -92,7 +93,11 @@ class SelectedVolume:
         return int(np.ravel_multi_index(source, sizes)) if sizes else plane
 
     def read(self, planes: Sequence[int]) -> Raw:
-        """See ``Volume.read``."""
+        """Planes as (N, H, W), in ``info.dtype``; see ``Volume.read``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         source = self.planes_of_whole(planes)
         if self.info.plane_shape == self.whole.info.plane_shape:
             return self.whole.read(source)
@@ -100,14 +105,22 @@ class SelectedVolume:
         return np.stack([self._window(plane, every, every) for plane in source])
 
     def read_window(self, plane: int, y: slice, x: slice) -> Raw:
-        """See ``Volume.read_window``."""
+        """Window (h, w) of one plane, in ``info.dtype``; see ``Volume.read_window``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         return self._window(self._plane_of_whole(plane), y, x)
 
     def blocks(self, y: slice, x: slice, least: int = 1) -> Iterator[Region]:
         """Parts of a window none of which shares a chunk with another.
 
         Args:
-            least: side of what they cover in the whole volume, where chunks are smaller.
+            y, x: the window, in the part's pixels.
+            least: side of what they cover in the whole volume, in pixels, where chunks are smaller.
+
+        Returns:
+            Regions of the part, row by row.
         """
         chunk = (self.whole.info.chunk or (BLOCK, BLOCK))[-2:]
         spans = zip(self.indices[-2:], (y, x), chunk, strict=True)
@@ -115,7 +128,7 @@ class SelectedVolume:
         return product(rows, columns)
 
     def _window(self, source: int, y: slice, x: slice) -> Raw:
-        """A window, in the part's pixels, of a plane of the whole volume."""
+        """Window, in the part's pixels, of a plane of the whole volume."""
         rows, columns = self.indices[-2], self.indices[-1]
         assert isinstance(rows, range)
         assert isinstance(columns, range)
@@ -134,8 +147,10 @@ class SelectedVolume:
         return {axis.name: indices for axis, indices in zip(self.whole.info.axes, self.indices, strict=True)}
 
     def record(self) -> dict[str, Any]:
-        """What was chosen, as JSON holds it: axis -> [first, last + 1, step], or a list of channels; axes
-        of which all was taken are left out."""
+        """Choice as JSON holds it, by axis: [first, last + 1, step], or a list of channels.
+
+        Axes of which all was taken are left out.
+        """
         sizes = zip(self._by_axis.items(), self.whole.info.shape, strict=True)
         return {
             axis: [indices.start, indices.stop, indices.step] if isinstance(indices, range) else list(indices)
@@ -147,9 +162,10 @@ class SelectedVolume:
 def select(
     volume: Volume, spans: Mapping[str, Span], channels: Sequence[int] | None = None
 ) -> SelectedVolume:
-    """A part of a volume.
+    """Part of a volume.
 
     Args:
+        volume: the whole.
         spans: by axis, t, z, y or x; all of the axes that are not named is taken.
         channels: their numbers; None: all.
 
@@ -174,12 +190,17 @@ def select(
 
 
 def select_alike(volume: Volume, part: SelectedVolume) -> SelectedVolume:
-    """The same part of another volume of the same shape."""
+    """The same part of another volume of the same shape.
+
+    Args:
+        volume: the other volume.
+        part: the part of the first.
+    """
     return SelectedVolume(volume, part.indices)
 
 
 def spell(span: Span) -> str:
-    """A span as it is written: "5:20", "::2" or "3"."""
+    """Span as it is written, such as "5:20", "::2" and "3"."""
     if isinstance(span, int):
         return str(span)
     bounds = [span.start, span.stop, *([] if span.step is None else [span.step])]
@@ -187,7 +208,15 @@ def spell(span: Span) -> str:
 
 
 def check_span(axis: str, span: Span) -> None:
-    """Raises ConfigError for what no axis can be indexed with."""
+    """Refuse what no axis can be indexed with.
+
+    Args:
+        axis: t, z, y or x, for messages.
+        span: the indices.
+
+    Raises:
+        ConfigError: indices that are not integers, or a step below 1.
+    """
     bounds = [span.start, span.stop, span.step] if isinstance(span, slice) else [span]
     if not all(bound is None or isinstance(bound, int) for bound in bounds):
         raise ConfigError(f"--{_option(axis)} {span}: give a slice or an index, in integers")
@@ -200,7 +229,7 @@ def _covered(indices: range) -> slice:
 
 
 def _pieces(indices: Indices, span: slice, edge: int) -> list[slice]:
-    """Splits a span of a part's axis where the whole's pixels are in another chunk, or row of chunks."""
+    """Split a span of a part's axis where the whole's pixels are in another chunk, or row of chunks."""
     numbers = range(*span.indices(len(indices)))
     alike = (list(own) for _, own in groupby(numbers, lambda number: indices[number] // edge))
     return [slice(own[0], own[-1] + 1) for own in alike]

@@ -31,7 +31,9 @@ def choose(path: Path, names: Sequence[str], series: int | None) -> int:
     """Number of the chosen series of a file, or of the only one.
 
     Args:
-        names: what each series is, for messages.
+        path: the file, for messages.
+        names: description of each series, for messages.
+        series: the choice; None: the only one.
 
     Raises:
         VolumeError: there is no such series, or several and no choice.
@@ -55,14 +57,17 @@ def describe_file(
     calibration: Calibration,
     decoded: tuple[int, int] | None = None,
 ) -> VolumeInfo:
-    """What is known of an image in a file. Axes of size 1 are dropped, unless their pixel size is known.
+    """Info of an image in a file. Axes of size 1 are dropped, unless their pixel size is known.
 
     Args:
+        path: the file.
         sizes: by our names of its axes, in any order.
+        dtype: of its pixels, in any byte order.
+        calibration: pixel sizes, units, name and channels.
         decoded: (height, width) of what is decoded together; None where pixels are read as they are.
 
     Raises:
-        VolumeError: see ``VolumeInfo``.
+        VolumeError: axes, shape, pixel type or scale which this package cannot work on.
     """
     known = [*calibration.scale, "y", "x"]
     kept = [axis for axis in AXIS_NAMES if sizes.get(axis, 1) > 1 or axis in known]
@@ -81,13 +86,14 @@ def describe_file(
 
 @contextmanager
 def opening(path: Path, kind: str) -> Iterator[None]:
-    """Tells what goes wrong in another library's reader.
+    """Turn what goes wrong in another library's reader, within the context, into one message.
 
     Args:
-        kind: what it takes the file for, with its article.
+        path: the file, for messages.
+        kind: what it is taken for, with its article.
 
     Raises:
-        VolumeError: whatever it raised.
+        VolumeError: the file cannot be read, and why: whatever the reader raised but MemoryError.
     """
     try:
         yield
@@ -108,7 +114,7 @@ def opening(path: Path, kind: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class SeriesVolume:
-    """A Volume that is one series of a file.
+    """Volume that is one series of a file.
 
     Attributes:
         pixels: indexed by one integer or slice per axis of the file.
@@ -123,18 +129,26 @@ class SeriesVolume:
 
     @property
     def metadata_files(self) -> list[Path]:
-        """See ``Volume.metadata_files``."""
+        """Files that tell, by size and time, that the volume was written again."""
         return sorted(self.files)
 
     def read(self, planes: Sequence[int]) -> Raw:
-        """See ``Volume.read``."""
+        """Planes as (N, H, W), in ``info.dtype``; see ``Volume.read``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
         for number, plane in enumerate(planes):
             out[number] = self.read_window(plane, slice(None), slice(None))
         return out
 
     def read_window(self, plane: int, y: slice, x: slice) -> Raw:
-        """See ``Volume.read_window``."""
+        """Window (h, w) of one plane, in ``info.dtype``; see ``Volume.read_window``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         names = (axis.name for axis in self.info.axes)
         position = dict(zip(names, self.info.position(plane), strict=False))
         index: Index = (*(position.get(axis, 0) for axis in self.axes[:-2]), y, x)

@@ -20,19 +20,23 @@ from baikal_deploy.errors import VolumeError
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
 RETRIES = 5
-"""Of a request that fails for a reason that may pass: a 5xx answer, a lost connection, a time-out."""
+"""Repeats of a request that fails for a reason that may pass: a 5xx answer, a lost connection, a time-out."""
 RETRY_SECONDS = 60
+"""Seconds after which a request is not repeated any more."""
 _NO_BUCKET = "NoSuchBucket"
-"""S3's name for it."""
+"""S3's name for a bucket that is not there."""
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/")
 
 
 @dataclass(frozen=True)
 class Url:
-    """Where a Zarr store, or something in it, is. It has what reading needs of a Path.
+    """Address of a Zarr store, or of something in it. It has what reading needs of a Path.
 
     Attributes:
         text: "s3://bucket/name.zarr", say.
+
+    Raises:
+        VolumeError: an unknown scheme, or nothing behind it.
     """
 
     text: str
@@ -53,6 +57,7 @@ class Url:
 
     @property
     def name(self) -> str:
+        """Last part of the URL."""
         return self.text.rpartition("/")[2]
 
     @property
@@ -61,6 +66,7 @@ class Url:
 
     @property
     def parent(self) -> Url:
+        """URL without its last part; the URL itself where it has one part alone."""
         above = self.text.rpartition("/")[0]
         return self if above.endswith(":/") else Url(above)
 
@@ -75,24 +81,32 @@ class Url:
         return False
 
     def iterdir(self) -> Iterator[Url]:
-        """Nothing: web servers list no names."""
+        """No names: web servers list none."""
         return iter(())
 
     def is_file(self) -> bool:
-        """Raises VolumeError: it cannot be found out."""
+        """True if there is an object of this name.
+
+        Raises:
+            VolumeError: it cannot be found out.
+        """
         return self.stamp() is not None
 
     exists = is_file
 
     def read_bytes(self) -> bytes:
-        """Raises VolumeError: it is not there, or cannot be read."""
+        """Contents of the object.
+
+        Raises:
+            VolumeError: it is not there, or cannot be read.
+        """
         import obstore
 
         with translated(self):
             return bytes(obstore.get(open_store(self.parent), self.name).bytes())
 
     def absence(self) -> str:
-        """Why nothing is here, as far as the server tells."""
+        """Reason for which nothing is here, in words, as far as the server tells."""
         import obstore
 
         try:
@@ -125,6 +139,9 @@ Source = Path | Url
 def stamp(file: Source) -> list[Any] | None:
     """Size of a file or object and when, or as what, it was written; None if there is none.
 
+    Args:
+        file: a path or URL.
+
     Raises:
         VolumeError: a server that does not say.
     """
@@ -138,23 +155,42 @@ def stamp(file: Source) -> list[Any] | None:
 
 
 def source_of(text: str) -> Source:
-    """A URL or a local path, as people write it. Raises VolumeError: an unknown scheme."""
+    """URL or local path, as people write it.
+
+    Args:
+        text: a URL if it holds "://", else a path.
+
+    Raises:
+        VolumeError: an unknown scheme, or a URL that names nothing.
+    """
     return Url(text) if "://" in text else Path(text)
 
 
 def inside(path: Source, root: Source) -> str:
-    """Where something lies below a root."""
+    """Place of something below a root, as text.
+
+    Args:
+        path: the thing, root and all.
+        root: the folder or URL that it lies below.
+    """
     return str(path).removeprefix(f"{root}/")
 
 
 def looks_like_url(path: Path) -> bool:
-    """Whether a path was a URL before it was made a path."""
+    """True if a path was a URL before it was made a path."""
     return _URL.match(str(path)) is not None
 
 
 @lru_cache(maxsize=64)
 def open_store(url: Url) -> Any:
-    """What obstore makes of a URL. Raises VolumeError: the package is missing, or it makes nothing of it."""
+    """Store of obstore for a URL.
+
+    Args:
+        url: of a folder, or of the root of a bucket.
+
+    Raises:
+        VolumeError: the package is missing, or it makes nothing of the URL.
+    """
     try:
         from obstore.store import from_url
     except ImportError as error:
@@ -171,10 +207,12 @@ def open_store(url: Url) -> Any:
 
 
 async def fetch(store: Any, key: str, check: Callable[[int], None]) -> Any:
-    """An object of what ``open_store`` gives; None if there is none.
+    """Contents of an object; None if there is none.
 
     Args:
-        check: raises something if it is not to be of so many bytes.
+        store: of ``open_store``.
+        key: name of the object in it.
+        check: gets the number of bytes before they are read, and raises what it likes if there are too many.
     """
     import obstore
 
@@ -188,7 +226,16 @@ async def fetch(store: Any, key: str, check: Callable[[int], None]) -> Any:
 
 @contextmanager
 def translated(url: Url) -> Iterator[None]:
-    """Turns what obstore says into a VolumeError, but for FileNotFoundError inside of it."""
+    """Turn what obstore raises within the context into a VolumeError.
+
+    Whoever expects a FileNotFoundError catches it inside of the context.
+
+    Args:
+        url: for messages.
+
+    Raises:
+        VolumeError: a request failed, and why.
+    """
     try:
         yield
     except VolumeError:
@@ -198,7 +245,12 @@ def translated(url: Url) -> Iterator[None]:
 
 
 def explained(source: Source, error: Exception) -> VolumeError | None:
-    """What failed at a server or on the way to it, and what to do; None for any other error."""
+    """Error that says what failed at a server or on the way to it, and what to do; None for any other error.
+
+    Args:
+        source: that was read.
+        error: that was raised.
+    """
     if not isinstance(source, Url) or not type(error).__module__.startswith("obstore"):
         return None
     text = " ".join(str(error).split("Debug source")[0].split())

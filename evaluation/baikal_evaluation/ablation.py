@@ -52,10 +52,18 @@ class Sweep:
 
     @property
     def methods(self) -> tuple[str, ...]:
+        """Methods of all points, in their order."""
         return tuple(point.method for point in self.points)
 
     def write(self, folder: Path, results: Results) -> list[Path]:
-        """ablation-NAME.csv, a line of each point, and ablation-NAME.svg.
+        """Write ablation-NAME.csv, a line of each point, and ablation-NAME.svg.
+
+        Args:
+            folder: an existing one.
+            results: an evaluation of ``methods``.
+
+        Returns:
+            Paths of the two files.
 
         Raises:
             EvaluationError: they cannot be written.
@@ -99,7 +107,7 @@ def _line(point: Point, summary: Summary) -> list[object]:
 
 
 def sweep(ablation: Ablation) -> Sweep:
-    """Figure 2 left, middle or right."""
+    """Sweep of Figure 2 left (start), middle (mixing) or right (repeats)."""
     axis, points = {
         "start": ("starting timestep t'", _start()),
         "mixing": ("timestep at which mixing stops", _mixing()),
@@ -119,7 +127,7 @@ def _mixing() -> Iterator[Point]:
 
 
 def _repeats() -> Iterator[Point]:
-    """Below ``stop`` it goes on repainting, as in the figure."""
+    """Points of Figure 2 right: repainting continues below ``stop``, as in the figure."""
     for renoise, stop, repeats in product((False, True), (10, 20, 50), (1, 2, 3, 5, 7)):
         kind = "renoised" if renoise else "published"
         options = f"renoise={renoise},stop={stop},repeats={repeats},final_repeats={repeats}"

@@ -31,7 +31,7 @@ from baikal_evaluation.table1 import SIMULATED, Table1
 DEFAULT_METHODS = "noisy gaussian bm3d forward-backward mixing repaint"
 TABLE_ONLY = {"jobs", "most"}
 TABLE_OPTIONS = {*TABLE_ONLY, "minutes", "engine", "seed"}
-"""What --table1 heeds, beside --output."""
+"""Options that --table1 heeds, beside --output."""
 PATH = click.Path(path_type=Path)
 
 click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
@@ -45,7 +45,7 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
 
 
 class DataRange(click.ParamType):  # type: ignore[type-arg]  # generic only in its stubs
-    """ "joint", or a number."""
+    """Type of an option that is "joint" or a number."""
 
     name = "joint|number"
 
@@ -127,7 +127,7 @@ def main(
 
 
 def _beside(pairs: Path) -> Path:
-    """Where results go by default."""
+    """Folder that results go to by default."""
     named = pairs if pairs.name else pairs.absolute()  # "." has no name
     if not named.name:
         raise ConfigError(f"{pairs}: give a folder to write to (-o)")
@@ -135,7 +135,7 @@ def _beside(pairs: Path) -> Path:
 
 
 def _refuse_ignored(table: bool, ablation: bool) -> None:
-    """Raises ConfigError for options that would change nothing."""
+    """Raise ConfigError for options that would change nothing."""
     context = get_current_context()
     given = {
         name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE

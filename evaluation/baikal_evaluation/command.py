@@ -6,7 +6,7 @@ from baikal_deploy.cli.terminal import friendly, needing
 from baikal_export.command import PACKAGES as EXPORT
 
 PACKAGES = (*EXPORT, "bm3d")
-"""Of the extra ``eval``."""
+"""Packages of the extra ``eval``."""
 
 
 @friendly

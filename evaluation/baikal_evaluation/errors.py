@@ -1,4 +1,4 @@
-"""What evaluation raises beside the runtime's errors."""
+"""Errors that evaluation raises beside the runtime's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every method on every pair."""
+"""Evaluation of every method on every pair."""
 
 from __future__ import annotations
 
@@ -31,15 +31,19 @@ class Candidate:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that decides its predictions."""
+        """Everything that decides its predictions, as JSON holds it."""
         guide = None if self.guide is None else self.guide.identity
         return {"kind": type(self.method).__qualname__, "method": self.method.identity, "guide": guide}
 
     def denoise(self, pair: Pair, store: Store) -> Denoised:
-        """The prediction for one image, from the store if it is there.
+        """Prediction for one image, from the store if it is there.
+
+        Args:
+            pair: the image; only oracles get its clean side.
+            store: keeps predictions.
 
         Raises:
-            BaikalError: the image cannot be read or denoised; says why.
+            BaikalError: the image cannot be read or denoised, and why.
         """
         made_from = {"image": pair.digest, **self.identity}
         found = store.find(made_from)
@@ -73,6 +77,8 @@ def candidates(specs: Sequence[Spec], model: Model, training: Callable[[], Train
     """Methods that are ready to denoise; those that learn have learnt.
 
     Args:
+        specs: the methods as they were asked for.
+        model: of the samplers.
         training: gives what to learn from, when a method needs it.
 
     Raises:
@@ -106,7 +112,16 @@ def evaluate(
     store: Store,
     definition: Definition,
 ) -> Iterator[Row]:
-    """Every method on every pair. A method that fails on an image is a row that says so; the rest goes on."""
+    """Rows of every method on every pair, image by image.
+
+    A method that fails on an image is a row that says so; the rest continues.
+
+    Args:
+        pairs: the images.
+        tried: the methods.
+        store: keeps predictions.
+        definition: of the metrics.
+    """
     for pair in pairs:
         for candidate in tried:
             try:
@@ -137,7 +152,12 @@ def panel(pair: Pair, shown: Sequence[Candidate], store: Store) -> Panel:
     """One plane of an image as each method leaves it: volumes max-projected, else the middle plane.
 
     Args:
+        pair: the image.
         shown: methods that did not fail on the image.
+        store: has their predictions.
+
+    Raises:
+        BaikalError: the image cannot be read.
     """
     noisy, clean = (None if side is None else _shown(pair, side) for side in pair.read())
     assert noisy is not None, "a pair has a noisy side"

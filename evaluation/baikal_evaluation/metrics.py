@@ -1,4 +1,4 @@
-"""How a prediction is compared with the clean image. A figure means nothing without its ``Definition``."""
+"""Metrics of a prediction against the clean image. A figure means nothing without its ``Definition``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Stack
 
 Range = Literal["joint"] | float
-"""Of the intensities that a metric compares the error with: joint maximum − joint minimum of the two
+"""Range of the intensities that a metric compares the error with: joint maximum − joint minimum of the two
 images, or a number."""
 Fit = Literal["none", "affine"]
 Planes = NDArray[np.float64]
@@ -26,12 +26,12 @@ WINDOW = 7
 
 @dataclass(frozen=True)
 class Definition:
-    """What is computed. ``str()`` says it in one line.
+    """Definition of the metrics. ``str()`` says it in one line.
 
     Attributes:
         normalisation: maps these percentiles of the whole clean image to 0 and 1 and takes both images
             there, unclipped; None compares them in the units they are stored in.
-        project: max-project volumes over z first, as CARE does; otherwise, as for all that is no volume,
+        project: max-project volumes over z first, as CARE does; otherwise, as for all that are not volumes,
             figures are means over planes.
         fit: "affine" maps the prediction by the scale and offset that bring it closest to the clean image
             in the least-squares sense, one fit for all planes that are compared; for data sets whose two
@@ -68,15 +68,21 @@ class Definition:
 
 
 AUTHORS = Definition()
-"""The authors': SSIM with the joint range, PSNR with range 1, on normalised and max-projected images."""
+"""Definition of the paper's authors: SSIM with the joint range, PSNR with range 1, on normalised and
+max-projected images."""
 AUTHORS_STORED = Definition(normalisation=None)
-"""The same for images that were normalised before they were stored, as in CARE's .npz files, from which
-the paper's table is made."""
+"""Definition of the paper's authors for images that were normalised before they were stored, as in CARE's
+.npz files, from which the paper's table is made."""
 
 
 class Scores(NamedTuple):
-    """Figures of one image. ``psnr`` is in dB, and infinite for an exact prediction; ``mse`` is in the
-    squared units of the definition."""
+    """Figures of one image.
+
+    Attributes:
+        ssim: 1 for an exact prediction.
+        psnr: in dB, and infinite for an exact prediction.
+        mse: in the squared units of the definition.
+    """
 
     ssim: float
     psnr: float
@@ -84,8 +90,10 @@ class Scores(NamedTuple):
 
 
 class NoiseLevels(NamedTuple):
-    """Standard deviations of white noise in raw units, for images that have no clean side. What is left
-    after denoising says nothing of what else was taken away: a constant image has 0."""
+    """Standard deviations of white noise in raw units, for images that have no clean side.
+
+    Noise that is left after denoising says nothing of what else was taken away: a constant image has 0.
+    """
 
     noise_before: float
     noise_after: float
@@ -99,6 +107,7 @@ def score(prediction: Stack, clean: Stack, definition: Definition, is_volume: bo
 
     Args:
         prediction, clean: planes (N, H, W) in the same raw units.
+        definition: of the metrics.
         is_volume: whether the planes are z sections of one volume.
 
     Raises:
@@ -117,7 +126,7 @@ def score(prediction: Stack, clean: Stack, definition: Definition, is_volume: bo
 
 
 def noise_levels(noisy: Stack, prediction: Stack) -> NoiseLevels:
-    """What can be said without a clean image.
+    """Noise of an image before and after denoising, which can be measured without a clean image.
 
     Args:
         noisy, prediction: planes (N, H, W) in raw units.

@@ -1,4 +1,4 @@
-"""The folder that an evaluation leaves behind."""
+"""Folder that an evaluation leaves behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ PACKAGES = ("numpy", "scipy", "scikit-image")
 
 
 def results_of(rows: Iterable[Row], definition: Definition, tried: Sequence[Candidate]) -> Results:
-    """Rows, and what has to stand beside them."""
+    """Rows, and what has to stand beside them: definition, machine, command, versions, oracles.
+
+    Args:
+        rows: of all images and methods.
+        definition: of their metrics.
+        tried: the methods.
+    """
     return Results(
         tuple(rows),
         str(definition),
@@ -37,7 +43,14 @@ def results_of(rows: Iterable[Row], definition: Definition, tried: Sequence[Cand
 def write_results(
     folder: Path, results: Results, pairs: Sequence[Pair], tried: Sequence[Candidate], store: Store
 ) -> None:
-    """results.csv, results.json and report.html.
+    """Write results.csv, results.json and report.html.
+
+    Args:
+        folder: is made if it is not there.
+        results: of all pairs and methods.
+        pairs: the images.
+        tried: the methods.
+        store: has their predictions, for the pictures of the page.
 
     Raises:
         EvaluationError: they cannot be written.
@@ -56,7 +69,11 @@ def write_results(
 
 
 def make_folder(folder: Path) -> None:
-    """Raises EvaluationError where it cannot be made."""
+    """Make a folder, and those above it, if it is not there.
+
+    Raises:
+        EvaluationError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

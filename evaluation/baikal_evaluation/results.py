@@ -1,4 +1,4 @@
-"""What an evaluation found: a row of each image and method, and what follows from the rows."""
+"""Results of an evaluation: a row of each image and method, and what follows from the rows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from baikal_evaluation.statistics import Interval, mean_interval, paired_differe
 _mean_interval, _paired_difference = (lru_cache(4096)(f) for f in (mean_interval, paired_difference))
 
 MOST_REFERENCES = 12
+"""Methods up to which each one is compared with all others."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Metric:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def of(self, row: Row) -> float | None:
+        """Figure of a row; None where it has none."""
         value: float | None = getattr(row, self.name)
         return value
 
@@ -114,13 +116,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Results:
-    """Attributes:
-    rows: at most one of each image and method.
-    definition: of the metrics, in one line; stands in every output.
-    machine: that it ran on, in one line.
-    command: that was run.
-    versions: of the packages that matter, by name.
-    oracles: methods that look at the clean side of the very image that they denoise.
+    """Rows of an evaluation, and what has to stand beside them.
+
+    Attributes:
+        rows: at most one of each image and method.
+        definition: of the metrics, in one line; stands in every output.
+        machine: that it ran on, in one line.
+        command: that was run.
+        versions: of the packages that matter, by name.
+        oracles: methods that look at the clean side of the very image that they denoise.
     """
 
     rows: tuple[Row, ...]
@@ -132,37 +136,38 @@ class Results:
 
     @property
     def methods(self) -> list[str]:
-        """In the order of the rows."""
+        """Methods in the order of the rows."""
         return list(dict.fromkeys(row.method for row in self.rows))
 
     @property
     def images(self) -> list[str]:
-        """In the order of the rows."""
+        """Images in the order of the rows."""
         return list(dict.fromkeys(row.image for row in self.rows))
 
     @property
     def references(self) -> list[str]:
         """Methods that outputs compare the others with: all, or of many the first alone.
 
-        The time that it takes grows with the number of pairs of methods.
+        The time that a comparison takes grows with the number of pairs of methods.
         """
         return self.methods if len(self.methods) <= MOST_REFERENCES else self.methods[:1]
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those that at least one row has."""
+        """Metrics that at least one row has."""
         return [metric for metric in METRICS if any(metric.of(row) is not None for row in self.rows)]
 
     @property
     def failures(self) -> list[Row]:
+        """Rows of methods that failed."""
         return [row for row in self.rows if row.error is not None]
 
     def done(self, method: str) -> dict[str, Row]:
-        """The rows of a method on the images that it did not fail on, by image."""
+        """Rows of a method on the images that it did not fail on, by image."""
         return {row.image: row for row in self.rows if row.method == method and row.error is None}
 
     def summary(self) -> dict[str, Summary]:
-        """What each method does on average."""
+        """Means of each method, by method."""
         return {method: self._summary(method) for method in self.methods}
 
     def _summary(self, method: str) -> Summary:
@@ -180,7 +185,10 @@ class Results:
         )
 
     def differences(self, reference: str) -> dict[str, Difference]:
-        """Each other method minus the reference.
+        """Differences of each other method to a reference, by method.
+
+        Args:
+            reference: name of a method.
 
         Raises:
             EvaluationError: no row is of the reference.
@@ -202,7 +210,14 @@ class Results:
         return Difference(len(both), metrics)
 
     def best(self, metric: Metric) -> str | None:
-        """The method with the best mean: of those that denoised the most images, oracles apart."""
+        """Method with the best mean, of those that denoised the most images, oracles apart.
+
+        Args:
+            metric: to compare the means of.
+
+        Returns:
+            Its name; None where the metric has no good end, or no method has the metric.
+        """
         summary = {method: one for method, one in self.summary().items() if method not in self.oracles}
         most = max((one.images for one in summary.values()), default=0)
         means = {

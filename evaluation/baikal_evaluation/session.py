@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What to evaluate, and how.
+    """Settings of an evaluation: what is evaluated, and how.
 
     Attributes:
         pairs: see ``pairs.find_pairs``.
@@ -34,6 +34,9 @@ class Evaluation:
         channel: number (from 0) or name, of images with several.
         train: pairs to learn from; None: the noisy side of ``pairs``.
         minutes: CPU time that each method may learn for.
+
+    Raises:
+        ConfigError: no time to learn, or no method.
     """
 
     pairs: Path
@@ -54,6 +57,9 @@ class Evaluation:
     def run(self, progress: Progress) -> Results:
         """Learn, denoise, compare, and write results.csv, results.json and report.html.
 
+        Args:
+            progress: is called as the work advances.
+
         Raises:
             BaikalError: there is nothing to compare, a method cannot be had, or results cannot be
                 written. A method that fails on an image is a row of the results.
@@ -69,7 +75,10 @@ class Evaluation:
         return results
 
     def _training(self, pairs: list[Pair]) -> Training:
-        """What methods learn from: without ``train``, what they are to denoise, but never its clean side."""
+        """Images that methods learn from.
+
+        Without ``train`` they are those that are to be denoised, but never their clean side.
+        """
         read = [
             pair.read() for pair in (pairs if self.train is None else find_pairs(self.train, self.channel))
         ]
@@ -87,7 +96,15 @@ class Evaluation:
 def compare(
     pairs: list[Pair], tried: list[Candidate], store: Store, definition: Definition, progress: Progress
 ) -> Results:
-    """Every method on every pair."""
+    """Results of every method on every pair.
+
+    Args:
+        pairs: the images.
+        tried: the methods.
+        store: keeps predictions.
+        definition: of the metrics.
+        progress: is called after each row.
+    """
     count, rows = len(pairs) * len(tried), []
     for row in evaluate(pairs, tried, store, definition):
         rows.append(row)

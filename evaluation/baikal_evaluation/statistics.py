@@ -19,8 +19,11 @@ BATCH = 2**23
 
 
 class Interval(NamedTuple):
-    """A mean and its 95 % confidence interval. ``low`` and ``high`` equal the mean where there is no
-    interval: of fewer than FEWEST values, of equal ones, and with infinite ones among them."""
+    """A mean and its 95 % confidence interval.
+
+    ``low`` and ``high`` equal the mean where there is no interval: of fewer than FEWEST values, of equal
+    ones, and with infinite ones among them.
+    """
 
     mean: float
     low: float
@@ -64,14 +67,16 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """The mean of first minus second over the same images. What makes an image hard for both methods
-    cancels, so the interval is narrower than those of the two means suggest.
+    """The mean of first minus second over the same images, and its interval.
+
+    A hard image is hard for both methods, which cancels: the interval is narrower than those of the two means
+    suggest.
 
     Args:
         first, second: one value of each image, in the same order.
 
     Raises:
-        EvaluationError: as ``mean_interval``; or as many values are not given of each.
+        EvaluationError: no values, as many not given of each, or NaN among the differences.
     """
     if len(first) != len(second):
         raise EvaluationError(
@@ -83,6 +88,6 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Interv
 
 
 def _expanded_level(count: int) -> float:
-    """At which a normal interval with the standard deviation over n is Student's over n − 1."""
+    """Level at which a normal interval with the standard deviation over n is Student's over n − 1."""
     quantile = np.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)
     return float(norm.cdf(quantile) - norm.cdf(-quantile))

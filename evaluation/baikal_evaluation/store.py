@@ -1,4 +1,4 @@
-"""What has been denoised already, on disk, found again by what it was made from."""
+"""Predictions on disk that are not made again, found by what they were made from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ class Store:
     folder: Path
 
     def find(self, made_from: dict[str, Any]) -> Denoised | None:
-        """The prediction that was made from this; None if there is none that can be read."""
+        """Prediction that was made from this; None if there is none that can be read.
+
+        Args:
+            made_from: everything that decides the prediction, as JSON holds it.
+        """
         try:
             # Opened here: NumPy leaves a damaged file open.
             with self._path(made_from).open("rb") as file, np.load(file) as arrays:
@@ -47,7 +51,15 @@ class Store:
             return None
 
     def keep(self, made_from: dict[str, Any], denoised: Denoised) -> None:
-        """Raises EvaluationError where the folder cannot be written to."""
+        """Keep a prediction.
+
+        Args:
+            made_from: everything that decides it, as JSON holds it.
+            denoised: the prediction.
+
+        Raises:
+            EvaluationError: the folder cannot be written to.
+        """
         path = self._path(made_from)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""What the commands say while they work."""
+"""Messages of the commands while they work."""

@@ -15,10 +15,15 @@ from baikal_deploy.run.run import Progress as Advance
 
 @contextmanager
 def bars(console: Console, meter: Meter, images: tuple[int, int] | None) -> Iterator[Advance]:
-    """Bars as long as the context lasts; nothing is left of them.
+    """Show bars as long as the context lasts; nothing is left of them.
 
     Args:
+        console: to draw them on.
+        meter: of the run.
         images: which image of a folder this is, counted from 1, and of how many; None: there is one alone.
+
+    Returns:
+        The function to call as the run advances.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console, transient=True) as shown:

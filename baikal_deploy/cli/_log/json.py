@@ -1,4 +1,4 @@
-"""For programs: one JSON object a line, as docs/runs.md describes them."""
+"""Log for programs: one JSON object a line, as docs/runs.md describes them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ from baikal_deploy.run.run import Progress, Run
 from baikal_deploy.volumes.urls import Source
 
 PROGRESS_SECONDS = 5.0
-"""Between two reports of progress."""
+"""Seconds between two reports of progress."""
 
 
 class JsonLog(Log):
-    """Nothing else is written to stderr: warnings of libraries are notes, and errors end in JSON too."""
+    """Log in JSON lines, beside which nothing is written to stderr.
+
+    Warnings of libraries are notes, and errors end in JSON too.
+    """
 
     def __init__(self) -> None:
         self._input: str | None = None
@@ -73,6 +76,7 @@ class JsonLog(Log):
         self.note(f"is a part of {first}")
 
     def note(self, message: str) -> None:
+        """Write a note: a sentence to know of the input at hand."""
         self._write("note", message=message)
 
     def following(self, path: Source, timeout: float) -> None:
@@ -153,7 +157,7 @@ class JsonLog(Log):
 
 
 class _Notes(logging.Handler):
-    """What libraries warn of."""
+    """Handler that makes notes of what libraries warn of."""
 
     def __init__(self, log: JsonLog) -> None:
         super().__init__(logging.WARNING)
@@ -164,4 +168,4 @@ class _Notes(logging.Handler):
 
 
 def _none(constant: str) -> None:
-    """In place of NaN and infinity."""
+    """Return None in place of NaN and infinity."""

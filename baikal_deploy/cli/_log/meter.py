@@ -1,4 +1,4 @@
-"""How far a run is, and how fast it goes."""
+"""Progress of a run: how far it is, and how fast."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 MEMORY = 60.0
 """Seconds that the speed is taken over."""
 LEAST_APART = 1.0
-"""Seconds between two of the readings that are kept for it."""
+"""Seconds between two of the readings that the speed is taken from."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How far a run is.
+    """Progress of a run at one time.
 
     Attributes:
         evaluations, all_evaluations: network evaluations of planes, done and in all.
@@ -33,20 +33,26 @@ class Reading:
 
 
 class Meter:
-    """Turns what a run reports (see ``pipeline.Progress``) into readings.
+    """Turns what a run reports (see ``run.run.Progress``) into readings.
 
     What was done before the first report, by an earlier run, does not count as speed.
+
+    Args:
+        planes: gives how many are denoised, as far as is known by then.
+        clock: gives the time in seconds.
     """
 
     def __init__(self, planes: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        """Args:
-        planes: how many are denoised, as far as is known by then.
-        """
         self._planes, self._clock = planes, clock
         self._kept: deque[tuple[float, int]] = deque()
 
     def read(self, done: int, total: int) -> Reading:
-        """The state after ``done`` evaluations of ``total``, as far as is known by then."""
+        """Reading after some evaluations, as far as is known by then.
+
+        Args:
+            done: network evaluations of planes so far.
+            total: all of them.
+        """
         now = self._clock()
         if not self._kept or now - self._kept[-1][0] >= LEAST_APART:
             self._kept.append((now, done))
@@ -61,14 +67,19 @@ class Meter:
 
 
 class Interval:
-    """Lets something happen once in so many seconds at most; the first comes after the first of them."""
+    """Lets something happen once in so many seconds at most; the first comes after the first of them.
+
+    Args:
+        seconds: between two times.
+        clock: gives the time in seconds.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock = seconds, clock
         self._last = clock()
 
     def over(self) -> bool:
-        """Whether it is time again."""
+        """True if it is time again."""
         now = self._clock()
         if now - self._last < self._seconds:
             return False

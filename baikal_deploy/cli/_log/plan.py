@@ -11,7 +11,7 @@ from baikal_deploy.volumes.formats import is_tiff
 
 
 def describe(run: Run) -> list[str]:
-    """The plan, in lines."""
+    """Plan of a run, line by line."""
     config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
     default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
     axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
@@ -81,7 +81,11 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Such as "12.3 s" and "1 h 05 min"."""
+    """Time in words, such as "12.3 s" and "1 h 05 min".
+
+    Args:
+        seconds: the time.
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

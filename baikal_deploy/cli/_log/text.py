@@ -1,4 +1,4 @@
-"""What baikal-run says while it works, on stderr: nothing, text, or JSON."""
+"""Log of baikal-run on stderr, while it works: nothing, text, or JSON."""
 
 from __future__ import annotations
 
@@ -16,63 +16,78 @@ from baikal_deploy.run.run import Progress, Run
 from baikal_deploy.volumes.urls import Source
 
 LINE_SECONDS = 30.0
-"""Between two lines of progress in a log file."""
+"""Seconds between two lines of progress in a log file."""
 
 
 class Log:
-    """Says nothing but errors, as --quiet asks; the others say more."""
+    """Log that says nothing but errors, as --quiet asks; the others say more."""
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Lasts as long as the command works. Errors that end it pass through."""
+        """Log all that the command does within the context. Errors that end it pass through."""
         yield
 
     def image(self, number: int, count: int, path: Source, name: str) -> None:
-        """The next image of a folder.
+        """Begin the next image of a folder.
 
         Args:
             number: counted from 1.
+            count: of all images.
+            path: of the image.
             name: of the image in what holds them all.
         """
 
     def part(self, path: Source, first: Source) -> None:
-        """An image of a folder that needs no work: it is a part of another one."""
-
-    def following(self, path: Source, timeout: float) -> None:
-        """An input that grows is waited for.
+        """Tell of an image of a folder that needs no work: it is a part of another one.
 
         Args:
-            timeout: see ``Follow``.
+            path: of the image.
+            first: of the other one.
+        """
+
+    def following(self, path: Source, timeout: float) -> None:
+        """Tell that an input that grows is waited for.
+
+        Args:
+            path: of the input.
+            timeout: seconds without growth after which it has ended; see ``Follow``.
         """
 
     def planned(self, run: Run, seconds: float | None) -> None:
-        """A run was planned.
+        """Tell the plan of a run.
 
         Args:
+            run: the plan.
             seconds: that it would take, if it is not to be done.
         """
 
     def workers(self, description: str) -> None:
-        """Workers are there that the run will be shared out to."""
+        """Tell of the workers that the run will be shared out to."""
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        """Lasts as long as a run is executed."""
+        """Show progress as long as a run is executed."""
         yield lambda done, total: None
 
     def done(self, report: RunReport) -> None:
-        """A run was finished."""
+        """Tell that a run was finished."""
 
     def failed(self, error: BaikalError) -> None:
-        """An image of a folder could not be denoised."""
+        """Tell that an image of a folder could not be denoised."""
         tell(f"error: {error}", err=True)
 
     def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        """All images of a folder were tried."""
+        """Tell that all images of a folder were tried.
+
+        Args:
+            batch: the images.
+            summary: of their runs.
+            dry_run: whether they were planned alone.
+        """
 
 
 class TextLog(Log):
-    """For people: bars in a terminal, and a line now and then elsewhere."""
+    """Log for people: bars in a terminal, and a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._console = plain_console()

@@ -1,4 +1,4 @@
-"""What is known of an input that still grows."""
+"""State of an input that still grows, as a look at it finds it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CannotFollow(VolumeError):
 
 @dataclass(frozen=True)
 class Seen:
-    """What is there of a store.
+    """State of a store at one look: how much of it is written for good, and whether more will follow.
 
     Attributes:
         volume: what is written for good: all that there is along the axes but the first, and along the first
@@ -37,10 +37,12 @@ class Seen:
 
 
 Look = Callable[[Path, int | None, int, bool], Seen]
-"""(path, series, how many steps of the first axis were there before, whether nothing more will come) -> what
-is there.
+"""Function that looks at a store once: (path, series, known, final) -> Seen.
+
+Of the arguments, ``known`` is how many steps of the first axis were there before, and ``final`` whether
+nothing more will come.
 
 Raises:
-    CannotFollow: see there.
+    CannotFollow: nobody can tell what is written for good.
     VolumeError: what lies there cannot be read, or cannot be read yet.
 """

@@ -11,7 +11,18 @@ from baikal_deploy.volumes.urls import Source, Url
 
 
 def look(path: Source, series: int | None, known: int, final: bool) -> Seen:
-    """See ``Look``."""
+    """Look once at a store of any format that can be followed.
+
+    Args:
+        path: the store.
+        series: which image of several; None: the only one.
+        known: how many steps of the first axis were there before.
+        final: whether nothing more will come.
+
+    Raises:
+        CannotFollow: nobody can tell what is written for good: URLs, files and pyramids among others.
+        VolumeError: what lies there cannot be read, or cannot be read yet.
+    """
     if isinstance(path, Url):
         raise CannotFollow(f"{path}: only local stores can be followed")
     if path.is_file():

@@ -19,19 +19,19 @@ from baikal_deploy.volumes.urls import stamp
 from baikal_deploy.volumes.vendors.ndtiff import AXES, INDEX, open_ndtiff, read_index, series_of, spell_series
 
 MOST_BYTES = 2**32
-"""Of a file of a data set, which has as many until it is finished."""
+"""Bytes of a file of a data set, all of which it has until it is finished."""
 MARGIN = 2**23
-"""More than what a writer leaves of a file, beside one image, before it begins another one."""
+"""Bytes, more than a writer leaves of a file, beside one image, before it begins another one."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An image, as the index has it.
+    """Image, as the index has it.
 
     Attributes:
         axes: its position.
         file: name of its file.
-        begin, end: of what the image takes of the file, up to its metadata's end.
+        begin, end: bytes of the file that the image takes, up to its metadata's end.
         raw: the entry.
     """
 
@@ -43,7 +43,20 @@ class _Entry:
 
 
 def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> Seen:
-    """See ``growing.Look``. An axis of one step is none for ``open_ndtiff``: a second one is waited for."""
+    """Look once at an NDTiff data set; see ``Look``.
+
+    An axis of one step is not an axis for ``open_ndtiff``: a second step is waited for.
+
+    Args:
+        path: the folder.
+        series: which image of several; None: the only one.
+        known: how many steps of the first axis were there before.
+        final: whether nothing more will come.
+
+    Raises:
+        CannotFollow: nobody can tell what is written for good.
+        VolumeError: what lies there cannot be read, or cannot be read yet.
+    """
     entries = list(_entries(path, read_index(path / INDEX)))
     if not entries:
         return Seen(None)
@@ -81,7 +94,7 @@ def _choose(path: Path, names: Sequence[str], series: int | None) -> int:
 
 
 def _entries(path: Path, index: bytes) -> Iterator[_Entry]:
-    """The whole entries of an index."""
+    """Whole entries of an index."""
     begin = 0
     while (numbers := _field(index, begin)) is not None and numbers[1]:
         try:
@@ -100,13 +113,13 @@ def _entries(path: Path, index: bytes) -> Iterator[_Entry]:
 
 
 def _field(index: bytes, at: int) -> tuple[int, bytes] | None:
-    """(where it ends, text) of a text with its length before it; None if the index ends before that."""
+    """End and contents of a text with its length before it; None if the index ends before that."""
     end = at + 4 + int.from_bytes(index[at : at + 4], "little")
     return (end, index[at + 4 : end]) if at + 4 <= end <= len(index) else None
 
 
 def _is_finished(path: Path, last: _Entry) -> bool:
-    """Whether the last file was cut to what is in it, and not because it was full."""
+    """True if the last file was cut to what is in it, and not because it was full."""
     found = stamp(path / last.file)
     image = last.end - last.begin
     return found is not None and found[0] == last.end and last.end + image + MARGIN < MOST_BYTES

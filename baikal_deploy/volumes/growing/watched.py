@@ -37,24 +37,27 @@ class Watched:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is anything at its path."""
+        """True if there is anything at its path; at a URL, True without a look."""
         return isinstance(self.path, Url) or self.path.exists()
 
     @property
     def volume(self) -> Volume:
-        """What was there at the last look; ``wait`` has returned before."""
+        """Volume that was there at the last look; ``wait`` has returned before."""
         assert self._seen.volume is not None
         return self._seen.volume
 
     @property
     def steps(self) -> int:
-        """Of its first axis."""
+        """Steps of the first axis that were there at the last look."""
         return self.volume.info.shape[0]
 
     def wait(self, enough: Callable[[VolumeInfo], bool]) -> None:
         """Look until enough is there, or the input has ended; then it stays as it is.
 
         A KeyboardInterrupt ends it, if anything is there.
+
+        Args:
+            enough: tells of what is there whether it is enough.
 
         Raises:
             VolumeError: nothing is there that can be read.
@@ -77,13 +80,20 @@ class Watched:
             )
 
     def interrupt(self) -> None:
-        """Take it to have ended where it is. Raises CannotFollow: see ``wait``."""
+        """Take the input to have ended where it is.
+
+        Raises:
+            CannotFollow: it has changed in another way than along its first axis.
+        """
         log.warning("interrupted: finishing what is there of the input; interrupt again to stop at once")
         self.ended = True
         self._look()
 
     def settle(self, steps: int) -> None:
-        """Take it to have ended after so many steps, whatever comes later.
+        """Take the input to have ended after so many steps, whatever comes later.
+
+        Args:
+            steps: of the first axis.
 
         Raises:
             VolumeError: it is shorter.
@@ -98,7 +108,7 @@ class Watched:
         self._seen = replace(self._seen, volume=first_steps(self.volume, steps), rest=rest)
 
     def notes(self) -> list[str]:
-        """What to know of how it ended, in sentences."""
+        """Sentences on how the input ended: what was left out, and what is not known of it."""
         notes = []
         if self._trouble is not None:
             notes.append(
@@ -136,7 +146,11 @@ class Watched:
 
 
 def first_steps(volume: Volume, steps: int) -> Volume:
-    """The first steps of a volume along its first axis."""
+    """First steps of a volume along its first axis, as a volume of the same kind.
+
+    Args:
+        steps: how many.
+    """
     cut: Volume = replace(volume, info=replace(volume.info, shape=(steps, *volume.info.shape[1:])))  # type: ignore[type-var]
     return cut
 

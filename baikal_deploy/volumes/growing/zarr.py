@@ -1,8 +1,9 @@
 """Zarr arrays that another process is writing, along the first axis.
 
-The shape of an array is no mark: zarr-python enlarges it before the pixels are there, and acquire-zarr writes
-its metadata and its shards in different threads. So every file is looked at. zarr-python puts a file in its
-place when it is whole. acquire-zarr lets shards grow where they are, and writes the index at their end last.
+The shape of an array proves nothing: zarr-python enlarges it before the pixels are there, and acquire-zarr
+writes its metadata and its shards in different threads. So every file is looked at. zarr-python puts a file
+in its place when it is whole. acquire-zarr lets shards grow where they are, and writes the index at their
+end last.
 """
 
 from __future__ import annotations
@@ -26,13 +27,24 @@ from baikal_deploy.volumes.zarr.collections import is_plate, is_series_group
 from baikal_deploy.volumes.zarr.reader import ZarrVolume, attributes_of, list_series, open_volume
 
 MISSING = np.uint64(2**64 - 1)
-"""In the index of a shard, for a chunk that it does not hold."""
+"""Offset, in the index of a shard, of a chunk that it does not hold."""
 CHECKSUM = 4
-"""Bytes at the end of the index."""
+"""Bytes of the checksum at the end of the index."""
 
 
 def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> Seen:
-    """See ``growing.Look``."""
+    """Look once at a Zarr store; see ``Look``.
+
+    Args:
+        path: the store.
+        series: which image of several; None: the only one.
+        known: how many steps of the first axis were there before.
+        final: whether nothing more will come.
+
+    Raises:
+        CannotFollow: nobody can tell what is written for good.
+        VolumeError: what lies there cannot be read, or cannot be read yet.
+    """
     root = _root(path)
     if not is_zarr(root) or (series and root != path):
         return Seen(None)
@@ -55,7 +67,10 @@ def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> See
 
 
 def _root(path: Path) -> Path:
-    """The image. acquire-zarr writes its metadata when it is closed; and of an array with a key, none."""
+    """Folder of the image.
+
+    acquire-zarr writes the image's metadata when it is closed; and of an array with a key, none.
+    """
     found = _metadata(path)
     is_bare = found is not None and found.get("node_type") == "group" and not found.get("attributes")
     array = path / "0"
@@ -63,7 +78,7 @@ def _root(path: Path) -> Path:
 
 
 def _check_alone(path: Path, volume: ZarrVolume) -> None:
-    """Raises CannotFollow: array 1 is no level of a pyramid, as it is as large as array 0."""
+    """Refuse several arrays: array 1 is not a level of a pyramid where it is as large as array 0."""
     other = path / "1"
     if is_zarr(other) and open_volume(other).info.shape[1:] == volume.info.shape[1:]:
         raise CannotFollow(f"{path}: holds several arrays; give one of them, such as {volume.path}")
@@ -82,7 +97,7 @@ def _open(path: Path, series: int | None) -> ZarrVolume:
 
 @dataclass(frozen=True)
 class _Store:
-    """An array, as its files are.
+    """Array and the files that it lies in.
 
     Attributes:
         array: the array.
@@ -96,7 +111,7 @@ class _Store:
 
     @classmethod
     def of(cls, volume: ZarrVolume, path: Path) -> _Store:
-        """Raises CannotFollow: files that are written again as the array grows."""
+        """Files of a volume, unless they are written again as the array grows, or cannot be looked into."""
         store = cls(volume.array, path, _is_by_acquire_zarr(path))
         if store.span > 1 and not store.by_acquire_zarr:
             raise CannotFollow(
@@ -113,12 +128,12 @@ class _Store:
 
     @property
     def length(self) -> int:
-        """Of the first axis, as the metadata has it."""
+        """Size of the first axis, as the metadata has it."""
         return int(self.array.shape[0])
 
     @property
     def edges(self) -> tuple[int, ...]:
-        """Of a file, in pixels."""
+        """Sides of the block of pixels that a file holds."""
         edges: tuple[int, ...] = self.array.shards or self.array.chunks
         return edges
 
@@ -128,16 +143,16 @@ class _Store:
         return self.edges[0]
 
     def places(self, row: int) -> Iterator[tuple[int, ...]]:
-        """Of the files that hold the same steps, in the grid of files."""
+        """Places, in the grid of files, of those files that hold the same steps."""
         sizes = zip(self.array.shape[1:], self.edges[1:], strict=True)
         yield from product((row,), *(range(-(-size // edge)) for size, edge in sizes))
 
     def file(self, place: tuple[int, ...]) -> Path:
-        """Where the file of a place is."""
+        """Path of the file of a place."""
         return self.path / str(self.array.metadata.encode_chunk_key(place))
 
     def steps(self, known: int) -> int:
-        """How many steps of the first axis are there for good, from the first on.
+        """Number of steps of the first axis that are there for good, from the first on.
 
         Args:
             known: as many were there before.
@@ -149,7 +164,7 @@ class _Store:
         return self.length
 
     def _holds(self, place: tuple[int, ...], steps: int) -> bool:
-        """Whether the first steps of a file are in it."""
+        """True if the first steps of a file are in it."""
         if self.array.shards is None:
             return self.file(place).is_file()
         grid = [edge // chunk for edge, chunk in zip(self.edges, self.array.chunks, strict=True)]
@@ -168,7 +183,7 @@ class _Store:
 
 
 def _read_index(file: Path, chunks: int) -> Any:
-    """(offset, bytes) of each chunk of a shard; None where the shard has no index yet."""
+    """Rows (offset, bytes) of the chunks of a shard; None where the shard has no index yet."""
     size = 16 * chunks + CHECKSUM
     try:
         with file.open("rb") as opened:
@@ -183,7 +198,7 @@ def _read_index(file: Path, chunks: int) -> Any:
 
 
 def _tiles(index: Any, size: int) -> bool:
-    """Whether chunks fill a shard from its beginning to its index; bytes that are no index say otherwise."""
+    """True if chunks fill a shard from its beginning to its index; else the bytes are not an index."""
     there = index[index[:, 0] != MISSING]
     there = there[np.argsort(there[:, 0])]
     ends = np.cumsum(there[:, 1])
@@ -191,7 +206,10 @@ def _tiles(index: Any, size: int) -> bool:
 
 
 def _is_by_acquire_zarr(path: Path) -> bool:
-    """By how the metadata is spelled: sorted, unlike zarr-python's, and with what tensorstore leaves out."""
+    """True if acquire-zarr writes an array, by the spelling of the metadata.
+
+    It is sorted, unlike zarr-python's, and has what tensorstore leaves out.
+    """
     metadata = _metadata(path) or {}
     return list(metadata) == sorted(metadata) and "storage_transformers" in metadata
 
@@ -209,7 +227,7 @@ def _metadata(path: Path) -> dict[str, Any] | None:
 
 
 def _can_be_looked_into(array: Any) -> bool:
-    """Whether the files are plain chunks, or shards whose index is as ``_read_index`` takes it."""
+    """True if the files are plain chunks, or shards with an index as ``_read_index`` takes it."""
     codecs = [codec.to_dict() for codec in getattr(array.metadata, "codecs", ())]  # Zarr 2 has no shards
     if "sharding_indexed" not in [codec["name"] for codec in codecs]:
         return True

@@ -1,4 +1,4 @@
-"""What a TIFF file says of itself, looked at before tifffile believes it: other files, how many planes."""
+"""Claims of a TIFF file on itself, checked before tifffile believes them: other files, how many planes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from baikal_deploy.volumes.calibration import ome_files
 from baikal_deploy.volumes.names import require_beside
 
 MOST_PLANES = 4_000_000
-"""Of a file and those that belong to it. tifffile makes lists of them before it looks for any."""
+"""Planes at most of a file and those that belong to it. tifffile makes lists of them before it looks for
+any."""
 _MICRO_MANAGER = ("Frames", "Positions", "Slices", "Channels")
 
 
 def require_credible(path: Path, file: Any) -> None:
-    """Refuses what tifffile had better not go into.
+    """Refuse what tifffile had better not go into.
 
     Args:
+        path: the file.
         file: of tifffile, whose series were not asked for yet.
 
     Raises:
         VolumeError: a part of an NDTiff data set; others of its files that are not beside it; more
             planes than anybody has.
-        ValueError, ParseError: metadata that is no number, or no XML.
+        ValueError: metadata with a text where a number should be.
+        ParseError: OME-XML that is not XML.
     """
     if file.is_ndtiff:  # tifffile would open whatever the index beside it names
         raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
@@ -45,10 +48,10 @@ def require_credible(path: Path, file: Any) -> None:
 
 
 def _ome_planes(xml: str, page: int) -> Iterator[int]:
-    """Of each image, by its sizes and by each of its parts; both in pages.
+    """Numbers of pages that each image has, by its sizes, and that each of its parts has.
 
     Args:
-        page: pixels of one.
+        page: pixels of one page.
     """
     for pixels in ElementTree.fromstring(xml).iter():
         if pixels.tag.endswith("Pixels"):  # by the ends of tags, as tifffile does

@@ -1,4 +1,4 @@
-"""What tifffile makes of a TIFF file, with everything that is missing made an error.
+"""TIFF files as tifffile sees them, with everything that is missing made an error.
 
 Of a damaged file tifffile returns what is left, or zeros, and only logs a warning.
 """
@@ -21,20 +21,21 @@ from baikal_deploy.volumes.series import LazyPixels
 from baikal_deploy.volumes.tiff.claims import require_credible
 
 WHOLE_PAGE = 2**24
-"""Pixels of a page in strips up to which it is decoded whole: strips can be one row each."""
+"""Pixels up to which a page in strips is decoded whole: strips can be one row each."""
 UNNAMED = "iq"
 """Axes of pages of which a file says nothing."""
 
 
 @contextmanager
 def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFile]:
-    """A TIFF file whose series are whole; closed afterwards.
+    """TIFF file whose series are whole; closed at the end of the context.
 
     Args:
-        kinds: what tifffile may call the file's flavour; none: anything.
+        path: the file.
+        kinds: flavours, as tifffile calls them, that are accepted; none: any.
 
     Raises:
-        VolumeError: no TIFF, another flavour, a file that ends too early or that tifffile complains of.
+        VolumeError: not a TIFF, another flavour, a file that ends too early or that tifffile complains of.
     """
     with ExitStack() as stack:
         messages = stack.enter_context(_logged())
@@ -62,7 +63,7 @@ def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -
 
 @contextmanager
 def _logged() -> Iterator[list[str]]:
-    """tifffile's log messages, which nobody else gets to see."""
+    """Log messages of tifffile, which nobody else gets to see."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -93,7 +94,7 @@ def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:
-    """From where on pages are missing, for messages; nothing where none seems to be."""
+    """Words that say from which page on all are missing, for messages; none if nothing seems to be."""
     number = 0
     try:
         for page in file.pages:
@@ -111,7 +112,7 @@ def _lies_within(page: Any) -> bool:
 
 
 def _require_whole(path: Path, series: Any, messages: Sequence[str]) -> None:
-    """Every page is there and lies within its file."""
+    """Refuse a series with a page that is missing or does not lie within its file."""
     if series.dataoffset is not None and not series.is_multifile:  # the first page may stand for all
         _require_run(path, series)
     for number, page in enumerate(series.pages):
@@ -125,7 +126,7 @@ def _require_whole(path: Path, series: Any, messages: Sequence[str]) -> None:
 
 
 def _require_run(path: Path, series: Any) -> None:
-    """Pixels without gaps end within the file."""
+    """Refuse pixels without gaps that do not end within the file."""
     size = series.keyframe.parent.filehandle.size
     if series.dataoffset + series.nbytes > size:
         plane = max(0, size - series.dataoffset) // series.keyframe.nbytes
@@ -135,7 +136,7 @@ def _require_run(path: Path, series: Any) -> None:
 
 
 def _position(series: Any, number: int) -> str:
-    """A page by its number and, where its axes have names, by these: "page 7 (t=1 z=2)"."""
+    """Page by its number and, where its axes have names, by these: "page 7 (t=1 z=2)"."""
     sizes = series.shape[: -series.keyframe.ndim]
     axes = series.axes[: len(sizes)].lower()
     if not sizes or number >= np.prod(sizes, dtype=int) or set(axes) & set(UNNAMED):
@@ -145,10 +146,14 @@ def _position(series: Any, number: int) -> str:
 
 
 def require_codec(path: Path, series: Any) -> None:
-    """Refuses pixels that nothing here can decode.
+    """Refuse pixels that nothing here can decode.
+
+    Args:
+        path: the file, for messages.
+        series: of tifffile.
 
     Raises:
-        VolumeError: it names the package that could.
+        VolumeError: they are compressed in a way that needs another package, which it names.
     """
     page = series.keyframe
     known = page.compression in tifffile.TIFF.DECOMPRESSORS and page.predictor in tifffile.TIFF.UNPREDICTORS
@@ -161,7 +166,12 @@ def require_codec(path: Path, series: Any) -> None:
 
 
 def open_pixels(path: Path, index: int) -> LazyPixels:
-    """The pixels of one series, by the axes that tifffile gives it. They keep the file open."""
+    """Pixels of one series, by the axes that tifffile gives it. They keep the file open.
+
+    Args:
+        path: the file.
+        index: number of the series.
+    """
     file = tifffile.TiffFile(path)
     series = file.series[index]
     if series.dataoffset is not None and not series.is_multifile:
@@ -184,10 +194,10 @@ def decoded_together(pixels: object) -> tuple[int, int] | None:
 
 
 def series_files(series: Any) -> frozenset[Path]:
-    """The files that hold a series."""
+    """Files that hold a series of tifffile, links followed."""
     return frozenset(Path(page.parent.filehandle.path).resolve() for page in series.pages if page is not None)
 
 
 def series_names(file: tifffile.TiffFile) -> list[str]:
-    """What the series of a file are, for messages."""
+    """Descriptions of the series of a file, for messages."""
     return [f"{one.name or 'unnamed'} {one.axes} {'x'.join(map(str, one.shape))}" for one in file.series]

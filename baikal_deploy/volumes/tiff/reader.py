@@ -30,17 +30,21 @@ from baikal_deploy.volumes.tiff.file import (
 )
 
 KINDS = ("ome", "imagej", "stk", "shaped", "uniform", "generic")
-"""What tifffile calls the flavours whose notes are understood here."""
+"""Flavours, as tifffile calls them, whose notes are understood here."""
 
 
 def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
-    """Opens one series of a TIFF file.
+    """Open one series of a TIFF file.
 
     Axes of size 1 are dropped, unless the file gives their pixel size. Pages on axes without a name
     count as ``plain_axes`` has it: z, then c and z, then t, c and z.
 
     Args:
-        series: its number; None: the only one.
+        path: the file.
+        series: number of the series; None: the only one.
+
+    Returns:
+        The series as a volume, whose pixels are read when they are asked for.
 
     Raises:
         VolumeError: a file that is damaged, truncated or not supported; several series and no choice.
@@ -57,7 +61,7 @@ def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
 
 
 def _require_described(path: Path, file: Any) -> None:
-    """The file says itself what its images are."""
+    """Refuse a file that does not say itself what its images are."""
     master = ome_master(file.ome_metadata) if file.ome_metadata else None
     if master is not None:
         raise VolumeError(

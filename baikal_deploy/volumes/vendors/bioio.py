@@ -19,14 +19,14 @@ from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_f
 
 READERS = {".czi": "bioio_czi", ".nd2": "bioio_nd2"}
 UNIT = "micrometer"
-"""Of bioio's pixel sizes, whatever the format."""
+"""Unit of bioio's pixel sizes, whatever the format."""
 _NO_NAME = re.compile(r"Channel:\d+(:\d+)?")
-"""What bioio calls channels without a name."""
+"""Names that bioio gives to channels without one."""
 
 
 @dataclass(frozen=True)
 class DaskPixels:
-    """Pixels that are read when it is indexed, in the thread that does it.
+    """Pixels that are read when they are indexed, in the thread that indexes them.
 
     Attributes:
         array: a dask array of planes.
@@ -39,10 +39,14 @@ class DaskPixels:
 
 
 def open_bioio(path: Path, series: int | None = None) -> SeriesVolume:
-    """Opens one series of a CZI or ND2 file: a scene, or a position of the stage.
+    """Open one series of a CZI or ND2 file: a scene, or a position of the stage.
 
     Args:
-        series: its number; None: the only one.
+        path: the file.
+        series: number of the series; None: the only one.
+
+    Returns:
+        The series as a volume, whose pixels are read when they are asked for.
 
     Raises:
         VolumeError: a file that is damaged, truncated or not supported; several series and no choice; a
@@ -78,7 +82,10 @@ def _reader_type(path: Path) -> Any:
 
 
 def _require_listed(path: Path, scenes: Sequence[str]) -> None:
-    """bioio's reader for CZI knows only scenes that the metadata lists; without a list, the first."""
+    """Refuse a CZI file that holds more scenes than its metadata lists.
+
+    bioio's reader knows only these; without a list, the first.
+    """
     if path.suffix.lower() != ".czi":
         return
     with path.open("rb") as file:

@@ -22,21 +22,24 @@ from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_f
 
 INDEX = "NDTiff.index"
 LARGEST_INDEX = 2**28
-"""Bytes: of a million images and more."""
+"""Bytes of the largest index that is read: one of a million images and more."""
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
 
 Position = Mapping[str, Any]
-"""Of an image, by NDTiff's names of the axes."""
+"""Steps of an image along its axes, by NDTiff's names of the axes."""
 
 
 def open_ndtiff(path: Path, series: int | None = None, index: bytes | None = None) -> SeriesVolume:
-    """Opens one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
+    """Open one series of an NDTiff data set: a position of the stage, or a tile of a mosaic.
 
     Args:
         path: the folder.
-        series: its number; None: the only one.
-        index: what to take for the contents of its index; None: the file.
+        series: number of the series; None: the only one.
+        index: bytes to take for the contents of its index; None: the file.
+
+    Returns:
+        The series as a volume, whose pixels are read when they are asked for.
 
     Raises:
         VolumeError: a data set that is damaged, truncated or not supported; several series and no choice; a
@@ -76,12 +79,12 @@ def _open_series(path: Path, data: Any, positions: list[Position], series: int |
 
 @dataclass(frozen=True)
 class NDTiffPixels:
-    """The pixels of a series, which are read when it is indexed.
+    """Pixels of a series, which are read when they are indexed.
 
     Attributes:
         data: the data set of ndstorage.
-        fixed: the series, by the axes that are none of ours.
-        steps: what NDTiff calls the steps along each of the leading axes.
+        fixed: the series, by the axes that are not ours.
+        steps: the steps along each of the leading axes, as NDTiff calls them.
     """
 
     data: Any
@@ -113,7 +116,7 @@ def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
 
 
 def _require_own_files(path: Path, index: bytes | None) -> None:
-    """Refuses an index that names anything but files beside it."""
+    """Refuse an index that names anything but files beside it."""
     from ndstorage.ndtiff_index import read_ndtiff_index
 
     file = next(path / name for name in NDTIFF_INDEX if (path / name).is_file())
@@ -123,7 +126,14 @@ def _require_own_files(path: Path, index: bytes | None) -> None:
 
 
 def read_index(file: Path) -> bytes:
-    """The contents of an index. Raises VolumeError: it is larger than any."""
+    """Contents of an index.
+
+    Args:
+        file: the index.
+
+    Raises:
+        VolumeError: it is larger than any index of images.
+    """
     if file.stat().st_size > LARGEST_INDEX:
         raise VolumeError(f"{file}: is larger than any index of images; copy or export the data set again")
     return file.read_bytes()
@@ -142,17 +152,21 @@ def _with_index(make: Callable[..., Any], index: bytes) -> Any:
 
 
 def series_of(position: Position) -> tuple[tuple[str, Any], ...]:
-    """The series of an image: its steps along all axes that are none of ours."""
+    """Series of an image: its steps along all axes that are not ours, in the order of the axes' names."""
     return tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
 
 
 def spell_series(series: tuple[tuple[str, Any], ...]) -> str:
-    """A series for messages."""
+    """Series in words, such as "position=1", for messages.
+
+    Args:
+        series: as ``series_of`` gives it.
+    """
     return " ".join(f"{axis}={step}" for axis, step in series)
 
 
 def _require_complete(path: Path, steps: Mapping[str, Sequence[Any]], own: list[Position]) -> None:
-    """The images of a series fill all of its axes."""
+    """Refuse a series whose images do not fill all of its axes."""
     there = {tuple(position.get(axis) for axis in steps) for position in own}
     for number in np.ndindex(*map(len, steps.values())):
         wanted = tuple(along[i] for along, i in zip(steps.values(), number, strict=True))
@@ -184,7 +198,7 @@ def _seconds(milliseconds: object) -> float | None:
 
 
 def _channels(data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Names of the channels: what NDTiff calls the steps, or else what the first image of each says."""
+    """Names of the channels: NDTiff's of the steps, or else those in the first image of each."""
     if "channel" not in steps:
         return [str(data.read_metadata(**own[0]).get("Channel", ""))]
     return [

@@ -19,25 +19,26 @@ MAX_LISTED = 20
 
 
 def is_plate(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group's attributes are those of a plate."""
+    """True if a group's attributes are those of a plate."""
     return "plate" in _ngff(attributes)
 
 
 def is_series_group(attributes: Mapping[str, Any]) -> bool:
-    """Whether a group's attributes are those of bioformats2raw's layout."""
+    """True if a group's attributes are those of bioformats2raw's layout."""
     return LAYOUT in _ngff(attributes)
 
 
 def _ngff(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where NGFF 0.5 and 0.4 keep theirs."""
+    """Attributes of a group that NGFF knows, from where 0.5 or 0.4 keeps them."""
     ome = attributes.get("ome")
     return ome if isinstance(ome, Mapping) else attributes
 
 
 def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
-    """The images of a group in bioformats2raw's layout, in order.
+    """Images of a group in bioformats2raw's layout, in order.
 
     Args:
+        path: the group.
         attributes: of its group "OME"; the images are numbered where they do not list them.
 
     Raises:
@@ -59,6 +60,11 @@ def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
 def choose_series(path: Source, images: list[Source], series: int | None) -> Source:
     """The chosen image, or the only one.
 
+    Args:
+        path: the store, for messages.
+        images: all of them, in order.
+        series: the choice; None: the only one.
+
     Raises:
         VolumeError: there is no such image, none at all, or several and no choice.
     """
@@ -75,12 +81,28 @@ def choose_series(path: Source, images: list[Source], series: int | None) -> Sou
 
 
 def well_names(attributes: Mapping[str, Any]) -> list[object]:
-    """The wells of a plate, as it names them. Raises LookupError, TypeError: damaged metadata."""
+    """Wells of a plate, as it names them.
+
+    Args:
+        attributes: of the plate.
+
+    Raises:
+        LookupError: metadata that lacks a key.
+        TypeError: metadata with a value of another kind.
+    """
     return [well["path"] for well in _ngff(attributes)["plate"]["wells"]]
 
 
 def field_names(attributes: Mapping[str, Any]) -> list[object]:
-    """The images of a well, as it names them. Raises LookupError, TypeError: damaged metadata."""
+    """Images of a well, as it names them.
+
+    Args:
+        attributes: of the well.
+
+    Raises:
+        LookupError: metadata that lacks a key.
+        TypeError: metadata with a value of another kind.
+    """
     return [image["path"] for image in _ngff(attributes)["well"]["images"]]
 
 
@@ -97,9 +119,10 @@ _KEPT = ("plate", "well", "series", LAYOUT)
 
 
 def refuse_plate(path: Source, fields: list[str]) -> VolumeError:
-    """The error for a plate where one image is needed.
+    """Error for a plate where one image is needed.
 
     Args:
+        path: the plate.
         fields: its images, by paths in it.
     """
     listed = [*fields[:MAX_LISTED], *(["and more"] if len(fields) > MAX_LISTED else [])]

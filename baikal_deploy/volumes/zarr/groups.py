@@ -17,11 +17,14 @@ from baikal_deploy.volumes.zarr.metadata import validate
 from baikal_deploy.volumes.zarr.reader import attributes_of
 
 XML = "METADATA.ome.xml"
-"""What bioformats2raw keeps of the original file, in the group "OME"."""
+"""Name of the file, in the group "OME", with what bioformats2raw keeps of the original file."""
 
 
 def described_as(source: Source) -> dict[str, Any]:
-    """The attributes of a group with the same images as another, in the form of NGFF 0.5.
+    """Attributes of a group with the same images as another, in the form of NGFF 0.5.
+
+    Args:
+        source: the other group.
 
     Raises:
         VolumeError: attributes that do not make valid ones.
@@ -33,9 +36,11 @@ def described_as(source: Source) -> dict[str, Any]:
 
 
 def write_groups(source: Source, target: Path, images: list[str], record: Mapping[str, Any]) -> None:
-    """Writes a group like another, with all but its images.
+    """Write a group like another, with all but its images.
 
     Args:
+        source: the other group.
+        target: the group to write.
         images: paths in it.
         record: what to say of the group, beside its own attributes.
 
@@ -62,7 +67,15 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
 
 
 def write_record(target: Path, record: Mapping[str, Any]) -> None:
-    """Replaces what is said of a group. Raises VolumeError: a full disk and the like."""
+    """Replace what is said of a group.
+
+    Args:
+        target: the group.
+        record: as in ``write_groups``.
+
+    Raises:
+        VolumeError: a full disk and the like.
+    """
     with writing(target, "the record"):
         group = zarr.open_group(target, mode="r+", use_consolidated=False)
         if group.attrs.asdict().get(PROVENANCE) != record:

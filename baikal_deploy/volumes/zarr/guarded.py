@@ -1,7 +1,8 @@
-"""Zarr stores of which nothing is believed: what is no file, or too large, stays closed, and no chunk unpacks
-to more than the array says that it holds.
+"""Zarr stores of which nothing is believed.
 
-zarr-python reads whatever lies where a file is looked for: pipes, on which it waits for ever, and devices.
+What is not a file, or too large, stays closed, and no chunk unpacks to more than the array says that it
+holds. zarr-python reads whatever lies where a file is looked for: pipes, on which it waits for ever, and
+devices.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from baikal_deploy.volumes.urls import Source, Url, fetch, open_store
 from baikal_deploy.volumes.zarr.unpacking import require_unpacks
 
 METADATA = 64 * 2**20
-"""Largest file of metadata."""
+"""Bytes of a file of metadata, at most."""
 SLACK = 2**20
 FACTOR = 16
-"""By how much a chunk may be larger before filters, of one byte to eight and the like, are undone."""
+"""Times that a chunk may be larger before filters, of one byte to eight and the like, are undone."""
 INDEX_ENTRY = 16
 CODECS = (
     "blosc",
@@ -39,7 +40,7 @@ CODECS = (
 
 
 class _Guarded:
-    """What both kinds of store have.
+    """Limits that both kinds of store keep.
 
     Attributes:
         largest: bytes of what may be read at once.
@@ -51,7 +52,7 @@ class _Guarded:
     packed: tuple[str, int] | None = None
 
     def require(self, key: str, size: int, asked: Any) -> None:
-        """Raises ValueError: it is too large, or ends before what is asked for."""
+        """Raise ValueError for a file that is too large, or ends before what is asked for."""
         if isinstance(asked, RangeByteRequest):
             if asked.end > size:
                 raise ValueError(f"file {key} ends before its chunk does")
@@ -62,14 +63,14 @@ class _Guarded:
             raise ValueError(f"file {key} is larger than anything of its kind, of {size} bytes")
 
     def checked(self, key: str, found: Any) -> Any:
-        """What was read, unless it unpacks to too much."""
+        """Return what was read, unless it unpacks to too much."""
         if found is not None and self.packed is not None and not key.rpartition("/")[2].startswith(".z"):
             require_unpacks(self.packed[0], found.to_bytes(), self.packed[1])
         return found
 
 
 class GuardedFolder(_Guarded, LocalStore):
-    """Reads nothing but files."""
+    """Store in a folder, which reads nothing but files."""
 
     def _require_file(self, key: str, asked: Any) -> None:
         try:
@@ -97,7 +98,7 @@ class GuardedFolder(_Guarded, LocalStore):
 
 
 class GuardedObjects(_Guarded, ObjectStore[Any]):
-    """Reads no objects that are too large."""
+    """Store at a server, which reads no objects that are too large."""
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         if byte_range is not None:
@@ -109,7 +110,11 @@ class GuardedObjects(_Guarded, ObjectStore[Any]):
 
 
 def open_guarded(path: Source) -> zarr.Array[Any] | zarr.Group:
-    """An array or group. Raises VolumeError: its chunks do not fit the memory; anything: damaged metadata."""
+    """Open an array or group. Damaged metadata ends in any exception.
+
+    Raises:
+        VolumeError: its chunks do not fit the memory.
+    """
     store: GuardedObjects | GuardedFolder
     if isinstance(path, Url):
         store = GuardedObjects(open_store(path), read_only=True)
@@ -125,7 +130,7 @@ def open_guarded(path: Source) -> zarr.Array[Any] | zarr.Group:
 
 
 def _limit(path: Source, store: _Guarded, array: zarr.Array[Any]) -> None:
-    """Tells a store how large the chunks of its array may be."""
+    """Tell a store how large the chunks of its array may be."""
     chunk, whole = prod(array.chunks), prod(array.shards or array.chunks)
     if not chunk:
         raise ValueError(f"chunks of {array.chunks}")
@@ -149,7 +154,7 @@ _guards: dict[str, str] = {}
 
 @contextmanager
 def _guarded_codecs() -> Iterator[None]:
-    """As long as the context lasts, arrays that are opened get codecs that look before they unpack."""
+    """Give arrays that are opened within the context codecs that look before they unpack."""
     with _OPENING:
         if not _guards:
             _guards.update({name: _register(name) for name in CODECS})
@@ -158,7 +163,7 @@ def _guarded_codecs() -> Iterator[None]:
 
 
 def _register(name: str) -> str:
-    """Makes a codec that looks first, and returns how Zarr's configuration calls it."""
+    """Make a codec that looks first, and return how Zarr's configuration calls it."""
     usual: Any = get_codec_class(name)
     kind = name.rpartition(".")[2]
 

@@ -25,11 +25,11 @@ from baikal_deploy.volumes.urls import Source, Url
 from baikal_deploy.volumes.zarr.reader import open_node
 
 LABELS = "labels"
-"""The group of an image that holds its labels."""
+"""Name of the group of an image that holds its labels."""
 _GROWING = "labels.partial"
-"""Where a label image is until it is whole: removed by this name, whatever its own name is."""
+"""Name of the group of a label image until it is whole: removed by this name, whatever its own name is."""
 MOST_CHUNKS = 1_000_000
-"""Of an array at a server."""
+"""Chunks of an array at a server, at most."""
 _CHUNK = re.compile(r"[\d.]+|c\.[\d.]+")
 _NGFF = ("multiscales", "image-label", "omero")
 
@@ -39,7 +39,7 @@ class _Unreadable(Exception):
 
 
 def copy_labels(labels: Source, image: Path) -> list[str]:
-    """Copies label images, in the form of NGFF 0.5, in place of what a killed run may have left.
+    """Copy label images, in the form of NGFF 0.5, in place of what a killed run may have left.
 
     Chunk by chunk: no more than one chunk, or shard, is held.
 
@@ -48,7 +48,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
         image: the group that gets one.
 
     Returns:
-        What to know: label images that could not be read, and are left out.
+        Sentences on label images that could not be read, and are left out.
 
     Raises:
         VolumeError: a full disk and the like.
@@ -87,7 +87,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
 
 
 def _remove(made: Path) -> None:
-    """Removes a folder that this module makes, of a name of its own."""
+    """Remove a folder that this module makes, of a name of its own."""
     if made.exists():
         shutil.rmtree(made)
 
@@ -97,7 +97,7 @@ def _left_out(path: Source, error: _Unreadable) -> str:
 
 
 def _names(labels: Source) -> list[object]:
-    """The label images that a group "labels" lists."""
+    """Names of label images that a group "labels" lists, as it has them."""
     try:
         group = member(labels.parent, LABELS, "the labels")
         attributes: dict[str, Any] = open_node(group).attrs.asdict()
@@ -169,7 +169,7 @@ def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[s
 
 
 def _regions(place: Source, array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
-    """What the chunks, or shards, of an array hold, of those that may be there: all others are fill value."""
+    """Regions of the chunks, or shards, of an array that may be there: all others are fill value."""
     edges = array.shards or array.chunks
     grid = [-(-size // edge) for size, edge in zip(array.shape, edges, strict=True)]
     for corner in _corners(place, array, grid):
@@ -177,7 +177,10 @@ def _regions(place: Source, array: zarr.Array[Any]) -> Iterator[tuple[slice, ...
 
 
 def _corners(place: Source, array: zarr.Array[Any], grid: list[int]) -> Iterator[tuple[int, ...]]:
-    """By looking which files are there; servers list none, so there all are asked for."""
+    """Places of these in the grid of chunks, by the files that are there.
+
+    Servers list none, so there all are asked for.
+    """
     if isinstance(place, Url):
         if prod(grid) > MOST_CHUNKS:
             raise _Unreadable(f"it has {prod(grid)} chunks, more than can be asked for one by one")

@@ -45,18 +45,24 @@ class ImageMetadata:
 
 
 def image_block(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The part of a group's attributes that describes an image: "ome" in 0.5, all of them in 0.4;
-    None if the group is no image."""
+    """Part of a group's attributes that describes an image; None if the group is not an image.
+
+    In NGFF 0.5 it is "ome", in 0.4 all of them.
+
+    Args:
+        attributes: of the group.
+    """
     ome = attributes.get("ome")
     block = ome if isinstance(ome, Mapping) else attributes
     return block if "multiscales" in block else None
 
 
 def read_image(path: Source, block: Mapping[str, Any]) -> ImageMetadata:
-    """Reads an image block.
+    """Read an image block.
 
     Args:
         path: the group, for messages.
+        block: as ``image_block`` gives it.
 
     Raises:
         VolumeError: a version that is not supported, metadata that breaks the specification, or an array
@@ -110,8 +116,7 @@ Vector = tuple[float, ...]
 
 
 def _combine(path: Source, steps: Iterable[Mapping[str, Any]], ndim: int) -> tuple[Vector, Vector]:
-    """The one scale and translation that equal the steps, applied in order: those of the dataset,
-    then those of the multiscale."""
+    """Scale and translation that equal the steps, applied in order: the dataset's, then the multiscale's."""
     scale, translation = np.ones(ndim), np.zeros(ndim)
     for step in steps:
         if step["type"] == "scale":
@@ -143,6 +148,10 @@ def _vector(
 
 def image_attributes(info: VolumeInfo, levels: Sequence[Level]) -> dict[str, Any]:
     """The "ome" attribute of an OME-NGFF 0.5 image whose levels lie in arrays "0", "1", …
+
+    Args:
+        info: the volume, as level 0 has it.
+        levels: all of them, level 0 first.
 
     Raises:
         VolumeError: what is known of the volume does not make valid metadata.
@@ -176,8 +185,11 @@ def _dataset(info: VolumeInfo, index: int, level: Level) -> dict[str, Any]:
 
 
 def _complete_omero(info: VolumeInfo) -> dict[str, Any] | None:
-    """The input's omero block with what 0.5 demands and many files lack: a missing colour becomes
-    white, a missing window the range of the pixel type. Its own "version" names the old NGFF."""
+    """The input's omero block with what 0.5 demands and many files lack.
+
+    A missing colour becomes white, a missing window the range of the pixel type. The block's own "version"
+    names the old NGFF, and is left out.
+    """
     channels = (info.omero or {}).get("channels")
     if info.omero is None or not isinstance(channels, list) or not all(isinstance(c, dict) for c in channels):
         return None
@@ -198,13 +210,14 @@ def _complete_channel(channel: dict[str, Any], dtype: np.dtype[Any]) -> dict[str
 
 
 def validate(path: Source, block: dict[str, Any]) -> None:
-    """Refuses the "ome" attribute of an image, plate or well that is not valid.
+    """Refuse the "ome" attribute of an image, plate or well that is not valid.
 
     Args:
         path: what it describes, for messages.
+        block: the attribute.
 
     Raises:
-        VolumeError: so it is.
+        VolumeError: it breaks the specification, or holds what JSON cannot.
     """
     from yaozarrs import v05  # pydantic takes long to load; only writers need it
 
@@ -221,7 +234,7 @@ def validate(path: Source, block: dict[str, Any]) -> None:
 
 
 def _reason(error: ValueError) -> str:
-    """What is wrong, on one line: each fault that pydantic lists, or what JSON has no place for."""
+    """Faults on one line: each one that pydantic lists, or what JSON has no place for."""
     listed = getattr(error, "errors", None)
     if listed is None:  # NaN, an infinite number, half a character
         return f"it holds what JSON cannot: {error}"

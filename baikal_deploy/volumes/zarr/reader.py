@@ -38,15 +38,16 @@ METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
-    """Opens a Zarr array, or level 0 of an OME-Zarr image (0.4 or 0.5).
+    """Open a Zarr array, or level 0 of an OME-Zarr image (0.4 or 0.5).
 
     An array without NGFF metadata has scale 1 and the axes that ``plain_axes`` gives it.
 
     Args:
+        path: the array or group.
         series: which image of a store in bioformats2raw's layout; None: the only one.
 
     Raises:
-        VolumeError: nothing there, no Zarr, no single image, or one that is not supported.
+        VolumeError: nothing there, not Zarr, no single image, or one that is not supported.
     """
     try:
         return _open_volume(path, series)
@@ -72,7 +73,7 @@ def _open_volume(path: Source, series: int | None) -> ZarrVolume:
 
 
 def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Source:
-    """The image to take of a group that is none itself."""
+    """Image to take of a group that is not one itself."""
     if is_plate(attributes):
         raise refuse_plate(path, plate_fields(path, attributes))
     if not is_series_group(attributes):
@@ -81,13 +82,21 @@ def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Sou
 
 
 def list_series(path: Source) -> list[Source]:
-    """The images of a store in bioformats2raw's layout. Raises VolumeError: damaged metadata."""
+    """Images of a store in bioformats2raw's layout, in order.
+
+    Raises:
+        VolumeError: damaged metadata, or names that do not stand for images in the store.
+    """
     ome = member(path, "OME", "a group")
     return series_paths(path, attributes_of(ome) if is_zarr(ome) else {})
 
 
 def plate_fields(path: Source, attributes: Mapping[str, Any]) -> list[str]:
-    """The images of a plate, by paths in it; of a well that cannot be looked into, the well itself.
+    """Images of a plate, by paths in it; of a well that cannot be looked into, the well itself.
+
+    Args:
+        path: the plate.
+        attributes: its attributes.
 
     Raises:
         VolumeError: damaged metadata, or names that do not stand for images in the plate.
@@ -110,7 +119,11 @@ def _well_fields(path: Source, well: str) -> list[str]:
 
 
 def attributes_of(path: Source) -> dict[str, Any]:
-    """The attributes of an array or group. Raises VolumeError: it is not there, or damaged."""
+    """Attributes of an array or group.
+
+    Raises:
+        VolumeError: it is not there, cannot be reached, or is damaged.
+    """
     _require_zarr(path)
     return open_node(path).attrs.asdict()
 
@@ -160,7 +173,11 @@ def _require_zarr_at(url: Url) -> None:
 
 
 def open_node(path: Source) -> Array | zarr.Group:
-    """An array or group. Raises VolumeError: it cannot be reached, or its metadata is damaged."""
+    """Open an array or group.
+
+    Raises:
+        VolumeError: it cannot be reached, its metadata is damaged, or its chunks do not fit the memory.
+    """
     try:
         return open_guarded(path)
     except VolumeError:
@@ -207,9 +224,10 @@ def _reason(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class ZarrVolume:
-    """A Volume in a Zarr array; made by ``open_volume``. Chunks that are missing are fill value.
+    """Volume in a Zarr array; made by ``open_volume``. Chunks that are missing are fill value.
 
     Attributes:
+        array: level 0.
         path: the array, for messages and for looking at its files.
         whole: whether all files of its pixels were there, so that one that is missing is lost.
     """
@@ -221,18 +239,22 @@ class ZarrVolume:
 
     @property
     def metadata_files(self) -> list[Source]:
-        """See ``Volume.metadata_files``."""
+        """Files that tell, by size and time, that the volume was written again."""
         folders = dict.fromkeys([self.info.path, self.path])
         return [folder / name for folder in folders for name in METADATA_FILES if (folder / name).is_file()]
 
     @property
     def labels(self) -> Source | None:
-        """See ``inputs.HasLabels``."""
+        """Group with the image's label images; None without any. See ``open.HasLabels``."""
         group = self.info.path / "labels"
         return group if self.path != self.info.path and is_zarr(group) else None
 
     def read(self, planes: Sequence[int]) -> Raw:
-        """See ``Volume.read``."""
+        """Planes as (N, H, W), in ``info.dtype``; see ``Volume.read``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
         done = 0
         for run in contiguous_runs(self.info, planes):
@@ -241,7 +263,11 @@ class ZarrVolume:
         return out
 
     def read_window(self, plane: int, y: slice, x: slice) -> Raw:
-        """See ``Volume.read_window``."""
+        """Window (h, w) of one plane, in ``info.dtype``; see ``Volume.read_window``.
+
+        Raises:
+            VolumeError: a plane that does not exist or cannot be decoded.
+        """
         window = self._get(range(plane, plane + 1), (*self.info.position(plane), y, x))
         return window.astype(self.info.dtype, copy=False)
 
@@ -262,8 +288,10 @@ class ZarrVolume:
             ) from error
 
     def _refuse_lost_files(self, index: tuple[int | slice, ...]) -> None:
-        """zarr-python reads zeros where a file is missing, or a shard has no bytes, as an interrupted copy
-        leaves it."""
+        """Refuse to read where a file is missing, or a shard has no bytes, as an interrupted copy leaves it.
+
+        zarr-python reads zeros there.
+        """
         if self.array.shards is None and not self.whole:
             return
         spans = [

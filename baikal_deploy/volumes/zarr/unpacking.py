@@ -1,4 +1,4 @@
-"""How much compressed bytes unpack to, told before they do: 65 kB may become 2 GiB.
+"""Sizes that compressed bytes unpack to, told before they do: 65 kB may become 2 GiB.
 
 Formats: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst, RFC 8878 (zstd), RFC 1950 and
 1952 (zlib and gzip).
@@ -21,13 +21,15 @@ Bytes = bytes | memoryview
 
 
 def require_unpacks(codec: str, data: Bytes, most: int) -> None:
-    """Refuses bytes that a codec makes more than ``most`` bytes of.
+    """Refuse bytes that a codec makes too many of.
 
     Args:
         codec: its name in Zarr; of unknown ones nothing is known.
+        data: the compressed bytes.
+        most: bytes that they may unpack to.
 
     Raises:
-        ValueError: so it is, or the bytes are cut short.
+        ValueError: they unpack to more, or are cut short.
     """
     if (size := _SIZES.get(codec)) is not None and size(memoryview(data).cast("B"), most) > most:
         raise ValueError(f"compressed bytes that unpack to more than {most} are no chunk of this array")
@@ -48,7 +50,7 @@ def _lz4(data: memoryview, most: int) -> int:
 
 
 def _zstd(data: memoryview, most: int) -> int:
-    """Of the first frame, as numcodecs reads no other; without a size, what its blocks may hold."""
+    """Bytes of the first frame, as numcodecs reads no other; without a size, what its blocks may hold."""
     if _number(data, 0, 4) != _ZSTD:
         return 0  # which will not unpack
     flags = _number(data, 4, 1)
@@ -78,7 +80,7 @@ def _lzma(data: memoryview, most: int) -> int:
 
 
 def _streamed(make: Callable[[], Any], data: Bytes, most: int) -> int:
-    """By unpacking step by step, up to the limit, and stream by stream."""
+    """Bytes that streams hold, by unpacking one after the other step by step, up to the limit."""
     held, rest = 0, bytes(data)
     try:
         while rest and held <= most:

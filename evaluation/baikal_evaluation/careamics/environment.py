@@ -1,4 +1,4 @@
-"""The Python that has CAREamics, and running the worker in it."""
+"""Environment that has CAREamics: finding its Python, and running the worker in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python that has CAREamics.
+    """Python that has CAREamics.
 
     Attributes:
         python: its executable.
@@ -33,7 +33,14 @@ class Environment:
 
     @classmethod
     def find(cls, method: str) -> Self:
-        """Raises EvaluationError where there is none; the message begins with the method."""
+        """Find the Python that has CAREamics.
+
+        Args:
+            method: asks for it; the message of the error begins with it.
+
+        Raises:
+            EvaluationError: there is none.
+        """
         named = os.environ.get(VARIABLE)
         python = named or str(MADE / "bin" / "python")
         try:
@@ -50,7 +57,7 @@ class Environment:
         """Run the worker, on one thread.
 
         Args:
-            what: is done, for messages.
+            what: the work, for messages.
             log: file for all that it prints, if it fails.
             arguments: of the worker.
 

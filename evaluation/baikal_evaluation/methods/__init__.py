@@ -20,7 +20,7 @@ __all__ = ["Method", "Model", "Spec", "method_names"]
 
 
 def method_names() -> list[str]:
-    """Everything that ``NAME`` may be."""
+    """Names that ``NAME`` may be: methods and samplers."""
     return plugin_names(__name__) + sampler_names()
 
 
@@ -42,7 +42,14 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ConfigError for an unknown method, or options where there are none."""
+        """Read a method as it was asked for.
+
+        Args:
+            text: ``NAME[@GUIDE][,KEY=VALUE…]``.
+
+        Raises:
+            ConfigError: an unknown method, or options or a guide where there are none.
+        """
         head, *pairs = text.split(",")
         name, at, guide = head.partition("@")
         known = method_names()
@@ -61,13 +68,19 @@ class Spec:
 
     @property
     def is_sampler(self) -> bool:
+        """True if it is a sampler of the runtime."""
         return self.name in sampler_names()
 
     def make(self, model: Model) -> Method:
-        """The method, not yet fitted.
+        """Method, not yet fitted.
+
+        Args:
+            model: of the samplers.
 
         Raises:
-            ConfigError, ModelError, EngineError: what a sampler is asked for cannot be had.
+            ConfigError: an unknown option of a sampler, or one that does not fit the model.
+            ModelError: the model is not there, or cannot be read.
+            EngineError: the engine cannot be had here.
         """
         if self.is_sampler:
             return Sampled(model, self.name, self.options)

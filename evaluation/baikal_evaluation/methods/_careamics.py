@@ -1,4 +1,4 @@
-"""What the methods of CAREamics share: a U-Net for single planes, trained and run by its own Python.
+"""Base of the methods of CAREamics: a U-Net for single planes, trained and run by its own Python.
 
 Every image is shifted by its own mean and scaled by its own standard deviation, so that images of
 other cameras and gains can be learnt from and denoised.
@@ -24,17 +24,17 @@ from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Method, Prediction, Stack, Training, TrainingImages
 
 SMALLEST = 8
-"""Pixels of a plane's side that a training needs."""
+"""Side of a plane, in pixels, that a training needs at least."""
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """A trained network.
+    """Trained network.
 
     Attributes:
         environment: that it was trained in.
         folder: holds it.
-        training: what it learnt.
+        training: what it learnt from, and how.
     """
 
     environment: Environment
@@ -43,21 +43,27 @@ class Learnt:
 
     @property
     def model(self) -> Path:
+        """Path of the checkpoint."""
         return self.folder / "model.ckpt"
 
 
 class CAREamicsMethod(Method):
-    """A method that the worker knows by the name of this class's module."""
+    """Method that the worker knows by the name of this class's module."""
 
     _learnt: Learnt | None = None
 
     @property
     def name(self) -> str:
+        """Name of the class's module."""
         return type(self).__module__.rpartition(".")[2]
 
     @property
     def learnt(self) -> Learnt:
-        """Raises EvaluationError before ``fit``."""
+        """Network that ``fit`` has trained or found.
+
+        Raises:
+            EvaluationError: ``fit`` was not called.
+        """
         if self._learnt is None:
             raise EvaluationError(f"{self.name}: has learnt nothing; call fit first")
         return self._learnt

@@ -19,7 +19,7 @@ from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 @dataclass(frozen=True)
 class Model:
-    """The network that samplers walk with.
+    """Network that samplers walk with.
 
     Attributes:
         name: of a shipped model, or path of an .onnx file.
@@ -34,7 +34,13 @@ class Model:
     seed: int = 0
 
     def load(self) -> Denoiser:
-        """One for all samplers of a process."""
+        """Load the model, once for all samplers of a process.
+
+        Raises:
+            ConfigError: an engine that is not known, or a setting that does not fit the model.
+            ModelError: the model is not there, or cannot be read.
+            EngineError: the engine cannot be had here.
+        """
         return _loaded(self.name, self.engine, self.threads)
 
 

@@ -21,7 +21,7 @@ FIRST_ESTIMATE = 2.0
 
 
 class AnscombeBM3D(Method):
-    """Plane by plane, with the gain and read noise of the image, fitted like the runtime does."""
+    """BM3D plane by plane, with the gain and read noise of the image, fitted like the runtime does."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -40,14 +40,24 @@ class AnscombeBM3D(Method):
 
 
 def transformed(plane: Values, noise: NoiseModel) -> Values:
-    """Values whose noise has a standard deviation of about 1 everywhere."""
+    """Values whose noise has a standard deviation of about 1 everywhere.
+
+    Args:
+        plane: intensities (H, W) in raw units.
+        noise: of the image; its gain is above 0.
+    """
     variance = noise.gain * plane + noise.intercept + 3 / 8 * noise.gain**2
     result: Values = 2 / noise.gain * np.sqrt(np.maximum(variance, 0))
     return result
 
 
 def inverse(values: Values, noise: NoiseModel) -> Values:
-    """The mean intensity of which ``values`` is the expected transform; below its range, the least."""
+    """Mean intensity of which a value is the expected transform; below the transform's range, the least.
+
+    Args:
+        values: denoised ones of ``transformed`` (H, W).
+        noise: as it was there.
+    """
     offset = noise.intercept / noise.gain**2  # variance that is not of photons, in photons
     d = np.maximum(values, 2 * np.sqrt(3 / 8 + max(offset, 0)))  # what no photon at all gives
     photons = d**2 / 4 + np.sqrt(1.5) / 4 / d - 11 / 8 / d**2 + 5 / 8 * np.sqrt(1.5) / d**3 - 1 / 8 - offset

@@ -1,4 +1,4 @@
-"""What a denoising method is."""
+"""Base of denoising methods: what they learn from, what they are asked, and what they predict."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 Stack = NDArray[np.float32]
 """Planes (N, H, W) in raw units."""
 Needs = Literal["nothing", "noisy", "pairs"]
-"""What a method learns from."""
+"""Kind of images that a method learns from."""
 MINUTES = 6.0
 """CPU time that a method may learn for, unless told otherwise."""
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What methods may learn from: all get the same images.
+    """Images that methods may learn from: all get the same.
 
     Attributes:
         noisy: stacks (N, H, W) in raw units, one of each image.
@@ -48,7 +48,7 @@ def _sha256(stacks: Iterable[Stack]) -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """How methods learn.
+    """Images that methods learn from, and for how long.
 
     Attributes:
         images: to learn from.
@@ -64,10 +64,13 @@ class Training:
     folder: Path
 
     def key(self, method: str) -> str:
-        """Names what a method learns: it is the same for the same images, minutes and seed.
+        """Name of what a method learns: it is the same for the same images, minutes and seed.
 
         Args:
             method: its name, with the version of how it learns.
+
+        Returns:
+            32 hexadecimal digits.
         """
         text = f"{method} {self.images.digest} {self.minutes} {self.seed}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -95,6 +98,12 @@ class Method(ABC):
     def fit(self, training: Training) -> Self:
         """Learn; or take what was learnt from the same training before.
 
+        Args:
+            training: images, time and seed.
+
+        Returns:
+            The method itself.
+
         Raises:
             EvaluationError: it cannot.
         """
@@ -113,6 +122,9 @@ class Method(ABC):
             noisy: (N, H, W) in raw units.
             clean: the truth in the same units, for oracles alone.
             guide: another method's prediction for ``noisy``, for the methods that take one.
+
+        Returns:
+            Planes of the same shape and units, and network evaluations per plane.
 
         Raises:
             EvaluationError: it cannot denoise this image; the message says why and what to do.

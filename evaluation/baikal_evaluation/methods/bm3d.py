@@ -12,7 +12,7 @@ from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 
 class BM3D(Method):
-    """Plane by plane, with one level of white noise for the image, measured like the runtime does."""
+    """BM3D plane by plane, with one level of white noise for the image, measured like the runtime does."""
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -9,6 +9,6 @@ from baikal_evaluation.methods.base import Needs
 
 
 class CARE(CAREamicsMethod):
-    """Supervised, with the mean absolute error as its loss."""
+    """Supervised method, with the mean absolute error as its loss."""
 
     NEEDS: ClassVar[Needs] = "pairs"

@@ -12,7 +12,7 @@ from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 SIGMAS = np.arange(0.5, 6.1, 0.25)
-"""Pixels."""
+"""Sigmas that are tried, in pixels."""
 
 
 class Gaussian(Method):

@@ -1,4 +1,4 @@
-"""Nothing at all: what every method begins with."""
+"""Noisy image itself, which every method begins with."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ from baikal_evaluation.ssid.networks import Denoiser
 from baikal_evaluation.ssid.training import DEPTH, WIDTH, Plane, at_least, learn
 
 VERSION = 1
-"""Of what is learnt from the same images, minutes and seed."""
+"""Version of what is learnt from the same images, minutes and seed."""
 
 
 FACTOR = 2**DEPTH
-"""Sides of planes must be multiples of it."""
+"""Number that the sides of planes must be multiples of."""
 
 
 class SSID(Method):
@@ -38,7 +38,11 @@ class SSID(Method):
 
     @property
     def learnt(self) -> tuple[Denoiser, Training]:
-        """Raises EvaluationError before ``fit``."""
+        """Network that ``fit`` has trained or found, and what it learnt from.
+
+        Raises:
+            EvaluationError: ``fit`` was not called.
+        """
         if self._learnt is None:
             raise EvaluationError("ssid: has learnt nothing; call fit first")
         return self._learnt
@@ -101,7 +105,7 @@ def _scale(stack: Stack, what: str) -> IntensityMap:
 
 
 def _save(net: Denoiser, path: Path) -> None:
-    """In one step, so that a crash leaves no half a file."""
+    """Write the file in one step, so that a crash leaves no half a file."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:  # torch would report a full disk as RuntimeError
         torch.save(net.state_dict(), file)

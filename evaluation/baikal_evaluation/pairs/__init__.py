@@ -13,7 +13,7 @@ __all__ = ["LAYOUTS", "Pair", "find_pairs"]
 
 
 def find_pairs(path: Path, channel: Channel = None) -> list[Pair]:
-    """The pairs of a data set. No pixels are read, except from compressed .npz.
+    """Pairs of a data set. No pixels are read, except from compressed .npz.
 
     Accepted are:
 
@@ -27,7 +27,8 @@ def find_pairs(path: Path, channel: Channel = None) -> list[Pair]:
     Every time point of a series of volumes is one pair; a series of single planes is one pair of many planes.
 
     Args:
-        channel: of images with several.
+        path: the folder or file.
+        channel: number (from 0) or name, of images with several.
 
     Raises:
         EvaluationError: another layout, no pairs, names without a partner, or shapes that differ.

@@ -1,4 +1,4 @@
-"""The layouts that data sets of pairs come in."""
+"""Layouts that data sets of pairs come in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ LISTED = 10
 
 
 def pairs_at(path: Path, channel: Channel) -> Iterable[Pair]:
-    """The pairs of a data set; see ``find_pairs``. Raises also OSError."""
+    """Pairs of a data set, as ``find_pairs`` describes them.
+
+    Args:
+        path, channel: as for ``find_pairs``.
+
+    Raises:
+        EvaluationError: as for ``find_pairs``, but for a data set without pairs.
+        VolumeError: an image that cannot be read.
+        OSError: a folder or file that cannot be looked at.
+    """
     if path.is_dir():
         return _in_folder(path, channel)
     if path.suffix.lower() == ".npz":
@@ -63,7 +72,7 @@ def _matched(noisy: Path, clean: Path) -> Iterator[tuple[str, Path, Path | None]
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The images in a folder by their names without suffixes. Hidden entries are none."""
+    """Images in a folder by their names without suffixes. Hidden entries are not images."""
     found = [
         entry
         for entry in sorted(folder.iterdir())

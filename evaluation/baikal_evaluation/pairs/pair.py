@@ -1,4 +1,4 @@
-"""What a pair is."""
+"""Pair of a noisy and a clean image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pair:
             raise different(self.name, self.noisy.shape, self.clean.shape)
 
     def read(self) -> tuple[Stack, Stack | None]:
-        """Both sides (N, H, W) in raw units.
+        """Both sides (N, H, W) in raw units; the clean one is None where there is none.
 
         Raises:
             VolumeError: pixels that cannot be decoded.
@@ -81,12 +81,17 @@ class MaxProjection:
         return self.planes.dtype
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """See ``Planes.read``."""
+        """Window (h, w) of the projection; see ``Planes.read``.
+
+        Args:
+            plane: 0.
+            rows, columns: the window.
+        """
         window: NDArray[Any] = self.read_all()[plane, rows, columns]
         return window
 
     def read_all(self) -> NDArray[Any]:
-        """See ``Planes.read_all``."""
+        """The projection (1, H, W); see ``Planes.read_all``."""
         return self.planes.read_all().max(axis=0, keepdims=True)
 
 
@@ -101,6 +106,12 @@ def _read(planes: Planes) -> Stack:
 
 
 def different(name: str, noisy: tuple[int, ...], clean: tuple[int, ...]) -> EvaluationError:
+    """Error for two sides that differ in shape.
+
+    Args:
+        name: of the pair.
+        noisy, clean: their shapes.
+    """
     return EvaluationError(
         f"{name}: the noisy image has shape {noisy} and the clean one {clean}; make them match"
     )

@@ -20,7 +20,11 @@ COLUMNS = [field.name for field in fields(Row)] + ["definition"]
 
 
 def write_csv(path: Path, results: Results) -> None:
-    """A line of each image and method, with every digit; what is not known is left empty.
+    """Write a line of each image and method, with every digit; what is not known is left empty.
+
+    Args:
+        path: the file.
+        results: to write.
 
     Raises:
         EvaluationError: the file cannot be written.
@@ -34,9 +38,13 @@ def write_csv(path: Path, results: Results) -> None:
 
 
 def write_json(path: Path, results: Results) -> None:
-    """Everything: rows, means, and differences to each reference, by its name.
+    """Write everything: rows, means, and differences to each reference, by its name.
 
     JSON has no infinity: such numbers are the texts "inf", "-inf" and "nan".
+
+    Args:
+        path: the file.
+        results: to write.
 
     Raises:
         EvaluationError: the file cannot be written.
@@ -58,6 +66,10 @@ def write_json(path: Path, results: Results) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a file at once, so that a crash leaves the last whole one.
 
+    Args:
+        path: the file.
+        text: its new contents.
+
     Raises:
         EvaluationError: it cannot be written.
     """
@@ -74,7 +86,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it."""
+    """Value as JSON can hold it."""
     if is_dataclass(value) and not isinstance(value, type):
         return _plain({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, Interval):

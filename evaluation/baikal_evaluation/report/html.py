@@ -22,11 +22,13 @@ FIGURES = ("psnr", "ssim", "noise_after")
 
 @dataclass(frozen=True)
 class Picture:
-    """Attributes:
-    key: by which the page finds it in every panel.
-    title: of the method.
-    figures: its metrics, in words.
-    address: that holds the pixels.
+    """Picture in a panel of the page.
+
+    Attributes:
+        key: by which the page finds it in every panel.
+        title: of the method.
+        figures: its metrics, in words.
+        address: that holds the pixels.
     """
 
     key: str
@@ -37,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class View:
-    """A panel as the page shows it."""
+    """Panel as the page shows it."""
 
     image: str
     part: str
@@ -50,6 +52,8 @@ def write_html(path: Path, results: Results, panels: Sequence[Panel]) -> None:
     """Write a page that needs no other file and no network.
 
     Args:
+        path: the file.
+        results: to show.
         panels: of the images that are to be shown; of more than there is room for, ``choose`` picks some.
 
     Raises:
@@ -95,7 +99,7 @@ def _view(panel: Panel, results: Results) -> View:
 
 
 def _part(panel: Panel) -> str:
-    """Which part of the plane is shown, in words."""
+    """Size and place of the part of the plane that is shown, in words."""
     (height, width), (h, w), (y, x) = panel.noisy.shape, panel.cropped().noisy.shape, panel.corner
     whole = f"{height} × {width} pixels"
     return whole if (h, w) == (height, width) else f"{h} × {w} pixels at ({y}, {x}) of {whole}"
@@ -120,8 +124,10 @@ def _choices(views: list[View]) -> dict[str, str]:
 
 
 def _first_right(results: Results, choices: dict[str, str]) -> str:
-    """The picture that is on the right at first: of the best method, if it can be told; no oracle, if any
-    other will do."""
+    """Key of the picture that is on the right at first.
+
+    It is that of the best method, if it can be told; not of an oracle, if any other will do.
+    """
     best = results.best(results.metrics[0]) if results.metrics else None
     keys = [key for key in choices if key != NOISY]
     keys.sort(key=lambda key: (choices[key] != best, key == CLEAN, choices[key] in results.oracles))
@@ -129,7 +135,7 @@ def _first_right(results: Results, choices: dict[str, str]) -> str:
 
 
 def _left_out(results: Results, views: list[View]) -> str:
-    """Which images are not shown and why, in words; nothing if all are."""
+    """Number of images that are shown, and why these, in words; nothing if all are."""
     count, shown = len(results.images), [view.image for view in views]
     if not shown or len(shown) == count:
         return ""

@@ -1,4 +1,4 @@
-"""Which images a page shows, and how."""
+"""Panels of a page: the images that it shows, and how."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from baikal_deploy.report.grey import Contrast, address, brightest, contrast, gr
 from baikal_evaluation.results import Metric, Results
 
 SIDE = 512
-"""Pixels of a panel at most: a part of the plane. A reduced plane would look less noisy than it is."""
+"""Side of a panel, in pixels, at most: it is a part of the plane, as a reduced plane would look less noisy
+than it is."""
 PICTURES = 144
-"""That a page holds at most: about 30 MB if all of them are nothing but noise."""
+"""Pictures of a page, at most: about 30 MB if all of them are nothing but noise."""
 
 Plane = NDArray[np.float32]
-"""(H, W) in raw units."""
+"""A plane (H, W) in raw units."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Panel:
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Upper left of the part that is shown, the brightest of its size: there is something in it."""
+        """Corner (y, x) of the part that is shown, the brightest of its size: there is something in it."""
         return brightest(self._guide, SIDE)
 
     def cropped(self) -> Panel:
-        """The part that is shown; it is all that need be kept in memory."""
+        """Panel of the part that is shown alone; it is all that need be kept in memory."""
         y, x = self.corner
         part = np.s_[y : y + SIDE, x : x + SIDE]
         clean = None if self.clean is None else self.clean[part].copy()
@@ -51,8 +52,10 @@ class Panel:
 
     @property
     def contrast(self) -> Contrast:
-        """Intensities that are shown black and white in all pictures of the panel: those of the clean side,
-        unless there is none or nothing on it."""
+        """Intensities that are shown black and white in all pictures of the panel.
+
+        They are those of the clean side, unless there is none or nothing on it.
+        """
         return contrast(self._guide, self.noisy)
 
     @property
@@ -61,14 +64,26 @@ class Panel:
 
 
 def picture(plane: Plane, contrast: Contrast) -> str:
-    """A plane as the address of an image that holds it."""
+    """Address of an image that holds a plane.
+
+    Args:
+        plane: the pixels.
+        contrast: intensities that become black and white.
+    """
     return address(grey(plane, contrast))
 
 
 def choose(results: Results, images: Sequence[str]) -> list[str]:
-    """Those of the images that a page has room for.
+    """Images that a page has room for.
 
     If it has not room for all, they are the worst, the best, and those evenly between, by ``merit``.
+
+    Args:
+        results: of these images.
+        images: their names.
+
+    Returns:
+        The names of those chosen, in their order.
     """
     count = max(3, PICTURES // (len(results.methods) + 2))
     if len(images) <= count:
@@ -80,9 +95,15 @@ def choose(results: Results, images: Sequence[str]) -> list[str]:
 
 
 def merit(results: Results) -> tuple[str, dict[str, float]]:
-    """What images are ordered by, in words and as numbers: the second method minus the first.
+    """Order of the images, in words and as numbers: the second method minus the first.
 
     Where there is no clean side nothing orders them, and the numbers are missing.
+
+    Args:
+        results: of these images.
+
+    Returns:
+        The words, and a number for each image by name.
     """
     metric = next((metric for metric in results.metrics if metric.best is not None), None)
     if metric is None:

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 PSNR = METRICS[0]
 INK = "#010203"
-"""Stands for the page's text colour; nothing else is drawn in it."""
+"""Colour that stands for the page's text colour; nothing else is drawn in it."""
 COLOURS = (
     "#1f8fd6", "#e8702a", "#2f9e57", "#c74fb4", "#8a76d8",
     "#c9a10e", "#159a9c", "#d94a5b", "#9a7b62", "#7f8c98",
 )  # fmt: skip
 MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}
-"""As matplotlib and text have them."""
+"""Markers as matplotlib has them, and as text has them."""
 WIDTH, LOWEST = 5.2, 3.2
-"""Inches."""
+"""Width and least height of a plot, in inches."""
 METADATA = ("Date", "Creator", "Format", "Type")
-"""That matplotlib writes into a file unless told not to."""
+"""Entries that matplotlib writes into a file unless told not to."""
 LABEL = 24
 """Characters of a line of an axis label."""
 STYLE: dict[Any, Any] = {
@@ -37,22 +37,27 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "baikal",
 }  # fmt: skip
 MEAN: dict[str, Any] = {"ms": 7, "mec": INK, "mew": 0.8, "capsize": 3, "lw": 1.6}
-"""How means and their intervals are drawn."""
+"""Style of means and their intervals."""
 
 
 class Mark(NamedTuple):
-    """How a method is drawn: a colour, and a marker for those who cannot tell the colours apart."""
+    """Look of a method: a colour, and a marker for those who cannot tell the colours apart."""
 
     colour: str
     marker: str
 
     @property
     def character(self) -> str:
+        """Marker as text has it."""
         return MARKERS[self.marker]
 
 
 def mark(number: int) -> Mark:
-    """Of a method, by its place."""
+    """Mark of a method.
+
+    Args:
+        number: its place among the methods, from 0.
+    """
     shift = number + number // len(COLOURS)
     return Mark(COLOURS[number % len(COLOURS)], list(MARKERS)[shift % len(MARKERS)])
 
@@ -101,7 +106,7 @@ def _psnr_by_nfe(results: Results) -> str:
 
 
 def _wrapped(method: str) -> str:
-    """A name in lines that end at its commas."""
+    """Name in lines that end at its commas."""
     lines = textwrap.fill(method.replace(",", ", "), LABEL, break_on_hyphens=False)
     return lines.replace(", ", ",")
 
@@ -123,7 +128,7 @@ def _draw_mean(axes: Axes, look: Mark, x: float, y: float, **reach: Any) -> None
 
 
 def _reach(interval: Interval) -> list[list[float]]:
-    """Of an error bar, to both sides."""
+    """Length of an error bar to both sides."""
     return [[interval.mean - interval.low], [interval.high - interval.mean]]
 
 

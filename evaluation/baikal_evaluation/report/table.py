@@ -22,13 +22,17 @@ from baikal_evaluation.report.text import (
 from baikal_evaluation.results import Metric, Results, Summary
 
 UNLIMITED = 10_000
-"""Columns of what is no terminal: nothing is wrapped there."""
+"""Columns of what is not a terminal: nothing is wrapped there."""
 
 
 def print_table(results: Results, console: Console) -> None:
-    """A line of each method; then the failures, and what the figures mean.
+    """Print a line of each method; then the failures, and what the figures mean.
 
     In a terminal that is too narrow the intervals stand below the means.
+
+    Args:
+        results: to print.
+        console: to print on.
     """
     if not console.is_terminal:
         console.width = UNLIMITED

@@ -13,18 +13,29 @@ NONE = "-"
 
 
 def mean_text(metric: Metric, interval: Interval | None) -> str:
+    """Mean in words; a dash where there is none."""
     return NONE if interval is None else format(interval.mean, metric.form)
 
 
 def range_text(metric: Metric, interval: Interval | None) -> str:
-    """Such as "[26.90, 27.75]"; nothing where there is no interval."""
+    """Interval in words, such as "[26.90, 27.75]"; nothing where there is none.
+
+    Args:
+        metric: says how numbers are written.
+        interval: the mean and its interval; None: unknown.
+    """
     if interval is None or interval.low == interval.high:
         return ""
     return f"[{interval.low:{metric.form}}, {interval.high:{metric.form}}]"
 
 
 def difference_text(metric: Metric, interval: Interval | None) -> str:
-    """Such as "+0.41 [+0.12, +0.77]"."""
+    """Difference in words, such as "+0.41 [+0.12, +0.77]"; a dash where there is none.
+
+    Args:
+        metric: says how numbers are written.
+        interval: the difference and its interval; None: unknown.
+    """
     if interval is None:
         return NONE
     mean, low, high = (format(x, f"+{metric.form}") for x in (interval.mean, interval.low, interval.high))
@@ -32,11 +43,12 @@ def difference_text(metric: Metric, interval: Interval | None) -> str:
 
 
 def number_text(value: float | None, form: str = ".3g") -> str:
+    """Number in words; a dash where there is none."""
     return NONE if value is None else format(value, form)
 
 
 def images_text(summary: Summary) -> str:
-    """How many images were denoised, of how many if some failed."""
+    """Number of images that were denoised, and of how many if some failed."""
     failed = f"/{summary.images + summary.failures}" if summary.failures else ""
     return f"{summary.images}{failed}"
 
@@ -49,11 +61,12 @@ def sort_key(value: float | None) -> str:
 
 
 def failure_text(row: Row) -> str:
+    """Sentence on a method that failed on an image."""
     return f"{row.method} failed on {row.image}: {row.error}"
 
 
 def legend(results: Results) -> Iterator[str]:
-    """What the marks in a table mean, in sentences."""
+    """Sentences that say what the marks in a table mean."""
     if len(results.images) >= FEWEST:
         yield "In brackets: the 95 % confidence interval of the mean over images."
     else:

@@ -1,4 +1,4 @@
-"""What the three stages minimise. All tensors are (N, 1, H, W), in any one unit."""
+"""Losses that the three stages minimise. All tensors are (N, 1, H, W), in any one unit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 NOISE = 16.0
 """Standard deviation of the noise in the paper's photographs (SIDD, about 24 dB), in 8-bit grey levels."""
 WINDOW = 7
+"""Side of the window of ``local_std``, in pixels."""
 FLAT, TEXTURED = 1.0, 5.0
 """Standard deviations, in grey levels, below which a place is flat and above which it is textured."""
 
@@ -23,10 +24,14 @@ def local_std(x: Tensor) -> Tensor:
 
 
 def texture(bnn: Tensor, noisy: Tensor) -> Tensor:
-    """The adaptive coefficient α: below 1/2 where BNN's output is flat, above where it is textured.
+    """Adaptive coefficient α: below 1/2 where BNN's output is flat, above where it is textured.
 
     With σ the ``local_std`` of BNN(y): sigmoid(σ − FLAT) where σ < FLAT, sigmoid(σ − TEXTURED) where
     σ > TEXTURED, 1/2 in between. A grey level is 1 / NOISE of the rms of y − BNN(y) over the plane.
+
+    Args:
+        bnn: BNN(y).
+        noisy: y.
     """
     noise = (noisy - bnn).square().mean((2, 3), keepdim=True).sqrt()
     std = local_std(bnn) / noise.clamp(min=torch.finfo(noise.dtype).tiny) * NOISE
@@ -34,15 +39,15 @@ def texture(bnn: Tensor, noisy: Tensor) -> Tensor:
 
 
 def bnn_loss(bnn: Tensor, noisy: Tensor) -> Tensor:
-    """mean |BNN(y) − y|."""
+    """Loss of BNN: mean |BNN(y) − y|."""
     return (bnn - noisy).abs().mean()
 
 
 def lan_loss(lan: Tensor, bnn: Tensor, alpha: Tensor) -> Tensor:
-    """mean (1 − α)·|LAN(y) − BNN(y)|."""
+    """Loss of LAN: mean (1 − α)·|LAN(y) − BNN(y)|."""
     return ((1 - alpha) * (lan - bnn).abs()).mean()
 
 
 def unet_loss(unet: Tensor, bnn: Tensor, lan: Tensor, alpha: Tensor) -> Tensor:
-    """mean (1 − α)·|U(y) − BNN(y)| + α·|U(y) − LAN(y)|."""
+    """Loss of the U-Net: mean (1 − α)·|U(y) − BNN(y)| + α·|U(y) − LAN(y)|."""
     return ((1 - alpha) * (unet - bnn).abs() + alpha * (unet - lan).abs()).mean()

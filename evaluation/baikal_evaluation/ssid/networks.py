@@ -1,4 +1,4 @@
-"""The three networks. All of them take and give (N, 1, H, W)."""
+"""Networks of the three stages. All of them take and give (N, 1, H, W)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BLIND = 9
-"""Side of the square that the blind-neighbourhood network does not see."""
+"""Side, in pixels, of the square that the blind-neighbourhood network does not see."""
 SLOPE = 0.1
-"""Of the leaky ReLUs, as in Laine et al. 2019."""
+"""Slope of the leaky ReLUs below 0, as in Laine et al. 2019."""
 
 
 class Conv(nn.Conv2d):
@@ -117,5 +117,10 @@ class Denoiser(nn.Sequential):
 
 
 def shifted(x: Tensor, rows: int) -> Tensor:
-    """Moved down by ``rows``; zeros come in at the top."""
+    """Planes moved down; zeros come in at the top.
+
+    Args:
+        x: (N, C, H, W).
+        rows: pixels to move by.
+    """
     return F.pad(x, (0, 0, rows, -rows))

@@ -24,16 +24,19 @@ LAN_WIDTH, LAN_BLOCKS = 32, 4
 BATCH, CROP = 4, 64
 LEARNING_RATE = 2e-3
 SHARES = (0.5, 0.2, 0.3)
-"""Of the CPU time, for BNN, LAN and the U-Net."""
+"""Shares of the CPU time, for BNN, LAN and the U-Net."""
 
 
 def learn(planes: Sequence[Plane], seconds: float, seed: int) -> Denoiser:
-    """The network of the third stage.
+    """Learn the three networks, one after the other.
 
     Args:
         planes: noisy planes (H, W) on the network's scale.
         seconds: CPU time of all three stages; each takes one step at least.
         seed: of weights and crops. What is learnt still depends on the machine's speed.
+
+    Returns:
+        The network of the third stage.
 
     Raises:
         EvaluationError: a loss became NaN or infinite.
@@ -60,9 +63,18 @@ def learn(planes: Sequence[Plane], seconds: float, seed: int) -> Denoiser:
 
 
 def train(net: nn.Module, loss: Callable[[Tensor], Tensor], batches: Batches, seconds: float) -> list[float]:
-    """Minimise ``loss`` of batches for some CPU time, one step at least, and freeze the network.
+    """Minimise a loss for some CPU time, one step at least, and freeze the network.
 
-    The learning rate falls along half a cosine. Returns the loss of every step.
+    The learning rate falls along half a cosine.
+
+    Args:
+        net: the network.
+        loss: of a batch.
+        batches: endless.
+        seconds: CPU time.
+
+    Returns:
+        The loss of every step.
 
     Raises:
         EvaluationError: a loss became NaN or infinite.
@@ -88,7 +100,12 @@ def train(net: nn.Module, loss: Callable[[Tensor], Tensor], batches: Batches, se
 
 
 def crops(planes: Sequence[Plane], rng: Generator) -> Batches:
-    """Endless batches (BATCH, 1, CROP, CROP) of random crops, turned and flipped."""
+    """Endless batches (BATCH, 1, CROP, CROP) of random crops, turned and flipped.
+
+    Args:
+        planes: (H, W), of any sizes.
+        rng: draws the crops.
+    """
     while True:
         batch = np.stack([_crop(planes[int(rng.integers(len(planes)))], rng) for _ in range(BATCH)])
         yield torch.from_numpy(batch)[:, None].contiguous(memory_format=torch.channels_last)
@@ -102,7 +119,12 @@ def _crop(plane: Plane, rng: Generator) -> Plane:
 
 
 def at_least(planes: Plane, height: int, width: int) -> Plane:
-    """Planes (…, H, W), continued below and on the right by reflection to a size."""
+    """Planes (…, H, W), continued below and on the right by reflection to a size.
+
+    Args:
+        planes: of any size.
+        height, width: pixels that they have at least afterwards.
+    """
     missing = (max(side - have, 0) for side, have in zip((height, width), planes.shape[-2:], strict=True))
     around = [(0, 0)] * (planes.ndim - 2) + [(0, count) for count in missing]
     return np.pad(planes, around, mode="reflect")

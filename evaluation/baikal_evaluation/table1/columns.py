@@ -39,7 +39,7 @@ ROWS = {
 }
 """Method of each row. The paper's are those with its published settings; the others are for comparison."""
 N2V = {"tribolium": "structn2v"}
-"""What "N2V" stands for where it is not n2v: the paper's authors took structN2V for correlated noise."""
+"""Methods that "N2V" stands for where it is not n2v: the authors took structN2V for correlated noise."""
 
 
 @dataclass(frozen=True)
@@ -61,35 +61,52 @@ class Column:
     seed: int
 
     def training(self) -> Training:
-        """The images that everything learns from, read."""
+        """Images that everything learns from, read.
+
+        Raises:
+            BaikalError: they cannot be read.
+        """
         read = [pair.read() for pair in self.data.training]
         clean = tuple(side for _, side in read if side is not None)
         images = TrainingImages(tuple(noisy for noisy, _ in read), clean)
         return Training(images, self.minutes, self.seed, self.folder / "learnt")
 
     def specs(self) -> dict[str, Spec]:
-        """The method of every row."""
+        """Method of every row, by row."""
         n2v = N2V.get(self.data.name, "n2v")
         return {row: Spec.parse(text.format(n2v=n2v)) for row, text in ROWS.items()}
 
     def candidates(self) -> list[Candidate]:
-        """The methods of all rows, in their order; what is not learnt yet is learnt now."""
+        """Methods of all rows, in their order; what is not learnt yet is learnt now.
+
+        Raises:
+            BaikalError: something cannot be learnt.
+        """
         training = self.training()
         model = Model(str(learn_prior(training)), self.engine, 1, self.seed)
         return candidates(list(self.specs().values()), model, lambda: training)
 
     @property
     def store(self) -> Store:
+        """Store of the predictions."""
         return Store(self.folder / "predictions")
 
 
 def learners(column: Column) -> list[str]:
-    """What has to learn: the prior, and the methods that need it."""
+    """Names of what has to learn: the prior, and the methods that need it."""
     return ["prior", N2V.get(column.data.name, "n2v"), "ssid", "care"]
 
 
 def learn(column: Column, what: str) -> None:
-    """One of ``learners`` learns; nothing that is kept already."""
+    """Let one of ``learners`` learn, but for what is kept already.
+
+    Args:
+        column: the data set.
+        what: one of ``learners``.
+
+    Raises:
+        BaikalError: it cannot.
+    """
     training = column.training()
     if what == "prior":
         learn_prior(training)
@@ -98,7 +115,14 @@ def learn(column: Column, what: str) -> None:
 
 
 def denoise(column: Column, image: int) -> None:
-    """Every method on one test image; the store keeps what succeeds, the rest fails again when it is told."""
+    """Denoise one test image by every method; the store keeps what succeeds.
+
+    A method that fails here fails again when the table is made, and is told there.
+
+    Args:
+        column: the data set.
+        image: its number among the test images.
+    """
     for candidate in column.candidates():
         with suppress(Exception):
             candidate.denoise(column.data.test[image], column.store)
@@ -108,6 +132,7 @@ def fill(columns: Sequence[Column], jobs: int, progress: Callable[[str, int, int
     """Learn and denoise everything that is not in the folders yet.
 
     Args:
+        columns: the data sets.
         jobs: processes.
         progress: (what is being done, how many are done, of how many).
 

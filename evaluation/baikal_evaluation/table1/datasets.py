@@ -1,4 +1,4 @@
-"""The three data sets of the paper's Table 1: CARE's own, or simulated ones in their place."""
+"""Data sets of the paper's Table 1: CARE's own, or simulated ones in their place."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ PUBLISHED = {
 """Files of CARE's data (Weigert et al. 2018) below the folder that they were unpacked to. Its test sets are
 scaled differently; so, like the paper's authors, we split the training sets."""
 TEST_SHARE, VALIDATION_SHARE = 10, 10
-"""Percent. No method here chooses anything by the validation part; it is left out."""
+"""Shares of the images in percent. No method here chooses anything by the validation part; it is left out."""
 SIMULATED = {
     "planaria": PairSet("planaria", (1, 8, 96, 96), psnr=12),
     "tribolium": PairSet("tribolium", (1, 8, 96, 96), psnr=12, correlated=0.6),
     "flywing": PairSet("flywing", (1, 8, 96, 96), psnr=9),
 }
-"""Volumes of 8 planes of 96². The paper's Tribolium has correlated noise, its Flywing the strongest."""
+"""Simulated sets, of volumes of 8 planes of 96². The paper's Tribolium has correlated noise, its Flywing the
+strongest."""
 PARTS = {"training": (40, 1), "test": (8, 2)}
 """Images and seed of each part of a simulated data set."""
 
@@ -45,9 +46,11 @@ class DataSet:
 
 
 def simulated(name: str, folder: Path, most: int | None = None) -> DataSet:
-    """The simulator's data set, which is made below ``folder`` if it is not there.
+    """The simulator's data set, which is made below a folder if it is not there.
 
     Args:
+        name: a key of SIMULATED.
+        folder: of all data sets.
         most: test images at the most; None: all of them.
     """
     training, test = (_simulated(name, part, folder / name / "images" / part) for part in PARTS)
@@ -68,6 +71,8 @@ def published(name: str, folder: Path, most: int | None = None) -> DataSet:
     """A training set of CARE's, split by a hash of each pair's name.
 
     Args:
+        name: a key of PUBLISHED.
+        folder: that CARE's data was unpacked to.
         most: test images at the most; None: all of them.
 
     Raises:
@@ -85,7 +90,7 @@ def published(name: str, folder: Path, most: int | None = None) -> DataSet:
 
 
 def part_of(name: str) -> str:
-    """The part that an image of this name belongs to, 80:10:10; the same whatever else there is."""
+    """Part that an image of a name belongs to, 80:10:10; the same whatever else there is."""
     percent = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 100
     if percent < TEST_SHARE:
         return "test"

@@ -15,17 +15,20 @@ from baikal_evaluation.methods.base import Training
 
 CROP = 64
 VERSION = "1"
-"""Of how it learns; another one means learning again."""
+"""Version of how a prior learns; another one means learning again."""
 
 
 def learn_prior(training: Training) -> Path:
     """Train and export a model, or find the one that was learnt from the same before.
 
+    Args:
+        training: of the data set; it has a clean side.
+
     Returns:
         The .onnx file.
 
     Raises:
-        EvaluationError: a command failed; says what it said.
+        EvaluationError: a command failed; with its last line.
     """
     assert training.images.clean is not None, "a prior is learnt from clean images"
     target = training.folder / f"prior-{training.key(f'prior {VERSION}')}.onnx"

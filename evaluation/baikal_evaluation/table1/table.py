@@ -21,19 +21,24 @@ from baikal_evaluation.table1.datasets import PUBLISHED, DataSet, published, sim
 
 SIMULATED = "simulated"
 METRICS = {"ssim": ".3f", "mse": ".4f", "psnr": ".2f"}
-"""As the paper has them, and how they are written."""
+"""Metrics in the order of the paper, and how they are written."""
 
 
 @dataclass(frozen=True)
 class Table1:
-    """Attributes:
-    source: "simulated", or the folder that CARE's data sets were unpacked to.
-    output: folder for everything; a table that was interrupted goes on from what is there.
-    minutes: CPU time that every method may learn for.
-    engine: see ``Denoiser.load``.
-    seed: of everything random.
-    jobs: processes of one thread each.
-    most: test images of each data set; None: all.
+    """Table 1 of the paper, as it is to be filled.
+
+    Attributes:
+        source: "simulated", or the folder that CARE's data sets were unpacked to.
+        output: folder for everything; a table that was interrupted continues from what is there.
+        minutes: CPU time that every method may learn for.
+        engine: see ``Denoiser.load``.
+        seed: of everything random.
+        jobs: processes of one thread each.
+        most: test images of each data set; None: all.
+
+    Raises:
+        ConfigError: no time to learn.
     """
 
     source: str
@@ -50,6 +55,9 @@ class Table1:
 
     def run(self, progress: Progress) -> Path:
         """Fill the table.
+
+        Args:
+            progress: is called as the work advances.
 
         Returns:
             table1.md; table1.csv lies beside it, and a folder of results for each data set.
