@@ -11,6 +11,8 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 BIOIO_SUFFIXES = (".czi", ".nd2")
 NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
 """Where an NDTiff data set has its index."""
+LARGEST_INDEX = 2**28
+"""Bytes of the largest such index that is read: one of a million images and more."""
 
 
 def is_tiff(path: Source) -> bool:

@@ -122,4 +122,4 @@ def test_a_file_of_an_ndtiff_data_set_does_not_open_the_others(tmp_path: Path) -
     path = write_ndtiff(tmp_path / "in")
     tifffile.imwrite(tmp_path / "other.tif", shape=(8, 8), dtype="u2")
     (path / "NDTiff.index").write_bytes(index_of("../other.tif"))
-    assert "give the data set's folder" in refused(next(path.glob("*.tif")))
+    assert "its metadata names a file '../other.tif'" in refused(next(path.glob("*.tif")))

@@ -257,7 +257,7 @@ def test_the_journal_is_no_other_file(tmp_path: Path, channels_zarr: Path, baika
 
 
 def test_a_line_that_was_cut_off_is_written_over(tmp_path: Path) -> None:
-    journal = Journal.begin(tmp_path / "j", {"fingerprint": {}})
+    journal = Journal.begin(tmp_path / "j", {"fingerprint": {}, "layout": {}, "places": []})
     journal.record({"item": 0, "tally": {}})
     with journal.path.open("ab") as file:
         file.write(b'{"item": 1, "tally": {}}')  # whole, but for the line's end

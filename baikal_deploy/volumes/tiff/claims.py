@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import tifffile
+
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import ome_files
+from baikal_deploy.volumes.formats import LARGEST_INDEX, NDTIFF_INDEX
 from baikal_deploy.volumes.names import require_beside
 
 MOST_PLANES = 4_000_000
@@ -26,18 +29,17 @@ def require_credible(path: Path, file: Any) -> None:
         file: of tifffile, whose series were not asked for yet.
 
     Raises:
-        VolumeError: a part of an NDTiff data set; others of its files that are not beside it; more
-            planes than anybody has.
+        VolumeError: others of its files that are not beside it; more planes than anybody has.
         ValueError: metadata with a text where a number should be.
         ParseError: OME-XML that is not XML.
     """
-    if file.is_ndtiff:  # tifffile would open whatever the index beside it names
-        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
-    xml = file.ome_metadata
+    xml, beside = file.ome_metadata, Path(file.filehandle.dirname)
     for name in ome_files(xml) if xml else ():
         if str(name).lower() != path.name.lower():
-            require_beside(Path(file.filehandle.dirname), name)  # links followed, as tifffile does
+            require_beside(beside, name)  # links followed, as tifffile does
     planes = sum(_ome_planes(xml, file.pages.first.size)) if xml else 0
+    if file.is_ndtiff:
+        planes += _indexed_planes(beside)
     if file.is_mmstack:
         planes += _micro_manager_planes(file.micromanager_metadata or {})
     if planes > MOST_PLANES:
@@ -45,6 +47,20 @@ def require_credible(path: Path, file: Any) -> None:
             f"{path}: its metadata tells of {planes} planes, more than the {MOST_PLANES} that are believed; "
             f"correct it, or export the image again"
         )
+
+
+def _indexed_planes(folder: Path) -> int:
+    """Planes of an NDTiff data set by its index, every file of which must lie beside it."""
+    index, most = folder / NDTIFF_INDEX[0], dict[str, int]()
+    if not index.is_file():
+        return 0
+    if index.stat().st_size > LARGEST_INDEX:
+        raise VolumeError(f"{index}: is larger than any index of images; copy or export the data set again")
+    for axes, name, *_ in tifffile.read_ndtiff_index(index):
+        require_beside(folder, name)
+        for axis, at in axes.items():
+            most[axis] = max(most.get(axis, 0), abs(at) if isinstance(at, int) else 0)
+    return prod(last + 1 for last in most.values())
 
 
 def _ome_planes(xml: str, page: int) -> Iterator[int]:

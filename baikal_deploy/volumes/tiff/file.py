@@ -54,6 +54,8 @@ def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFil
 
 def _require_kind(path: Path, file: tifffile.TiffFile, kinds: Collection[str]) -> None:
     others = sorted({series.kind for series in file.series} - set(kinds))
+    if "ndtiff" in others:
+        raise VolumeError(f"{path}: is a part of an NDTiff data set; give the data set's folder")
     if others:
         raise VolumeError(
             f"{path}: TIFF files of the kind '{others[0]}' are not supported, as their pixel size and "

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
-from baikal_deploy.volumes.formats import NDTIFF_INDEX
+from baikal_deploy.volumes.formats import LARGEST_INDEX, NDTIFF_INDEX
 from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
 
 INDEX = "NDTiff.index"
-LARGEST_INDEX = 2**28
-"""Bytes of the largest index that is read: one of a million images and more."""
 AXES = {"time": "t", "channel": "c", "z": "z"}
 """Our names of NDTiff's axes, in our order; along any other, images are series."""
 

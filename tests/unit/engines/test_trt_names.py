@@ -203,7 +203,7 @@ def test_the_fake_has_every_function_of_cuda_that_is_called() -> None:
 CALLS = """
 import json
 from cuda.bindings import runtime
-from baikal_deploy.engines import _cuda
+from baikal_deploy.engines._cuda import runtime as _cuda
 from baikal_deploy.errors import EngineError
 numbers = {"cudaSuccess": _cuda.SUCCESS, "cudaErrorMemoryAllocation": _cuda.OUT_OF_MEMORY,
            "cudaErrorInsufficientDriver": _cuda.DRIVER_TOO_OLD, "cudaErrorNoDevice": _cuda.NO_DEVICE}
