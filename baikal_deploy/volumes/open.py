@@ -27,11 +27,6 @@ class HasLabels(Protocol):
     def labels(self) -> Source | None: ...
 
 
-def is_image_name(path: Path) -> bool:
-    """True if a name is one of an image that can be written."""
-    return is_tiff(path) or path.suffix.lower() == ".zarr"
-
-
 def files_of(volume: Volume) -> frozenset[Path]:
     """Files that a volume lies in, links followed; none for a Zarr store."""
     return volume.files if isinstance(volume, HasFiles) else frozenset()

@@ -10,7 +10,6 @@ import zarr
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
-    check_paths,
     claim_output,
     is_zarr,
     partial_path,
@@ -18,6 +17,7 @@ from baikal_deploy.volumes.paths import (
     replace_store,
     require_store,
 )
+from baikal_deploy.volumes.places import check_paths
 
 ZarrFormat = Literal[2, 3]
 
