@@ -39,20 +39,30 @@ class Format(Protocol):
 
         Args:
             path: the output, for messages.
+            info: the image.
 
         Raises:
             VolumeError: what it has no place for; metadata that is not valid.
         """
 
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-        """Whether an output can be begun where it is to be, once the leftovers are removed.
+        """Refuses an output that cannot be begun where it is to be, once the leftovers are removed.
+
+        Args:
+            path: the output.
+            overwrite: an image that is there already may be replaced.
+            leftovers: what an earlier run has left, which will be removed.
 
         Raises:
             VolumeError: something is there that must not be overwritten, or is no output.
         """
 
     def begin(self, path: Path, overwrite: bool) -> Path:
-        """Where an output grows, after which what an earlier failed run left there is removed.
+        """Where an output grows; what an earlier failed run left there is removed.
+
+        Args:
+            path: the output.
+            overwrite: an image that is there already may be replaced.
 
         Raises:
             VolumeError: as ``check_begin``.
@@ -70,6 +80,7 @@ class Format(Protocol):
         """Begins an image; all of it is 0.
 
         Args:
+            path: where the image will be.
             info: what to write; ``info.dtype`` is the output's pixel type.
             overwrite: replace an existing image. It stays whole until ``finish``: until then the new one
                 is NAME.partial beside it.
@@ -81,10 +92,13 @@ class Format(Protocol):
         """
 
     def resume(self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Writer:
-        """Goes on with an image that ``create`` began with the same arguments.
+        """Continues an image that ``create`` began.
 
         Args:
+            path: where the image will be.
+            info: what to write, as ``create`` had it, or with more steps of the first axis if it grows.
             location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
+            layout: of the items; as ``create`` had it.
 
         Raises:
             VolumeError: it is not there, or is another image.
@@ -121,6 +135,7 @@ def check_output_place(path: Path, option: str = "") -> None:
     """Refuses a place where no image can be written, whatever is read.
 
     Args:
+        path: the file or folder that is to be written.
         option: that it was given with, for messages; without one it is OUTPUT.
 
     Raises:
