@@ -15,7 +15,7 @@ from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.resume.session import Session
 from baikal_deploy.run.workers import Advance
-from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.create import format_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -61,11 +61,12 @@ class Cluster:
         self.connect()
 
     def check(self, config: RunConfig) -> None:
-        """Raise ConfigError for a run that cannot be shared out: one that writes a TIFF."""
+        """Raise ConfigError for a run that cannot be shared out: one that writes a single file."""
         for path in config.outputs:
-            if is_tiff(path):
+            written = format_of(path)
+            if not written.SHARED:
                 raise ConfigError(
-                    f"{path}: several workers cannot write one TIFF file; write an OME-Zarr "
+                    f"{path}: several workers cannot write one {written.NAME} file; write an OME-Zarr "
                     f"({path.name.partition('.')[0]}.ome.zarr), or leave out --dask"
                 )
 

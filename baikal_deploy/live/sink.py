@@ -11,7 +11,7 @@ import numpy as np
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.volumes.base import Axis, VolumeInfo
+from baikal_deploy.volumes.base import Axis, VolumeInfo, Writer
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.zarr.writer import OutputVolume
 
@@ -35,7 +35,7 @@ class FrameSink:
     path: Path
     info: VolumeInfo
     written: set[int] = field(default_factory=set)
-    _output: OutputVolume | None = None
+    _output: Writer | None = None
 
     def write(self, position: Mapping[str, int], frame: Raw) -> None:
         """Write a plane (H, W) with its pyramid.
@@ -76,7 +76,7 @@ class FrameSink:
             plane = plane * size + position.get(name, 0)
         return plane
 
-    def _opened(self, frame: Raw) -> OutputVolume:
+    def _opened(self, frame: Raw) -> Writer:
         if self._output is None:
             shape = (*self.info.shape[:-2], *frame.shape)
             self.info = replace(self.info, shape=shape, dtype=frame.dtype)

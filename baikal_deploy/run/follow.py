@@ -15,12 +15,11 @@ from typing import Any
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.outputs import check_places
-from baikal_deploy.run.resume.session import check_session, finished_before
-from baikal_deploy.run.resume.unfinished import unfinished
+from baikal_deploy.run.resume.session import check_session
 from baikal_deploy.run.run import Run
 from baikal_deploy.run.unreadable import ReadableVolume
 from baikal_deploy.volumes.base import Volume, VolumeInfo
-from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.growing.base import CannotFollow
 from baikal_deploy.volumes.growing.watched import Watched, first_steps
 from baikal_deploy.volumes.layout import Layout
@@ -175,12 +174,13 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
     if config.guide is not None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
     for path in config.outputs:
-        if is_tiff(path):
-            raise ConfigError(f"{path}: a TIFF cannot grow; with --follow, write an .ome.zarr")
+        written = format_of(path)
+        if not written.GROWS:
+            raise ConfigError(f"{path}: a {written.NAME} cannot grow; with --follow, write an .ome.zarr")
     if config.output is not None or config.target.parent.is_dir():  # the input's may not be there yet
         check_places(config, [config.input])
-    if not only_plan and unfinished(config) is None and not finished_before(config):
-        check_session(config, None, {})
+    if not only_plan:
+        check_session(config)
 
 
 def _check_axes(info: VolumeInfo, config: RunConfig) -> None:

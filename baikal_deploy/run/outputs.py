@@ -2,74 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from baikal_deploy.denoising.trust import Maps
-from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem, Writer
 from baikal_deploy.volumes.cleanup import sweep
-from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.create import check_output_place, format_of
 from baikal_deploy.volumes.indexing import region_shape
-from baikal_deploy.volumes.layout import Layout, Reduction
-from baikal_deploy.volumes.open import is_image_name
-from baikal_deploy.volumes.paths import check_paths, is_zarr, translated
-from baikal_deploy.volumes.places import check_writable
-from baikal_deploy.volumes.pyramid import pyramid_levels
+from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
-from baikal_deploy.volumes.zarr.metadata import image_attributes
-from baikal_deploy.volumes.zarr.writer import OutputVolume
-
-if TYPE_CHECKING:
-    from baikal_deploy.volumes.tiff.writer import TiffOutput
-
-    Output = OutputVolume | TiffOutput
 
 
-def check_outputs(config: RunConfig) -> None:
-    """Refuse places where no image can be written, whatever is read.
+def check_places(config: RunConfig, sources: list[Source]) -> None:
+    """Refuse places where no image can be written, or where writing would damage what is read.
 
     Raises:
         ConfigError: a name that does not say what is to be written.
-        VolumeError: a place that cannot be written to, or is that of another output.
+        VolumeError: a place that cannot be written to, or is that of another output or of an input.
     """
     asked = {"": config.target, "--uncertainty": config.uncertainty, "--mask": config.mask}
     taken: list[Path] = []
     for option, path in asked.items():
         if path is not None:
-            check_writable(path, option)
-            check_name(path)
+            check_output_place(path, option)
             if path.resolve() in taken:
                 raise VolumeError(f"{path}: two outputs of one name; choose another one")
             taken.append(path.resolve())
-
-
-def check_name(path: Path) -> None:
-    """Raise ConfigError for a name that no format goes with, unless a Zarr store is there or around it."""
-    with translated(path, "looked at"):
-        if is_image_name(path) or is_zarr(path) or is_zarr(path.parent):
-            return
-    raise ConfigError(
-        f"{path}: its ending is that of no format that can be written; name it {path.stem}.ome.zarr (.zarr), "
-        f"or {path.stem}.ome.tif ({', '.join(TIFF_SUFFIXES)})"
-    )
-
-
-def check_places(config: RunConfig, sources: list[Source]) -> None:
-    """Refuse places where writing would damage what is read, or that cannot be.
-
-    Raises:
-        ConfigError, VolumeError: as ``check_outputs``; a path that is that of an input.
-    """
-    check_outputs(config)
     for path in config.outputs:
         for source in sources:
             if isinstance(source, Path):
@@ -77,19 +46,11 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
 
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:
-    """Refuse an output whose format cannot express it.
-
-    Raises:
-        VolumeError: see ``check_expressible`` and ``image_attributes``.
-    """
-    images = (info, _map_of(info, np.float32), _map_of(info, np.uint8))
-    for path, own in zip((config.target, config.uncertainty, config.mask), images, strict=True):
-        if path is not None and is_tiff(path):
-            from baikal_deploy.volumes.tiff.writer import check_expressible
-
-            check_expressible(path, own)
-        elif path is not None:
-            image_attributes(own, pyramid_levels(own.plane_shape))
+    """Refuse an output whose format cannot express it. Raises VolumeError: see ``Format``."""
+    images = zip((config.target, config.uncertainty, config.mask), _infos(info), strict=True)
+    for path, own in images:
+        if path is not None:
+            format_of(path).check_expressible(path, own)
 
 
 @dataclass(frozen=True)
@@ -101,61 +62,60 @@ class Outputs:
         std, suspect: its maps; None where nobody asked.
     """
 
-    result: Output
-    std: Output | None
-    suspect: Output | None
+    result: Writer
+    std: Writer | None
+    suspect: Writer | None
 
     @classmethod
     def create(cls, config: RunConfig, info: VolumeInfo, layout: Layout, run: str) -> Self:
-        """Raises VolumeError: see ``OutputVolume.create``."""
+        """Raises VolumeError: see ``Format.create``."""
 
-        def create(path: Path, info: VolumeInfo) -> Output:
-            kind = _kind(path)
-            return kind.create(path, info, overwrite=config.overwrite, layout=layout, run=run)
+        def create(path: Path, own: VolumeInfo) -> Writer:
+            return format_of(path).create(path, own, overwrite=config.overwrite, layout=layout, run=run)
 
         return cls._of(config, info, create)
 
     @classmethod
     def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
-        """Those that ``create`` began at these locations. Raises VolumeError: see ``OutputVolume.resume``."""
+        """Those that ``create`` began at these locations. Raises VolumeError: see ``Format.resume``."""
         at = dict(zip(config.outputs, locations, strict=True))
-        return cls._of(config, info, lambda path, own: _kind(path).resume(path, own, at[path], layout=layout))
+
+        def resume(path: Path, own: VolumeInfo) -> Writer:
+            return format_of(path).resume(path, own, at[path], layout=layout)
+
+        return cls._of(config, info, resume)
 
     @classmethod
-    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Output]) -> Self:
+    def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Writer]) -> Self:
+        own, *others = _infos(info)
         std, suspect = (
-            None if path is None else make(path, _map_of(info, dtype))
-            for path, dtype in ((config.uncertainty, np.float32), (config.mask, np.uint8))
+            None if path is None else make(path, other)
+            for path, other in zip((config.uncertainty, config.mask), others, strict=True)
         )
-        return cls(make(config.target, info), std, suspect)
+        return cls(make(config.target, own), std, suspect)
 
     def grown(self, info: VolumeInfo) -> Self:
-        """The same outputs, none of them a TIFF, of a volume that has grown. Raises VolumeError: see
-        ``OutputVolume.grown``."""
-        result, std, suspect = (
-            output.grown(replace(own, dtype=output.info.dtype)) if isinstance(output, OutputVolume) else None
-            for output, own in (
-                (self.result, info),
-                (self.std, _map_of(info, "f4")),
-                (self.suspect, _map_of(info, "u1")),
-            )
+        """The same outputs of a volume that has grown. Raises VolumeError: see ``Writer.grown``."""
+        own, *others = _infos(info)
+        std, suspect = (
+            None if output is None else output.grown(other)
+            for output, other in zip((self.std, self.suspect), others, strict=True)
         )
-        assert result is not None
-        return type(self)(result, std, suspect)
+        return type(self)(self.result.grown(own), std, suspect)
 
     @property
-    def all(self) -> list[Output]:
+    def all(self) -> list[Writer]:
         return [output for output in (self.result, self.std, self.suspect) if output is not None]
 
     @property
-    def stores(self) -> list[OutputVolume]:
-        """Those that are no TIFF."""
-        return [output for output in self.all if isinstance(output, OutputVolume)]
+    def _reduced(self) -> list[Writer]:
+        """Those of which something is to be made when all items are written."""
+        return [output for output in self.all if output.reductions]
 
     @property
     def reductions(self) -> Sequence[Reduction]:
-        """What is to be made of the items when all are written; the same for all outputs."""
-        return self.stores[0].reductions if self.stores else ()
+        """What is to be made of the items when all are written; the same for all outputs that have any."""
+        return self._reduced[0].reductions if self._reduced else ()
 
     def maps(self, item: WorkItem) -> Maps:
         """Empty maps of an item."""
@@ -163,20 +123,20 @@ class Outputs:
         return Maps.of(shape, self.std is not None, self.suspect is not None)
 
     def write(self, item: WorkItem, planes: Raw, maps: Maps) -> None:
-        """Raises VolumeError: see ``OutputVolume.write``."""
+        """Raises VolumeError: see ``Writer.write``."""
         self.result.write(item, planes)
         for output, pixels in ((self.std, maps.std), (self.suspect, maps.suspect)):
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 
     def reduce(self, reduction: Reduction) -> None:
-        """Raises VolumeError: see ``OutputVolume.reduce``."""
-        for output in self.stores:
+        """Raises VolumeError: see ``Writer.reduce``."""
+        for output in self._reduced:
             output.reduce(reduction)
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """Raises VolumeError: see ``OutputVolume.sync``."""
-        for output in self.all if isinstance(piece, WorkItem) else self.stores:
+        """Raises VolumeError: see ``Writer.sync``."""
+        for output in self.all if isinstance(piece, WorkItem) else self._reduced:
             output.sync(piece)
 
     def sweep(self, done: Collection[int]) -> None:
@@ -185,7 +145,7 @@ class Outputs:
         Raises:
             VolumeError: the system refuses.
         """
-        for output in self.stores:
+        for output in self.all:
             first, last = len(output.items), len(output.items) + len(output.reductions)
             known = (i for i in sorted(done) if i < last)
             pieces = (output.items[i] if i < first else output.reductions[i - first] for i in known)
@@ -193,34 +153,22 @@ class Outputs:
             sweep(output.location, set(chain.from_iterable(kept)))
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """Gives the result the label images of the input, and says which it could not have.
-
-        Args:
-            labels: the group that holds them.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
-        if not isinstance(self.result, OutputVolume):
-            return [f"label images in {labels} were left out, as a TIFF has no place for them"]
-        from baikal_deploy.volumes.zarr.labels import copy_labels
-
-        return copy_labels(labels, self.result.location)
+        """Give the result the label images of the input. See ``Writer.copy_labels``."""
+        return self.result.copy_labels(labels)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Raises VolumeError: see ``OutputVolume.finish``. The result comes last: then all is complete."""
+        """Raises VolumeError: see ``Writer.finish``. The result comes last: then all is complete."""
         for output, content in ((self.std, "standard deviation"), (self.suspect, "suspect pixels")):
             if output is not None:
                 output.finish({**provenance, "content": f"{content} of {self.result.path.absolute()}"})
         self.result.finish(provenance)
 
 
-def _kind(path: Path) -> type[Output]:
-    if is_tiff(path):
-        from baikal_deploy.volumes.tiff.writer import TiffOutput
-
-        return TiffOutput
-    return OutputVolume
+def _infos(info: VolumeInfo) -> Iterator[VolumeInfo]:
+    """What the result, the standard deviation and the suspect pixels of a volume are."""
+    yield info
+    yield _map_of(info, np.float32)
+    yield _map_of(info, np.uint8)
 
 
 def _map_of(info: VolumeInfo, dtype: DTypeLike) -> VolumeInfo:

@@ -25,7 +25,6 @@ from baikal_deploy.run.recipes import Group, Recipes
 from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.resume.session import check_session, finished_before
-from baikal_deploy.run.resume.unfinished import unfinished
 from baikal_deploy.volumes.base import Volume, VolumeInfo, WorkItem
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.cleanup import Mark
@@ -257,14 +256,12 @@ def _check_paths(
 def _look(config: RunConfig, only_plan: bool) -> Standing:
     """What can be known of the outputs before the run has a fingerprint."""
     try:
-        earlier = unfinished(config)
-        if earlier is None and not finished_before(config):
-            check_session(config, None, {})
+        check_session(config)
     except VolumeError as error:
         if not only_plan:
             raise
         return Standing(refused=error)
-    return Standing(earlier)
+    return Standing()
 
 
 def _settle(
@@ -273,15 +270,14 @@ def _settle(
     """Whether the run is continued, was finished before, or begins."""
     if seen.refused is not None:
         return seen
-    if seen.earlier is None and _is_finished(config, source, told):
+    if _is_finished(config, source, told):
         return Standing(finished=True)
     try:
-        resumes = check_session(config, seen.earlier, told)
+        return Standing(check_session(config, told))
     except VolumeError as error:
         if not only_plan:
             raise
         return Standing(refused=error)
-    return Standing(seen.earlier if resumes else None)
 
 
 def _is_finished(config: RunConfig, source: Input, told: Mapping[str, Any]) -> bool:

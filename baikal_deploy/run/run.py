@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -25,7 +24,7 @@ from baikal_deploy.run.resume.unfinished import load_unfinished
 from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import Mark
-from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.open import labels_of
 from baikal_deploy.volumes.selection import SelectedVolume
@@ -149,8 +148,7 @@ class Run:
     @property
     def output_bytes(self) -> int:
         """Size of the output before compression; that of an OME-Zarr with its pyramid."""
-        size = math.prod(self.written.shape) * self.written.dtype.itemsize
-        return size if is_tiff(self.config.target) else size * 4 // 3
+        return format_of(self.config.target).size(self.written)
 
     def estimate_seconds(self) -> float:
         """Expected time of the network evaluations, from a timed call with one window.

@@ -1,4 +1,4 @@
-"""What a volume is: its axes, its planes, and how they are numbered.
+"""What a volume is: its axes, its planes, and how they are numbered; what reads it, and what writes it.
 
 A plane is one (H, W) image. Planes are numbered in C order of the leading axes, which are all axes
 but y and x.
@@ -7,10 +7,11 @@ but y and x.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -183,6 +184,23 @@ class WorkItem:
     region: Region | None = None
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """Shard of a pyramid's level that is made of the level above, once that is complete.
+
+    Attributes:
+        index: number that no item and no other reduction has.
+        level: number of the level that is written.
+        planes: plane numbers.
+        region: in that level.
+    """
+
+    index: int
+    level: int
+    planes: range
+    region: Region
+
+
 class Volume(Protocol):
     """A source of planes."""
 
@@ -205,4 +223,85 @@ class Volume(Protocol):
 
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
+        """
+
+
+class Writer(Protocol):
+    """An image that is being written, of whatever format; ``create.format_of`` says who makes one.
+
+    Items may be written in any order and by several threads, but each by one. Until ``finish`` the image says
+    of itself that it is not complete, and what is to be replaced stays whole.
+
+    Attributes:
+        path: where the image will be.
+        info: its axes, shape, pixel type, and so on.
+        items: what there is to write.
+        reductions: what is then to be made of it; none where items are all that there is.
+        location: where the image is until ``finish``: at ``path``, links followed, or beside it.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def info(self) -> VolumeInfo: ...
+
+    @property
+    def items(self) -> Sequence[WorkItem]: ...
+
+    @property
+    def reductions(self) -> Sequence[Reduction]: ...
+
+    @property
+    def location(self) -> Path: ...
+
+    def grown(self, info: VolumeInfo) -> Self:
+        """The same image with more steps of the first axis, and the metadata of what they are of.
+
+        Raises:
+            VolumeError: a format that cannot grow; a full disk and the like; metadata that is not valid.
+        """
+
+    def write(self, item: WorkItem, planes: Raw) -> None:
+        """Writes one item.
+
+        Args:
+            item: one of ``items``.
+            planes: (N, H, W), or (N, height, width) of the item's region, in ``info.dtype``.
+
+        Raises:
+            VolumeError: planes that do not fit the item, or a full disk and the like.
+        """
+
+    def reduce(self, reduction: Reduction) -> None:
+        """Writes one of ``reductions``, all of which before it are written.
+
+        Raises:
+            VolumeError: a reduction of another image; a full disk and the like.
+        """
+
+    def sync(self, piece: WorkItem | Reduction) -> None:
+        """Returns when a piece that was written is on disk. Raises VolumeError: a full disk and the like."""
+
+    def files(self, piece: WorkItem | Reduction) -> Sequence[Path]:
+        """Where the pixels of a piece are; a file with nothing but zeros may be missing."""
+
+    def copy_labels(self, labels: Source) -> list[str]:
+        """Gives the image the label images of another one, and says which it could not have.
+
+        Args:
+            labels: the group that holds them.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
+
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """Records how the image was made and marks it complete; then puts it in its place.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
         """

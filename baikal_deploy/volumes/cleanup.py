@@ -6,30 +6,14 @@ Nothing else tells that something is an output of a run: another store may have 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.formats import is_tiff
-from baikal_deploy.volumes.paths import (
-    PROVENANCE,
-    check_file,
-    check_output,
-    claim_output,
-    discard,
-    foreign_file,
-    is_half_made,
-    partial_path,
-    remove_tree,
-    translated,
-)
-
-LARGEST = 2**26
-"""Bytes of the metadata of an output."""
+from baikal_deploy.volumes.create import provenance_at
+from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, remove_tree, translated
 
 
 @dataclass(frozen=True)
@@ -51,61 +35,16 @@ class Mark:
     @classmethod
     def at(cls, path: Path) -> Mark | None:
         """The mark of an image; None where nothing is, or something else."""
-        if path.is_file():
-            from baikal_deploy.volumes.tiff.writer import provenance_of
-
-            found = provenance_of(path)
-        else:
-            found = _provenance_of_store(path)
+        found = provenance_at(path)
         if found is None:
             return None
         return cls(found.get("complete") is True, found.get("run"), found.get("fingerprint"), found)
-
-
-def _provenance_of_store(path: Path) -> dict[str, Any] | None:
-    metadata = path / "zarr.json"
-    try:
-        if not metadata.is_file() or metadata.stat().st_size > LARGEST:
-            return None
-        found = json.loads(metadata.read_bytes())["attributes"][PROVENANCE]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def belongs(path: Path, run: str, fingerprint: str) -> bool:
     """Whether an output is of this run: being written by it, or finished with the same result."""
     mark = Mark.at(path)
     return mark is not None and (mark.fingerprint == fingerprint if mark.complete else mark.run == run)
-
-
-def check_begin(path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-    """Whether an output can be begun where it is to be, once the leftovers are removed.
-
-    Raises:
-        VolumeError: something is there that must not be overwritten, or is no output.
-    """
-    target, partial = path.resolve(), partial_path(path.resolve())
-    if is_tiff(path):
-        check_file(path, overwrite)
-        if partial not in leftovers and os.path.lexists(partial):
-            raise VolumeError(
-                f"{partial}: is in the way, left unfinished by another run or no output of this program; "
-                f"move it away"
-            )
-    elif target not in leftovers and not (overwrite and partial in leftovers):
-        check_output(path, overwrite)
-
-
-def begin_output(path: Path, overwrite: bool) -> Path:
-    """Where an output grows, after which what an earlier failed run left there is removed.
-
-    Raises:
-        VolumeError: as ``check_begin``.
-    """
-    if is_tiff(path):
-        return partial_path(path.resolve())
-    return claim_output(path.resolve(), overwrite)
 
 
 def is_leftover(path: Path, run: str, fingerprint: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
@@ -23,10 +22,3 @@ def is_tiff(path: Source) -> bool:
 def is_ndtiff(path: Path) -> bool:
     """Whether a folder is an NDTiff data set."""
     return any((path / name).is_file() for name in NDTIFF_INDEX)
-
-
-def is_image(path: Path) -> bool:
-    """Whether something that exists has a form that can be read, by its name or its files' names."""
-    if path.is_dir():
-        return is_zarr(path) or is_ndtiff(path)
-    return is_tiff(path) or path.suffix.lower() in BIOIO_SUFFIXES

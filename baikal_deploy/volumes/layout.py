@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any, Generic, TypeVar, overload
 
 from baikal_deploy.pixels.arrays import Region
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.pyramid import pyramid_levels
 
 SHARD_BYTES = 64 * 2**20
@@ -155,23 +155,6 @@ def plan_items(info: VolumeInfo, layout: Layout) -> Sequence[WorkItem]:
         return WorkItem(index, spans[span], regions[region])
 
     return Pieces(len(spans) * len(regions), make)
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """Shard of a pyramid's level that is made of the level above, once that is complete.
-
-    Attributes:
-        index: number that no item and no other reduction has.
-        level: number of the level that is written.
-        planes: plane numbers.
-        region: in that level.
-    """
-
-    index: int
-    level: int
-    planes: range
-    region: Region
 
 
 def plan_reductions(info: VolumeInfo, layout: Layout) -> Sequence[Reduction]:

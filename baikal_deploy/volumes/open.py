@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, is_ndtiff, is_tiff
+from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.places import check_reachable
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -27,9 +28,11 @@ class HasLabels(Protocol):
     def labels(self) -> Source | None: ...
 
 
-def is_image_name(path: Path) -> bool:
-    """True if a name is one of an image that can be written."""
-    return is_tiff(path) or path.suffix.lower() == ".zarr"
+def is_image(path: Path) -> bool:
+    """Whether something that exists has a form that can be read, by its name or its files' names."""
+    if path.is_dir():
+        return is_zarr(path) or is_ndtiff(path)
+    return is_tiff(path) or path.suffix.lower() in BIOIO_SUFFIXES
 
 
 def files_of(volume: Volume) -> frozenset[Path]:

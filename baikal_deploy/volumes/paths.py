@@ -21,6 +21,9 @@ from baikal_deploy.volumes.urls import Source
 PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
 
+LARGEST = 2**26
+"""Bytes of the metadata of an output."""
+
 _NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
 _PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
 """What zarr-python leaves when it is killed in the middle of a write."""
@@ -49,36 +52,6 @@ def is_zarr(path: Source) -> bool:
 def partial_path(path: Path) -> Path:
     """Where the replacement of an existing output grows."""
     return path.with_name(path.name + ".partial")
-
-
-def check_paths(source: Path, output: Path) -> None:
-    """Refuses an output whose writing would damage the input.
-
-    Raises:
-        VolumeError: output and input are the same, or one lies inside the other (links followed).
-    """
-    with translated(output, f"compared with the input {source}"):
-        _check_resolved(source.resolve(), output, output.resolve())
-
-
-def _check_resolved(source: Path, output: Path, resolved: Path) -> None:
-    if _lies_in(source, resolved) and _lies_in(resolved, source):
-        raise VolumeError(f"{output}: the output is the input; choose another output")
-    if _lies_in(resolved, source):
-        raise VolumeError(f"{output}: the output lies inside the input {source}; choose another output")
-    if _lies_in(source, resolved):
-        raise VolumeError(f"{output}: the input {source} lies inside the output; choose another output")
-    if _lies_in(source, partial_path(resolved)):
-        raise VolumeError(
-            f"{output}: the input {source} lies where an output of that name is prepared; "
-            f"choose another output"
-        )
-
-
-def _lies_in(inner: Path, outer: Path) -> bool:
-    """Whether ``inner`` is ``outer`` or below it. Compares files, not names: some file systems
-    ignore case."""
-    return outer.exists() and any(p.exists() and p.samefile(outer) for p in (inner, *inner.parents))
 
 
 def check_output(path: Path, overwrite: bool) -> Path:
@@ -213,12 +186,21 @@ def is_half_made(path: Path) -> bool:
 
 def _is_ours(path: Path) -> bool:
     try:
-        if is_half_made(path):
-            return True
-        metadata = json.loads((path / "zarr.json").read_bytes())
-        return metadata["attributes"][PROVENANCE]["complete"] is False
-    except (OSError, ValueError, KeyError, TypeError):
+        return is_half_made(path) or (provenance_of(path) or {}).get("complete") is False
+    except OSError:
         return False
+
+
+def provenance_of(path: Path) -> dict[str, Any] | None:
+    """What a store of this package says of how it was made; None where nothing is, or something else."""
+    metadata = path / "zarr.json"
+    try:
+        if not metadata.is_file() or metadata.stat().st_size > LARGEST:
+            return None
+        found = json.loads(metadata.read_bytes())["attributes"][PROVENANCE]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_file(path: Path, overwrite: bool) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.paths import partial_path, translated
 from baikal_deploy.volumes.urls import Source, Url
 
 LONGEST_ENDING = ".replaced-12345678"
-"""Of the names beside an output while it is written; see stores.py."""
+"""Of the names beside an output while it is written; see paths.py."""
 
 
 def real_path(path: Source) -> Source:
@@ -64,3 +65,33 @@ def check_writable(path: Path, option: str = "") -> None:
 
 def _reason(error: Exception) -> object:
     return getattr(error, "strerror", None) or error
+
+
+def check_paths(source: Path, output: Path) -> None:
+    """Refuses an output whose writing would damage the input.
+
+    Raises:
+        VolumeError: output and input are the same, or one lies inside the other (links followed).
+    """
+    with translated(output, f"compared with the input {source}"):
+        _check_resolved(source.resolve(), output, output.resolve())
+
+
+def _check_resolved(source: Path, output: Path, resolved: Path) -> None:
+    if _lies_in(source, resolved) and _lies_in(resolved, source):
+        raise VolumeError(f"{output}: the output is the input; choose another output")
+    if _lies_in(resolved, source):
+        raise VolumeError(f"{output}: the output lies inside the input {source}; choose another output")
+    if _lies_in(source, resolved):
+        raise VolumeError(f"{output}: the input {source} lies inside the output; choose another output")
+    if _lies_in(source, partial_path(resolved)):
+        raise VolumeError(
+            f"{output}: the input {source} lies where an output of that name is prepared; "
+            f"choose another output"
+        )
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    """Whether ``inner`` is ``outer`` or below it. Compares files, not names: some file systems
+    ignore case."""
+    return outer.exists() and any(p.exists() and p.samefile(outer) for p in (inner, *inner.parents))

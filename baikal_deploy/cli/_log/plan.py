@@ -7,7 +7,7 @@ from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.report.words import describe_choice, describe_noise
 from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
-from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.create import format_of
 
 
 def describe(run: Run) -> list[str]:
@@ -18,7 +18,7 @@ def describe(run: Run) -> list[str]:
     if info.shape != run.volume.whole.info.shape:
         shape += f" of {'x'.join(map(str, run.volume.whole.info.shape))}"
     size = f"{run.output_bytes / 1e6:.1f} MB"
-    kept = "uncompressed" if is_tiff(config.target) else "before compression, with its pyramid"
+    kept = format_of(config.target).KEPT
     kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",

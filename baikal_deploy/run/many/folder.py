@@ -9,10 +9,10 @@ from pathlib import Path
 
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.volumes.formats import is_image
+from baikal_deploy.volumes.create import is_image_name
 from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.naming import default_output
-from baikal_deploy.volumes.open import is_image_name
+from baikal_deploy.volumes.open import is_image
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.urls import Source, Url

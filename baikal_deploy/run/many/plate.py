@@ -12,11 +12,10 @@ from typing import Any
 from baikal_deploy._version import __version__
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.outputs import check_name
 from baikal_deploy.run.resume.fingerprint import differences
-from baikal_deploy.volumes.formats import is_tiff
-from baikal_deploy.volumes.paths import PROVENANCE, check_paths, discard, is_zarr
-from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.create import check_output_place, format_of
+from baikal_deploy.volumes.paths import PROVENANCE, discard, is_zarr
+from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source, inside
 
 OF_NO_EFFECT = ("input", "output", "memory", "on_error", "overwrite")
@@ -74,13 +73,13 @@ class Collection:
             VolumeError: it cannot be made, or is there already and may not be continued or overwritten.
         """
         target = config.target
-        check_writable(target)
-        check_name(target)
+        check_output_place(target)
         if isinstance(self.path, Path):
             check_paths(self.path, target)
-        if is_tiff(target):
+        written = format_of(target)
+        if not written.NESTS:
             raise VolumeError(
-                f"{target}: images of a store go to one, and this is a TIFF; choose an .ome.zarr"
+                f"{target}: images of a store go to one, and this is a {written.NAME}; choose an .ome.zarr"
             )
         asked = _asked(config)
         fresh = self._claim(target, asked, config.overwrite, dry_run)

@@ -14,7 +14,7 @@ from typing import Any
 
 from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.host.locks import locked
+from baikal_deploy.host.locks import check_unlocked, locked
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
@@ -30,9 +30,10 @@ from baikal_deploy.run.resume.unfinished import (
     load_unfinished,
     places_found,
 )
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem
-from baikal_deploy.volumes.cleanup import Mark, begin_output, check_begin, remove_leftover, sweep_replaced
-from baikal_deploy.volumes.layout import Layout, Reduction
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
+from baikal_deploy.volumes.cleanup import Mark, remove_leftover, sweep_replaced
+from baikal_deploy.volumes.create import format_of
+from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.urls import Source
 
 
@@ -93,7 +94,7 @@ class Session:
         self.kept.forget(piece.index)
 
     def grow(self, info: VolumeInfo) -> None:
-        """Make room for more steps of the first axis. Raises VolumeError: see ``OutputVolume.grown``."""
+        """Make room for more steps of the first axis. Raises VolumeError: see ``Writer.grown``."""
         with self._reassuring():
             self.outputs = self.outputs.grown(info)
 
@@ -129,19 +130,32 @@ class Session:
             raise VolumeError(f"{error}; what was finished before is kept") from error
 
 
-def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mapping[str, Any]) -> bool:
-    """Whether an unfinished run will be continued.
+def check_session(config: RunConfig, fingerprint: Mapping[str, Any] | None = None) -> Journal | None:
+    """Check, for a run that is planned, what ``open_session`` checks again once it holds the locks.
 
     Args:
-        earlier: what ``unfinished`` found.
-        fingerprint: of the run that is planned.
+        fingerprint: of the run; None: it is not known yet, and what a run has left there may be its own.
+
+    Returns:
+        The journal of the unfinished run that it continues; None: it begins anew, or is not known yet.
 
     Raises:
-        VolumeError: it was another run, or an output is there already, and neither may be overwritten.
+        VolumeError: as ``open_session``.
     """
-    if earlier is not None and earlier.header["fingerprint"] == fingerprint:
+    for path in config.outputs:
+        check_unlocked(path)
+    return _continued(config, fingerprint)
+
+
+def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Journal | None:
+    """See ``check_session``; for who holds the locks of the outputs."""
+    earlier = load_unfinished(config)
+    if fingerprint is None:
+        if earlier is not None or finished_before(config):
+            return None
+    elif earlier is not None and earlier.header["fingerprint"] == fingerprint:
         if is_whole(earlier):
-            return True
+            return earlier
     elif earlier is not None and not config.overwrite:
         raise VolumeError(
             f"{config.target}: an unfinished run is there, and this one is another: "
@@ -150,8 +164,8 @@ def check_session(config: RunConfig, earlier: Journal | None, fingerprint: Mappi
         )
     left = [] if earlier is None else leftovers(earlier)
     for path in config.outputs:
-        check_begin(path, config.overwrite, left)
-    return False
+        format_of(path).check_begin(path, config.overwrite, left)
+    return None
 
 
 def finished_before(config: RunConfig, fingerprint: Mapping[str, Any] | None = None) -> bool:
@@ -181,34 +195,32 @@ def open_session(
         layout: how its outputs are cut into items; that of an unfinished run stays.
 
     Raises:
-        VolumeError: as ``check_session``; another run is writing them, or they cannot be written.
+        VolumeError: another run is writing them, or has left them unfinished; they are there already, and may
+            not be overwritten; they cannot be written.
     """
     with ExitStack() as stack:
         for path in config.outputs:
             stack.enter_context(locked(path))
-        journal = load_unfinished(config)
-        if check_session(config, journal, fingerprint) and journal is not None:
+        journal = _continued(config, fingerprint)
+        if journal is not None:
             where = [place for place in places_found(journal) if place is not None]
             outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
             outputs.sweep(journal.done)
             yield Session(config, outputs, journal)
         else:
-            yield _begin(config, info, fingerprint, layout, journal)
+            yield _begin(config, info, fingerprint, layout)
 
 
-def _begin(
-    config: RunConfig,
-    info: VolumeInfo,
-    fingerprint: Mapping[str, Any],
-    layout: Layout,
-    earlier: Journal | None,
-) -> Session:
+def _begin(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], layout: Layout) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
+    earlier = load_unfinished(config)
     if earlier is not None:
         for place in leftovers(earlier):
             remove_leftover(place)
         Kept.of_run(earlier.path, earlier.run).clear()
-    places = [[str(path.resolve()), str(begin_output(path, config.overwrite))] for path in config.outputs]
+    places = [
+        [str(path.resolve()), str(format_of(path).begin(path, config.overwrite))] for path in config.outputs
+    ]
     header = {"fingerprint": fingerprint, "layout": layout.record(), "places": places}
     journal = Journal.begin(journal_path(config), header)
     outputs = Outputs.create(config, info, layout, journal.run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.host.locks import check_unlocked
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
@@ -13,19 +12,12 @@ from baikal_deploy.volumes.cleanup import Mark, belongs, is_leftover
 from baikal_deploy.volumes.paths import partial_path
 
 
-def unfinished(config: RunConfig) -> Journal | None:
+def load_unfinished(config: RunConfig) -> Journal | None:
     """The journal of a run that wrote these outputs and did not finish; None where nothing is left of it.
 
     Raises:
-        VolumeError: such a run is still going on, or its journal is damaged.
+        VolumeError: the journal is damaged.
     """
-    for path in config.outputs:
-        check_unlocked(path)
-    return load_unfinished(config)
-
-
-def load_unfinished(config: RunConfig) -> Journal | None:
-    """See ``unfinished``; for who holds the locks of the outputs."""
     journal = Journal.load(journal_path(config))
     return journal if journal is not None and (leftovers(journal) or any(places_found(journal))) else None
 

@@ -7,13 +7,14 @@ description holds what a Zarr store has as an attribute: how it was made, and wh
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
@@ -23,40 +24,62 @@ import tifffile
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.volumes.base import Axis, VolumeInfo, WorkItem
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import check_item
-from baikal_deploy.volumes.layout import Layout, Reduction, default_layout, plan_items
+from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 from baikal_deploy.volumes.paths import check_file, partial_path, unfinished_by, writing
+from baikal_deploy.volumes.tiff.ome import check_expressible, ome_metadata
+from baikal_deploy.volumes.urls import Source
 
-OME_TYPES = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
 DESCRIPTION = re.compile("<Description>(.*?)</Description>", re.DOTALL)
-WHITE = -1
-NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-OME_UNITS = {
-    "angstrom": "Å", "picometer": "pm", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm",
-    "centimeter": "cm", "meter": "m", "inch": "in",
-    "nanosecond": "ns", "microsecond": "µs", "millisecond": "ms", "second": "s", "minute": "min", "hour": "h",
-}  # fmt: skip
-"""OME-XML's names of NGFF's units."""
 
 
 @dataclass(frozen=True)
 class TiffOutput:
-    """An OME-TIFF that is being written; made by ``create``. Items may be written in any order.
+    """An OME-TIFF that is being written: a ``Writer``, whose class is a ``Format``.
 
     Attributes:
-        path: where the file will be.
-        info: its axes, shape, pixel type, and so on.
-        items: what there is to write.
-        location: where the file is until ``finish``.
-        offset: of the first pixel in it.
+        offset: of the first pixel in the file.
     """
+
+    NAME: ClassVar[str] = "TIFF"
+    GROWS: ClassVar[bool] = False
+    SHARED: ClassVar[bool] = False
+    NESTS: ClassVar[bool] = False
+    KEPT: ClassVar[str] = "uncompressed"
 
     path: Path
     info: VolumeInfo
     items: Sequence[WorkItem]
     location: Path
     offset: int
+
+    @classmethod
+    def size(cls, info: VolumeInfo) -> int:
+        """See ``Format.size``."""
+        return prod(info.shape) * info.dtype.itemsize
+
+    @classmethod
+    def check_expressible(cls, path: Path, info: VolumeInfo) -> None:
+        """See ``Format.check_expressible``: pixel type, translation, a unit or a name."""
+        check_expressible(path, info)
+
+    @classmethod
+    def check_begin(cls, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
+        """See ``Format.check_begin``."""
+        check_file(path, overwrite)
+        partial = partial_path(path.resolve())
+        if partial not in leftovers and os.path.lexists(partial):
+            raise VolumeError(
+                f"{partial}: is in the way, left unfinished by another run or no output of this program; "
+                f"move it away"
+            )
+
+    @classmethod
+    def begin(cls, path: Path, overwrite: bool) -> Path:
+        """See ``Format.begin``."""
+        check_file(path.resolve(), overwrite)
+        return partial_path(path.resolve())
 
     @classmethod
     def create(
@@ -67,18 +90,11 @@ class TiffOutput:
         overwrite: bool = False,
         layout: Layout | None = None,
         run: str | None = None,
-    ) -> TiffOutput:
-        """Writes the metadata, and leaves room for the planes.
-
-        Args: see ``OutputVolume.create``; an existing file stays whole until ``finish``.
-
-        Raises:
-            VolumeError: the path is taken, or cannot be written; what OME-TIFF cannot express.
-        """
+    ) -> Self:
+        """See ``Format.create``: writes the metadata, and leaves room for the planes."""
         check_expressible(path, info)
-        check_file(path.resolve(), overwrite)
-        location = partial_path(path.resolve())
-        metadata = {**_ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
+        location = cls.begin(path, overwrite)
+        metadata = {**ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
         begun = location.with_name(f"{location.name}.{run or uuid4().hex}")  # half of it is no image
         with writing(path, "the metadata"):
             tifffile.imwrite(
@@ -94,17 +110,8 @@ class TiffOutput:
         return cls.resume(path, info, location, layout=layout)
 
     @classmethod
-    def resume(
-        cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
-    ) -> TiffOutput:
-        """Goes on with a file that ``create`` began with the same arguments.
-
-        Args:
-            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
-
-        Raises:
-            VolumeError: it is not there, or is another image.
-        """
+    def resume(cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Self:
+        """See ``Format.resume``."""
         try:
             with tifffile.TiffFile(location) as file:
                 series, plane = file.series[0], file.pages.first
@@ -119,8 +126,17 @@ class TiffOutput:
             ) from error
         return cls(path, info, plan_items(info, layout or default_layout(info)), location, offset)
 
+    @property
+    def reductions(self) -> Sequence[Reduction]:
+        """None: a TIFF has no pyramid."""
+        return ()
+
+    def grown(self, info: VolumeInfo) -> Self:
+        """Raises VolumeError: each plane of a TIFF has its place from the start."""
+        raise VolumeError(f"{self.path}: a TIFF cannot grow; write an .ome.zarr")
+
     def write(self, item: WorkItem, planes: Raw) -> None:
-        """See ``OutputVolume.write``."""
+        """See ``Writer.write``."""
         check_item(self.path, self.info, self.items, item, planes)
         with writing(self.path, self.info.describe_range(item.planes)), self.location.open("r+b") as file:
             for at, pixels in self._runs(item, planes):
@@ -144,17 +160,25 @@ class TiffOutput:
             for row, run in enumerate(pixels, start=plane * height + y.start):
                 yield row * width + x.start, run
 
+    def reduce(self, reduction: Reduction) -> None:
+        """Raises VolumeError: a reduction is one of another image."""
+        raise VolumeError(f"{self.path}: {reduction} is none of this volume's reductions; a TIFF has none")
+
+    def files(self, piece: WorkItem | Reduction) -> list[Path]:
+        """See ``Writer.files``: all pieces lie in the same one."""
+        return [self.location]
+
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """See ``OutputVolume.sync``."""
+        """See ``Writer.sync``."""
         with writing(self.path, self.info.describe_range(piece.planes)):
             sync_file(self.location, self.location.parent)
 
-    def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Records how the image was made, and puts the file in its place.
+    def copy_labels(self, labels: Source) -> list[str]:
+        """See ``Writer.copy_labels``: none."""
+        return [f"label images in {labels} were left out, as a TIFF has no place for them"]
 
-        Raises:
-            VolumeError: a full disk and the like.
-        """
+    def finish(self, provenance: Mapping[str, Any]) -> None:
+        """See ``Writer.finish``."""
         written = f"<Description>{escape(json.dumps({**provenance, 'complete': True}))}</Description>"
         with writing(self.path, "the provenance"):
             xml = str(tifffile.tiffcomment(self.location))
@@ -165,28 +189,6 @@ class TiffOutput:
             self.location.replace(self.path.resolve())
 
 
-def check_expressible(path: Path, info: VolumeInfo) -> None:
-    """Refuses an image that OME-TIFF cannot hold.
-
-    Args:
-        path: the output, for messages.
-
-    Raises:
-        VolumeError: its pixel type, translation, a unit or a name.
-    """
-    if info.dtype.name not in OME_TYPES:
-        raise VolumeError(
-            f"{path}: OME-TIFF has no pixels of type {info.dtype}; choose an output in .ome.zarr"
-        )
-    _ome_metadata(path, info)
-    names = [info.name or "", *(info.channel_name(channel) for channel in range(info.num_channels))]
-    for name in filter(NOT_IN_XML.search, names):
-        raise VolumeError(
-            f"{path}: OME-TIFF cannot hold the name {name!r}, as XML forbids some of its characters; correct "
-            "it, or choose an output in .ome.zarr"
-        )
-
-
 def provenance_of(path: Path) -> dict[str, Any] | None:
     """What a file of this package says of how it was made; None for anything else."""
     try:
@@ -195,61 +197,3 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
     except Exception:  # of a damaged file, anything
         return None
     return provenance if isinstance(provenance, dict) and "complete" in provenance else None
-
-
-def _ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:
-    """What tifffile is told to write OME-XML for a volume.
-
-    Args:
-        path: the output, for messages.
-
-    Raises:
-        VolumeError: what OME-XML cannot express.
-    """
-    if any(info.translation):
-        raise VolumeError(
-            f"{path}: OME-TIFF has no place for the translation {list(info.translation)}, which is where "
-            f"{info.path} or the chosen part of it begins; choose an output in .ome.zarr"
-        )
-    metadata: dict[str, Any] = {"axes": "".join(axis.name for axis in info.axes).upper()}
-    for axis, scale in zip(info.axes, info.scale, strict=True):
-        if axis.name != "c" and (axis.unit is not None or scale != 1):
-            key = "TimeIncrement" if axis.name == "t" else f"PhysicalSize{axis.name.upper()}"
-            metadata |= {key: scale, f"{key}Unit": _ome_unit(path, axis)}
-    if info.name is not None:
-        metadata["Name"] = info.name
-    channels = [_described(info, channel) for channel in range(info.num_channels)]
-    for key, unknown in (("Name", ""), ("Color", WHITE)):
-        if any(key in channel for channel in channels):
-            metadata.setdefault("Channel", {})[key] = [channel.get(key, unknown) for channel in channels]
-    return metadata
-
-
-def _ome_unit(path: Path, axis: Axis) -> str:
-    if axis.unit is None and axis.name != "t":
-        return "reference frame"
-    if axis.unit not in OME_UNITS:
-        raise VolumeError(
-            f"{path}: OME-TIFF has no name for the unit '{axis.unit}' of axis {axis.name}; "
-            f"choose an output in .ome.zarr"
-        )
-    return OME_UNITS[axis.unit]
-
-
-def _described(info: VolumeInfo, channel: int) -> dict[str, Any]:
-    """Name and colour of a channel where they are known."""
-    name = info.channel_name(channel)
-    described: dict[str, Any] = {} if name == f"channel {channel}" else {"Name": name}
-    try:
-        color = (info.omero or {})["channels"][channel]["color"].lstrip("#")
-    except (
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-    ):  # it may have any form
-        return described
-    if re.fullmatch(r"[0-9A-Fa-f]{6}", color):
-        value = (int(color, 16) << 8) | 0xFF
-        described["Color"] = value - 2**32 if value >= 2**31 else value
-    return described

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import zarr
 from zarr.codecs import ZstdCodec
@@ -14,40 +15,51 @@ from zarr.codecs import ZstdCodec
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
 from baikal_deploy.pixels.arrays import Raw, Region
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import at_level, check_item, plane_index
 from baikal_deploy.volumes.layout import (
     Layout,
-    Reduction,
     chunk_shape,
     default_layout,
     plan_items,
     plan_reductions,
     shard_shape,
 )
-from baikal_deploy.volumes.paths import PROVENANCE, claim_output, replace_store, unfinished_by, writing
+from baikal_deploy.volumes.paths import (
+    PROVENANCE,
+    check_output,
+    claim_output,
+    partial_path,
+    replace_store,
+    unfinished_by,
+    writing,
+)
 from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
+from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.zarr.labels import copy_labels
 from baikal_deploy.volumes.zarr.metadata import image_attributes
 
 
 @dataclass(frozen=True)
 class OutputVolume:
-    """An image that is being written; made by ``create``.
+    """An OME-Zarr that is being written: a ``Writer``, whose class is a ``Format``.
 
-    Items may be written in any order and by several threads, but each by one. The group attribute
-    "baikal" says whether the image is complete.
+    The group attribute "baikal" says whether the image is complete.
 
     Attributes:
-        path: where the image will be.
-        info: its axes, shape, pixel type, and so on.
         layout: of the items and shards.
         items: what there is to write: one shard each of every level that the layout lets them have a part
             in.
         reductions: what is then to be made of it; only where planes are cut into regions.
-        location: where the image is until ``finish``: at ``path``, links followed, or beside it.
         group: the image.
         levels: the arrays of the pyramid.
     """
+
+    NAME: ClassVar[str] = "OME-Zarr"
+    GROWS: ClassVar[bool] = True
+    SHARED: ClassVar[bool] = True
+    NESTS: ClassVar[bool] = True
+    KEPT: ClassVar[str] = "before compression, with its pyramid"
 
     path: Path
     info: VolumeInfo
@@ -59,6 +71,28 @@ class OutputVolume:
     levels: tuple[zarr.Array[Any], ...]
 
     @classmethod
+    def size(cls, info: VolumeInfo) -> int:
+        """See ``Format.size``; each level of the pyramid has a quarter of the pixels of the one above."""
+        return prod(info.shape) * info.dtype.itemsize * 4 // 3
+
+    @classmethod
+    def check_expressible(cls, path: Path, info: VolumeInfo) -> None:
+        """See ``Format.check_expressible``."""
+        _attributes(info)
+
+    @classmethod
+    def check_begin(cls, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
+        """See ``Format.check_begin``."""
+        target, partial = path.resolve(), partial_path(path.resolve())
+        if target not in leftovers and not (overwrite and partial in leftovers):
+            check_output(path, overwrite)
+
+    @classmethod
+    def begin(cls, path: Path, overwrite: bool) -> Path:
+        """See ``Format.begin``."""
+        return claim_output(path.resolve(), overwrite)
+
+    @classmethod
     def create(
         cls,
         path: Path,
@@ -67,22 +101,11 @@ class OutputVolume:
         overwrite: bool = False,
         layout: Layout | None = None,
         run: str | None = None,
-    ) -> OutputVolume:
-        """Writes the metadata and the empty arrays of every level.
-
-        Args:
-            info: what to write; ``info.dtype`` is the output's pixel type.
-            overwrite: replace an existing Zarr store. It stays whole until ``finish``: until then
-                the image is written to NAME.partial beside it.
-            layout: of the items; None: the default one.
-            run: id of the run that writes it, which the image holds until it is complete; None: none.
-
-        Raises:
-            VolumeError: the path is taken, or cannot be written; metadata that is not valid.
-        """
+    ) -> Self:
+        """See ``Format.create``: writes the metadata and the empty arrays of every level."""
         levels = pyramid_levels(info.plane_shape)
-        attributes = {"ome": image_attributes(info, levels), PROVENANCE: unfinished_by(run)}
-        location = claim_output(path.resolve(), overwrite)
+        attributes = {**_attributes(info), PROVENANCE: unfinished_by(run)}
+        location = cls.begin(path, overwrite)
         layout = layout or default_layout(info)
         with writing(path, "the metadata"):
             group = zarr.create_group(location, attributes=attributes, zarr_format=3)
@@ -95,23 +118,13 @@ class OutputVolume:
     @classmethod
     def _of(
         cls, path: Path, info: VolumeInfo, layout: Layout, location: Path, group: zarr.Group, arrays: Any
-    ) -> OutputVolume:
+    ) -> Self:
         pieces = plan_items(info, layout), plan_reductions(info, layout)
         return cls(path, info, layout, *pieces, location, group, tuple(arrays))
 
     @classmethod
-    def resume(
-        cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
-    ) -> OutputVolume:
-        """Goes on with an image that ``create`` began with the same arguments, or of fewer steps of the first
-        axis.
-
-        Args:
-            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
-
-        Raises:
-            VolumeError: it is not there, or is another image.
-        """
+    def resume(cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Self:
+        """See ``Format.resume``; the image may have had fewer steps of the first axis."""
         shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
         try:
             group = zarr.open_group(location, mode="r+", use_consolidated=False)
@@ -125,13 +138,9 @@ class OutputVolume:
             ) from error
         return cls._of(path, info, layout or default_layout(info), location, group, arrays).grown(info)
 
-    def grown(self, info: VolumeInfo) -> OutputVolume:
-        """The same image with more steps of the first axis, and the metadata of what they are of.
-
-        Raises:
-            VolumeError: a full disk and the like; metadata that is not valid.
-        """
-        attributes = {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
+    def grown(self, info: VolumeInfo) -> Self:
+        """See ``Writer.grown``."""
+        attributes = _attributes(info)
         with writing(self.path, "the metadata"):
             for number, array in enumerate(self.levels):
                 if array.shape[:-2] != info.shape[:-2]:
@@ -142,15 +151,7 @@ class OutputVolume:
         return self._of(self.path, info, self.layout, self.location, self.group, self.levels)
 
     def write(self, item: WorkItem, planes: Raw) -> None:
-        """Writes one item to all levels that it has a part in.
-
-        Args:
-            item: one of ``items``.
-            planes: (N, H, W), or (N, height, width) of the item's region, in ``info.dtype``.
-
-        Raises:
-            VolumeError: planes that do not fit the item, or a full disk and the like.
-        """
+        """See ``Writer.write``: to all levels that the item has a part in."""
         check_item(self.path, self.info, self.items, item, planes)
         with writing(self.path, self.info.describe_range(item.planes)):
             for level, region in self._parts(item):
@@ -158,11 +159,7 @@ class OutputVolume:
                 self._put(level, item.planes, region, planes)
 
     def reduce(self, reduction: Reduction) -> None:
-        """Writes one of ``reductions``, all of which before it are written.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
+        """See ``Writer.reduce``."""
         above = self.levels[reduction.level - 1]
         sizes = zip(reduction.region, above.shape[-2:], strict=True)
         y, x = (slice(2 * span.start, min(2 * span.stop, size)) for span, size in sizes)
@@ -187,7 +184,7 @@ class OutputVolume:
                 yield level, at_level(region, level)
 
     def files(self, piece: WorkItem | Reduction) -> list[Path]:
-        """Where the shards of a piece are; one with nothing but zeros has no file."""
+        """See ``Writer.files``: a shard each."""
         first = plane_index(self.info, piece.planes)[:-2]
         files = []
         for level, region in self._parts(piece):
@@ -199,28 +196,29 @@ class OutputVolume:
         return files
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """Returns when a piece that was written is on disk. Raises VolumeError: a full disk and the like."""
+        """See ``Writer.sync``."""
         with writing(self.path, self.info.describe_range(piece.planes)):
             for file in self.files(piece):
                 if file.exists():
                     sync_file(file, self.location)
 
+    def copy_labels(self, labels: Source) -> list[str]:
+        """See ``Writer.copy_labels``."""
+        return copy_labels(labels, self.location)
+
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Records how the image was made and marks it complete; then replaces the image that was to
-        be overwritten.
-
-        Args:
-            provenance: anything that JSON can hold.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
+        """See ``Writer.finish``; replaces the image that was to be overwritten."""
         with writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
             sync_file(self.location / "zarr.json", self.location)
         target = self.path.resolve()
         if self.location != target:
             replace_store(self.location, target)
+
+
+def _attributes(info: VolumeInfo) -> dict[str, Any]:
+    """Of the group of an image. Raises VolumeError: metadata that is not valid."""
+    return {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
 
 
 def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:

@@ -22,7 +22,9 @@ import os, sys
 from pathlib import Path
 import aicspylibczi, bioio_czi, ndstorage
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes import bioio, ndtiff, tiff, zarr
+from baikal_deploy.volumes.tiff import reader
+from baikal_deploy.volumes.vendors import bioio, ndtiff
+from baikal_deploy.volumes.zarr import reader
 from baikal_deploy.volumes.open import open_input
 if os.geteuid() == 0:
     os.seteuid(65534)

@@ -10,7 +10,6 @@ import zarr
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
-    check_paths,
     claim_output,
     is_zarr,
     partial_path,
@@ -18,6 +17,7 @@ from baikal_deploy.volumes.paths import (
     replace_store,
     require_store,
 )
+from baikal_deploy.volumes.places import check_paths
 
 ZarrFormat = Literal[2, 3]
 
@@ -111,6 +111,12 @@ def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match=r"partial: is in the way and no unfinished output of this program"):
         claim_output(path, overwrite=True)
     assert stored_value(leftover) == 5
+    metadata = leftover / "zarr.json"
+    whole = metadata.read_bytes()
+    metadata.write_bytes(b"[" * 100_000)
+    with pytest.raises(VolumeError, match=r"partial: is in the way and no unfinished output of this program"):
+        claim_output(path, overwrite=True)
+    metadata.write_bytes(whole)
     zarr.open_group(leftover).update_attributes({PROVENANCE: {"complete": False}})
     assert claim_output(path, overwrite=True) == leftover
     assert not leftover.exists()

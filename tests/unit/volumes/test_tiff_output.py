@@ -15,7 +15,8 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.open import open_input
-from baikal_deploy.volumes.tiff.writer import OME_TYPES, TiffOutput
+from baikal_deploy.volumes.tiff.ome import OME_TYPES
+from baikal_deploy.volumes.tiff.writer import TiffOutput
 from tests.conftest import MakeInfo
 
 SUBSETS = ["".join(names) + "yx" for size in range(4) for names in itertools.combinations("tcz", size)]
