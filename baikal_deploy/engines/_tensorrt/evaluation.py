@@ -60,7 +60,11 @@ class Network:
         return context
 
     def insist(self, what: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """What a call gives. Raises EngineError, with what the vendor logged, if that is False or None."""
+        """Return the result of a call.
+
+        Raises:
+            EngineError: it is False or None; with what the vendor logged.
+        """
         compat.forget_errors(self._trt)
         if result := call(*args, **named):
             return result
