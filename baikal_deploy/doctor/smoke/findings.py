@@ -19,7 +19,7 @@ GROWTH_BYTES = 32 * 2**20
 """Most memory that the repeated calls may leave behind."""
 
 Run = dict[str, Any]
-"""What was found about one engine in one precision: ``state``, ``exit_code``, ``steps``, ``log``."""
+"""Findings about one engine in one precision: ``state``, ``exit_code``, ``steps``, ``log``."""
 
 
 def write(path: Path, data: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def problems(run: Run) -> list[str]:
-    """What is wrong with an engine, in words; nothing if it does all that it should."""
+    """List what is wrong with an engine, in words; nothing if it does all that it should."""
     return [*_broken_off(run), *_failed_steps(run), *_wrong_numbers(run)]
 
 
