@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from baikal_deploy.serve.refusal import Refused, bad
 
 SECONDS = 60
-"""That the body of a request may take."""
+"""Longest time, in seconds, that the body of a request may take."""
 PIECE = 2**20
 """Bytes that are handed on for sending at a time."""
 TOGETHER = 8
@@ -24,7 +24,7 @@ TOGETHER = 8
 
 
 class Room:
-    """How many bytes the requests may hold, each and together; all within one thread.
+    """Bounds on the bytes that requests may hold, each and together; all within one thread.
 
     Arguments:
         largest: bytes of one request.
@@ -35,7 +35,7 @@ class Room:
 
     @contextmanager
     def hold(self, size: int = 0) -> Iterator[Callable[[int], None]]:
-        """Bytes, and as many more as the function that it gives is called with.
+        """Hold bytes, and as many more as the function that it gives is called with.
 
         Raises:
             Refused: they, or those that it is called with, are too many, alone or with those of the others.
@@ -62,7 +62,7 @@ class Room:
         self._left -= size
 
     def check(self, size: int) -> None:
-        """Raises Refused for what is too large alone."""
+        """Raise Refused for a request that is too large alone."""
         if size > self.largest:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{size} bytes: {_most(self.largest)}")
 

@@ -18,14 +18,14 @@ from baikal_deploy._version import __version__
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
-from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, RegionRequest
+from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, SegmentRequest
 from baikal_deploy.serve.refusal import Refused, bad
-from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.shared import Segments
 from baikal_deploy.serve.streams import Streams
 from baikal_deploy.serve.tensors import JSON_LENGTH, decode, encode, parse
 
-REGION_BYTES = 2**16
-"""Of a request about shared memory."""
+SEGMENT_BYTES = 2**16
+"""Most bytes of a request about shared memory."""
 Result = TypeVar("Result")
 
 
@@ -37,16 +37,16 @@ class Inference:
         streams: channels, in each pixel type, that may have an intensity mapping.
     """
 
-    def __init__(self, live: LiveDenoiser, room: Room, regions: Regions, streams: int) -> None:
-        self._live, self._room, self._regions = live, room, regions
+    def __init__(self, live: LiveDenoiser, room: Room, segments: Segments, streams: int) -> None:
+        self._live, self._room, self._segments = live, room, segments
         self._streams = Streams(streams, live.forget)
         made_with = live.provenance()
         self._model, self._engine = made_with["model"]["name"], made_with["engine"]["name"]
         self._pool = ThreadPoolExecutor(2, "baikal-serve")
 
     def close(self) -> None:
-        """Free what is held."""
-        self._regions.unregister(None)
+        """Free the shared memory."""
+        self._segments.unregister(None)
         self._pool.shutdown()
 
     def routes(self) -> list[Route]:
@@ -120,10 +120,10 @@ class Inference:
             if asked.frames.parameters.shared_memory_region is not None:
                 hold(asked.frames.nbytes)
             self._check_count(asked.frames.stack_shape[0])
-            frames = await self._apart(decode, asked.frames, binary, self._regions)
+            frames = await self._apart(decode, asked.frames, binary, self._segments)
             with self._streams.use(asked.channel, frames.dtype):  # only a frame that is whole takes its room
                 results = await self._denoised(frames, asked, request)
-            answer = await self._apart(encode, asked, results, self._model, self._regions)
+            answer = await self._apart(encode, asked, results, self._model, self._segments)
             return BinaryResponse(answer.text, answer.parts, held.pop_all())
 
     def _check_count(self, frames: int) -> None:
@@ -157,7 +157,7 @@ class Inference:
 
     async def status(self, request: Request) -> Response:
         _check_local(request)
-        return JSONResponse(await self._apart(self._regions.status, request.path_params.get("region")))
+        return JSONResponse(await self._apart(self._segments.status, request.path_params.get("region")))
 
     async def register(self, request: Request) -> Response:
         _check_local(request)
@@ -165,13 +165,13 @@ class Inference:
         if len(name) > NAME:
             raise bad(f"shared memory region: its name has more than {NAME} characters")
         with self._room.hold() as hold:
-            body = await read_body(request, REGION_BYTES, 0, hold)
-        await self._apart(self._regions.register, name, RegionRequest.parse(body.tobytes()))
+            body = await read_body(request, SEGMENT_BYTES, 0, hold)
+        await self._apart(self._segments.register, name, SegmentRequest.parse(body.tobytes()))
         return JSONResponse({})
 
     async def unregister(self, request: Request) -> Response:
         _check_local(request)
-        await self._apart(self._regions.unregister, request.path_params.get("region"))
+        await self._apart(self._segments.unregister, request.path_params.get("region"))
         return JSONResponse({})
 
 
