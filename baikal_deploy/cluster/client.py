@@ -89,7 +89,7 @@ class Cluster:
         return workers if isinstance(self.source, LocalWorkers) else f"{workers}; others may join at any time"
 
     def work(self, work: Work, session: Session, advance: Advance) -> None:
-        """See ``workers.Workers``.
+        """Hand the items of a run to the workers until all are done; see ``workers.Workers``.
 
         Raises:
             BaikalError: a worker met one, or workers die again and again.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds until a scheduler that does not answer counts as unreachable."""
 TASKS_AT_ONCE = 2
-"""Of a worker process: one computes while another reads or writes."""
+"""Tasks of a worker process at a time: one computes while another reads or writes."""
 NO_LIMIT = "0"
-"""Of a worker's memory: Dask would stop giving it work at 80 %, and say nothing."""
+"""Memory limit of a worker: none, as Dask would stop giving it work at 80 %, and say nothing."""
 LOOPBACK = "127.0.0.1"
 
 
