@@ -45,7 +45,7 @@ class Axes:
 
 
 def histograms(before: Raw, after: Raw, intensity: IntensityMap) -> str:
-    """How many pixels have each intensity, before and after; what the network sees as −1 and 1.
+    """Histograms of the intensities before and after, with those that the network sees as −1 and 1.
 
     Args:
         before, after: samples of the same pixels, flat and finite.

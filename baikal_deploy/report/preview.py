@@ -80,7 +80,7 @@ def _enlarged(panel: Picture) -> Image.Image:
 
 
 def _kind(what: str, found: Projection) -> str:
-    """How the planes were put together."""
+    """Describe how the planes were put together."""
     thin = "" if found.step == 1 else f", 1 pixel in {found.step}"
     if found.depth == 1:
         return f"one plane{thin}"

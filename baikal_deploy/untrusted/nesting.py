@@ -1,4 +1,4 @@
-"""How deeply what was read from JSON is nested."""
+"""A bound on how deeply values read from JSON are nested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ DEEPEST = 64
 
 
 def require_shallow(value: Any) -> None:
-    """Raises ValueError: lists and tables that are nested too deeply to be handled."""
+    """Check that a value read from JSON can be handled.
+
+    Raises:
+        ValueError: lists and tables that are nested too deeply.
+    """
     level = [value]
     for _ in range(DEEPEST):
         nested = [
