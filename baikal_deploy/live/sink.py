@@ -59,7 +59,11 @@ class FrameSink:
         self.written.add(plane)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Mark the image complete. Raises VolumeError: a full disk and the like."""
+        """Mark the image complete.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         if self._output is not None:
             self._output.finish(provenance)
 
@@ -87,7 +91,7 @@ class FrameSink:
 def stream_info(
     path: Path, sizes: Mapping[str, int], scale: Mapping[str, float], channels: list[str]
 ) -> VolumeInfo:
-    """What is known of a stream before its first frame.
+    """The info of a stream as it is known before its first frame.
 
     Args:
         sizes: of the axes t, c and z that it has.

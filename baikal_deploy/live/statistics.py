@@ -1,4 +1,4 @@
-"""What a live stream has done so far."""
+"""Statistics of what a live stream has done so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class LiveStatistics:
-    """What became of the frames: ``submitted = done + dropped + failed + waiting``.
+    """Counts of what became of the frames: ``submitted = done + dropped + failed + waiting``.
 
     Attributes:
         submitted, done, dropped, failed: frames.
@@ -68,7 +68,7 @@ class Counts:
             self._counts[name] += count
 
     def add_done(self, finished: float, latency: float, busy: float, engine: float, evaluations: int) -> None:
-        """One more frame is done; times in seconds, ``finished`` of time.perf_counter."""
+        """Count one more frame that is done; times in seconds, ``finished`` of time.perf_counter."""
         with self._lock:
             self._counts["done"] += 1
             self._counts["late"] += self._allowed is not None and 1e3 * latency > self._allowed
@@ -95,6 +95,6 @@ class Counts:
 
 
 def _rate(finished: Iterable[float], now: float) -> float:
-    """Of a stream that stands still, it falls."""
+    """Frames per second; falls while the stream stands still."""
     lately = [one for one in finished if now - one <= LATELY]
     return (len(lately) - 1) / (now - lately[0]) if len(lately) > 1 else 0.0
