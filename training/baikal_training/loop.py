@@ -43,10 +43,10 @@ class Step:
 
 
 class Trainer:
-    """Trains a network in place, step by step.
+    """A trainer of one network, in place, step by step.
 
-    Everything random follows from the seed and a sample's number; a state that is restored goes
-    on exactly as the uninterrupted run would have.
+    Everything random follows from the seed and a sample's number; a state that is restored continues
+    exactly as the uninterrupted run would have.
 
     Attributes:
         net: the network being trained.
@@ -75,7 +75,7 @@ class Trainer:
         self._forward = torch.compile(wrapped) if config.compiled else wrapped
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs, beside the moving average."""
+        """The state that ``restore`` needs, beside the moving average."""
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -85,7 +85,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any], ema: dict[str, Tensor]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue where ``state`` was taken."""
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])

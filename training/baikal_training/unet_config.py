@@ -108,7 +108,11 @@ class UNetConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> UNetConfig:
-        """Raises ConfigError for names and types that no configuration has."""
+        """The configuration in a record, as ``as_dict`` makes it.
+
+        Raises:
+            ConfigError: names and types that no configuration has.
+        """
         known = {field.name: field.default for field in fields(cls)}
         for name, value in data.items():
             if name not in known:

@@ -1,4 +1,4 @@
-"""From stain to light: point spread function, haze, absorption, uneven background."""
+"""The way from stain to light: point spread function, haze, absorption, uneven background."""
 
 from __future__ import annotations
 

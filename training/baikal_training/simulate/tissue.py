@@ -24,13 +24,13 @@ WAVER = 0.12  # change of the log brightness, per pixel of the wobble along a fo
 
 
 class Ground(Protocol):
-    """Where nuclei grow."""
+    """The ground that nuclei grow in."""
 
     def distance(self, points: Points) -> Points:
-        """Between neighbours (n,), at points (n, 3)."""
+        """Distance between neighbours (n,) in pixels, at points (n, 3)."""
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Whether there are nuclei (n,), at points (n, 3)."""
+        """True where there are nuclei (n,), at points (n, 3)."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Tissue:
         return np.asarray((self.centres.T + flow + self.motion.shake(len(self.centres), 3, time)).T)
 
     def _walls(self, centres: Points) -> list[Points]:
-        """For each nucleus the walls (n, 4) to its neighbours, nearer the smaller one."""
+        """Walls (n, 4) of each nucleus to its neighbours, nearer the smaller one."""
         if len(centres) < 2:
             return [np.zeros((0, 4))] * len(centres)
         radii = np.array([nucleus.radii.mean() for nucleus in self.nuclei])

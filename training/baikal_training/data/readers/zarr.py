@@ -26,7 +26,7 @@ def zarr_images(path: Path) -> list[Image]:
     """The image of a Zarr store, or the images of a plate or another collection of OME-Zarr images.
 
     Raises:
-        VolumeError: as ``open_volume``.
+        VolumeError: a store that is missing, damaged, or not supported.
     """
     return [_image(one) for one in list(_collected(path, PLATE_DEPTH)) or [path]]
 
@@ -58,7 +58,7 @@ def _image(path: Path) -> Image:
 
 @dataclass(frozen=True)
 class ZarrStore:
-    """Opens a Zarr store."""
+    """A source that opens a Zarr store."""
 
     path: Path
 

@@ -1,4 +1,4 @@
-"""What a morphology is."""
+"""The base of all morphologies."""
 
 from __future__ import annotations
 
