@@ -66,7 +66,10 @@ def build_for(
         A line for each family, when its file is there.
 
     Raises:
-        ConfigError, EngineUnavailable, EngineBuildError: as ``check`` and ``build_engine``.
+        ConfigError: options that do not fit the model, or no profile.
+        EngineUnavailable: a family that is not installed, or that needs a GPU and finds none.
+        EngineBuildError: a family that cannot build the model, or not for one of the GPUs.
+        ModelError: not an ONNX file.
         EngineError: the cache cannot be used.
     """
     manifest = read_manifest(path)

@@ -48,7 +48,7 @@ def trace(network: EpsNetwork, manifest: ModelManifest) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters report their progress, and torch's own deprecations, to whoever calls them."""
+    """Silence the exporters' reports of progress, and torch's own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -77,7 +77,7 @@ class FusedSampler:
         return cls(name, sampler, compile_program(sampler, manifest))
 
     def path(self, model: Path) -> Path:
-        """Where the file goes: model.onnx -> model-NAME.onnx beside it."""
+        """Path of the file: model.onnx -> model-NAME.onnx beside it."""
         return model.with_name(f"{model.stem}-{self.name}.onnx")
 
 
@@ -116,7 +116,7 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
 
 
 def _description(fused: FusedSampler, manifest: ModelManifest, model: Path) -> dict[str, Any]:
-    """What the file says of itself; not a manifest, since it is not a model of baikal-run."""
+    """Metadata of the file; not a manifest, since it is not a model of baikal-run."""
     evaluations = fused.program.evaluations
     return {
         "model": {"name": manifest.name, "sha256": file_sha256(model)},

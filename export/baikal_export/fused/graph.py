@@ -17,7 +17,7 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.program import Instruction, Program
 
 _PREFIX = "network_"
-"""Of every name in the network, so that none is also one of the sampler's."""
+"""Prefix of every name in the network, so that none is also one of the sampler's."""
 
 
 def build(
@@ -55,7 +55,7 @@ def _tables(program: Program, manifest: ModelManifest) -> dict[str, NDArray[Any]
 
 
 def _subgraph(graph: onnx.GraphProto, op_type: str, attribute: str) -> onnx.GraphProto:
-    """That attribute of the graph's one node of that type."""
+    """The graph in an attribute of the graph's one node of that type."""
     (node,) = (node for node in graph.node if node.op_type == op_type)
     return helper.get_node_attr_value(node, attribute)
 
@@ -127,8 +127,10 @@ _UNIT = """
 
 
 def _reflection(indices: str, axis: int) -> str:
-    """Indices that pad an axis by reflection to a multiple of the network's downsampling. Unlike ONNX's
-    Pad, it takes margins longer than the axis, as the runtime does."""
+    """Indices that pad an axis by reflection to a multiple of the network's downsampling.
+
+    Unlike ONNX's Pad, it takes margins longer than the axis, as the runtime does.
+    """
     return f"""
       {indices}_shape = Shape <start = {axis}, end = {axis + 1}> (image)
       {indices}_count = Squeeze ({indices}_shape)

@@ -30,7 +30,7 @@ _PROBES = 8
 
 @dataclass(frozen=True)
 class Converted:
-    """What goes into a file.
+    """A converted network, as it goes into a file.
 
     Attributes:
         model: the graph.

@@ -1,4 +1,4 @@
-"""How far the values inside a 16-bit network reach, before any of them is lost to an overflow."""
+"""The range of the values inside a 16-bit network, to find those that an overflow would lose."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Range:
 
     @property
     def near(self) -> tuple[tuple[str, float], ...]:
-        """Those that come near the limit, or exceed it."""
+        """Places and values that come near the limit, or exceed it."""
         return tuple((place, value) for place, value in self.largest if not value < NEAR)
 
     def check(self) -> None:
@@ -48,7 +48,7 @@ class Range:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """For the record."""
+        """The range for the record."""
         place, value = self.largest[0]
         near = {place: _digits(value) for place, value in self.near}
         return {"limit": LIMIT, "largest": _digits(value), "at": place, "near": near}

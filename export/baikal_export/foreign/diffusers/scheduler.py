@@ -28,7 +28,7 @@ _STATED_IF_LINEAR = ("beta_start", "beta_end")
 
 
 def unstated(stated: Mapping[str, Any]) -> list[str]:
-    """What has to be stated of a model that comes without a scheduler, and is not."""
+    """Names of what has to be stated of a model that comes without a scheduler, and is not."""
     linear = stated.get("beta_schedule") == "linear"
     return [name for name in _STATED + _STATED_IF_LINEAR * linear if name not in stated]
 

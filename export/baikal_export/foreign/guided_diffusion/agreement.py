@@ -1,4 +1,4 @@
-"""Whether what is stated suffices, and whether the weights say the same."""
+"""The check that what is stated suffices, and that the weights say the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_LEAST = {"norm_groups": 1, "diffusion_steps": 2}
 
 
 def unstated(settings: Settings, structure: Structure) -> list[str]:
-    """What has to be stated and is not, with what it decides."""
+    """Names of what has to be stated and is not, with what each decides."""
     needed = _needed(settings, structure)
     return [f"{name} ({why})" for name, why in needed if getattr(settings, name) is None]
 
@@ -46,7 +46,11 @@ def _heads(settings: Settings, width: int) -> int | None:
 
 
 def check_agreement(settings: Settings, structure: Structure) -> None:
-    """Raises ConfigError, without the file's name, for what contradicts the weights or is not supported."""
+    """Check that the settings agree with the weights.
+
+    Raises:
+        ConfigError: a setting contradicts the weights, or is not supported; without the file's name.
+    """
     for name, supported in _SUPPORTED.items():
         if getattr(settings, name) not in (None, supported):
             raise ConfigError(f"{name} is {getattr(settings, name)}; supported is only {supported}")

@@ -68,7 +68,7 @@ def convert(structure: Structure, tensors: Tensors, config: UNetConfig, new_orde
 
 
 def _fitted(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """As float32; attention is a 1D convolution there and a 2D one here."""
+    """The tensor as float32 in our shape; attention is a 1D convolution there and a 2D one here."""
     if tensor.shape != shape and (*tensor.shape, 1) != tuple(shape):
         raise ModelError(f"{name} has the shape {tuple(tensor.shape)}; expected is {tuple(shape)}")
     return tensor.float().reshape(shape).contiguous()

@@ -64,7 +64,7 @@ def columns(tensors: Tensors, name: str) -> int:
 
 
 def _shape(tensors: Tensors, name: str) -> tuple[int, ...]:
-    """Raises ModelError if there is no such tensor, or if it is no layer's weight."""
+    """Shape of a layer's weight. Raises ModelError if there is no such tensor, or if it is not one."""
     if name not in tensors:
         raise ModelError(f"there is no {name}")
     if tensors[name].ndim < 2:

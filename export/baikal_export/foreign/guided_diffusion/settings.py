@@ -1,4 +1,4 @@
-"""What the weights do not tell, as the original projects' arguments."""
+"""Settings that the weights do not tell, as the original projects' arguments."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ Factors = Annotated[tuple[float, ...], BeforeValidator(_split)]
 
 @dataclass(frozen=True)
 class Settings:
-    """None: not stated. Arguments of the original projects, but for these:
+    """Settings that somebody states; None: not stated.
+
+    They are arguments of the original projects, but for these:
 
     Attributes:
-        norm_groups: groups of each GroupNorm; a constant in the original code (32), no argument.
+        norm_groups: groups of each GroupNorm; a constant in the original code (32), not an argument.
         attention_resolutions_are: what attention_resolutions counts. "pixels": widths of the
             feature maps of an image of image_size (the authors' code; the scripts of
             guided-diffusion). "factors": downsampling (UNetModel of guided-diffusion).
@@ -79,7 +81,11 @@ class Settings:
 
 
 def settings_of(config: Path | None) -> Settings:
-    """Raises ConfigError for a file that is none, and for names and values that no setting has."""
+    """The settings in a config file; without a file, none are stated.
+
+    Raises:
+        ConfigError: the file cannot be used, or has names or values that no setting has.
+    """
     known = [entry.name for entry in fields(Settings)]
     table = read_table(config, [*known, *ALIASES, *NO_TRACE])
     for alias, name in ALIASES.items():
