@@ -34,7 +34,7 @@ class Cluster:
     """
 
     def __init__(self, source: str) -> None:
-        """Connects to nothing yet.
+        """Take the source of the workers; connect to nothing yet.
 
         Args:
             source: "local:N" for N processes of this machine, "tcp://HOST:PORT" of a Dask scheduler, or the

@@ -16,7 +16,7 @@ from baikal_deploy.errors import ClusterError
 
 
 class _NoPages:
-    """Serves no HTTP: Dask's pages show code and logs, and ask nobody for a key."""
+    """A server without HTTP: Dask's pages show code and logs, and ask nobody for a key."""
 
     def start_http_server(self, *arguments: object, **options: object) -> None:
         """Start no HTTP server."""

@@ -178,7 +178,7 @@ def _visible_gpus() -> list[str]:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Puts the worker's name before every message."""
+    """Put the worker's name before every message."""
     try:
         yield
     except BaikalError as error:

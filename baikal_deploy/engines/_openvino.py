@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import openvino
 
 Shape = tuple[int, ...]
-"""(N, 1, H, W); -1 for what may be any."""
+"""Shape (N, 1, H, W) of planes; -1 for a side that may be any."""
 ANY: Shape = (-1, 1, -1, -1)
 DEVICE = "CPU"
 MOST_FILES = 32
@@ -152,7 +152,7 @@ class Model:
 
 
 def _keep_timesteps_precise(model: openvino.Model) -> None:
-    """Make what the embedding of the timesteps is computed from an output of the model.
+    """Make an output of the model of what the embedding of the timesteps is computed from.
 
     In bf16 timesteps from 512 on would be rounded to multiples of 4, and the phases of their embedding
     likewise. But between the last matrix product and an output OpenVINO computes in fp32.

@@ -27,7 +27,13 @@ class Acquisition:
     """
 
     def __init__(self, sequence: useq.MDASequence, pixel_size: float, sink: Path | None) -> None:
-        """Args: pixel_size: in micrometres, 0 if it is not known; sink: None if nothing is to be written."""
+        """Begin an acquisition.
+
+        Args:
+            sequence: its positions, channels and axes.
+            pixel_size: in micrometres, 0 if it is not known.
+            sink: OME-Zarr to write to; None if nothing is to be written.
+        """
         self.dropped = list[dict[str, int]]()
         self._sequence, self._pixel_size, self._sink = sequence, pixel_size, sink
         self._images = dict[Path, FrameSink]()
@@ -108,5 +114,5 @@ def index_of(event: useq.MDAEvent) -> dict[str, int]:
 
 
 def _by_name(values: Mapping[Any, int]) -> dict[str, int]:
-    """Axes are named by their value, whether they are members of an enumeration or text."""
+    """Indices by the names of their axes, whether these are members of an enumeration or text."""
     return {str(getattr(axis, "value", axis)): value for axis, value in values.items()}

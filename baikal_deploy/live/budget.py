@@ -13,7 +13,7 @@ from baikal_deploy.errors import ConfigError
 MEMORY = 0.8
 """Weight of what was known before in the running mean of the time of an evaluation."""
 RESERVE = 1.25
-"""Times longer than the mean that an evaluation may take."""
+"""Factor by which an evaluation may take longer than the mean."""
 
 
 @dataclass

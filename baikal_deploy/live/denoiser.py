@@ -291,7 +291,7 @@ class LiveDenoiser:
             log.exception("on_result failed for frame %d", result.number)
 
     def _leave(self, future: Future[LiveResult]) -> None:
-        """The frame of a future that is cancelled takes no place in the queue."""
+        """Take the frame of a future that is cancelled out of the queue."""
         if future.cancelled():
             for frame in self._queue.remove(lambda one: one.future is future):
                 self._drop(frame)

@@ -68,7 +68,7 @@ class FrameSink:
             self._output.finish(provenance)
 
     def _plane(self, position: Mapping[str, int]) -> int:
-        """Its number; an axis that the image or the position does not have counts as 0."""
+        """Number of the plane at a position; axes that the image or the position does not have count as 0."""
         sizes = {axis.name: size for axis, size in zip(self.info.axes[:-2], self.info.shape, strict=False)}
         if any(not 0 <= at < sizes.get(name, 1) for name, at in position.items()):
             raise VolumeError(

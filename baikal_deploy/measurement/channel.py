@@ -22,7 +22,7 @@ from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
-"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
+"""A denoiser: (normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
 
 SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""

@@ -31,7 +31,7 @@ SUSPECT, CERTAIN = 1.3, 1.5
 in what a denoiser at PROBE times the level removes."""
 PROBE = 1.5
 STRONG = 2.0
-"""Times the noise's standard deviation: at this level a network removes nearly all of it."""
+"""Level at which a network removes nearly all noise, as a factor on the noise's standard deviation."""
 STRONGEST = 8.0
 FOREIGN = 0.12
 """Difference in the correlation of neighbours from which on noise is not what a model was fine-tuned to. On
@@ -82,7 +82,7 @@ def find_correlation(
 
 
 def _normalised(correlation: Values) -> Kernel:
-    """1 in the centre; four digits, which are more than were measured."""
+    """The autocorrelation with 1 in the centre, to four digits, which are more than were measured."""
     scaled = np.round(correlation / correlation[REACH, REACH], 4)
     return tuple(tuple(row) for row in scaled.tolist())
 

@@ -24,7 +24,7 @@ BINS = 24
 """Number of bins that hold equal numbers of pixels, and of as many equal ranges, as bright parts are few."""
 LEAST_IN_BIN = 50
 CLIP = 3.5
-"""Details beyond so many standard deviations are edges or hot pixels."""
+"""Standard deviations beyond which details are edges or hot pixels."""
 CLIP_GAIN = 1.0027
 """Standard deviation of a Gaussian over that of what CLIP leaves of it."""
 MODEL_ERROR = 0.03
@@ -172,7 +172,7 @@ def _clipped_variance(details: Values) -> float:
 
 
 def _line(x: Values, variance: Values, count: Values) -> tuple[float, float, float]:
-    """Robust weighted line: its slope, its value at 0, and the slope's standard error.
+    """Fit a robust weighted line: its slope, its value at 0, and the slope's standard error.
 
     A bin's variance has the relative error √(2/count), beside MODEL_ERROR; the predicted variance and not the
     measured one sets the weights, since low ones would weigh most otherwise. Bins more than two errors away

@@ -22,13 +22,14 @@ METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
 """Metadata key of files that hold a whole sampler (docs/fused.md), which are no models."""
 SCHEMA = 3
-"""2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added ``noise_correlation``;
-before, all models knew white noise."""
+"""Version of the manifest. 2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added
+``noise_correlation``; before, all models knew white noise.
+"""
 
 MOST_BYTES = 2**31
 """Most bytes of an .onnx file: protobuf holds no more."""
 MOST_DOWNSAMPLING = 1024
-"""Planes are padded to its multiples."""
+"""Largest downsampling, as planes are padded to its multiples."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """Arithmetic of a network's convolutions and matrix products; int8 with fp32 around them."""

@@ -131,7 +131,7 @@ def checksum(data: bytes) -> str:
 
 
 _METADATA_PROPS = 14
-"""Field of ModelProto."""
+"""Number of the field of ModelProto that holds metadata."""
 
 
 def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
@@ -141,6 +141,6 @@ def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _entry(data: bytes | memoryview) -> tuple[str, str]:
-    """Key and value."""
+    """Key and value of an entry of the metadata."""
     texts = {number: bytes(text).decode() for number, text in fields(data) if isinstance(text, memoryview)}
     return texts.get(1, ""), texts.get(2, "")

@@ -32,7 +32,7 @@ def cast(values: Raw, dtype: DTypeLike) -> Raw:
 
 
 def converted(values: Raw, dtype: DTypeLike) -> tuple[Raw, Tally]:
-    """``cast``, and what a user should know about it."""
+    """Values as ``cast`` makes them, and what a user should know about that."""
     target = np.dtype(dtype)
     if target.kind == "f":
         non_finite = values.size - int(np.count_nonzero(np.isfinite(values)))

@@ -48,7 +48,7 @@ def save_preview(path: Path, before: Volume, after: Volume) -> None:
 
 
 def _row(before: Volume, after: Volume, channel: int) -> Image.Image:
-    """A channel: three panels with their titles."""
+    """Picture of a channel: three panels with their titles."""
     found = project(before, after, channel)
     shown = contrast(found.after, found.before)
     panels = [grey(found.before, shown), grey(found.after, shown), diverging(found.difference, found.limit)]

@@ -15,7 +15,7 @@ from baikal_deploy.volumes.base import Volume, VolumeInfo
 SIDE = 512
 """Side, in pixels, of the part of a plane that is shown. A reduced plane would look less noisy than it is."""
 MOST_VIEWS = 6
-"""Planes of all channels together."""
+"""Most planes that are shown of all channels together."""
 WORST = 5
 
 

@@ -54,7 +54,7 @@ class Address:
 
 
 def _is_token(text: str) -> bool:
-    """A header carries it as it is, whatever the client."""
+    """True if a header carries the text as it is, whatever the client."""
     return text.isascii() and text.isprintable() and text != "" and " " not in text
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS = 128
-"""At a time; beyond that a new one takes the place of one whose client is awaited."""
+"""Most connections at a time; beyond that a new one takes the place of one whose client is awaited."""
 ADDRESS = 64
 """Most connections from one address."""
 HEAD = 10
@@ -97,17 +97,17 @@ class Connection(H11Protocol):
         self._stop("_reading")
 
     def _stop(self, name: Literal["_asking", "_reading"]) -> None:
-        """A timer, if it runs."""
+        """Stop a timer, if it runs."""
         if (timer := getattr(self, name)) is not None:
             timer.cancel()
             setattr(self, name, None)
 
     def _is_idle(self) -> bool:
-        """No request is under way."""
+        """True if no request is under way."""
         return self.cycle is None or self.cycle.response_complete
 
     def _is_awaited(self) -> bool:
-        """The next thing to happen is the client's to do."""
+        """True if the next thing to happen is the client's to do."""
         return self._is_idle() or self.cycle.more_body or self._reading is not None
 
 

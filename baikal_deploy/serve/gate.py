@@ -82,7 +82,7 @@ def _check_framing(version: str, headers: Headers) -> None:
 
 
 def _with(send: Send, *added: tuple[bytes, bytes]) -> Send:
-    """The same, with headers that are added to the answer's."""
+    """The same function to send with, which adds headers to the answer's."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -131,7 +131,12 @@ class Inference:
             raise bad(f"frame: {frames} frames, and the queue holds {self._live.queue}; send fewer at a time")
 
     async def _denoised(self, frames: Raw, asked: InferRequest, request: Request) -> list[LiveResult]:
-        """Raises what the frames' futures raise, and Refused when it takes too long or the client is gone."""
+        """Results of frames (N, H, W), in order.
+
+        Raises:
+            Refused: it takes too long, or the client is gone.
+            BaikalError: a frame's future raised it.
+        """
         submitted = [self._live.submit(frame, channel=asked.channel, copy=False) for frame in frames]
         timeout = asked.parameters.timeout
         done, gone = asyncio.gather(*map(asyncio.wrap_future, submitted)), asyncio.create_task(_gone(request))
@@ -152,7 +157,7 @@ class Inference:
                 future.cancel()  # those that nobody waits for any more
 
     async def _apart(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """In another thread, so that other clients are not held up."""
+        """Work in another thread, so that other clients are not held up."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def status(self, request: Request) -> Response:
@@ -176,7 +181,7 @@ class Inference:
 
 
 async def _gone(request: Request) -> None:
-    """Returns when the client of a request that has come is there no more."""
+    """Return when the client of a request that has come is there no more."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

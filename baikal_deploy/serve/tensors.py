@@ -151,7 +151,7 @@ def _text(asked: InferRequest, results: Sequence[LiveResult], model: str, tensor
 
 
 def _segment(place: Place, size: int) -> tuple[str, int]:
-    """Its name, and the offset in it."""
+    """Name of a segment, and the offset in it."""
     assert place.shared_memory_region is not None
     room = place.shared_memory_byte_size
     if room is not None and room < size:
@@ -175,7 +175,7 @@ def _from_json(asked: Input) -> Bytes:
 
 
 def _as_pixels(numbers: list[Any], dtype: np.dtype[Any]) -> Raw | None:
-    """None if some of them cannot be."""
+    """The values as pixels; None if some of them cannot be."""
     real = dtype.kind == "f"
     try:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -188,7 +188,7 @@ def _as_pixels(numbers: list[Any], dtype: np.dtype[Any]) -> Raw | None:
 
 
 def _flat(nested: list[Any], shape: Sequence[int]) -> list[Any]:
-    """Lists in lists, one level for each axis, as one."""
+    """The values of lists in lists, one level for each axis, as one list."""
     for size in shape[1:]:
         if not all(type(one) is list and len(one) == size for one in nested):
             raise bad(f"frame: the data must be one list, or lists as shape {list(shape)} has them")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 DEEPEST = 64
-"""Levels. What handles them calls itself for each, and Python ends that at a few hundred."""
+"""Most levels of lists and tables. What handles them calls itself for each, and Python ends that at a few
+hundred.
+"""
 
 
 def require_shallow(value: Any) -> None:

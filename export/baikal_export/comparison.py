@@ -32,7 +32,7 @@ ERROR_PLANES = 4
 """Planes that the error at each timestep is measured on."""
 _SAMPLER_SEED, _OBSERVED_SEED, _ERROR_SEED = 0, 1, 2
 _UNTRACED = ((1, 7, 3, 0.017), (3, 2, 9, 0.801), (4, 5, 5, 0.2505))
-"""(batch, height and width in units of the downsampling, share of T)."""
+"""Shapes that no export traces: (batch, height and width in units of the downsampling, share of T)."""
 
 
 def timesteps(manifest: ModelManifest, count: int) -> list[int]:

@@ -16,7 +16,9 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest, read_manifest
 
 TURING = 75
-"""TensorRT for RTX cannot build matrix products in fp32 for it, so that it has to be asked for."""
+"""Compute capability of Turing: TensorRT for RTX cannot build matrix products in fp32 for it, so that it has
+to be asked for.
+"""
 
 
 def parse_sm(text: str) -> tuple[int, ...]:

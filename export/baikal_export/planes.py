@@ -23,7 +23,7 @@ from baikal_training.data.volumes import Plane
 
 Part = Literal["training", "validation"]
 NoisyPlane = tuple[NDArray[np.float32], float]
-"""x_t (1, 1, H, W) and its timestep."""
+"""A noisy plane x_t (1, 1, H, W), and its timestep."""
 
 
 @dataclass(frozen=True)

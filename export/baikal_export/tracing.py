@@ -15,9 +15,11 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.network import EpsNetwork
 
 OPSET = 20
-"""From 21 on, GroupNormalization is emitted, for which ONNX Runtime's CPU provider has no kernel."""
+"""Opset of the files. From 21 on, GroupNormalization is emitted, for which ONNX Runtime's CPU provider has no
+kernel.
+"""
 _TRACED = (2, 4, 6)
-"""Batch, and height and width in units of the downsampling, of what is traced."""
+"""Shape of what is traced: batch, and height and width in units of the downsampling."""
 
 
 def trace(network: EpsNetwork, manifest: ModelManifest) -> onnx.ModelProto:

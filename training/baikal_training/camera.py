@@ -23,7 +23,7 @@ READ_SHARE = 0.5
 ROW_KERNEL = np.array([1.0, 2.0, 1.0]) / np.sqrt(6.0)
 """Kernel that smooths noise along rows; of unit norm, so that white noise keeps its variance."""
 PSNR_RANGE = (0.0, 60.0)
-"""In dB, for Camera.at_psnr: 16-bit counts hold the noise without clipping it."""
+"""Range of Camera.at_psnr, in dB: 16-bit counts hold the noise without clipping it."""
 PEAK = 10_000.0  # counts above the offset where the clean volume is 1, in Camera.at_psnr
 
 

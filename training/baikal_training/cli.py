@@ -135,7 +135,7 @@ def main(
 
 
 def _say(console: Console, text: str) -> None:
-    """A line as it is: a log file must not be wrapped."""
+    """Print a line as it is: a log file must not be wrapped."""
     console.print(text, soft_wrap=True)
 
 
@@ -195,7 +195,7 @@ def _split(
 
 
 def _report_left_out(console: Console, catalogue: Catalogue) -> None:
-    """Nothing is left out in silence."""
+    """Say what was left out: nothing is in silence."""
     left_out = {
         "cannot be read": catalogue.skipped,
         "hold one value everywhere": catalogue.constant,

@@ -23,7 +23,7 @@ from baikal_training.runs import recorded
 from baikal_training.validation import predictor
 
 DIGITS = 4
-"""More than were measured."""
+"""Digits of what is recorded: more than were measured."""
 
 
 def noise_to_learn(

@@ -143,7 +143,7 @@ class Trainer:
         return loss
 
     def _backward(self, part: Sample) -> float:
-        """Add the gradient of one part of the batch; its share of the loss."""
+        """Add the gradient of one part of the batch; return its share of the loss."""
         x0, t, noise = (tensor.to(self.world.device) for tensor in part)
         with torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
             loss = self.diffusion.loss(self._forward, x0, t, noise) / self.config.accumulate

@@ -17,7 +17,7 @@ from baikal_training.data import CropDataset
 from baikal_training.noise import MeasuredNoise, correlated
 
 Sample = tuple[Tensor, Tensor, Tensor]
-"""x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
+"""A training sample: x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
 
 SIGMAS = (0.02, 3.0)
 """Noise levels that "denoising" draws from; an image spans [−1, 1]."""

@@ -31,7 +31,7 @@ from baikal_training.unet_config import UNetConfig
 from baikal_training.validation import CROPS, Validation
 
 Progress = Callable[[Step, Row], None]
-"""(step, its row of the log) -> None."""
+"""A function (step, its row of the log) -> None that shows the progress."""
 
 
 @dataclass(frozen=True)

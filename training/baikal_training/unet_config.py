@@ -63,7 +63,7 @@ class UNetConfig:
         self._check_attention()
 
     def _problems(self) -> list[tuple[str, bool, str]]:
-        """(field, whether it is wrong, what it must be)."""
+        """List (field, whether it is wrong, what it must be)."""
         groups = max(1, self.norm_groups)
         divided = self.norm_groups >= 0 and not any(width % groups for width in self.channels)
         return [

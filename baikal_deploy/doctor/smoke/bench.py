@@ -17,11 +17,11 @@ from baikal_deploy.host import machine
 from baikal_deploy.pixels.arrays import Planes
 
 Shape = tuple[int, int, int]
-"""(planes, height, width)."""
+"""Shape (planes, height, width) of an evaluation."""
 REFERENCE = "onnx-cpu"
 """Engine that the others are compared with."""
 MOST_SECONDS, MOST_CALLS = 1.0, 10
-"""For timing one thing."""
+"""Limits for timing one thing: seconds and calls."""
 
 
 @dataclass(frozen=True)

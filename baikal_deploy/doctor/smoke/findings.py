@@ -56,7 +56,7 @@ def _broken_off(run: Run) -> list[str]:
 
 
 def _exit(code: int) -> str:
-    """An exit code, which is minus the number of the signal that killed the process."""
+    """Words for an exit code, which is minus the number of the signal that killed the process."""
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
 
 

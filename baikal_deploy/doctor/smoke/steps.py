@@ -105,7 +105,7 @@ def _timed(bench: Bench, x: Planes, t: float) -> Step:
 
 
 def _seconds_in_a_row(engine: Engine, x: Planes, t: float) -> float:
-    """The download at the end waits for all of them."""
+    """Seconds of an evaluation in a row of many; the download at the end waits for all of them."""
     on_device = engine.upload(x)
     engine.download(engine.predict(on_device, t)[0])
     started = time.perf_counter()

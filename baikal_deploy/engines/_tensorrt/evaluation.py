@@ -39,7 +39,7 @@ class Network:
         self._config = self._runtime_config()
 
     def _runtime_config(self) -> Any:
-        """TensorRT for RTX compiles kernels for a shape when it first sees it.
+        """Runtime settings: TensorRT for RTX compiles kernels for a shape when it first sees it.
 
         By default it does so in the background, and computes with others until then, so that results
         change in between; and it alone knows when a CUDA graph can be captured, so it does that too.

@@ -109,5 +109,5 @@ class EngineKey:
 
 
 def _frozen(value: Any) -> Any:
-    """JSON has no tuples."""
+    """The value with tuples for lists: JSON has no tuples."""
     return tuple(value) if isinstance(value, list) else value

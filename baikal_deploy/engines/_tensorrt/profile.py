@@ -10,7 +10,7 @@ from baikal_deploy.errors import ConfigError, ShapeOutsideProfile
 from baikal_deploy.models.manifest import ModelManifest
 
 Shape = tuple[int, int, int]
-"""(batch, height, width)"""
+"""Shape (batch, height, width) of planes."""
 EXAMPLE = "1x16x16,1x512x512,4x512x512"
 
 

@@ -171,7 +171,7 @@ def _move(learned: bool) -> str:
 
 
 def _reverse(learned: bool) -> str:
-    """z of a reverse step: x̂0. A margin is put on for the network only."""
+    """Nodes for z of a reverse step: x̂0. A margin is put on for the network only."""
     outputs = f"{_PREFIX}eps, {_PREFIX}v" if learned else f"{_PREFIX}eps"
     spread = f"""
           v = Slice ({_PREFIX}v, origin, plane_shape, plane_axes)
@@ -193,7 +193,7 @@ def _reverse(learned: bool) -> str:
 
 
 def _keep(learned: bool) -> str:
-    """z of any other move: y."""
+    """Nodes for z of any other move: y."""
     return f"""keep () => (float[N,1,H,W] y_again{", float no_spread" if learned else ""}) {{
           y_again = Identity (y)
           {"no_spread = Identity (one)" if learned else ""}

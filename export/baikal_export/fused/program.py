@@ -16,7 +16,7 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes
 
 Draw = tuple[int, int]
-"""(visit, draw) that addresses one noise plane of a walk."""
+"""Address (visit, draw) of one noise plane of a walk."""
 
 MOST_EVALUATIONS = 150_000
 """Most evaluations of all walks together: with what goes with them, they make a table of up to 20 MB."""

@@ -16,8 +16,9 @@ from baikal_export.planes import NoisyPlane
 
 LIMIT = float(np.finfo(np.float16).max)
 NEAR = LIMIT / 8
-"""A value this large comes near the limit. Normalisations, whose squares would reach it much sooner,
-compute in fp32: their inputs need no limit of their own."""
+"""Least value that comes near the limit. Normalisations, whose squares would reach it much sooner, compute in
+fp32: their inputs need no limit of their own.
+"""
 
 _SUFFIX, _PREFIX = ".reach", "net.graph."
 
@@ -81,7 +82,7 @@ def _is_half(dtype: int) -> bool:
 
 
 def _places(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
-    """(output, where that is, for people) of every operator; one with weights is known by their name."""
+    """Yield (output, its place for people) of every operator; one with weights is known by their name."""
     weights = {weight.name for weight in graph.initializer}
     for node in graph.node:
         module = next((name.rpartition(".")[0] for name in node.input if name in weights), "")

@@ -47,7 +47,7 @@ def _norm(tensors: Sequence[Tensor]) -> float:
 
 
 class _Watch(fx.Interpreter):
-    """Evaluates a graph and notes the largest |value| that goes into each convolution."""
+    """An interpreter that evaluates a graph and notes the largest |value| that goes into each convolution."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
@@ -61,7 +61,7 @@ class _Watch(fx.Interpreter):
 
 
 class _RoundedAt(fx.Interpreter):
-    """Evaluates a graph with one convolution in 8 bits."""
+    """An interpreter that evaluates a graph with one convolution in 8 bits."""
 
     def __init__(self, graph: fx.GraphModule, node: fx.Node, reach: float) -> None:
         super().__init__(graph)

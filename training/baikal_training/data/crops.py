@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from baikal_training.data.volumes import CleanVolume, Plane
 
 BACKGROUND_STD = 0.1
-"""A crop with less contrast than this (its range is about 2) counts as background alone."""
+"""Least contrast of a crop (its range is about 2): with less it counts as background alone."""
 BACKGROUND_RETRIES = 3
 SMALLEST_WINDOW = 16
 VALIDATION_SEED = 0
@@ -56,7 +56,9 @@ AUGMENTATIONS = {
     "wide": Augmentation(),
     "narrow": Augmentation(zoom=(1.0, 1.0), gamma=(1.0, 1.0), contrast=(1.0, 1.0), bright=0.0),
 }
-"""By name: for other microscopes and magnifications than the clean images', and for the same alone."""
+"""Augmentations by name: for other microscopes and magnifications than the clean images', and for the same
+alone.
+"""
 
 
 class PlaneSampler:

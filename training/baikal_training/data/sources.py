@@ -125,7 +125,7 @@ def _inputs(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _below(folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:
-    """Inputs in a folder. Hidden entries are none: macOS leaves "._" files that only look like images."""
+    """Inputs in a folder. Hidden entries do not count: macOS leaves "._" files that only look like images."""
     resolved = folder.resolve()
     if resolved in parents:  # a link to a folder above
         return

@@ -18,7 +18,7 @@ from baikal_training.simulate.packing import Points, neighbours, packed
 Volume = NDArray[np.float32]
 
 GAP = 0.8
-"""Between the surfaces of touching nuclei."""
+"""Gap between the surfaces of touching nuclei."""
 DIVISION, APART = 0.06, 1.6  # plates of dividing nuclei part by this per frame, up to a limit (radii)
 WAVER = 0.12  # change of the log brightness, per pixel of the wobble along a fourth axis
 
@@ -83,7 +83,7 @@ class Tissue:
             yield optics.image(self._stain(time), depth)[visible]
 
     def _stain(self, time: int) -> Volume:
-        """(Z, Y, X). Only nuclei that reach into the visible part get chromatin."""
+        """Stain (Z, Y, X) at a time. Only nuclei that reach into the visible part get chromatin."""
         stain = np.zeros(self.shape, np.float32)
         centres = self._positions(time)
         first, last = self.margin * self.spacing, (np.array(self.shape) - self.margin - 1) * self.spacing

@@ -168,6 +168,6 @@ def _variance(scheduler: Mapping[str, Any], unet: Mapping[str, Any]) -> Variance
 
 
 def _downsampling(net: nn.Module) -> int:
-    """Every block of the encoder that has a downsampler halves the resolution."""
+    """Downsampling of a UNet: every block of the encoder that has a downsampler halves the resolution."""
     blocks = net.get_submodule("down_blocks").children()
     return 1 << sum(getattr(block, "downsamplers", None) is not None for block in blocks)

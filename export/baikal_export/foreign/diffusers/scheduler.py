@@ -21,7 +21,7 @@ VARIANCES: dict[str, Variance] = {
     "fixed_large_log": "fixed_large",
     "learned_range": "learned_range",
 }
-"""The "log" kinds differ in how the same variance is computed."""
+"""Our name of each kind of variance; the "log" kinds differ in how the same variance is computed."""
 _SCHEDULES: dict[str, Kind] = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _STATED = ("num_train_timesteps", "beta_schedule", "prediction_type", "variance_type")
 _STATED_IF_LINEAR = ("beta_start", "beta_end")

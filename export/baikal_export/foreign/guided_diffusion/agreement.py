@@ -10,7 +10,7 @@ from baikal_export.foreign.guided_diffusion.settings import Settings
 from baikal_export.foreign.guided_diffusion.structure import Structure
 
 TIMESCALE = 1000
-"""rescale_timesteps tells the network t·TIMESCALE/T."""
+"""Scale of timesteps that rescale_timesteps makes: the network is told t·TIMESCALE/T."""
 _SUPPORTED = {
     "predict_xstart": False,
     "class_cond": False,
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def _comparisons(settings: Settings, structure: Structure) -> Iterator[tuple[str, Any, Any]]:
-    """(name, what is stated, what the weights tell), in the same terms."""
+    """Yield (name, what is stated, what the weights tell), in the same terms."""
     levels = len(structure.channels)
     yield "in_channels", settings.in_channels, structure.in_channels
     yield "out_channels", settings.out_channels, structure.out_channels

@@ -75,12 +75,12 @@ def _fitted(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _by_role(rows: Tensor, heads: int) -> Tensor:
-    """(heads x (q, k, v) x width, …) rows -> ((q, k, v) x heads x width, …)."""
+    """Reorder rows: (heads x (q, k, v) x width, …) -> ((q, k, v) x heads x width, …)."""
     return rows.unflatten(0, (heads, 3, -1)).transpose(0, 1).flatten(0, 2)
 
 
 def _names(structure: Structure) -> Iterator[tuple[str, str]]:
-    """(our name, their name) of every tensor that such parts can have."""
+    """Yield (our name, their name) of every tensor that such parts can have."""
     for ours, part in _parts(structure):
         for inner, outer in _NAMES[part.kind].items():
             for tensor in ("weight", "bias"):

@@ -20,7 +20,7 @@ _MARKS: dict[str, Kind] = {
     "op.weight": "down",
     "conv.weight": "up",
 }
-"""A tensor that only a part of this kind has."""
+"""Tensors that tell the kind of a part: only a part of this kind has such a one."""
 
 
 @dataclass(frozen=True)

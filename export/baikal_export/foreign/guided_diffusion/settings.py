@@ -13,13 +13,16 @@ from baikal_deploy.measurement.intensity import Normalisation
 from baikal_export.foreign.base import read_settings, read_table
 
 ALIASES = {"model_channels": "num_channels", "steps": "diffusion_steps"}
-"""UNetModel's own argument, and that of the authors' configuration files -> that of the scripts."""
+"""Names of UNetModel's own argument, and that of the authors' configuration files -> that of the scripts."""
 NO_TRACE = ("dropout", "timestep_respacing", "use_checkpoint", "use_fp16", "use_kl", "rescale_learned_sigmas")
 """Arguments that change neither the network nor its schedule once it is trained."""
 
 
 def _split(value: Any) -> Any:
-    """The scripts take lists as text, "1,2,4"; an empty one means the default, so that nothing is stated."""
+    """Split a list that is given as text, such as "1,2,4", as the scripts do.
+
+    An empty one means the default, so that nothing is stated.
+    """
     if not isinstance(value, str):
         return tuple(value) if isinstance(value, list) else value
     try:

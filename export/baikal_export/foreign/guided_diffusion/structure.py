@@ -86,7 +86,10 @@ def structure_of(tensors: Tensors) -> Structure:
 
 
 def _decoder_levels(stacked: list[list[Part]]) -> list[Level]:
-    """Each level but the finest ends with a block whose last part doubles the resolution."""
+    """The decoder's blocks in levels.
+
+    Each level but the finest ends with a block whose last part doubles the resolution.
+    """
     levels: list[Level] = []
     blocks: list[list[Part]] = []
     for parts in stacked:

@@ -16,7 +16,7 @@ from baikal_training.data.readers.base import OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 
 NOISY, CLEAN = "X", "Y"
-"""The arrays with the two sides."""
+"""Names of the arrays with the two sides."""
 _AXES = {4: "scyx", 5: "sczyx"}
 """Axes of arrays without a record of them: csbdeep puts samples first, then channels."""
 _LOCAL_HEADER = struct.Struct("<26xHH")

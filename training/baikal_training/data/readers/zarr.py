@@ -19,7 +19,7 @@ from baikal_training.data.readers.base import Index, OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 
 PLATE_DEPTH = 3
-"""Images of a plate lie in row/column/field."""
+"""Groups from a plate down to its images, which lie in row/column/field."""
 
 
 def zarr_images(path: Path) -> list[Image]:
@@ -32,7 +32,7 @@ def zarr_images(path: Path) -> list[Image]:
 
 
 def _collected(path: Path, depth: int) -> Iterator[Path]:
-    """OME-Zarr images below a group that is none itself. Plain arrays there may be anything."""
+    """OME-Zarr images below a group that is not itself one. Plain arrays there may be anything."""
     if depth == 0 or not is_zarr(path) or not _is_bare_group(path):
         return
     for child in sorted(entry for entry in path.iterdir() if is_zarr(entry)):
