@@ -53,6 +53,7 @@ class Job:
 
     @classmethod
     def of(cls, work: Work, session: Session, threads: int | None) -> Self:
+        """The job of a worker that does items of this run."""
         config, journal = session.config, session.journal
         values = {field.name: getattr(config, field.name) for field in fields(config)}
         absolute: dict[str, Any] = {

@@ -94,6 +94,7 @@ def stream_info(
     """The info of a stream as it is known before its first frame.
 
     Args:
+        path: of the image that is to be written.
         sizes: of the axes t, c and z that it has.
         scale: of those axes and of y and x where it is known: seconds, and micrometres.
         channels: their names.

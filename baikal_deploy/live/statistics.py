@@ -64,6 +64,7 @@ class Counts:
         self._evaluations = 0
 
     def add(self, name: str, count: int = 1) -> None:
+        """Count more frames under the name of a field of LiveStatistics."""
         with self._lock:
             self._counts[name] += count
 
@@ -79,6 +80,7 @@ class Counts:
             self._evaluations = evaluations
 
     def statistics(self, settled: bool) -> LiveStatistics:
+        """The statistics up to now; ``settled`` is passed on."""
         with self._lock:
             counts = dict(self._counts)
             waiting = counts["submitted"] - counts["done"] - counts["dropped"] - counts["failed"]

@@ -72,6 +72,7 @@ class IntensityMap:
         return (self.high - self.low) / 2
 
     def normalise(self, raw: Raw) -> Plane:
+        """Raw units on the network's scale, float32, in the shape of ``raw``."""
         flat = raw.reshape(-1)
         result = np.empty(flat.shape, np.float32)
         for block in blocks(flat.size):

@@ -110,6 +110,7 @@ CHECKSUM_KEY = "baikal_sha256"
 
 
 def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -72,7 +72,11 @@ def _most(size: int) -> str:
 
 
 def announced(request: Request, name: str) -> int | None:
-    """The number of bytes that a header announces, if it is there."""
+    """The number of bytes that a header announces; None if it is not there.
+
+    Raises:
+        Refused: it is not a number of bytes.
+    """
     text = request.headers.get(name)
     if text is None:
         return None
@@ -84,9 +88,11 @@ def announced(request: Request, name: str) -> int | None:
 async def read_body(
     request: Request, most: int, json_bytes: int, hold: Callable[[int], None]
 ) -> NDArray[np.uint8]:
-    """The body, of at most so many bytes, in one piece.
+    """The body, of at most ``most`` bytes, in one piece.
 
     Args:
+        request: whose body has not been read yet.
+        most: bytes that it may have.
         json_bytes: at its beginning; what follows them lies in memory as pixels like it.
         hold: called with the number of bytes that come, before they are kept.
 

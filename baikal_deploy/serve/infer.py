@@ -50,6 +50,7 @@ class Inference:
         self._pool.shutdown()
 
     def routes(self) -> list[Route]:
+        """Addresses of the protocol, with what answers there."""
         region = "/v2/systemsharedmemory"
         found = [
             Route("/v2", self.server),
@@ -70,13 +71,20 @@ class Inference:
         return [*found, Route(region + "/region/{region}/register", self.register, methods=["POST"])]
 
     async def server(self, request: Request) -> Response:
+        """Answer with the name, version and extensions of this server."""
         extensions = ["binary_tensor_data", "system_shared_memory"]
         return JSONResponse({"name": "baikal-serve", "version": __version__, "extensions": extensions})
 
     async def healthy(self, request: Request) -> Response:
+        """Answer that the server is alive and ready."""
         return Response()
 
     async def model(self, request: Request) -> Response:
+        """Answer with the model's name, its engine, and its input and output.
+
+        Raises:
+            Refused: another model or version.
+        """
         self._check_model(request)
         tensor = {"datatype": "UINT16", "shape": [-1, -1]}
         return JSONResponse(
@@ -90,6 +98,11 @@ class Inference:
         )
 
     async def ready(self, request: Request) -> Response:
+        """Answer that the model is ready.
+
+        Raises:
+            Refused: another model or version.
+        """
         self._check_model(request)
         return Response()
 
@@ -103,6 +116,12 @@ class Inference:
             )
 
     async def infer(self, request: Request) -> Response:
+        """Answer with the denoised frames.
+
+        Raises:
+            Refused: the request is wrong, too large or too late, or its client is gone.
+            BaikalError: a frame was dropped, or the network failed.
+        """
         self._check_model(request)
         if "content-encoding" in request.headers:
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it uncompressed")
@@ -161,10 +180,20 @@ class Inference:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def status(self, request: Request) -> Response:
+        """Answer with the segment of shared memory that is named, or with all.
+
+        Raises:
+            Refused: it is not registered, or the client is not on this machine.
+        """
         _check_local(request)
         return JSONResponse(await self._apart(self._segments.status, request.path_params.get("region")))
 
     async def register(self, request: Request) -> Response:
+        """Register a segment of shared memory.
+
+        Raises:
+            Refused: it cannot be registered, or the client is not on this machine.
+        """
         _check_local(request)
         name = request.path_params["region"]
         if len(name) > NAME:
@@ -175,6 +204,11 @@ class Inference:
         return JSONResponse({})
 
     async def unregister(self, request: Request) -> Response:
+        """Forget the segment of shared memory that is named, or all.
+
+        Raises:
+            Refused: the client is not on this machine.
+        """
         _check_local(request)
         await self._apart(self._segments.unregister, request.path_params.get("region"))
         return JSONResponse({})

@@ -170,7 +170,7 @@ def _load(
     """An engine file, and the vendor's engine that it becomes; one that becomes none is built again.
 
     Raises:
-        EngineError: as ``build_engine`` and ``find_or_build``, or if one just built becomes none.
+        EngineError: it cannot be built or kept, or one just built becomes none.
     """
     gpu = _cuda.gpu()
     targets = (gpu.compute_capability,)
