@@ -57,7 +57,11 @@ class Checkpoint:
         return None if noise is None else noise["correlation"]
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one."""
+        """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one.
+
+        Raises:
+            ModelError: the file cannot be written.
+        """
         state = {
             "format": FORMAT,
             "version": VERSION,

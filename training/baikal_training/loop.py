@@ -98,6 +98,7 @@ class Trainer:
 
         Args:
             volumes: clean volumes to draw crops from.
+            augmentation: random changes of the crops.
             workers: processes that read and augment; 0 does it in between the steps.
 
         Raises:

@@ -88,6 +88,7 @@ def provenance(layout: str, weights: Path, stated: dict[str, Any]) -> dict[str, 
     """The training record of a model that was trained elsewhere.
 
     Args:
+        layout: its name.
         weights: the file with the weights.
         stated: what somebody stated of the model, since it does not say so itself.
     """

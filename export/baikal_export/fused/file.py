@@ -47,6 +47,7 @@ class FusedSampler:
         Args:
             text: "NAME,key=value,…", such as "repaint,steps=walk10"; options that it does not name
                 are those that the model recommends.
+            manifest: of the model.
 
         Raises:
             ConfigError: a text of another form, an unknown sampler or option, options that do not fit
@@ -85,7 +86,9 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
     """Write ``path``, after proving it equal to the NumPy sampler with ``model`` on ONNX Runtime's CPU.
 
     Args:
-        model: .onnx file of the model that the sampler was compiled for.
+        fused: the compiled sampler.
+        model: .onnx file of the model that it was compiled for.
+        path: of the file to write.
 
     Returns:
         The largest difference, on the network's scale, of two planes at up to three noise levels.

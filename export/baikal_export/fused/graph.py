@@ -27,6 +27,7 @@ def build(
 
     Args:
         network: the model that ``manifest`` describes.
+        sampler: the one that the program was compiled from.
     """
     learned = manifest.variance == "learned_range"
     graph = parser.parse_graph(_sampler(program, sampler.clip, manifest.downsampling, learned))

@@ -42,6 +42,7 @@ def open_clean(
 
     Args:
         paths: files, Zarr stores, and folders, which are searched in sorted order.
+        normalisation: percentiles that give each volume its map to the network's scale.
         channel: of images with several.
         skip_bad: continue without the files that cannot be used.
 

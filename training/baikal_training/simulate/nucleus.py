@@ -106,6 +106,7 @@ class Nucleus:
         """Add the nucleus to a volume (Z, Y, X).
 
         Args:
+            scene: the volume, which is changed.
             centre: (3,), in pixels from the first voxel.
             spacing: size of a voxel (3,).
             walls: (n, 4): unit normals to the neighbours, and the distance of the wall between.

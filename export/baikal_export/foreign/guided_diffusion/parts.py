@@ -30,7 +30,11 @@ class Part:
 
 
 def stack(tensors: Tensors, name: str) -> list[list[Part]]:
-    """The blocks of a stack and their parts, in order; a middle block's parts are blocks of their own."""
+    """The blocks of a stack and their parts, in order; a middle block's parts are blocks of their own.
+
+    Raises:
+        ModelError: there is no such stack, or one of its blocks or parts is missing or unknown.
+    """
     deep = name != "middle_block"
     pattern = re.compile(rf"({name}\.(\d+)" + (r"\.(\d+))" if deep else r")()") + r"\.(.+)")
     found: dict[int, dict[int, tuple[str, set[str]]]] = {}
