@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from baikal_deploy._version import __version__
-from baikal_deploy.doctor.examine import EngineReport, Report, Support
+from baikal_deploy.doctor.examine import EngineExamination, Examination, Support
 from baikal_deploy.doctor.smoke.findings import Run
 from baikal_deploy.host.machine import Gpu
 
@@ -17,7 +17,7 @@ NAME, STATE = 16, 5
 MARGIN = " " * (2 + NAME + STATE)
 
 
-def describe(report: Report, width: int) -> Iterator[str]:
+def describe(report: Examination, width: int) -> Iterator[str]:
     """Examination of a machine, line by line.
 
     Text is wrapped to the width; commands, which are there to be copied, are not.
@@ -56,7 +56,7 @@ def describe_run(key: str, run: Run) -> Iterator[str]:
         yield f"  {shape}: {mine:.1f} ms, on the CPU {reference:.1f} ms"
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Examination) -> str:
     model = report.model
     choice = report.auto[model.precision]
     named = [
@@ -74,7 +74,7 @@ def _verdict(report: Report) -> str:
     return "Denoising does not work here yet. Run the command beside one of the engines, and try again."
 
 
-def _gpu_needed(report: Report) -> str:
+def _gpu_needed(report: Examination) -> str:
     """A line for machines without a GPU, so that nobody tries to mend what needs one; else nothing."""
     engines = [engine for engine in report.engines if engine.device not in ("CPU", "unknown")]
     if report.gpus or any(engine.support.works for engine in engines):
@@ -83,7 +83,7 @@ def _gpu_needed(report: Report) -> str:
     return f"No NVIDIA GPU with its driver was found. Before anything else, these need one: {names}."
 
 
-def _describe_engine(engine: EngineReport, report: Report, width: int) -> Iterator[str]:
+def _describe_engine(engine: EngineExamination, report: Examination, width: int) -> Iterator[str]:
     works = engine.support.works
     lead = f"  {engine.name:<{NAME}}{'yes' if works else 'no':<{STATE}}"
     if not works:
@@ -99,7 +99,7 @@ def _describe_engine(engine: EngineReport, report: Report, width: int) -> Iterat
         yield f"{MARGIN}baikal-run takes it only when it is named"
 
 
-def _computes(engine: EngineReport, report: Report) -> str:
+def _computes(engine: EngineExamination, report: Examination) -> str:
     """Precisions for the model at hand, and then for others."""
     works = [precision for precision, support in engine.precisions.items() if support.works]
     here = [one for one in works if engine.works_for(one, report.model.precision)]
@@ -114,7 +114,7 @@ def _refusal(lead: str, name: str, support: Support, width: int) -> Iterator[str
         yield f"{MARGIN}> {support.fix}"
 
 
-def _machine(report: Report) -> Iterator[tuple[str, str]]:
+def _machine(report: Examination) -> Iterator[tuple[str, str]]:
     yield "software", f"baikal-deploy {__version__}, Python {report.python}, {report.system}"
     features = report.cpu.features
     known = "" if features is None else "; " + ", ".join(

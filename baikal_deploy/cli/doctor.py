@@ -14,7 +14,7 @@ from rich.console import Console
 from baikal_deploy._version import __version__
 from baikal_deploy.cli._doctor_text import describe, describe_run
 from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, plain_console
-from baikal_deploy.doctor.examine import Report, examine
+from baikal_deploy.doctor.examine import Examination, examine
 from baikal_deploy.doctor.smoke import gpu_engines, smoke
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
@@ -57,7 +57,7 @@ def main(as_json: bool, smoke_path: Path | None, model: str) -> None:
     sys.exit(0 if good else 1)
 
 
-def _smoke(path: Path, model: str, report: Report) -> bool:
+def _smoke(path: Path, model: str, report: Examination) -> bool:
     """Try the GPU engines; True if there are any, and all of them do what they should."""
     console = plain_console()
     _print(console, ["", f"Trying the GPU engines with model {report.model.name}"])

@@ -34,7 +34,7 @@ class Cluster:
     """
 
     def __init__(self, source: str) -> None:
-        """Connects to nothing yet.
+        """Take the source of the workers; connect to nothing yet.
 
         Args:
             source: "local:N" for N processes of this machine, "tcp://HOST:PORT" of a Dask scheduler, or the
@@ -90,7 +90,7 @@ class Cluster:
         return workers if isinstance(self.source, LocalWorkers) else f"{workers}; others may join at any time"
 
     def work(self, work: Work, session: Session, advance: Advance) -> None:
-        """See ``workers.Workers``.
+        """Hand the items of a run to the workers until all are done; see ``workers.Workers``.
 
         Raises:
             BaikalError: a worker met one, or workers die again and again.

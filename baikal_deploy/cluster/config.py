@@ -1,4 +1,4 @@
-"""Where workers come from: what --dask says, and the file that describes a SLURM cluster."""
+"""Sources of workers: what --dask may say, and the file that describes a SLURM cluster."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ Source = LocalWorkers | RunningScheduler | SlurmJobs
 
 
 def parse_source(text: str) -> Source:
-    """What --dask says.
+    """The source of workers that --dask names.
 
     Raises:
         ConfigError: none of its forms, or a file that is missing or wrong.
@@ -101,14 +101,14 @@ def read_slurm(path: Path) -> SlurmJobs:
     """The table [slurm] of a file.
 
     Raises:
-        ConfigError: the file is missing, is no TOML, or has a key that is unknown, missing or wrong.
+        ConfigError: the file is missing, is not TOML, or has a key that is unknown, missing or wrong.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); give the path of the file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from error
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
     if list(tables) != ["slurm"] or not isinstance(tables["slurm"], dict):
         found = ", ".join(tables) or "nothing"
         raise ConfigError(f"{path}: must hold the table [slurm] and no more; it holds {found}")

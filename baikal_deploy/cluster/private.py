@@ -16,10 +16,10 @@ from baikal_deploy.errors import ClusterError
 
 
 class _NoPages:
-    """Serves no HTTP: Dask's pages show code and logs, and ask nobody for a key."""
+    """A server without HTTP: Dask's pages show code and logs, and ask nobody for a key."""
 
     def start_http_server(self, *arguments: object, **options: object) -> None:
-        """Starts none."""
+        """Start no HTTP server."""
 
 
 class PrivateScheduler(_NoPages, Scheduler):  # type: ignore[misc]
@@ -27,7 +27,7 @@ class PrivateScheduler(_NoPages, Scheduler):  # type: ignore[misc]
 
 
 class PrivateWorker(_NoPages, Worker):  # type: ignore[misc]
-    """A worker without one."""
+    """A worker without a dashboard."""
 
 
 def keys() -> Security:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds until a scheduler that does not answer counts as unreachable."""
 TASKS_AT_ONCE = 2
-"""Of a worker process: one computes while another reads or writes."""
+"""Tasks of a worker process at a time: one computes while another reads or writes."""
 NO_LIMIT = "0"
-"""Of a worker's memory: Dask would stop giving it work at 80 %, and say nothing."""
+"""Memory limit of a worker: none, as Dask would stop giving it work at 80 %, and say nothing."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -64,7 +64,7 @@ def connected(source: Source) -> Iterator[Client]:
 
 
 def _ignore_interrupts() -> None:
-    """Ctrl-C goes to all processes of a terminal; it is for the client, which ends the others."""
+    """Ignore Ctrl-C, which goes to all processes of a terminal: the client ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -82,7 +82,7 @@ def _reached(address: str) -> Client:
 
 
 def _configured(address: str) -> Security:
-    """The keys that Dask's configuration names. Checked here: Dask would say it with a traceback."""
+    """Keys that Dask's configuration names. Checked here: Dask would say it with a traceback."""
     from distributed import Security
 
     try:
@@ -197,6 +197,6 @@ def slurm_cluster(jobs: SlurmJobs, security: Security) -> Any:
 
 
 def _gpu_directives(jobs: SlurmJobs) -> list[str]:
-    """Sites that ask for GPUs in another way have a directive of their own."""
+    """Lines that ask SLURM for GPUs; sites that ask in another way have a directive of their own."""
     own = any(line.startswith(("--gres", "--gpus")) for line in jobs.directives)
     return [] if own or not jobs.gpus else [f"--gres=gpu:{jobs.gpus}"]

@@ -53,7 +53,7 @@ class Tasks:
             yield from self._finished()
 
     def cancel(self) -> None:
-        """Take back what is not finished; what runs already goes on to the end of its item."""
+        """Take back what is not finished; a task that runs already continues to the end of its item."""
         futures = [future for _, future in self._running.values()]
         self._running.clear()
         if futures and self._client.status == "running":

@@ -1,4 +1,4 @@
-"""What a worker process does: one item of a run at a time."""
+"""The part of a run that a worker process does: one item at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _opening, _computing, _writing = threading.Lock(), threading.Lock(), threading.L
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker must know of a run, beside the number of its item.
+    """Everything that a worker must know of a run, beside the number of its item.
 
     Attributes:
         version: of this package, at the client.
@@ -53,6 +53,7 @@ class Job:
 
     @classmethod
     def of(cls, work: Work, session: Session, threads: int | None) -> Self:
+        """The job of a worker that does items of this run."""
         config, journal = session.config, session.journal
         values = {field.name: getattr(config, field.name) for field in fields(config)}
         absolute: dict[str, Any] = {
@@ -72,13 +73,13 @@ class Job:
 
     @property
     def is_current(self) -> bool:
-        """Whether the outputs are still those of this run, as this machine sees them."""
+        """True if the outputs are still those of this run, as this machine sees them."""
         return is_journal_of(self.journal, self.header)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker tells of a finished item.
+    """A finished item, as its worker reports it.
 
     Attributes:
         tally: of the item.
@@ -127,7 +128,7 @@ def do_item(job: Job, index: int) -> Done:
 
 
 def settle() -> bool:
-    """Wait until nothing is being written that was begun before; whether anything may have been."""
+    """Wait until nothing is being written that was begun before; return True if anything may have been."""
     with _writing:
         return _opened is not None
 
@@ -178,7 +179,7 @@ def _visible_gpus() -> list[str]:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Puts the worker's name before every message."""
+    """Put the worker's name before every message."""
     try:
         yield
     except BaikalError as error:

@@ -1,1 +1,1 @@
-"""What works on this machine."""
+"""The doctor: which engines work on this machine."""

@@ -1,4 +1,4 @@
-"""What works on this machine, and what would make the rest work.
+"""An examination of this machine: which engines work, and what would make the rest work.
 
 Nothing here knows an engine by name or imports a vendor's package: what is missing, and the command
 that fixes it, is what each engine's ``check`` says.
@@ -25,12 +25,12 @@ from baikal_deploy.models.manifest import ModelManifest, Precision, find_model, 
 SCHEMA = 1
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 PACKAGES = ("numpy", "zarr", "onnxruntime", "openvino", "tensorrt", "cupy", "cuda-", "nvidia-")
-"""How the names of the packages begin that decide what works here."""
+"""Beginnings of the names of the packages that decide what works here."""
 
 
 @dataclass(frozen=True)
 class Support:
-    """Whether an engine, or one of its precisions, works here.
+    """The answer to whether an engine, or one of its precisions, works here.
 
     Attributes:
         works: whether it does.
@@ -45,7 +45,7 @@ class Support:
 
 
 @dataclass(frozen=True)
-class EngineReport:
+class EngineExamination:
     """An engine on this machine.
 
     Attributes:
@@ -67,13 +67,13 @@ class EngineReport:
     stored: dict[Precision, list[Precision]]
 
     def works_for(self, precision: Precision, stored: Precision) -> bool:
-        """Whether it computes a model of one precision in another, here."""
+        """True if the engine computes a model of one precision in another, here."""
         return stored in self.stored.get(precision, ()) and self.precisions[precision].works
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What ``--engine auto`` takes for a precision.
+    """The engine that ``--engine auto`` takes for a precision.
 
     Attributes:
         engine: its name, or None where none works.
@@ -85,8 +85,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that baikal-doctor knows.
+class Examination:
+    """Everything that baikal-doctor knows.
 
     Attributes:
         model: what ``auto`` is asked about.
@@ -97,7 +97,7 @@ class Report:
     """
 
     model: ModelManifest
-    engines: list[EngineReport]
+    engines: list[EngineExamination]
     auto: dict[Precision, Choice]
     system: str
     python: str
@@ -113,7 +113,7 @@ class Report:
 
     @property
     def works(self) -> bool:
-        """Whether any network can be computed here in fp32."""
+        """True if any network can be computed here in fp32."""
         return any(
             engine.automatic and engine.precisions["fp32"].works
             for engine in self.engines
@@ -121,7 +121,7 @@ class Report:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """The examination as a dict that is ready for JSON."""
         data = asdict(self) | {
             "model": {"name": self.model.name, "precision": self.model.precision},
             "cache_folder": str(self.cache_folder),
@@ -129,8 +129,8 @@ class Report:
         return {"schema": SCHEMA, "baikal_deploy": __version__, "works": self.works} | data
 
 
-def examine(model: str | Path) -> Report:
-    """Look at everything; quick, since no model is loaded.
+def examine(model: str | Path) -> Examination:
+    """Examine everything; quick, since no model is loaded.
 
     Args:
         model: shipped name or .onnx file that ``auto`` is to choose for.
@@ -141,7 +141,7 @@ def examine(model: str | Path) -> Report:
     manifest = read_manifest(find_model(model))
     engines = [examine_engine(name) for name in _in_order()]
     gpus, gpu_problem = machine.nvidia_gpus()
-    return Report(
+    return Examination(
         model=manifest,
         engines=engines,
         auto={precision: _choice(manifest, precision, engines) for precision in PRECISIONS},
@@ -159,8 +159,8 @@ def examine(model: str | Path) -> Report:
     )
 
 
-def examine_engine(name: str) -> EngineReport:
-    """What ``check`` of an engine says for each of its precisions.
+def examine_engine(name: str) -> EngineExamination:
+    """Collect what ``check`` of an engine says for each of its precisions.
 
     A broken package of a vendor may raise anything at all when it is imported; it ends as a reason.
     """
@@ -168,7 +168,7 @@ def examine_engine(name: str) -> EngineReport:
     try:
         kind = engine_class(name)
     except BaseException as error:
-        return EngineReport(name, _broken(error), "unknown", "", automatic, {}, {})
+        return EngineExamination(name, _broken(error), "unknown", "", automatic, {}, {})
     stored: dict[Precision, list[Precision]] = {}
     for of_model, offered in kind.COMPUTES.items():
         for precision in offered:
@@ -177,7 +177,7 @@ def examine_engine(name: str) -> EngineReport:
     every = list(precisions.values())
     support = next((one for one in every if one.works), every[0])
     version = kind.version() if support.works else ""
-    return EngineReport(name, support, kind.device, version, automatic, precisions, stored)
+    return EngineExamination(name, support, kind.device, version, automatic, precisions, stored)
 
 
 def _in_order() -> list[str]:
@@ -196,7 +196,7 @@ def _support(kind: type[Engine], precision: Precision) -> Support:
     return Support(True, caution=kind.caution(precision))
 
 
-def _choice(manifest: ModelManifest, precision: Precision, engines: Sequence[EngineReport]) -> Choice:
+def _choice(manifest: ModelManifest, precision: Precision, engines: Sequence[EngineExamination]) -> Choice:
     try:
         name, _ = fastest_engine(manifest, precision)
     except ConfigError:

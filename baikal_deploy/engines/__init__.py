@@ -24,7 +24,11 @@ def engine_names() -> list[str]:
 
 
 def engine_class(name: str) -> type[Engine]:
-    """Raises ConfigError, listing the engines there are, for any other name."""
+    """The class of an engine.
+
+    Raises:
+        ConfigError: no engine has that name; the message lists those there are.
+    """
     return load_plugin(__name__, name, Engine)  # type: ignore[type-abstract]
 
 
@@ -35,7 +39,8 @@ def open_engine(
 
     Raises:
         ConfigError: unknown engine, or a precision that it cannot compute this model in.
-        EngineUnavailable, ModelError: as ``Engine.open``.
+        EngineUnavailable: the back end cannot run here.
+        ModelError: the back end cannot load the file.
     """
     options = options or EngineOptions()
     kind = engine_class(name)

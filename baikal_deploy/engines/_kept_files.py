@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 def engine_folder() -> Path:
-    """Where engine files are kept."""
+    """Folder of the engine files."""
     return cache_folder() / "engines"
 
 
@@ -115,7 +115,7 @@ def read(path: Path, key: dict[str, Any]) -> bytes:
 
 
 def sidecar(path: Path) -> dict[str, Any]:
-    """What the sidecar of a file says: "key", "sha256", "size", "date" and "software".
+    """Contents of the sidecar of a file: "key", "sha256", "size", "date" and "software".
 
     Raises:
         Refused: there is none, or it is damaged.
@@ -157,7 +157,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """In what two keys differ, for people."""
+    """Describe for people in what two keys differ."""
     names = [name for name in wanted if found.get(name) != wanted[name]]
     return (
         ", ".join(f"{name} {found.get(name)} instead of {wanted[name]}" for name in names) or "other fields"
@@ -177,7 +177,7 @@ def _contents(path: Path) -> bytes:
 
 
 def _foreign(status: os.stat_result) -> str:
-    """What lets others change a file or folder; empty if nothing does. Windows has no such modes."""
+    """Tell what lets others change a file or folder; empty if nothing does. Windows has no such modes."""
     if not hasattr(os, "geteuid"):
         return ""
     if status.st_uid != os.geteuid():
@@ -218,6 +218,6 @@ VARIABLE = "BAIKAL_CACHE"
 
 
 def cache_folder() -> Path:
-    """In the system's cache folder of this user, or the folder named by BAIKAL_CACHE."""
+    """The system's cache folder of this user, or the folder named by BAIKAL_CACHE."""
     chosen = os.environ.get(VARIABLE)
     return Path(chosen) if chosen else user_cache_path("baikal-deploy")

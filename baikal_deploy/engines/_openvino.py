@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import openvino
 
 Shape = tuple[int, ...]
-"""(N, 1, H, W); -1 for what may be any."""
+"""Shape (N, 1, H, W) of planes; -1 for a side that may be any."""
 ANY: Shape = (-1, 1, -1, -1)
 DEVICE = "CPU"
 MOST_FILES = 32
@@ -55,12 +55,12 @@ def check(name: str, precision: Precision) -> None:
 
 
 def capabilities() -> list[str]:
-    """What OpenVINO can compute in on this CPU, such as "FP32" and "BF16"."""
+    """Types that OpenVINO can compute in on this CPU, such as "FP32" and "BF16"."""
     return list(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
 
 
 def version() -> str:
-    """In full, with the build."""
+    """Version of OpenVINO in full, with the build."""
     import openvino
 
     return str(openvino.__version__)
@@ -124,7 +124,7 @@ class Model:
         }
 
     def _kept(self, key: dict[str, Any]) -> openvino.CompiledModel | None:
-        """What was kept under this key, unless a check fails."""
+        """The compiled model that was kept under this key, unless a check fails."""
         path = _path(key)
         if not path.exists():
             return None
@@ -152,7 +152,7 @@ class Model:
 
 
 def _keep_timesteps_precise(model: openvino.Model) -> None:
-    """Make what the embedding of the timesteps is computed from an output of the model.
+    """Make an output of the model of what the embedding of the timesteps is computed from.
 
     In bf16 timesteps from 512 on would be rounded to multiples of 4, and the phases of their embedding
     likewise. But between the last matrix product and an output OpenVINO computes in fp32.
@@ -184,11 +184,9 @@ def _path(key: dict[str, Any]) -> Path:
 
 
 def _keep(key: dict[str, Any], data: bytes) -> None:
-    """Without the lock of engine files, which may take minutes to build. Of two processes that keep the
-    same one prevails; a mixture of theirs would be refused.
+    """Keep a compiled model, without the lock of engine files, which may take minutes to build.
 
-    Raises:
-        EngineError: the cache is not safe, or cannot be written.
+    Of two processes that keep the same one prevails; a mixture of theirs would be refused.
     """
     folder = files.engine_folder()
     files.write(_path(key), data, key)
@@ -199,7 +197,7 @@ def _keep(key: dict[str, Any], data: bytes) -> None:
 
 
 def reason(error: Exception) -> str:
-    """One line of what OpenVINO says, without where in its source it says so."""
+    """One line of OpenVINO's message, without the place in its source that it names."""
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
     return " ".join(told) or type(error).__name__

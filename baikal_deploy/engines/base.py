@@ -1,4 +1,4 @@
-"""What every engine offers."""
+"""The contract that every engine keeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baikal_deploy.pixels.arrays import Planes, array_namespace
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine is to compute.
+    """Options that an engine is opened with.
 
     Attributes:
         threads: CPU threads of one evaluation; None: as many as there are cores.
@@ -33,7 +33,10 @@ class EngineOptions:
 
     @property
     def cores(self) -> int:
-        """``threads``, or the cores that this process may use: on a shared machine fewer than there are."""
+        """CPU threads of one evaluation: ``threads``, or the cores that this process may use.
+
+        On a shared machine these are fewer than there are.
+        """
         if self.threads is not None:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -71,7 +74,7 @@ class Engine(ABC):
 
     @classmethod
     def caution(cls, precision: Precision) -> str:
-        """What to know of a precision that works here, for people; mostly nothing."""
+        """A warning about a precision that works here, for people; mostly empty."""
         return ""
 
     @classmethod
@@ -85,9 +88,11 @@ class Engine(ABC):
 
         Args:
             path: the .onnx file.
+            manifest: of the model in it.
+            options: precision, threads, and the largest planes to come.
 
         Raises:
-            EngineUnavailable: as ``check``; never a fallback.
+            EngineUnavailable: the back end cannot run here; never a fallback.
             ModelError: the back end cannot load this file.
         """
         raise NotImplementedError(f"{cls.__name__} is made around something that is open already")

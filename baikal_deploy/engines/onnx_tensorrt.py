@@ -26,7 +26,7 @@ from baikal_deploy.pixels.arrays import Planes
 PROVIDER = "TensorrtExecutionProvider"
 EXTRA = "onnx-tensorrt"
 FAMILY = replace(compat.TENSORRT, name=EXTRA, extra=EXTRA, below=11)
-"""ONNX Runtime's provider is linked to the libraries of TensorRT 10."""
+"""TensorRT 10, to whose libraries ONNX Runtime's provider is linked."""
 
 
 class OnnxTensorRt(OnnxRuntimeGpuEngine):

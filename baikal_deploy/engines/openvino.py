@@ -97,7 +97,7 @@ class OpenVino(Engine):
             )
 
     def _request(self, model: compiler.Model, shape: compiler.Shape) -> openvino.InferRequest:
-        """That of a shape; the one that was not used for longest makes room for a new one."""
+        """The request for a shape; the one that was not used for longest makes room for a new one."""
         shape = compiler.ANY if model.any_shape else shape
         if shape not in self._requests:
             if len(self._requests) == MOST_SHAPES:
@@ -113,12 +113,12 @@ class OpenVino(Engine):
 
 
 def _may_use_amx() -> bool:
-    """Whether this CPU has AMX, or nothing is known of it."""
+    """True if this CPU has AMX, or nothing is known of it."""
     features = machine.cpu().features
     return features is None or features["AMX"]
 
 
 def _lost(x_t: Planes, outputs: Sequence[Planes]) -> bool:
-    """Whether any plane that held finite numbers only has become one that does not."""
+    """True if any plane that held finite numbers only has become one that does not."""
     finite, *kept = (np.isfinite(planes).all(axis=(1, 2, 3)) for planes in (x_t, *outputs))
     return any((finite & ~one).any() for one in kept)

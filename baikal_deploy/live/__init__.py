@@ -1,4 +1,4 @@
-"""Frames in, denoised frames out: for acquisition software, next to the camera.
+"""Live denoising for acquisition software, next to the camera: frames in, denoised frames out.
 
 >>> from baikal_deploy.live import LiveDenoiser
 >>> with LiveDenoiser("nuclei") as live:

@@ -20,38 +20,49 @@ IMAGES = ("p", "g", "cam")
 
 
 class Acquisition:
-    """From the start of a sequence to the last of its frames.
+    """An acquisition from the start of its sequence to the last of its frames.
 
     Attributes:
         dropped: indices of the frames that were dropped.
     """
 
     def __init__(self, sequence: useq.MDASequence, pixel_size: float, sink: Path | None) -> None:
-        """Args: pixel_size: in micrometres, 0 if it is not known; sink: None if nothing is to be written."""
+        """Begin an acquisition.
+
+        Args:
+            sequence: its positions, channels and axes.
+            pixel_size: in micrometres, 0 if it is not known.
+            sink: OME-Zarr to write to; None if nothing is to be written.
+        """
         self.dropped = list[dict[str, int]]()
         self._sequence, self._pixel_size, self._sink = sequence, pixel_size, sink
         self._images = dict[Path, FrameSink]()
         self._lock, self._under_way, self._ended = Lock(), 0, False
 
     def taken(self) -> None:
-        """One more frame is under way."""
+        """Count one more frame that is under way."""
         with self._lock:
             self._under_way += 1
 
     def done(self) -> bool:
-        """One frame less is; whether all is over."""
+        """Count one frame less that is under way; return True if all is over."""
         with self._lock:
             self._under_way -= 1
             return self._ended and self._under_way == 0
 
     def end(self) -> bool:
-        """No more frames will come; whether all is over."""
+        """Expect no more frames; return True if all is over."""
         with self._lock:
             self._ended = True
             return self._under_way == 0
 
     def write(self, index: Mapping[str, int], frame: Raw) -> None:
-        """Raises VolumeError: see ``FrameSink.write``."""
+        """Write a frame (H, W) to the image that its index belongs to; nothing without a sink.
+
+        Raises:
+            VolumeError: a position that the image does not have, or where a frame is already, a frame of
+                another shape or type than the first, or a full disk and the like.
+        """
         if self._sink is None:
             return
         parts = self._parts(index.get("p", 0))
@@ -63,7 +74,11 @@ class Acquisition:
         self._images[path].write({axis: at for axis, at in index.items() if axis not in IMAGES}, frame)
 
     def finish(self, provenance: Mapping[str, Any]) -> list[Path]:
-        """Complete what was written; where. Raises VolumeError: a full disk and the like."""
+        """Complete the images that were written; return their paths.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         for image in self._images.values():
             image.finish({**provenance, "frames": {"written": len(image.written), "dropped": self.dropped}})
         return [path for path, image in self._images.items() if image.written]
@@ -85,7 +100,7 @@ class Acquisition:
 
 
 def _steps(sequence: useq.MDASequence) -> dict[str, float]:
-    """Of time in seconds and of z in micrometres: 0 where they are not known."""
+    """Steps of time in seconds and of z in micrometres: 0 where they are not known."""
     interval = getattr(sequence.time_plan, "interval", None)
     return {
         "t": 0.0 if interval is None else interval.total_seconds(),
@@ -94,10 +109,10 @@ def _steps(sequence: useq.MDASequence) -> dict[str, float]:
 
 
 def index_of(event: useq.MDAEvent) -> dict[str, int]:
-    """Where a frame lies in its acquisition."""
+    """Position of a frame in its acquisition, by axis."""
     return _by_name(event.index)
 
 
 def _by_name(values: Mapping[Any, int]) -> dict[str, int]:
-    """Axes are named by their value, whether they are members of an enumeration or text."""
+    """Indices by the names of their axes, whether these are members of an enumeration or text."""
     return {str(getattr(axis, "value", axis)): value for axis, value in values.items()}

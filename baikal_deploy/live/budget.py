@@ -1,4 +1,4 @@
-"""How many network evaluations a frame gets, so that a latency is held."""
+"""The number of network evaluations that a frame gets, so that a latency is held."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from baikal_deploy.errors import ConfigError
 MEMORY = 0.8
 """Weight of what was known before in the running mean of the time of an evaluation."""
 RESERVE = 1.25
-"""Times longer than the mean that an evaluation may take."""
+"""Factor by which an evaluation may take longer than the mean."""
 
 
 @dataclass
 class Budget:
-    """Learns how long an evaluation takes.
+    """A budget of time for each frame; learns how long an evaluation takes.
 
     Attributes:
         latency: in seconds; None: every frame gets what the sampler says.
@@ -30,7 +30,11 @@ class Budget:
 
     @classmethod
     def of(cls, sampler: Sampler, latency_ms: float | None) -> Self:
-        """Raises ConfigError for a latency that is none, or a sampler whose evaluations are fixed."""
+        """The budget for a latency in milliseconds; None: no bound.
+
+        Raises:
+            ConfigError: a latency that is not greater than 0, or a sampler whose evaluations are fixed.
+        """
         if latency_ms is None:
             return cls(None)
         if not latency_ms > 0:
@@ -45,6 +49,7 @@ class Budget:
         """The sampler with as many symmetries as fit.
 
         Args:
+            sampler: its symmetries are the most that a frame gets.
             waited: seconds since the frame came.
             waiting: frames behind it, which get as much of the time that is left.
         """
@@ -57,7 +62,7 @@ class Budget:
         return replace(matched, symmetries=max(count for count in SYMMETRIES if count <= max(most, 1)))
 
     def learn(self, evaluations: int, seconds: float) -> None:
-        """A frame took so long for so many evaluations; none is no frame to learn from."""
+        """Learn that a frame took so long for so many evaluations; a frame without any teaches nothing."""
         if evaluations:
             found = seconds / evaluations
             self.seconds = found if self.seconds is None else MEMORY * self.seconds + (1 - MEMORY) * found

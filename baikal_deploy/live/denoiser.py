@@ -67,7 +67,7 @@ class _Frame:
 
 
 class LiveDenoiser:
-    """Denoises frames in a thread of its own. Close it, or use it as a context manager.
+    """A denoiser of frames, in a thread of its own. Close it, or use it as a context manager.
 
     A frame is copied when it is submitted, unless it is handed over, and never changed. Results come in the
     order of the frames, through futures, a callback, or ``results``. What cannot be denoised in time is
@@ -104,7 +104,9 @@ class LiveDenoiser:
             seed: of the noise of samplers that draw.
 
         Raises:
-            ModelError, EngineUnavailable, ConfigError: as their names say.
+            ModelError: there is no such model, or its file is damaged.
+            EngineUnavailable: the engine cannot run here; for "auto", none can.
+            ConfigError: an option is unknown or out of range, or does not fit the model or the sampler.
         """
         if queue < 1:
             raise ConfigError(f"queue {queue}: must hold at least 1 frame")
@@ -142,8 +144,9 @@ class LiveDenoiser:
             copy: False: nobody will write to the frame any more, and it need not be copied.
 
         Returns:
-            The result to come. It raises FrameDropped if the frame is dropped, ConfigError if it is no image,
-            and EngineError if the network fails. Cancelled, it takes its frame with it if that still waits.
+            The result to come. It raises FrameDropped if the frame is dropped, ConfigError if it is not an
+            image, and EngineError if the network fails. Cancelled, it takes its frame with it if that still
+            waits.
 
         Raises:
             ConfigError: the denoiser is closed.
@@ -184,16 +187,16 @@ class LiveDenoiser:
 
     @property
     def queue(self) -> int:
-        """Frames that may wait."""
+        """Number of frames that may wait."""
         return self._queue.size
 
     @property
     def when_full(self) -> WhenFull:
-        """What happens to a frame when the queue is full."""
+        """The rule for a frame that finds the queue full: drop the oldest, drop this one, or block."""
         return self._queue.when_full
 
     def provenance(self) -> dict[str, Any]:
-        """What denoises the frames, as JSON holds it."""
+        """A record of what denoises the frames, as JSON holds it."""
         return {
             **self._made_with,
             "sampler": type(self._sampler).__name__.lower(),
@@ -203,7 +206,7 @@ class LiveDenoiser:
 
     @property
     def statistics(self) -> LiveStatistics:
-        """What has become of the frames so far."""
+        """Counts and times of the frames so far."""
         streams = list(self._streams.values())
         return self._counts.statistics(bool(streams) and all(stream.settled for stream in streams))
 
@@ -240,7 +243,7 @@ class LiveDenoiser:
                 continue
             try:
                 result = self._denoised(frame)
-            except Exception as error:  # whatever it is, the stream goes on
+            except Exception as error:  # whatever it is, the stream continues
                 if not isinstance(error, BaikalError):
                     log.exception("frame %d failed", frame.number)
                 self._fail(frame, error)
@@ -288,7 +291,7 @@ class LiveDenoiser:
             log.exception("on_result failed for frame %d", result.number)
 
     def _leave(self, future: Future[LiveResult]) -> None:
-        """The frame of a future that is cancelled takes no place in the queue."""
+        """Take the frame of a future that is cancelled out of the queue."""
         if future.cancelled():
             for frame in self._queue.remove(lambda one: one.future is future):
                 self._drop(frame)

@@ -54,7 +54,7 @@ def attach(core: CMMCorePlus, live: LiveDenoiser, sink: str | Path | None = None
 
 
 class Attachment:
-    """Made by ``attach``. Detach it, or use it as a context manager.
+    """A connection of a denoiser with a core, made by ``attach``. Detach it, or use it as a context manager.
 
     Attributes:
         live: the denoiser.
@@ -121,7 +121,7 @@ class Attachment:
             self._report("the acquisition is not denoised", error)
 
     def _sink_of(self, sequence: useq.MDASequence) -> Path | None:
-        """Where an acquisition is written, if it is to be."""
+        """Path that an acquisition is written to; None if it is not to be written."""
         if self._sink is None:
             return None
         if isinstance(sequence, GeneratorMDASequence):
@@ -151,7 +151,7 @@ class Attachment:
         future.add_done_callback(lambda done: self._denoised(acquisition, index, done))
 
     def _denoised(self, acquisition: Acquisition, index: dict[str, int], done: Future[LiveResult]) -> None:
-        """In the denoising thread, or where the frame was dropped."""
+        """Write a result; called in the denoising thread, or where the frame was dropped."""
         try:
             acquisition.write(index, done.result().image)
         except FrameDropped:

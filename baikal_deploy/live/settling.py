@@ -23,14 +23,14 @@ from baikal_deploy.pixels.arrays import Raw
 log = logging.getLogger(__name__)
 
 FRAMES = 8
-"""That a stream settles on."""
+"""Number of frames that a stream settles on."""
 SIDE = 512
-"""Of the crop of a frame that is measured, in pixels at most."""
+"""Largest side, in pixels, of the crop of a frame that is measured."""
 
 
 @dataclass
 class Settling:
-    """Of one channel of a stream; one thread calls it.
+    """The measurement of one channel of a stream while it settles; one thread calls it.
 
     Attributes:
         settled: whether what is known will be held.
@@ -46,7 +46,7 @@ class Settling:
     _measured: int = 0
 
     def measurement(self, frame: Raw) -> Measurement:
-        """What is known of the stream, with this frame (H, W)."""
+        """The measurement of the stream so far, with this frame (H, W)."""
         if not self.settled:
             self._collect()
             if not is_constant(frame):  # a closed shutter tells nothing

@@ -59,12 +59,16 @@ class FrameSink:
         self.written.add(plane)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Mark the image complete. Raises VolumeError: a full disk and the like."""
+        """Mark the image complete.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         if self._output is not None:
             self._output.finish(provenance)
 
     def _plane(self, position: Mapping[str, int]) -> int:
-        """Its number; an axis that the image or the position does not have counts as 0."""
+        """Number of the plane at a position; axes that the image or the position does not have count as 0."""
         sizes = {axis.name: size for axis, size in zip(self.info.axes[:-2], self.info.shape, strict=False)}
         if any(not 0 <= at < sizes.get(name, 1) for name, at in position.items()):
             raise VolumeError(
@@ -87,9 +91,10 @@ class FrameSink:
 def stream_info(
     path: Path, sizes: Mapping[str, int], scale: Mapping[str, float], channels: list[str]
 ) -> VolumeInfo:
-    """What is known of a stream before its first frame.
+    """The info of a stream as it is known before its first frame.
 
     Args:
+        path: of the image that is to be written.
         sizes: of the axes t, c and z that it has.
         scale: of those axes and of y and x where it is known: seconds, and micrometres.
         channels: their names.

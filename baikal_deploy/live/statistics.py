@@ -1,4 +1,4 @@
-"""What a live stream has done so far."""
+"""Statistics of what a live stream has done so far."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class LiveStatistics:
-    """What became of the frames: ``submitted = done + dropped + failed + waiting``.
+    """Counts of what became of the frames: ``submitted = done + dropped + failed + waiting``.
 
     Attributes:
         submitted, done, dropped, failed: frames.
@@ -64,11 +64,12 @@ class Counts:
         self._evaluations = 0
 
     def add(self, name: str, count: int = 1) -> None:
+        """Count more frames under the name of a field of LiveStatistics."""
         with self._lock:
             self._counts[name] += count
 
     def add_done(self, finished: float, latency: float, busy: float, engine: float, evaluations: int) -> None:
-        """One more frame is done; times in seconds, ``finished`` of time.perf_counter."""
+        """Count one more frame that is done; times in seconds, ``finished`` of time.perf_counter."""
         with self._lock:
             self._counts["done"] += 1
             self._counts["late"] += self._allowed is not None and 1e3 * latency > self._allowed
@@ -79,6 +80,7 @@ class Counts:
             self._evaluations = evaluations
 
     def statistics(self, settled: bool) -> LiveStatistics:
+        """The statistics up to now; ``settled`` is passed on."""
         with self._lock:
             counts = dict(self._counts)
             waiting = counts["submitted"] - counts["done"] - counts["dropped"] - counts["failed"]
@@ -95,6 +97,6 @@ class Counts:
 
 
 def _rate(finished: Iterable[float], now: float) -> float:
-    """Of a stream that stands still, it falls."""
+    """Frames per second; falls while the stream stands still."""
     lately = [one for one in finished if now - one <= LATELY]
     return (len(lately) - 1) / (now - lately[0]) if len(lately) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""Another engine, with a clock for each thread."""
+"""An engine around another one, with a clock for each thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from baikal_deploy.pixels.arrays import Planes
 
 
 class TimedEngine(Engine):
-    """Evaluates and downloads as the engine does that it is made around.
+    """An engine around another one, which it times: evaluates and downloads as that does.
 
     Attributes:
         engine: the other one.
@@ -23,7 +23,7 @@ class TimedEngine(Engine):
 
     @property
     def seconds(self) -> float:
-        """Spent in calls of the engine by this thread."""
+        """Seconds spent in calls of the engine by this thread."""
         return float(getattr(self._clock, "seconds", 0.0))
 
     def upload(self, planes: Planes) -> Planes:

@@ -33,7 +33,7 @@ class Waiting(Iterator[Item]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is taken."""
+        """True if nothing more is taken."""
         return self._closed
 
     def __next__(self) -> Item:
@@ -46,7 +46,11 @@ class Waiting(Iterator[Item]):
         return len(self._items)
 
     def put(self, item: Item) -> list[Item]:
-        """Add an item; returns what is dropped for it, or the item itself where it is refused."""
+        """Add an item.
+
+        Returns:
+            The items that are dropped for it, or the item itself where it is refused.
+        """
         with self._changed:
             if self.when_full == "block":
                 self._changed.wait_for(lambda: self._closed or len(self._items) < self.size)
@@ -68,7 +72,14 @@ class Waiting(Iterator[Item]):
             return item
 
     def remove(self, unwanted: Callable[[Item], bool]) -> list[Item]:
-        """Take some items out of the queue; returns them."""
+        """Take some items out of the queue.
+
+        Args:
+            unwanted: True for the items to take.
+
+        Returns:
+            The items that were taken out.
+        """
         with self._changed:
             removed = [item for item in self._items if unwanted(item)]
             if removed:
@@ -77,7 +88,14 @@ class Waiting(Iterator[Item]):
             return removed
 
     def close(self, keep: bool = True) -> list[Item]:
-        """Take nothing more; returns what is dropped, which is nothing if what waits is to be kept."""
+        """Take nothing more.
+
+        Args:
+            keep: items that wait are still given out; otherwise they are dropped.
+
+        Returns:
+            The items that are dropped.
+        """
         with self._changed:
             self._closed = True
             dropped = [] if keep else list(self._items)

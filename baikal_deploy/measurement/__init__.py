@@ -1,1 +1,1 @@
-"""What is known of a channel before it is denoised."""
+"""Measurements of a channel, made before it is denoised."""

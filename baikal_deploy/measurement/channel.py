@@ -1,4 +1,4 @@
-"""What a run knows of a channel: its intensity map, and its noise.
+"""The measurement of a channel: its intensity map, and its noise.
 
 Percentiles of a noisy volume measure its noise rather than its signal, so they are taken from block means
 first and then re-taken from denoised estimates until they settle.
@@ -22,19 +22,19 @@ from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
-"""(normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
+"""A denoiser: (normalised plane (H, W), its noise sigma on that scale) -> denoised plane (H, W)."""
 
 SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""
 MAX_PASSES = 4
 FITS = 2
 FIT_PIXELS = 2**19
-"""Of the sample, for the noise model: more add nothing to it but time."""
+"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a run knows of a channel's intensities.
+    """A channel's intensity map and noise, as a run measures them.
 
     Attributes:
         intensity: the map to the network's scale.
@@ -49,12 +49,12 @@ class Measurement:
     noise: NoiseModel | None = None
 
     def record(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The measurement as JSON holds it."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """What ``record`` gave, to the last bit."""
+        """The measurement that gave a ``record``, to the last bit."""
         noise = record["noise"]
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
@@ -63,7 +63,7 @@ class Measurement:
         return cls(**{**record, **parts})
 
     def notes(self) -> list[str]:
-        """What a user should know of it."""
+        """Notes on the measurement that a user should read."""
         if self.noise is None or self.noise.unlike < FOREIGN:
             return []
         return [
@@ -77,7 +77,7 @@ class Measurement:
 
     @property
     def matched_sigma(self) -> float:
-        """As ``normalised_sigma``, but of equalised planes, and such that correlated noise is removed."""
+        """Noise level, on the network's scale, at which correlated noise is removed from equalised planes."""
         if self.noise is None:
             return self.normalised_sigma
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
@@ -97,6 +97,9 @@ def measure(
         normalisation: the percentiles that the model was trained with.
         estimate: a cheap denoiser on the network's scale.
         kernel: autocorrelation of the noise that the denoiser knows; None: it knows white noise.
+
+    Returns:
+        A measurement without a noise model.
     """
     sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
     current = normalisation.of([block_means(plane) for plane in planes])
@@ -134,6 +137,10 @@ def analyse(
     Args:
         planes, normalisation, estimate, kernel: as for ``measure``. Noise that the denoiser knows is taken
             to be what is there; ``NoiseModel.unlike`` tells whether it is.
+        found: the measurement of these planes.
+
+    Returns:
+        The measurement with its noise model.
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
@@ -156,7 +163,7 @@ def analyse(
 
 
 def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -> NDArray[np.float64]:
-    """What ``analyse`` fitted the noise model to: (bins, 3), see ``noise_bins``; none without noise."""
+    """The points (bins, 3) that the noise model is fitted to, see ``noise_bins``; none without a model."""
     if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
         return np.empty((0, 3))
     filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise

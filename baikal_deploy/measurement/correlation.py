@@ -31,7 +31,7 @@ SUSPECT, CERTAIN = 1.3, 1.5
 in what a denoiser at PROBE times the level removes."""
 PROBE = 1.5
 STRONG = 2.0
-"""Times the noise's standard deviation: at this level a network removes nearly all of it."""
+"""Level at which a network removes nearly all noise, as a factor on the noise's standard deviation."""
 STRONGEST = 8.0
 FOREIGN = 0.12
 """Difference in the correlation of neighbours from which on noise is not what a model was fine-tuned to. On
@@ -44,7 +44,9 @@ PEAK = 85
 
 @dataclass(frozen=True)
 class Correlation:
-    """Attributes:
+    """Correlation of a channel's noise between neighbouring pixels.
+
+    Attributes:
     std: standard deviation of the noise over that of its finest detail.
     raised: level at which a network that knows white noise alone removes it, over the same.
     kernel: its autocorrelation; None where it is white.
@@ -58,7 +60,7 @@ class Correlation:
 def find_correlation(
     planes: Sequence[Values], surroundings: Sequence[Values], residuals: Residuals
 ) -> Correlation:
-    """How much stronger correlated noise is than its finest detail, and how it is correlated.
+    """Find how much stronger correlated noise is than its finest detail, and how it is correlated.
 
     Args:
         planes: less their surroundings, over the noise's standard deviation; (H, W) each.
@@ -80,14 +82,13 @@ def find_correlation(
 
 
 def _normalised(correlation: Values) -> Kernel:
-    """1 in the centre; four digits, which are more than were measured."""
+    """The autocorrelation with 1 in the centre, to four digits, which are more than were measured."""
     scaled = np.round(correlation / correlation[REACH, REACH], 4)
     return tuple(tuple(row) for row in scaled.tolist())
 
 
 def unlikeness(kernel: Kernel, surroundings: Sequence[Values], removed: Sequence[Values]) -> float:
-    """How far the noise is from what was expected of it: the largest difference of direct neighbours'
-    correlation.
+    """Largest difference between the found and the expected correlation of direct neighbours.
 
     Args:
         kernel: what was expected.
@@ -107,13 +108,17 @@ def total_std(kernel: Kernel) -> float:
 
 
 def _fine_variance(values: Values) -> float:
-    """Of the diagonal Haar detail (a − b − c + d)/2 of noise of variance 1."""
+    """Variance of the diagonal Haar detail (a − b − c + d)/2 of noise of variance 1."""
     same, below = values[REACH, REACH:], values[REACH + 1, REACH - 1 :]
     return float(same[0] - same[1] - below[1] + (below[0] + below[2]) / 2)
 
 
 def check_kernel(kernel: Kernel) -> None:
-    """Raises ConfigError for what cannot be the autocorrelation of noise."""
+    """Check an autocorrelation that somebody else made.
+
+    Raises:
+        ConfigError: it cannot be the autocorrelation of noise.
+    """
     side = 2 * REACH + 1
     values = np.asarray(kernel) if {len(row) for row in kernel} == {side} else np.empty(0)
     if values.shape != (side, side) or not (np.abs(values) <= 1).all() or values[REACH, REACH] != 1:

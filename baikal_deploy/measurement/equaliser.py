@@ -22,7 +22,7 @@ from baikal_deploy.pixels.arrays import Planes
 
 @dataclass(frozen=True)
 class Equaliser:
-    """For some planes.
+    """An equaliser of the noise of some planes.
 
     Attributes:
         surroundings: s.
@@ -36,7 +36,7 @@ class Equaliser:
 
     @classmethod
     def of(cls, planes: Planes, noise: NoiseModel, intensity: IntensityMap) -> Self:
-        """For finite planes, whose noise then has the standard deviation ``noise.level``.
+        """The equaliser of finite planes, whose noise then has the standard deviation ``noise.level``.
 
         Args:
             noise: in raw units.
@@ -50,7 +50,7 @@ class Equaliser:
         return cls(surroundings, np.sqrt(squared, out=squared), level / half)
 
     def forward(self, planes: Planes) -> Planes:
-        """Planes whose noise is the same everywhere."""
+        """Planes (N, H, W) whose noise is the same everywhere."""
         even = planes - self.surroundings
         even /= self.spread
         even += self.surroundings

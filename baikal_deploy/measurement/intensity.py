@@ -2,7 +2,7 @@
 
 Normalisation is one affine map per volume and channel, never per plane or tile: a map per plane
 would boost empty planes and shift baselines. Percentiles of a noisy volume measure its noise
-rather than its signal: see measurement.py.
+rather than its signal: see channel.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from baikal_deploy.pixels.dtypes import cast
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Which percentiles of a clean image map to −1 and 1; a property of the model.
+    """The percentiles of a clean image that map to −1 and 1; a property of the model.
 
     Attributes:
         low, high: percentiles, 0 … 100.
@@ -36,8 +36,10 @@ class Normalisation:
             )
 
     def of(self, planes: Sequence[Raw]) -> IntensityMap:
-        """The map of clean planes. Falls back to the whole range where the percentiles coincide,
-        as they do when nearly all of an image is background."""
+        """The map of clean planes (H, W); of the whole range, where the percentiles coincide.
+
+        They do so when nearly all of an image is background.
+        """
         finite = (plane[np.isfinite(plane)].astype(np.float64) for plane in planes)
         pixels = np.concatenate([np.empty(0), *finite])
         if not pixels.size:
@@ -70,6 +72,7 @@ class IntensityMap:
         return (self.high - self.low) / 2
 
     def normalise(self, raw: Raw) -> Plane:
+        """Raw units on the network's scale, float32, in the shape of ``raw``."""
         flat = raw.reshape(-1)
         result = np.empty(flat.shape, np.float32)
         for block in blocks(flat.size):
@@ -80,14 +83,14 @@ class IntensityMap:
         return result.reshape(raw.shape)
 
     def raw(self, x: Plane) -> NDArray[np.float64]:
-        """Back to raw units, unrounded."""
+        """Values of the network's scale back in raw units, unrounded."""
         raw = np.add(x, 1, dtype=np.float64)
         raw *= self.half
         raw += self.low
         return raw
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
-        """Back to raw units in a pixel type; see ``pixel_types.cast``."""
+        """Values of the network's scale back in raw units in a pixel type; see ``dtypes.cast``."""
         return cast(self.raw(x), dtype)
 
     def normalised_sigma(self, sigma: float) -> float:
@@ -96,7 +99,7 @@ class IntensityMap:
 
 
 def is_constant(plane: Raw) -> bool:
-    """Whether its finite pixels hold one value, or there is none."""
+    """True if the plane's finite pixels hold one value, or there is none."""
     finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
     return not finite.size or bool(finite.min() == finite.max())
 

@@ -1,4 +1,4 @@
-"""How the noise of a channel depends on its signal, and between pixels.
+"""The noise of a channel: how it depends on the signal, and between pixels.
 
 A photon-counting detector has var = gain·x + intercept at the mean intensity x (Foi et al. 2008): shot noise
 grows with the signal, read noise does not. The variance is that of the diagonal Haar detail, which sees
@@ -21,18 +21,20 @@ Kernel = tuple[tuple[float, ...], ...]
 """Autocorrelation of noise at distances of up to 3 pixels, 7x7: 1 in the centre."""
 
 BINS = 24
-"""As many hold equal numbers of pixels, and as many equal ranges: the bright parts of an image are few."""
+"""Number of bins that hold equal numbers of pixels, and of as many equal ranges, as bright parts are few."""
 LEAST_IN_BIN = 50
 CLIP = 3.5
-"""Details beyond so many standard deviations are edges or hot pixels."""
+"""Standard deviations beyond which details are edges or hot pixels."""
 CLIP_GAIN = 1.0027
-"""Of a Gaussian's standard deviation over that of what CLIP leaves of it."""
+"""Standard deviation of a Gaussian over that of what CLIP leaves of it."""
 MODEL_ERROR = 0.03
 """Relative error of a bin's variance however many pixels it holds: structure, a nonlinear detector."""
 CERTAIN = 3.0
 """Standard errors that the gain must exceed 0 by to count."""
 LEAST_VARIANCE = 1e-3
-"""Of the whole channel's: no noise at all, where few grey levels hide it, would be scaled without bounds."""
+"""Least variance, as a share of the whole channel's; with none at all, where few grey levels hide the noise,
+it would be scaled without bounds.
+"""
 SATURATED_SHARE = 1e-4
 """Share of the pixels at the highest value from which on it is the detector's limit."""
 
@@ -110,7 +112,7 @@ def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:
 
 
 def noise_bins(planes: Sequence[Raw], estimates: Sequence[Raw]) -> Values:
-    """What ``fit_noise`` fits to: (bins, 3) of mean intensity, variance, and number of details."""
+    """The points that ``fit_noise`` fits to: (bins, 3) of mean intensity, variance, and number of details."""
     return _bins(*_details(planes, estimates))
 
 
@@ -170,7 +172,7 @@ def _clipped_variance(details: Values) -> float:
 
 
 def _line(x: Values, variance: Values, count: Values) -> tuple[float, float, float]:
-    """Robust weighted line: its slope, its value at 0, and the slope's standard error.
+    """Fit a robust weighted line: its slope, its value at 0, and the slope's standard error.
 
     A bin's variance has the relative error √(2/count), beside MODEL_ERROR; the predicted variance and not the
     measured one sets the weights, since low ones would weigh most otherwise. Bins more than two errors away

@@ -38,8 +38,10 @@ def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, s
 
 
 def noise_std(planes: Sequence[Raw]) -> float:
-    """Standard deviation of white noise: the rms of the diagonal Haar detail
-    (a − b − c + d)/2 over 2x2 blocks, which sees little of smooth structure.
+    """Standard deviation of white noise in planes of any content, in raw units.
+
+    It is the rms of the diagonal Haar detail (a − b − c + d)/2 over 2x2 blocks, which sees little of
+    smooth structure.
 
     Args:
         planes: (H, W) arrays; non-finite pixels are left out.

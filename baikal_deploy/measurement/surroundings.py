@@ -13,9 +13,9 @@ from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 
 BASE_SIGMA = 4.0
-"""Of the blur, in pixels, that tells the noise of a pixel's surroundings."""
+"""Sigma of the blur, in pixels, that tells the noise of a pixel's surroundings."""
 CELL_SIGMA = math.sqrt(BASE_SIGMA**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
-"""Of the Gaussian, in cells: variances of a mean over a cell and of linear interpolation add to its own."""
+"""Sigma of the Gaussian, in cells: a mean over a cell and linear interpolation add variances to its own."""
 CUT = 3
 """Standard deviations at which the Gaussian is cut off."""
 BASE_REACH = CELL * (int(CUT * CELL_SIGMA + 0.5) + 2)

@@ -1,4 +1,4 @@
-"""What a model needs beside its weights; travels inside the .onnx file."""
+"""The manifest: everything a model needs beside its weights; travels inside the .onnx file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "nuclei"
 METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
-"""Of files that hold a whole sampler (docs/fused.md), which are no models."""
+"""Metadata key of files that hold a whole sampler (docs/fused.md), which are no models."""
 SCHEMA = 3
-"""2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added ``noise_correlation``;
-before, all models knew white noise."""
+"""Version of the manifest. 2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added
+``noise_correlation``; before, all models knew white noise.
+"""
 
 MOST_BYTES = 2**31
-"""Of an .onnx file: protobuf holds no more."""
+"""Most bytes of an .onnx file: protobuf holds no more."""
 MOST_DOWNSAMPLING = 1024
-"""Planes are padded to its multiples."""
+"""Largest downsampling, as planes are padded to its multiples."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-"""What a network computes in: convolutions and matrix products; int8 with fp32 around them."""
+"""Arithmetic of a network's convolutions and matrix products; int8 with fp32 around them."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ class ModelManifest:
 
     @classmethod
     def from_json(cls, text: str) -> ModelManifest:
-        """Raises ModelError for text that is no manifest, or one of a newer schema."""
+        """The manifest in a text that ``to_json`` gave.
+
+        Raises:
+            ModelError: the text is not a manifest, or is one of a newer schema.
+        """
         from pydantic import TypeAdapter  # here, since importing it takes a while
 
         try:

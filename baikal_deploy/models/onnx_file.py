@@ -27,14 +27,15 @@ _INSIDE: dict[str, dict[int, str]] = {
 
 
 class NotProtobuf(Exception):
-    """Bytes that are no message."""
+    """Bytes that are not a message."""
 
 
 def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of each field of a message.
+    """Yield (field number, value) of each field of a message.
 
     Raises:
-        NotProtobuf, IndexError: it is none, or is cut short.
+        NotProtobuf: the bytes are not a message.
+        IndexError: the message is cut short.
     """
     view, position = memoryview(data), 0
     while position < len(view):
@@ -105,10 +106,11 @@ def _locations(data: bytes | memoryview, kind: str) -> Iterator[str]:
 
 
 CHECKSUM_KEY = "baikal_sha256"
-"""Of the ``checksum`` of the file; what was exported by earlier versions has none."""
+"""Metadata key of the ``checksum`` of the file; files of earlier versions have none."""
 
 
 def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -116,7 +118,9 @@ def checksum(data: bytes) -> str:
     """SHA-256 of an .onnx file without the entry that holds it.
 
     Raises:
-        NotProtobuf, IndexError, UnicodeDecodeError: not an ONNX file.
+        NotProtobuf: the bytes are not an ONNX file.
+        IndexError: the file is cut short.
+        UnicodeDecodeError: a key of its metadata is not text.
     """
     hashes = hashlib.sha256()
     for number, value in fields(data):
@@ -128,7 +132,7 @@ def checksum(data: bytes) -> str:
 
 
 _METADATA_PROPS = 14
-"""Field of ModelProto."""
+"""Number of the field of ModelProto that holds metadata."""
 
 
 def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
@@ -138,6 +142,6 @@ def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _entry(data: bytes | memoryview) -> tuple[str, str]:
-    """Key and value."""
+    """Key and value of an entry of the metadata."""
     texts = {number: bytes(text).decode() for number, text in fields(data) if isinstance(text, memoryview)}
     return texts.get(1, ""), texts.get(2, "")

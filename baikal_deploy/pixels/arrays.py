@@ -39,7 +39,7 @@ def array_namespace(array: Any) -> Any:
 
 
 def device(array: Any) -> Any:
-    """Where an array is, as ``device=`` of the functions that make arrays takes it."""
+    """Device that an array is on, as ``device=`` of the functions that make arrays takes it."""
     if isinstance(array, np.ndarray):
         return None
     import array_api_compat

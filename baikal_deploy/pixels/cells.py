@@ -1,4 +1,4 @@
-"""Raw in square cells: sums over them, and interpolation between their centres.
+"""Pixels in square cells: sums over them, and interpolation between their centres.
 
 They begin at the first pixel of whole planes, so that a part of a plane has the same ones.
 """

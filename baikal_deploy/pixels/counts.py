@@ -1,4 +1,4 @@
-"""What a user should know about the pixels of a run."""
+"""Counts of what a user should know about the pixels of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORTH_A_NOTE = 2 * CHANCE
 
 @dataclass(frozen=True)
 class Tally:
-    """What a user should know about the pixels of a run; tallies add up.
+    """Counts of what a user should know about the pixels of a run; tallies add up.
 
     Attributes:
         pixels: all of them.
@@ -43,7 +43,7 @@ class Tally:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """What was an ``asdict`` before it went through JSON."""
+        """The tally whose ``asdict`` went through JSON."""
         found = dict(record)
         lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
         return cls(**(found | lists))

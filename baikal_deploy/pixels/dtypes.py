@@ -1,4 +1,4 @@
-"""Raw in another pixel type: in the same units, rounded and clamped, and never wrapped."""
+"""Pixels in another type: in the same units, rounded and clamped, and never wrapped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
 
 TYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-"""That a result can have whatever its input has: those that OME-Zarr and OME-TIFF know."""
+"""Pixel types that a result can have whatever its input has: those that OME-Zarr and OME-TIFF know."""
 
 
 def cast(values: Raw, dtype: DTypeLike) -> Raw:
-    """Raw clamped to the range of a type; for integers they are rounded, and NaN becomes 0."""
+    """Pixels clamped to the range of a type; for integers they are rounded, and NaN becomes 0."""
     target = np.dtype(dtype)
     if target.kind == "f":
         limits, values = np.finfo(target), values.astype(np.float64)
@@ -32,7 +32,7 @@ def cast(values: Raw, dtype: DTypeLike) -> Raw:
 
 
 def converted(values: Raw, dtype: DTypeLike) -> tuple[Raw, Tally]:
-    """``cast``, and what a user should know about it."""
+    """Values as ``cast`` makes them, and what a user should know about that."""
     target = np.dtype(dtype)
     if target.kind == "f":
         non_finite = values.size - int(np.count_nonzero(np.isfinite(values)))
@@ -48,5 +48,5 @@ def converted(values: Raw, dtype: DTypeLike) -> tuple[Raw, Tally]:
 
 
 def _within(values: Raw, low: float, high: float) -> bool:
-    """Whether all are, and none is NaN."""
+    """True if all values lie in a range, and none is NaN."""
     return bool(values.size) and bool(values.min() >= low) and bool(values.max() <= high)

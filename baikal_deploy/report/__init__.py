@@ -1,1 +1,1 @@
-"""Looking at what a run did: a picture of it, and a page."""
+"""Views of what a run did: a picture of it, and a page."""

@@ -14,7 +14,7 @@ from baikal_deploy.pixels.arrays import Raw
 RANGE = (0.5, 99.8)
 """Percentiles of a plane that are shown black and white."""
 QUALITY = 85
-"""Of WebP. Its errors are far below the noise."""
+"""Quality of WebP pictures, 0 to 100. Its errors are far below the noise."""
 LESS, NOTHING, MORE = np.array([[33, 102, 172], [255, 255, 255], [178, 24, 43]], dtype=np.float64)
 """Colours of a difference."""
 
@@ -59,8 +59,10 @@ def address(pixels: Picture) -> str:
 
 
 def brightest(plane: Raw, side: int) -> tuple[int, int]:
-    """Upper left corner of the brightest square of a side, as far as the plane holds one: there is
-    something in it."""
+    """Upper left corner (y, x) of the brightest square of a side, as there is something in it.
+
+    Where the plane is smaller, the square is as large as the plane.
+    """
     height, width = plane.shape
     finite = np.nan_to_num(plane.astype(np.float64), posinf=0, neginf=0)
     sums = np.pad(finite, ((1, 0), (1, 0))).cumsum(0).cumsum(1)

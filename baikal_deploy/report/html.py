@@ -64,6 +64,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
     evaluations more.
 
     Args:
+        path: of the page.
         run: still open.
         report: of its execution.
         after: what it wrote.

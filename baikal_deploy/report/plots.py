@@ -31,24 +31,28 @@ class Axes:
     y: tuple[float, float]
 
     def at(self, x: float, y: float) -> str:
+        """Place of a point in the picture, as SVG has it: "across,down"."""
         across = (x - self.x[0]) / (self.x[1] - self.x[0])
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
         place = LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
         return f"{place[0]:.1f},{place[1]:.1f}"
 
     def line(self, points: Iterable[tuple[float, float]], style: str) -> str:
+        """A line through points, as an element of SVG."""
         return f'<polyline class="{style}" points="{" ".join(self.at(x, y) for x, y in points)}"/>'
 
     def text(self, x: float, y: float, text: str, style: str, move: str) -> str:
+        """A text at a point, as an element of SVG; ``move`` holds more of its attributes."""
         across, down = self.at(x, y).split(",")
         return f'<text class="{style}" x="{across}" y="{down}" {move}>{text}</text>'
 
 
 def histograms(before: Raw, after: Raw, intensity: IntensityMap) -> str:
-    """How many pixels have each intensity, before and after; what the network sees as −1 and 1.
+    """Histograms of the intensities before and after, with those that the network sees as −1 and 1.
 
     Args:
         before, after: samples of the same pixels, flat and finite.
+        intensity: the map to the network's scale.
     """
     edges = _edges(before, after)
     heights = [np.log10(np.maximum(np.histogram(pixels, edges)[0], LEAST)) for pixels in (before, after)]

@@ -48,7 +48,7 @@ def save_preview(path: Path, before: Volume, after: Volume) -> None:
 
 
 def _row(before: Volume, after: Volume, channel: int) -> Image.Image:
-    """A channel: three panels with their titles."""
+    """Picture of a channel: three panels with their titles."""
     found = project(before, after, channel)
     shown = contrast(found.after, found.before)
     panels = [grey(found.before, shown), grey(found.after, shown), diverging(found.difference, found.limit)]
@@ -80,7 +80,7 @@ def _enlarged(panel: Picture) -> Image.Image:
 
 
 def _kind(what: str, found: Projection) -> str:
-    """How the planes were put together."""
+    """Describe how the planes were put together."""
     thin = "" if found.step == 1 else f", 1 pixel in {found.step}"
     if found.depth == 1:
         return f"one plane{thin}"

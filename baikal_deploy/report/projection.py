@@ -15,11 +15,11 @@ from baikal_deploy.volumes.selection import select
 LARGEST = 1024
 """Longest side of a projection, in pixels."""
 MOST_PLANES = 256
-"""That a projection is made of: more would take long to read, and show little else."""
+"""Most planes that a projection is made of: more would take long to read, and show little else."""
 
 
 def step_of(shape: tuple[int, int], largest: int = LARGEST) -> int:
-    """In which steps a plane is to be thinned to a side of ``largest`` pixels."""
+    """Step at which a plane is to be thinned to a side of ``largest`` pixels."""
     return -(-max(shape) // largest)
 
 
@@ -38,7 +38,7 @@ def thinned(volume: Volume, plane: int, step: int) -> Raw:
 
 
 def depth_of(info: VolumeInfo) -> int:
-    """Planes along z."""
+    """Number of planes along z."""
     return next((size for axis, size in zip(info.axes, info.shape, strict=True) if axis.name == "z"), 1)
 
 

@@ -13,15 +13,17 @@ from baikal_deploy.report.words import number
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 
 SIDE = 512
-"""Of the part of a plane that is shown. A reduced plane would look less noisy than it is."""
+"""Side, in pixels, of the part of a plane that is shown. A reduced plane would look less noisy than it is."""
 MOST_VIEWS = 6
-"""Planes of all channels together."""
+"""Most planes that are shown of all channels together."""
 WORST = 5
 
 
 @dataclass(frozen=True)
 class View:
-    """Attributes:
+    """A picture before and after.
+
+    Attributes:
     title: what is shown.
     part: which part of it.
     width: in pixels.
@@ -51,7 +53,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Suspects:
-    """Where the result contradicts the data, at a channel's first timepoint.
+    """A picture of the places where the result contradicts the data, at a channel's first timepoint.
 
     Attributes:
         picture: white where it does in any plane.
@@ -63,7 +65,11 @@ class Suspects:
 
 
 def whole(before: Volume, after: Volume, channel: int) -> Whole:
-    """Raises VolumeError: pixels that cannot be read."""
+    """A channel's first timepoint along z, before and after.
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
     info, found = before.info, project(before, after, channel)
     shown = contrast(found.after, found.before)
     pictures = [address(grey(plane, shown)) for plane in (found.before, found.after)]
@@ -112,7 +118,11 @@ def _chosen(info: VolumeInfo, channel: int) -> list[int]:
 
 
 def suspects(mask: Volume, channel: int) -> Suspects:
-    """Raises VolumeError: pixels that cannot be read."""
+    """A picture of the suspect pixels of a channel, and its worst planes.
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
     info, step = mask.info, step_of(mask.info.plane_shape)
     shares, anywhere = {}, np.zeros((1, 1), np.uint8)
     for plane in stack(info, channel):

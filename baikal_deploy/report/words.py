@@ -1,4 +1,4 @@
-"""What was measured and chosen, in words."""
+"""Words for what was measured and chosen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def describe_choice(run: Run, recipe: Recipe) -> str:
-    """What was chosen for a channel, and why."""
+    """Describe what was chosen for a channel, and why."""
     if recipe.measurement.intensity.is_constant:
         return "holds a single value; it will be copied"
     summary = recipe.sampler.summary()
@@ -27,7 +27,7 @@ def describe_choice(run: Run, recipe: Recipe) -> str:
 
 
 def describe_noise(measurement: Measurement) -> str:
-    """How strong the noise is, and what of."""
+    """Describe how strong the noise is, and what it consists of."""
     noise, intensity = measurement.noise, measurement.intensity
     if noise is None:
         return f"noise {measurement.sigma:.3g}"
@@ -43,5 +43,5 @@ def describe_noise(measurement: Measurement) -> str:
 
 
 def total_std(noise: NoiseModel, intensity: float) -> float:
-    """Standard deviation at a mean intensity, in raw units."""
+    """Standard deviation of the noise at a mean intensity, in raw units."""
     return noise.correlation * float(noise.std(np.asarray(intensity)))

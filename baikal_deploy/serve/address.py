@@ -1,4 +1,4 @@
-"""Where a server is found, and who may reach it."""
+"""Address of a server, and the check of who may reach it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class Address:
 
     @property
     def _name(self) -> str:
-        """As an address of the web has it."""
+        """Host name or address as a URL writes it."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def names(self) -> frozenset[str]:
-        """Under which this machine may ask."""
+        """Names under which this machine may ask."""
         return frozenset({"localhost", "127.0.0.1", "[::1]", self._name.lower()})
 
 
 def _is_token(text: str) -> bool:
-    """A header carries it as it is, whatever the client."""
+    """True if a header carries the text as it is, whatever the client."""
     return text.isascii() and text.isprintable() and text != "" and " " not in text
 
 
@@ -74,7 +74,7 @@ def _bound(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"host {host}: is no address of this machine ({reason})") from error
+        raise ConfigError(f"host {host}: is not an address of this machine ({reason})") from error
     try:
         if os.name == "posix":  # elsewhere it would let others take the port as well
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -34,13 +34,13 @@ def _status(error: BaikalError) -> HTTPStatus:
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """For what was raised on purpose."""
+    """Answer a request for which an error was raised on purpose."""
     assert isinstance(error, BaikalError)
     return refusal(error)
 
 
 async def answer_no_route(request: Request, error: Exception) -> Response:
-    """For an address that there is not, or that is asked otherwise."""
+    """Answer a request for an address that there is not, or that is asked otherwise."""
     assert isinstance(error, HTTPException)
     allowed = (error.headers or {}).get("Allow")
     instead = f"; it takes {allowed}" if allowed else "; /v2/models/NAME/infer denoises"
@@ -49,5 +49,5 @@ async def answer_no_route(request: Request, error: Exception) -> Response:
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:
-    """For everything else; the log has the rest."""
+    """Answer a request for which any other error was raised; the log has the rest."""
     return JSONResponse({"error": "the server failed; its log says how"}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -28,7 +28,7 @@ PAGE = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
 }
-"""The page fetches nothing from elsewhere, and no page of others may show it as a part of itself."""
+"""Headers of the page: it fetches nothing from elsewhere, and no page of others may show it as its part."""
 
 
 def make_app(live: LiveDenoiser, address: Address, inference: Inference | None = None) -> Starlette:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from baikal_deploy.serve.refusal import Refused, bad
 
 SECONDS = 60
-"""That the body of a request may take."""
+"""Longest time, in seconds, that the body of a request may take."""
 PIECE = 2**20
 """Bytes that are handed on for sending at a time."""
 TOGETHER = 8
@@ -24,7 +24,7 @@ TOGETHER = 8
 
 
 class Room:
-    """How many bytes the requests may hold, each and together; all within one thread.
+    """Bounds on the bytes that requests may hold, each and together; all within one thread.
 
     Arguments:
         largest: bytes of one request.
@@ -35,7 +35,7 @@ class Room:
 
     @contextmanager
     def hold(self, size: int = 0) -> Iterator[Callable[[int], None]]:
-        """Bytes, and as many more as the function that it gives is called with.
+        """Hold bytes, and as many more as the function that it gives is called with.
 
         Raises:
             Refused: they, or those that it is called with, are too many, alone or with those of the others.
@@ -62,7 +62,7 @@ class Room:
         self._left -= size
 
     def check(self, size: int) -> None:
-        """Raises Refused for what is too large alone."""
+        """Raise Refused for a request that is too large alone."""
         if size > self.largest:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{size} bytes: {_most(self.largest)}")
 
@@ -72,7 +72,11 @@ def _most(size: int) -> str:
 
 
 def announced(request: Request, name: str) -> int | None:
-    """The number of bytes that a header announces, if it is there."""
+    """The number of bytes that a header announces; None if it is not there.
+
+    Raises:
+        Refused: it is not a number of bytes.
+    """
     text = request.headers.get(name)
     if text is None:
         return None
@@ -84,9 +88,11 @@ def announced(request: Request, name: str) -> int | None:
 async def read_body(
     request: Request, most: int, json_bytes: int, hold: Callable[[int], None]
 ) -> NDArray[np.uint8]:
-    """The body, of at most so many bytes, in one piece.
+    """The body, of at most ``most`` bytes, in one piece.
 
     Args:
+        request: whose body has not been read yet.
+        most: bytes that it may have.
         json_bytes: at its beginning; what follows them lies in memory as pixels like it.
         hold: called with the number of bytes that come, before they are kept.
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 CONNECTIONS = 128
-"""At a time; beyond that a new one takes the place of one whose client is awaited."""
+"""Most connections at a time; beyond that a new one takes the place of one whose client is awaited."""
 ADDRESS = 64
-"""Of them, from one address."""
+"""Most connections from one address."""
 HEAD = 10
 """Seconds that a client may take to ask: for the first line and the headers."""
 PATIENCE = 60
@@ -38,7 +38,7 @@ class Connection(H11Protocol):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Where there are too many, hang up on the one whose client has been awaited longest.
+        """Hang up, where connections are too many, on the one whose client has been awaited longest.
 
         Those that have never asked anything go first, if they are the most: they have shown no token.
         """
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
             self._asking = self.loop.call_later(HEAD, self.transport.abort)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that has sent all of a request, and will send no more, still gets its answer."""
+        """Keep the connection of a client that has asked and will send no more: it still gets its answer."""
         if self._is_idle() or self.cycle.more_body:
             return False
         self.cycle.keep_alive = False
@@ -97,17 +97,17 @@ class Connection(H11Protocol):
         self._stop("_reading")
 
     def _stop(self, name: Literal["_asking", "_reading"]) -> None:
-        """A timer, if it runs."""
+        """Stop a timer, if it runs."""
         if (timer := getattr(self, name)) is not None:
             timer.cancel()
             setattr(self, name, None)
 
     def _is_idle(self) -> bool:
-        """No request is under way."""
+        """True if no request is under way."""
         return self.cycle is None or self.cycle.response_complete
 
     def _is_awaited(self) -> bool:
-        """The next thing to happen is the client's to do."""
+        """True if the next thing to happen is the client's to do."""
         return self._is_idle() or self.cycle.more_body or self._reading is not None
 
 
@@ -123,12 +123,12 @@ class Line:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """An answer, or the next part of it."""
+        """Send an answer, or the next part of it."""
         self._transport.write(data[self._sent :])
         self._sent = 0
 
     def send_ahead(self) -> bool:
-        """Send one byte; False: there is none left that could be."""
+        """Send one byte; return False if there is none left that could be sent."""
         byte = self.AHEAD[self._sent : self._sent + 1]
         if not byte or self._transport.is_closing():
             return False
@@ -138,7 +138,7 @@ class Line:
 
 
 def _network(client: tuple[str, int] | None) -> object:
-    """Of one client: of IPv6 each has 2**64 addresses to itself."""
+    """Network of a client: of IPv6 each has 2**64 addresses to itself."""
     if client is None:
         return None
     address = ipaddress.ip_address(client[0])

@@ -1,4 +1,4 @@
-"""Who may ask: with a token, or from this machine and from no web page of others."""
+"""The gate of a server: requests pass with a token, or from this machine and from no web page of others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOSE = (b"connection", b"close")
 
 
 class Gate:
-    """In front of an application. Whoever is not let in keeps no connection either.
+    """A gate in front of an application. Whoever is not let in keeps no connection either.
 
     Arguments:
         token: that requests must bring as ``Authorization: Bearer``; None: anyone may ask.
@@ -74,7 +74,7 @@ class Gate:
 
 
 def _check_framing(version: str, headers: Headers) -> None:
-    """Where a proxy and a server read other lengths, one client's bytes become another one's request."""
+    """Refuse lengths that a proxy may read otherwise: one client's bytes would be another one's request."""
     if version not in ("1.0", "1.1"):
         raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"HTTP/{version}: ask with HTTP/1.1")
     if "content-length" in headers and "transfer-encoding" in headers:
@@ -82,7 +82,7 @@ def _check_framing(version: str, headers: Headers) -> None:
 
 
 def _with(send: Send, *added: tuple[bytes, bytes]) -> Send:
-    """The same, with headers that are added to the answer's."""
+    """The same function to send with, which adds headers to the answer's."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -18,14 +18,14 @@ from baikal_deploy._version import __version__
 from baikal_deploy.live import LiveDenoiser, LiveResult
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.serve.body import BinaryResponse, Room, announced, read_body
-from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, RegionRequest
+from baikal_deploy.serve.protocol import INPUT, NAME, OUTPUT, VERSION, InferRequest, SegmentRequest
 from baikal_deploy.serve.refusal import Refused, bad
-from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.shared import Segments
 from baikal_deploy.serve.streams import Streams
 from baikal_deploy.serve.tensors import JSON_LENGTH, decode, encode, parse
 
-REGION_BYTES = 2**16
-"""Of a request about shared memory."""
+SEGMENT_BYTES = 2**16
+"""Most bytes of a request about shared memory."""
 Result = TypeVar("Result")
 
 
@@ -37,19 +37,20 @@ class Inference:
         streams: channels, in each pixel type, that may have an intensity mapping.
     """
 
-    def __init__(self, live: LiveDenoiser, room: Room, regions: Regions, streams: int) -> None:
-        self._live, self._room, self._regions = live, room, regions
+    def __init__(self, live: LiveDenoiser, room: Room, segments: Segments, streams: int) -> None:
+        self._live, self._room, self._segments = live, room, segments
         self._streams = Streams(streams, live.forget)
         made_with = live.provenance()
         self._model, self._engine = made_with["model"]["name"], made_with["engine"]["name"]
         self._pool = ThreadPoolExecutor(2, "baikal-serve")
 
     def close(self) -> None:
-        """Free what is held."""
-        self._regions.unregister(None)
+        """Free the shared memory."""
+        self._segments.unregister(None)
         self._pool.shutdown()
 
     def routes(self) -> list[Route]:
+        """Addresses of the protocol, with what answers there."""
         region = "/v2/systemsharedmemory"
         found = [
             Route("/v2", self.server),
@@ -70,13 +71,20 @@ class Inference:
         return [*found, Route(region + "/region/{region}/register", self.register, methods=["POST"])]
 
     async def server(self, request: Request) -> Response:
+        """Answer with the name, version and extensions of this server."""
         extensions = ["binary_tensor_data", "system_shared_memory"]
         return JSONResponse({"name": "baikal-serve", "version": __version__, "extensions": extensions})
 
     async def healthy(self, request: Request) -> Response:
+        """Answer that the server is alive and ready."""
         return Response()
 
     async def model(self, request: Request) -> Response:
+        """Answer with the model's name, its engine, and its input and output.
+
+        Raises:
+            Refused: another model or version.
+        """
         self._check_model(request)
         tensor = {"datatype": "UINT16", "shape": [-1, -1]}
         return JSONResponse(
@@ -90,6 +98,11 @@ class Inference:
         )
 
     async def ready(self, request: Request) -> Response:
+        """Answer that the model is ready.
+
+        Raises:
+            Refused: another model or version.
+        """
         self._check_model(request)
         return Response()
 
@@ -103,6 +116,12 @@ class Inference:
             )
 
     async def infer(self, request: Request) -> Response:
+        """Answer with the denoised frames.
+
+        Raises:
+            Refused: the request is wrong, too large or too late, or its client is gone.
+            BaikalError: a frame was dropped, or the network failed.
+        """
         self._check_model(request)
         if "content-encoding" in request.headers:
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content-encoding: send it uncompressed")
@@ -120,10 +139,10 @@ class Inference:
             if asked.frames.parameters.shared_memory_region is not None:
                 hold(asked.frames.nbytes)
             self._check_count(asked.frames.stack_shape[0])
-            frames = await self._apart(decode, asked.frames, binary, self._regions)
+            frames = await self._apart(decode, asked.frames, binary, self._segments)
             with self._streams.use(asked.channel, frames.dtype):  # only a frame that is whole takes its room
                 results = await self._denoised(frames, asked, request)
-            answer = await self._apart(encode, asked, results, self._model, self._regions)
+            answer = await self._apart(encode, asked, results, self._model, self._segments)
             return BinaryResponse(answer.text, answer.parts, held.pop_all())
 
     def _check_count(self, frames: int) -> None:
@@ -131,7 +150,12 @@ class Inference:
             raise bad(f"frame: {frames} frames, and the queue holds {self._live.queue}; send fewer at a time")
 
     async def _denoised(self, frames: Raw, asked: InferRequest, request: Request) -> list[LiveResult]:
-        """Raises what the frames' futures raise, and Refused when it takes too long or the client is gone."""
+        """Results of frames (N, H, W), in order.
+
+        Raises:
+            Refused: it takes too long, or the client is gone.
+            BaikalError: a frame's future raised it.
+        """
         submitted = [self._live.submit(frame, channel=asked.channel, copy=False) for frame in frames]
         timeout = asked.parameters.timeout
         done, gone = asyncio.gather(*map(asyncio.wrap_future, submitted)), asyncio.create_task(_gone(request))
@@ -152,31 +176,46 @@ class Inference:
                 future.cancel()  # those that nobody waits for any more
 
     async def _apart(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """In another thread, so that other clients are not held up."""
+        """Work in another thread, so that other clients are not held up."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     async def status(self, request: Request) -> Response:
+        """Answer with the segment of shared memory that is named, or with all.
+
+        Raises:
+            Refused: it is not registered, or the client is not on this machine.
+        """
         _check_local(request)
-        return JSONResponse(await self._apart(self._regions.status, request.path_params.get("region")))
+        return JSONResponse(await self._apart(self._segments.status, request.path_params.get("region")))
 
     async def register(self, request: Request) -> Response:
+        """Register a segment of shared memory.
+
+        Raises:
+            Refused: it cannot be registered, or the client is not on this machine.
+        """
         _check_local(request)
         name = request.path_params["region"]
         if len(name) > NAME:
             raise bad(f"shared memory region: its name has more than {NAME} characters")
         with self._room.hold() as hold:
-            body = await read_body(request, REGION_BYTES, 0, hold)
-        await self._apart(self._regions.register, name, RegionRequest.parse(body.tobytes()))
+            body = await read_body(request, SEGMENT_BYTES, 0, hold)
+        await self._apart(self._segments.register, name, SegmentRequest.parse(body.tobytes()))
         return JSONResponse({})
 
     async def unregister(self, request: Request) -> Response:
+        """Forget the segment of shared memory that is named, or all.
+
+        Raises:
+            Refused: the client is not on this machine.
+        """
         _check_local(request)
-        await self._apart(self._regions.unregister, request.path_params.get("region"))
+        await self._apart(self._segments.unregister, request.path_params.get("region"))
         return JSONResponse({})
 
 
 async def _gone(request: Request) -> None:
-    """Returns when the client of a request that has come is there no more."""
+    """Return when the client of a request that has come is there no more."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

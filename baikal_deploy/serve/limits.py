@@ -1,4 +1,4 @@
-"""What a server takes."""
+"""Limits of what a server takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Limits:
-    """Of a server of frames.
+    """Limits of a server of frames.
 
     Attributes:
         largest: megabytes of a request.

@@ -35,7 +35,7 @@ class Pictures:
 
 
 def picture(raw: Raw, denoised: Raw) -> Pictures:
-    """Of frames (H, W).
+    """Pictures of a frame (H, W) before and after.
 
     Of larger frames every second, third … pixel is shown: fast, and with the noise that a pixel has.
     """
@@ -47,7 +47,7 @@ def picture(raw: Raw, denoised: Raw) -> Pictures:
 
 
 def _percentiles(frame: Raw, which: tuple[float, float]) -> list[float]:
-    """Of the pixels that are finite, if there are any."""
+    """Percentiles of the pixels that are finite, if there are any."""
     finite = frame[np.isfinite(frame)]
     return [float(value) for value in np.percentile(finite, which)] if finite.size else []
 

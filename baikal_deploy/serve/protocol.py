@@ -1,7 +1,7 @@
-"""What an infer request of the Open Inference Protocol (KServe v2) says, with its extensions for binary
-tensor data and system shared memory.
+"""The infer request of the Open Inference Protocol (KServe v2).
 
-One tensor goes in, frame [H, W] or [N, H, W]; one comes back, denoised, of the same shape and type.
+With its extensions for binary tensor data and system shared memory. One tensor goes in, frame [H, W] or
+[N, H, W]; one comes back, denoised, of the same shape and type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from baikal_deploy.serve.refusal import bad
 
 INPUT, OUTPUT = "frame", "denoised"
 VERSION = "1"
-"""Of the model, as the protocol counts."""
+"""Version of the model, as the protocol counts."""
 DATATYPES = {
     "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -34,13 +34,17 @@ Positive = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class Part(BaseModel):
-    """Of a request. What is not known is skipped, as newer clients may say more."""
+    """A part of a request. What is not known is skipped, as newer clients may say more."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
-        """Raises Refused for what is no such JSON."""
+        """The part in a JSON text.
+
+        Raises:
+            Refused: it is not JSON, or not such a part.
+        """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -58,13 +62,13 @@ def _told(error: ErrorDetails) -> str:
 
 
 class Parameters(Part):
-    """Whoever misspells one must hear of it."""
+    """Parameters of a part. Whoever misspells one must hear of it."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Place(Parameters):
-    """Where the data of a tensor lies in shared memory, if it does.
+    """Place of a tensor's data in shared memory, if it lies there.
 
     Attributes:
         shared_memory_region: as it was registered.
@@ -77,7 +81,7 @@ class Place(Parameters):
 
 
 class InputPlace(Place):
-    """Where the data of the input lies.
+    """Place of the input's data.
 
     Attributes:
         binary_data_size: bytes behind the JSON.
@@ -87,7 +91,7 @@ class InputPlace(Place):
 
 
 class OutputPlace(Place):
-    """Where the output is to go.
+    """Place that the output is to go to.
 
     Attributes:
         binary_data: behind the JSON.
@@ -111,13 +115,13 @@ class Input(Part):
 
     @property
     def stack_shape(self) -> tuple[int, int, int]:
-        """(N, H, W)."""
+        """Shape (N, H, W) of the frames."""
         *count, height, width = self.shape
         return (*count, height, width) if count else (1, height, width)  # type: ignore[return-value]
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels of all frames."""
         return math.prod(self.shape)
 
     @property
@@ -131,7 +135,7 @@ class Output(Part):
 
 
 class RequestParameters(Parameters):
-    """Of the whole request.
+    """Parameters of the whole request.
 
     Attributes:
         channel: frames of one channel share their mapping of intensities.
@@ -145,7 +149,7 @@ class RequestParameters(Parameters):
 
 
 class InferRequest(Part):
-    """What is to be denoised, and where the result is to go."""
+    """A request to denoise frames, with the place that the result is to go to."""
 
     id: Annotated[str, Field(max_length=NAME)] = ""
     parameters: RequestParameters = RequestParameters()
@@ -162,12 +166,12 @@ class InferRequest(Part):
         return any(place.shared_memory_region is not None for place in places)
 
     def without_data(self) -> InferRequest:
-        """Once they are pixels: as objects of Python they take many times as much."""
+        """The request without the pixels of its JSON: as objects of Python they take many times as much."""
         return self.model_copy(update={"inputs": [self.frames.model_copy(update={"data": None})]})
 
     @property
     def place(self) -> OutputPlace:
-        """Where the result is to go."""
+        """Place that the result is to go to."""
         place = self.outputs[0].parameters if self.outputs else OutputPlace()
         if place.binary_data is not None:
             return place
@@ -178,12 +182,12 @@ class InferRequest(Part):
         return None if self.parameters.channel is None else str(self.parameters.channel)
 
 
-class RegionRequest(Part):
-    """A region of shared memory to be registered.
+class SegmentRequest(Part):
+    """A request to register a segment of shared memory, which the protocol calls a region.
 
     Attributes:
         key: name of the file or POSIX shared memory object.
-        offset, byte_size: of the region in it.
+        offset, byte_size: of the segment in it.
     """
 
     key: Name

@@ -16,7 +16,7 @@ from baikal_deploy.serve.body import Room
 from baikal_deploy.serve.connection import ADDRESS, CONNECTIONS, Connection
 from baikal_deploy.serve.infer import Inference
 from baikal_deploy.serve.limits import Limits
-from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.shared import Segments
 
 IDLE = 600
 """Seconds that a connection is kept: a time lapse sends a frame now and then."""
@@ -43,14 +43,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Such as http://127.0.0.1:8000."""
+        """Address of the server, such as http://127.0.0.1:8000."""
         return self._address.url
 
     def _serve(self) -> None:
         self._uvicorn.run(sockets=[self._address.socket])
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT; what was accepted by then is answered."""
+        """Serve until SIGTERM or SIGINT; what was accepted by then is answered."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)  # raised once more when all is answered
         self._serve()
@@ -69,9 +69,11 @@ def serve_frames(live: LiveDenoiser, address: Address, limits: Limits = DEFAULT)
 
     Args:
         live: denoises them; one that drops the newest when its queue is full tells the client at once.
+        address: host and port, taken already.
+        limits: bounds on requests, streams and shared memory.
     """
-    room, regions = Room(limits.largest * 2**20), Regions(limits.shared_memory)
-    inference = Inference(live, room, regions, limits.streams)
+    room, segments = Room(limits.largest * 2**20), Segments(limits.shared_memory)
+    inference = Inference(live, room, segments, limits.streams)
     return Server(make_app(live, address, inference), address)
 
 

@@ -1,6 +1,6 @@
-"""Memory that clients on this machine share with the server.
+"""Memory that clients on this machine share with the server, in segments; the protocol calls them regions.
 
-A region is read and written as a file and never mapped here: whoever shortens a mapped file ends all
+A segment is read and written as a file and never mapped here: whoever shortens a mapped file ends all
 processes that touch what is gone, and a server must outlive its clients.
 """
 
@@ -17,58 +17,62 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.serve.protocol import RegionRequest
+from baikal_deploy.serve.protocol import SegmentRequest
 from baikal_deploy.serve.refusal import bad
 
 MOST = 64
-"""Regions at a time."""
+"""Most segments at a time."""
 FLAGS = os.O_RDWR | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")
 )
 
 
 @dataclass(frozen=True)
-class _Region:
-    asked: RegionRequest
+class _Segment:
+    asked: SegmentRequest
     file: FileIO
 
 
-class Regions:
-    """Registered regions; every method may be called by any thread.
+class Segments:
+    """Registered segments of shared memory; every method may be called by any thread.
 
     Arguments:
-        folder: that the files of the regions are in; None: there are none.
+        folder: that the files of the segments are in; None: there are none.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._regions: dict[str, _Region] = {}
+        self._segments: dict[str, _Segment] = {}
         self._lock = Lock()
 
-    def register(self, name: str, asked: RegionRequest) -> None:
-        """Raises Refused where there is no such region, or one of this name."""
+    def register(self, name: str, asked: SegmentRequest) -> None:
+        """Register a segment under a name.
+
+        Raises:
+            Refused: the name is taken, too many segments are registered, or there is no such file.
+        """
         with self._lock:
-            if name in self._regions:
+            if name in self._segments:
                 raise bad(f"shared memory region {name}: is registered already; unregister it first")
-            if len(self._regions) >= MOST:
+            if len(self._segments) >= MOST:
                 self._forget_removed()
-            if len(self._regions) >= MOST:
+            if len(self._segments) >= MOST:
                 raise bad(f"shared memory region {name}: {MOST} are registered; unregister others first")
             file = self._open(asked.key)
             if os.fstat(file.fileno()).st_size < asked.offset + asked.byte_size:
                 file.close()
                 raise bad(f"shared memory {asked.key}: is smaller than offset + byte_size")
-            self._regions[name] = _Region(asked, file)
+            self._segments[name] = _Segment(asked, file)
 
     def _forget_removed(self) -> None:
-        """Those of clients that ended without a word: their files are gone."""
-        for name, region in list(self._regions.items()):
-            if os.fstat(region.file.fileno()).st_nlink == 0:
+        """Forget segments of clients that ended without a word: their files are gone."""
+        for name, segment in list(self._segments.items()):
+            if os.fstat(segment.file.fileno()).st_nlink == 0:
                 self._forget(name)
 
     def _forget(self, name: str) -> None:
-        if (region := self._regions.pop(name, None)) is not None:
-            region.file.close()
+        if (segment := self._segments.pop(name, None)) is not None:
+            segment.file.close()
 
     def _open(self, key: str) -> FileIO:
         if self._folder is None:
@@ -83,27 +87,27 @@ class Regions:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # it may be a file elsewhere, too
             file.close()
-            raise bad(f"shared memory {key}: is no file, or one with other links")
+            raise bad(f"shared memory {key}: is not a regular file, or has other links")
         return file
 
     def unregister(self, name: str | None) -> None:
-        """Forget a region, or all; one that is not there is forgotten already."""
+        """Forget a segment, or all; one that is not there is forgotten already."""
         with self._lock:
-            for one in [name] if name is not None else list(self._regions):
+            for one in [name] if name is not None else list(self._segments):
                 self._forget(one)
 
     def status(self, name: str | None) -> list[dict[str, str | int]]:
-        """Name, key, offset and size of a region, or of all.
+        """Name, key, offset and size of a segment, or of all.
 
         Raises:
             Refused: it is not registered.
         """
         with self._lock:
-            names = [name] if name is not None else list(self._regions)
+            names = [name] if name is not None else list(self._segments)
             return [{"name": one, **self._of(one).asked.model_dump()} for one in names]
 
     def read(self, name: str, offset: int, size: int) -> NDArray[np.uint8]:
-        """Bytes of a region.
+        """Bytes of a segment, ``size`` of them from ``offset`` on.
 
         Raises:
             Refused: it has no such bytes.
@@ -119,7 +123,7 @@ class Regions:
         return found
 
     def write(self, name: str, offset: int, parts: Sequence[memoryview]) -> None:
-        """Write bytes to a region, one part after the other.
+        """Write bytes to a segment from ``offset`` on, one part after the other.
 
         Raises:
             Refused: it has no such bytes.
@@ -137,16 +141,16 @@ class Regions:
                 raise bad(f"shared memory region {name}: cannot be written ({error.strerror})") from None
 
     def _at(self, name: str, offset: int, size: int) -> FileIO:
-        region = self._of(name)
-        if offset + size > region.asked.byte_size:
+        segment = self._of(name)
+        if offset + size > segment.asked.byte_size:
             raise bad(
-                f"shared memory region {name}: has {region.asked.byte_size} bytes, and "
+                f"shared memory region {name}: has {segment.asked.byte_size} bytes, and "
                 f"{size} from {offset} on are asked for"
             )
-        region.file.seek(region.asked.offset + offset)
-        return region.file
+        segment.file.seek(segment.asked.offset + offset)
+        return segment.file
 
-    def _of(self, name: str) -> _Region:
-        if name not in self._regions:
+    def _of(self, name: str) -> _Segment:
+        if name not in self._segments:
             raise bad(f"shared memory region {name}: is not registered")
-        return self._regions[name]
+        return self._segments[name]

@@ -1,4 +1,4 @@
-"""Which channels, each in one pixel type, have an intensity mapping."""
+"""Bookkeeping of the streams: channels, each in one pixel type, that have an intensity mapping."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class Streams:
 
     @contextmanager
     def use(self, channel: str | None, dtype: np.dtype[np.generic]) -> Iterator[None]:
-        """Raises Refused where there is no room for another one."""
+        """Keep a stream known meanwhile.
+
+        Raises:
+            Refused: there is no room for another stream, as all were used lately.
+        """
         stream = channel, dtype
         if stream not in self._last and len(self._last) >= self._most:
             self._make_room()

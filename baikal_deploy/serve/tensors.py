@@ -15,13 +15,13 @@ from baikal_deploy.live import LiveResult
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.serve.protocol import OUTPUT, VERSION, InferRequest, Input, Place
 from baikal_deploy.serve.refusal import Refused, bad
-from baikal_deploy.serve.shared import Regions
+from baikal_deploy.serve.shared import Segments
 
 JSON_LENGTH = "Inference-Header-Content-Length"
 JSON_BYTES = 2**22
-"""Of the JSON of a request: as objects of Python it takes many times as much."""
+"""Most bytes of the JSON of a request: as objects of Python it takes many times as much."""
 JSON_PIXELS = 2**20
-"""That are sent back as JSON."""
+"""Most pixels that are sent back as JSON."""
 
 Bytes = NDArray[np.uint8]
 
@@ -42,10 +42,11 @@ def parse(body: Bytes, announced: int | None) -> tuple[InferRequest, Bytes]:
     """The request in a body, and the bytes of its pixels; none if they are in shared memory.
 
     Args:
+        body: all bytes of the body.
         announced: bytes of the JSON at its beginning; None: it is all JSON.
 
     Raises:
-        Refused: as it is none.
+        Refused: the body is not such a request, or its pixels are missing, given twice, or of another size.
     """
     json_bytes = len(body) if announced is None else announced
     if json_bytes > len(body):
@@ -84,7 +85,7 @@ def _check_given(asked: Input, binary: Bytes) -> None:
         raise bad(f"frame: {len(binary)} bytes follow the JSON, and binary_data_size says {size}")
 
 
-def decode(asked: Input, binary: Bytes, regions: Regions) -> Raw:
+def decode(asked: Input, binary: Bytes, segments: Segments) -> Raw:
     """The frames (N, H, W), from the bytes of a request or from shared memory.
 
     Raises:
@@ -92,7 +93,7 @@ def decode(asked: Input, binary: Bytes, regions: Regions) -> Raw:
     """
     place = asked.parameters
     if place.shared_memory_region is not None:
-        binary = regions.read(*_region(place, asked.nbytes), asked.nbytes)
+        binary = segments.read(*_segment(place, asked.nbytes), asked.nbytes)
     if len(binary) != asked.nbytes:
         raise bad(
             f"frame: {asked.datatype} of shape {asked.shape} has {asked.nbytes} bytes, "
@@ -101,7 +102,7 @@ def decode(asked: Input, binary: Bytes, regions: Regions) -> Raw:
     return binary.view(asked.dtype).reshape(asked.stack_shape)
 
 
-def encode(asked: InferRequest, results: Sequence[LiveResult], model: str, regions: Regions) -> Answer:
+def encode(asked: InferRequest, results: Sequence[LiveResult], model: str, segments: Segments) -> Answer:
     """The answer; writes to shared memory if the result is to go there.
 
     Raises:
@@ -113,7 +114,7 @@ def encode(asked: InferRequest, results: Sequence[LiveResult], model: str, regio
     }  # fmt: skip
     parts = [_bytes(result.image) for result in results]
     if place.shared_memory_region is not None:
-        regions.write(*_region(place, size), parts)
+        segments.write(*_segment(place, size), parts)
         tensor["parameters"] = place.model_dump(include=set(Place.model_fields)) | {
             "shared_memory_byte_size": size
         }
@@ -149,8 +150,8 @@ def _text(asked: InferRequest, results: Sequence[LiveResult], model: str, tensor
         ) from None
 
 
-def _region(place: Place, size: int) -> tuple[str, int]:
-    """Its name, and the offset in it."""
+def _segment(place: Place, size: int) -> tuple[str, int]:
+    """Name of a segment, and the offset in it."""
     assert place.shared_memory_region is not None
     room = place.shared_memory_byte_size
     if room is not None and room < size:
@@ -174,7 +175,7 @@ def _from_json(asked: Input) -> Bytes:
 
 
 def _as_pixels(numbers: list[Any], dtype: np.dtype[Any]) -> Raw | None:
-    """None if some of them cannot be."""
+    """The values as pixels; None if some of them cannot be."""
     real = dtype.kind == "f"
     try:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -187,7 +188,7 @@ def _as_pixels(numbers: list[Any], dtype: np.dtype[Any]) -> Raw | None:
 
 
 def _flat(nested: list[Any], shape: Sequence[int]) -> list[Any]:
-    """Lists in lists, one level for each axis, as one."""
+    """The values of lists in lists, one level for each axis, as one list."""
     for size in shape[1:]:
         if not all(type(one) is list and len(one) == size for one in nested):
             raise bad(f"frame: the data must be one list, or lists as shape {list(shape)} has them")

@@ -19,7 +19,7 @@ SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
 class Watch(Collector):
-    """Holds the latest result of a stream, until the stream ends."""
+    """A collector of the latest result of a stream, until the stream ends."""
 
     def __init__(self, live: LiveDenoiser) -> None:
         self._live = live
@@ -68,11 +68,11 @@ class Watch(Collector):
             return self._pictures[1]
 
     def metrics(self) -> bytes:
-        """In Prometheus' text format."""
+        """Metrics of the stream, in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> list[Metric]:
-        """For Prometheus, the moment it asks."""
+        """Metrics for Prometheus, the moment it asks."""
         found = self._live.statistics
         frames = CounterMetricFamily("baikal_frames", "Frames by what became of them.", labels=["outcome"])
         for outcome in ("done", "dropped", "failed"):

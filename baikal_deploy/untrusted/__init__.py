@@ -1,1 +1,1 @@
-"""What comes from files and may be anything: checked before it is handled, and spelled out when shown."""
+"""Handling of what comes from files and may be anything: checked first, and spelled out when shown."""

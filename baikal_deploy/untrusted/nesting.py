@@ -1,15 +1,21 @@
-"""How deeply what was read from JSON is nested."""
+"""A bound on how deeply values read from JSON are nested."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEEPEST = 64
-"""Levels. What handles them calls itself for each, and Python ends that at a few hundred."""
+"""Most levels of lists and tables. What handles them calls itself for each, and Python ends that at a few
+hundred.
+"""
 
 
 def require_shallow(value: Any) -> None:
-    """Raises ValueError: lists and tables that are nested too deeply to be handled."""
+    """Check that a value read from JSON can be handled.
+
+    Raises:
+        ValueError: lists and tables that are nested too deeply.
+    """
     level = [value]
     for _ in range(DEEPEST):
         nested = [

@@ -147,7 +147,7 @@ def main(
 
 
 def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> dict[Path, FusedSampler]:
-    """What --fused-sampler asks for, by the file it goes to; compiled before anything is written."""
+    """Samplers that --fused-sampler asks for, by file; compiled before anything is written."""
     samplers: dict[Path, FusedSampler] = {}
     for text in texts:
         sampler = FusedSampler.parse(text, manifest)
@@ -159,7 +159,7 @@ def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> 
 
 
 def _beside(model: Path, precision: Precision = "fp32") -> Path:
-    """Where the ONNX file goes by default."""
+    """Default path of the ONNX file, beside the model."""
     folder = model.resolve() if model.is_dir() else None  # "." has no name
     stem = model.stem if folder is None else folder.name
     name = f"{stem}.onnx" if precision == "fp32" else f"{stem}-{precision}.onnx"

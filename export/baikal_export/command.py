@@ -6,7 +6,7 @@ from baikal_deploy.cli.terminal import friendly, needing
 from baikal_training.command import PACKAGES as TRAINING
 
 PACKAGES = (*TRAINING, "onnx", "onnxruntime", "onnxscript", "skimage")
-"""Of the extra ``export``."""
+"""Packages of the extra ``export``."""
 
 
 @friendly

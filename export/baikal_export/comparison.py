@@ -1,4 +1,4 @@
-"""How much one engine's results differ from another's."""
+"""Differences between the results of engines."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Outputs = tuple[Planes, Planes | None]
 SIGMA = 0.5
 """Standard deviation of the noise in planes that are denoised, on the network's scale."""
 DATA_RANGE = 2.0
-"""Of PSNR and SSIM: the network's scale, where a clean image's percentiles lie at −1 and 1."""
+"""Data range of PSNR and SSIM: the network's scale, where a clean image's percentiles lie at −1 and 1."""
 TIMESTEPS = 5
 ERROR_PLANES = 4
 """Planes that the error at each timestep is measured on."""
 _SAMPLER_SEED, _OBSERVED_SEED, _ERROR_SEED = 0, 1, 2
 _UNTRACED = ((1, 7, 3, 0.017), (3, 2, 9, 0.801), (4, 5, 5, 0.2505))
-"""(batch, height and width in units of the downsampling, share of T)."""
+"""Shapes that no export traces: (batch, height and width in units of the downsampling, share of T)."""
 
 
 def timesteps(manifest: ModelManifest, count: int) -> list[int]:
-    """``count`` of them, spread evenly over 0 … T−1."""
+    """``count`` timesteps, spread evenly over 0 … T−1."""
     return [round(t) for t in np.linspace(0, manifest.schedule.num_timesteps - 1, count)]
 
 
 def noisy_planes(clean: CleanPlanes, manifest: ModelManifest) -> list[NoisyPlane]:
-    """ERROR_PLANES of the planes at each of TIMESTEPS; of noise alone if there are none."""
+    """Noisy planes: ERROR_PLANES of the clean ones at each of TIMESTEPS; noise alone if there are none."""
     if not clean.planes:
         side = 8 * manifest.downsampling
         noise = (NoiseField(_ERROR_SEED, plane, (side, side))(1, 0) for plane in range(ERROR_PLANES))
@@ -74,8 +74,11 @@ def relative_error(found: Outputs, wanted: Outputs) -> float:
 
 
 def sampler_of(manifest: ModelManifest) -> str:
-    """What networks are compared with: in Repaint's many evaluations, differences add up; but one that does
-    not know white noise has but one sampler."""
+    """Name of the sampler that networks are compared with.
+
+    In Repaint's many evaluations differences add up; but a network that does not know white noise has only
+    one sampler.
+    """
     return "repaint" if manifest.noise_correlation is None else "matched"
 
 

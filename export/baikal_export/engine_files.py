@@ -16,7 +16,9 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest, read_manifest
 
 TURING = 75
-"""TensorRT for RTX cannot build matrix products in fp32 for it, so that it has to be asked for."""
+"""Compute capability of Turing: TensorRT for RTX cannot build matrix products in fp32 for it, so that it has
+to be asked for.
+"""
 
 
 def parse_sm(text: str) -> tuple[int, ...]:
@@ -66,7 +68,10 @@ def build_for(
         A line for each family, when its file is there.
 
     Raises:
-        ConfigError, EngineUnavailable, EngineBuildError: as ``check`` and ``build_engine``.
+        ConfigError: options that do not fit the model, or no profile.
+        EngineUnavailable: a family that is not installed, or that needs a GPU and finds none.
+        EngineBuildError: a family that cannot build the model, or not for one of the GPUs.
+        ModelError: not an ONNX file.
         EngineError: the cache cannot be used.
     """
     manifest = read_manifest(path)

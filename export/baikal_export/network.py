@@ -29,7 +29,7 @@ class EpsNetwork(nn.Module):
         self.register_buffer("noise", torch.from_numpy(np.sqrt(1 - levels).astype(np.float32)))
 
     def around(self, net: nn.Module) -> EpsNetwork:
-        """The same around another form of the network."""
+        """The same contract around another form of the network."""
         return EpsNetwork(net, self.prediction, self.schedule).eval()
 
     def forward(self, x_t: Tensor, timesteps: Tensor) -> Tensor | tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 MAX_LOSS_DB = 0.1
 """PSNR that the denoised planes may lose."""
 _ENGINES = {"bf16": "openvino"}
-"""What runs a file where ONNX Runtime's CPU provider has no kernels for it."""
+"""Engine that runs a file where ONNX Runtime's CPU provider has no kernels for it."""
 
 
 def export(
@@ -37,10 +37,12 @@ def export(
     calibration: CleanPlanes = NONE,
     max_loss_db: float = MAX_LOSS_DB,
 ) -> Verification:
-    """Write ``path`` in the manifest's precision, with the manifest inside, after comparing it with
-    ``network``.
+    """Write ``path`` in the manifest's precision, after comparing the file with ``network``.
 
     Args:
+        network: the trained network in torch.
+        manifest: goes into the file, with the comparison added.
+        path: the .onnx file.
         clean: planes to compare on; without any, denoised planes are not compared.
         calibration: planes that int8 is calibrated with.
         max_loss_db: PSNR that the denoised planes may lose.

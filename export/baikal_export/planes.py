@@ -23,12 +23,12 @@ from baikal_training.data.volumes import Plane
 
 Part = Literal["training", "validation"]
 NoisyPlane = tuple[NDArray[np.float32], float]
-"""x_t (1, 1, H, W) and its timestep."""
+"""A noisy plane x_t (1, 1, H, W), and its timestep."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How many planes are taken, and the most that their sides can have."""
+    """Number of planes to take, and the most that their sides can have, in pixels."""
 
     count: int
     side: int
@@ -63,7 +63,7 @@ NONE = CleanPlanes((), "none were given")
 
 @dataclass(frozen=True)
 class Images:
-    """Clean images that somebody names.
+    """Clean images that somebody names, to verify and to calibrate with.
 
     Attributes:
         verify, calibrate: files and folders; without any, the checkpoint's own volumes are taken.
@@ -75,7 +75,7 @@ class Images:
     channel: str | None
 
     def planes(self, precision: Precision, trained: TrainedModel) -> tuple[CleanPlanes, CleanPlanes]:
-        """To verify and to calibrate with.
+        """The planes to verify and to calibrate with.
 
         Raises:
             ConfigError: there are none, and the precision needs them.
@@ -156,8 +156,10 @@ def _fits(volume: CleanVolume, trained: TrainedModel) -> bool:
 
 
 def _place(name: str) -> tuple[Path | None, Channel]:
-    """The file in a volume's name, if there is one, and the channel. A name is the file's path, and
-    then ", "-separated what identifies the volume inside it."""
+    """The file in a volume's name, if there is one, and the channel.
+
+    A name is the file's path, and then ", "-separated what identifies the volume inside it.
+    """
     parts = name.split(", ")
     kind, _, number = parts[-1].partition(" ")
     channel = int(number) if kind == "channel" and number.isdecimal() else None

@@ -1,4 +1,4 @@
-"""What baikal-export says once a file is written."""
+"""The report of baikal-export once a file is written."""
 
 from __future__ import annotations
 

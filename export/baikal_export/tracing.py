@@ -15,9 +15,11 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.network import EpsNetwork
 
 OPSET = 20
-"""From 21 on, GroupNormalization is emitted, for which ONNX Runtime's CPU provider has no kernel."""
+"""Opset of the files. From 21 on, GroupNormalization is emitted, for which ONNX Runtime's CPU provider has no
+kernel.
+"""
 _TRACED = (2, 4, 6)
-"""Batch, and height and width in units of the downsampling, of what is traced."""
+"""Shape of what is traced: batch, and height and width in units of the downsampling."""
 
 
 def trace(network: EpsNetwork, manifest: ModelManifest) -> onnx.ModelProto:
@@ -48,7 +50,7 @@ def trace(network: EpsNetwork, manifest: ModelManifest) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Exporters report their progress, and torch's own deprecations, to whoever calls them."""
+    """Silence the exporters' reports of progress, and torch's own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

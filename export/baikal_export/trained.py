@@ -1,4 +1,4 @@
-"""What export needs of a trained model, wherever it comes from."""
+"""The trained model that export needs, wherever it comes from."""
 
 from __future__ import annotations
 

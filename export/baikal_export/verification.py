@@ -1,4 +1,4 @@
-"""What a file loses against the network that it was made from: the record in its manifest."""
+"""The loss of a file against the network that it was made from: the record in its manifest."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from baikal_export.comparison import (
 from baikal_export.planes import CleanPlanes, NoisyPlane
 
 TORCH, FILE, ROUNDED = "torch", "file", "rounded"
-"""What computes: the network in torch in fp32; the file on its engine; the network in torch with
-the result of every operator rounded to 16 bits."""
+"""Names of what computes: the network in torch in fp32, the file on its engine, and the network in torch
+with the result of every operator rounded to 16 bits.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,16 @@ class Denoised:
 
     @classmethod
     def measure(cls, engines: Mapping[str, Engine], model_path: Path, clean: CleanPlanes) -> Self:
-        """The first engine is what the others are compared with."""
+        """Denoise the planes on every engine, and compare the results.
+
+        Args:
+            engines: the first one is what the others are compared with.
+            model_path: the file of the model.
+            clean: planes to add noise to and to denoise.
+
+        Raises:
+            EngineError: an engine failed.
+        """
         found = {
             name: quality(comparison.denoised(engine, model_path, clean), clean)
             for name, engine in engines.items()
@@ -69,7 +79,7 @@ class Denoised:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared, and how much it differs.
+    """A comparison of a file with its network: what was compared, and how much it differs.
 
     Attributes:
         reference: what the file was compared with.
@@ -94,12 +104,12 @@ class Verification:
     details: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the manifest, JSON-compatible."""
+        """The comparison for the manifest, JSON-compatible."""
         return asdict(self)
 
     @property
     def largest_error(self) -> float:
-        """Of all relative errors; NaN if any is."""
+        """The largest of all relative errors; NaN if any is."""
         return _largest([self.other_shapes, *chain(*(own.values() for own in self.relative_error.values()))])
 
     @property
@@ -116,6 +126,8 @@ def verify(
     Args:
         engines: by what they are (see ``TORCH``).
         model_path: the file that FILE runs.
+        clean: planes to compare on; without any, noise alone is taken.
+        details: what else there is to know of the precision.
 
     Raises:
         EngineError: an engine failed.
@@ -140,7 +152,7 @@ def verify(
 
 
 def _errors(engines: Mapping[str, Engine], inputs: Sequence[NoisyPlane]) -> dict[str, list[float]]:
-    """Of every engine but TORCH, one for each input."""
+    """Errors of every engine but TORCH, one for each input."""
     found: dict[str, list[float]] = {name: [] for name in engines if name != TORCH}
     for x_t, t in inputs:
         wanted = engines[TORCH].predict(x_t, t)
@@ -157,5 +169,5 @@ def _by_timestep(inputs: Sequence[NoisyPlane], errors: Sequence[float]) -> dict[
 
 
 def _largest(errors: Iterable[float]) -> float:
-    """To three digits; NaN if any is, unlike max()."""
+    """The largest error, to three digits; NaN if any is, unlike max()."""
     return float(f"{np.max(list(errors)):.3g}")

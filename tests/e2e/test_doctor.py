@@ -160,7 +160,7 @@ def test_smoke_run_measures_an_engine_that_works(
     if not examine_engine(name).support.works:
         pytest.skip(f"{name} does not work here")
     model = exported() if name == "onnx-cpu" else find_model("nuclei")
-    monkeypatch.setattr("baikal_deploy.cli.doctor.gpu_engines", lambda report: [name])
+    monkeypatch.setattr("baikal_deploy.cli.doctor.gpu_engines", lambda examination: [name])
     result = doctor("--gpu-smoke", tmp_path / "out.json", "--model", model)
     assert result.exit_code == 0, result.output
     data = json.loads((tmp_path / "out.json").read_text())
@@ -219,17 +219,17 @@ def test_engine_that_hangs_is_stopped(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_smoke_run_needs_the_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with TensorRT alone; the file then holds the report."""
     model, path = str(exported()), tmp_path / "out.json"
-    report = examine(model)
+    examination = examine(model)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EngineUnavailable, match="not installed"):
-        smoke(path, model, report, ["analytic"], lambda line: None)
+        smoke(path, model, examination, ["analytic"], lambda line: None)
     assert json.loads(path.read_text())["doctor"]["works"] is True
 
 
 def test_smoke_run_with_problems_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "onnxruntime.py").write_text(CRASHING)
     monkeypatch.setenv("PYTHONPATH", before(tmp_path))
-    monkeypatch.setattr("baikal_deploy.cli.doctor.gpu_engines", lambda report: ["onnx-cpu"])
+    monkeypatch.setattr("baikal_deploy.cli.doctor.gpu_engines", lambda examination: ["onnx-cpu"])
     result = doctor("--gpu-smoke", tmp_path / "out.json")
     assert result.exit_code == 1, result.output
     assert "onnx-cpu fp32: has problems" in result.stderr

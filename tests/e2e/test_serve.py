@@ -28,9 +28,9 @@ from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.serve import Address, Limits, serve_page
-from baikal_deploy.serve.protocol import DATATYPES, RegionRequest
+from baikal_deploy.serve.protocol import DATATYPES, SegmentRequest
 from baikal_deploy.serve.refusal import Refused
-from baikal_deploy.serve.shared import MOST, Regions
+from baikal_deploy.serve.shared import MOST, Segments
 from baikal_deploy.serve.tensors import parse
 from tests.gate import WAIT, Gate
 from tests.serving import INFER, Reply, Served, ask, head_of, hung_up, infer, message, raw, served, until
@@ -207,36 +207,36 @@ def test_shared_memory_that_is_not_there(client: Any, region: Any, counts: np.nd
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
     """A limit of the file's size stands for it: it takes a part, and refuses the rest."""
     resource = pytest.importorskip("resource")
-    regions, size = Regions(tmp_path), 2**20
+    segments, size = Segments(tmp_path), 2**20
     with (tmp_path / "region").open("wb") as file:
         file.truncate(size)
-    regions.register("a", RegionRequest(key="region", byte_size=size))
+    segments.register("a", SegmentRequest(key="region", byte_size=size))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
     try:
         with pytest.raises(Refused, match="cannot be written"):
-            regions.write("a", 0, [memoryview(bytes(size))])
+            segments.write("a", 0, [memoryview(bytes(size))])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        regions.unregister(None)
+        segments.unregister(None)
 
 
 def test_clients_that_end_without_a_word_leave_room_for_others(tmp_path: Path) -> None:
-    regions = Regions(tmp_path)
+    segments = Segments(tmp_path)
     try:
         for number in range(MOST + 1):
             (tmp_path / f"{number}").write_bytes(b"a")
-            regions.register(f"{number}", RegionRequest(key=f"{number}", byte_size=1))
+            segments.register(f"{number}", SegmentRequest(key=f"{number}", byte_size=1))
             if number % 2:
                 (tmp_path / f"{number}").unlink()
-        left = [one["name"] for one in regions.status(None)]
+        left = [one["name"] for one in segments.status(None)]
         assert left == [f"{number}" for number in range(0, MOST + 1, 2)]
         for number in range(MOST // 2 - 1):
-            regions.register(f"again {number}", RegionRequest(key="0", byte_size=1))
+            segments.register(f"again {number}", SegmentRequest(key="0", byte_size=1))
         with pytest.raises(Refused, match="64 are registered; unregister others first"):
-            regions.register("one more", RegionRequest(key="0", byte_size=1))
+            segments.register("one more", SegmentRequest(key="0", byte_size=1))
     finally:
-        regions.unregister(None)
+        segments.unregister(None)
 
 
 @needs_shared_memory

@@ -56,10 +56,10 @@ def run(*arguments: Any) -> Result:
         (["--host", "::"], "host ::: other machines reach it"),
         (
             ["--host", "example.invalid", "--token", "a"],
-            "example.invalid: is no address of this",
+            "example.invalid: is not an address of this",
         ),
         (["--host", "192.0.2.1", "--token", "a"], "192.0.2.1:8000: cannot be served on"),
-        (["--host", "a..b", "--token", "a"], "host a..b: is no address of this machine"),
+        (["--host", "a..b", "--token", "a"], "host a..b: is not an address of this machine"),
         (["--token", ""], "the token: must be of ASCII"),
         (["--token", "sesame ü"], "the token: must be of ASCII"),
         (["--token", "two words"], "without spaces"),

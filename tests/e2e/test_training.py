@@ -119,7 +119,7 @@ def test_interrupted_training_says_how_to_go_on(data: Path, tmp_path: Path) -> N
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
     assert messages.splitlines()[-2:] == [
-        f"stopped; --resume goes on from the last checkpoint in {tmp_path / 'net_run'}",
+        f"stopped; --resume continues from the last checkpoint in {tmp_path / 'net_run'}",
         "interrupted",
     ]
     assert not output.exists()

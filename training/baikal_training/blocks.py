@@ -1,4 +1,4 @@
-"""What the UNet is built of: residual blocks, self-attention, resampling."""
+"""Building blocks of the UNet: residual blocks, self-attention, resampling."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ResBlock(nn.Module):
 
 
 class Down(nn.Conv2d):
-    """Halves the resolution; shaped like a ResBlock."""
+    """A convolution that halves the resolution; shaped like a ResBlock."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__(channels_in, channels, 3, stride=2, padding=1)
@@ -89,7 +89,7 @@ class Down(nn.Conv2d):
 
 
 class Up(nn.Conv2d):
-    """Doubles the resolution; shaped like a ResBlock."""
+    """A convolution that doubles the resolution; shaped like a ResBlock."""
 
     def __init__(self, channels_in: int, channels: int, kernel: int) -> None:
         super().__init__(channels_in, channels, kernel, padding=kernel // 2)

@@ -19,11 +19,11 @@ from baikal_training.seeds import Stream, generator
 Volume = NDArray[np.float32]
 
 READ_SHARE = 0.5
-"""Of the noise variance of add_noise; the rest is shot noise."""
+"""Share of read noise in the noise variance of add_noise; the rest is shot noise."""
 ROW_KERNEL = np.array([1.0, 2.0, 1.0]) / np.sqrt(6.0)
-"""Of unit norm, so that white noise keeps its variance."""
+"""Kernel that smooths noise along rows; of unit norm, so that white noise keeps its variance."""
 PSNR_RANGE = (0.0, 60.0)
-"""In dB, for Camera.at_psnr: 16-bit counts hold the noise without clipping it."""
+"""Range of Camera.at_psnr, in dB: 16-bit counts hold the noise without clipping it."""
 PEAK = 10_000.0  # counts above the offset where the clean volume is 1, in Camera.at_psnr
 
 
@@ -101,7 +101,7 @@ class Camera:
         return self._digitise(counts)
 
     def expected(self, clean: Volume) -> NDArray[np.uint16]:
-        """What ``expose`` would give without noise.
+        """Counts that ``expose`` would give without noise.
 
         Raises:
             ConfigError: `clean` is empty or leaves the range 0 … 1.

@@ -32,7 +32,7 @@ class Checkpoint:
         ema: exponential moving average of the weights; the ones to sample with.
         training: provenance (data, iterations, final losses, versions), JSON-compatible.
         split: the volumes trained on, validated with and held out, with their fingerprints.
-        state: what ``Trainer.restore`` needs to go on; None in a finished model.
+        state: what ``Trainer.restore`` needs to continue; None in a finished model.
     """
 
     unet: UNetConfig
@@ -57,7 +57,11 @@ class Checkpoint:
         return None if noise is None else noise["correlation"]
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one."""
+        """Write to a temporary file beside ``path`` and rename, so that a crash leaves the old one.
+
+        Raises:
+            ModelError: the file cannot be written.
+        """
         state = {
             "format": FORMAT,
             "version": VERSION,
@@ -80,7 +84,11 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Raises ModelError if the file is missing, damaged, or not a checkpoint of this package."""
+        """The checkpoint in a file.
+
+        Raises:
+            ModelError: the file is missing, damaged, or not a checkpoint of this package.
+        """
         if not path.is_file():
             raise ModelError(f"{path}: no such checkpoint")
         try:

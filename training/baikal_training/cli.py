@@ -45,7 +45,7 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
     "--finetune-noise", metavar="VOLUME", type=click.Path(path_type=Path),
     help="Noisy volume whose noise, correlated between pixels, the model of --init is to learn.",
 )  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the run that this command began.")
+@click.option("--resume", is_flag=True, help="Continue the run that this command began.")
 @click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read, and count them.")
@@ -135,7 +135,7 @@ def main(
 
 
 def _say(console: Console, text: str) -> None:
-    """A line as it is: a log file must not be wrapped."""
+    """Print a line as it is: a log file must not be wrapped."""
     console.print(text, soft_wrap=True)
 
 
@@ -173,7 +173,7 @@ def _tuned(
     processes: World,
     resumed: Path | None,
 ) -> Definition:
-    """With the noise of a volume in place of white noise."""
+    """The definition with the noise of a volume in place of white noise."""
     assert definition.start is not None, "--finetune-noise goes with --init"
     first = checkpoint_to_start_from(definition, definition.start)
     noise = noise_to_learn(volume, channel, first, processes.device, resumed)
@@ -195,7 +195,7 @@ def _split(
 
 
 def _report_left_out(console: Console, catalogue: Catalogue) -> None:
-    """Nothing is left out in silence."""
+    """Say what was left out: nothing is in silence."""
     left_out = {
         "cannot be read": catalogue.skipped,
         "hold one value everywhere": catalogue.constant,
@@ -225,7 +225,7 @@ def _trained(console: Console, session: Session, resume: bool) -> Checkpoint | N
         with _progress(console, session.definition.config) as progress:
             return session.run(resume, progress)
     except KeyboardInterrupt:
-        _say(console, f"stopped; --resume goes on from the last checkpoint in {session.folder}")
+        _say(console, f"stopped; --resume continues from the last checkpoint in {session.folder}")
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from baikal_deploy.cli.terminal import friendly, needing
 
 PACKAGES = ("matplotlib", "tensorboard", "torch")
-"""Of the extra ``train``."""
+"""Packages of the extra ``train``."""
 
 
 @friendly

@@ -1,4 +1,4 @@
-"""How to optimise."""
+"""Options of the optimisation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ DEFAULT_ITERATIONS = 6000
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to optimise. The learning rate rises linearly and falls, by a cosine, to zero at the end.
+    """Options of the optimisation.
+
+    The learning rate rises linearly and falls, by a cosine, to zero at the end.
 
     Attributes:
         iterations: optimiser steps; None with ``minutes``.
@@ -79,7 +81,11 @@ class TrainingConfig:
         return self.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * progress))
 
     def check_processes(self, processes: int) -> int:
-        """Crops that one process computes at once. Raises ConfigError if the batch is not divisible."""
+        """Number of crops that one process computes at once.
+
+        Raises:
+            ConfigError: the batch is not divisible by the processes and accumulated parts.
+        """
         parts = processes * self.accumulate
         if self.batch % parts:
             raise ConfigError(

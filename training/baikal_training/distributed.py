@@ -77,7 +77,7 @@ def world(device: str) -> Iterator[World]:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the device computes bfloat16 faster than float32."""
+    """True if the device computes bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()

@@ -1,4 +1,4 @@
-"""What --finetune-noise measures: the noise of a volume, by a network that knows white noise."""
+"""The measurement of --finetune-noise: the noise of a volume, by a network that knows white noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from baikal_training.runs import recorded
 from baikal_training.validation import predictor
 
 DIGITS = 4
-"""More than were measured."""
+"""Digits of what is recorded: more than were measured."""
 
 
 def noise_to_learn(
@@ -32,12 +32,15 @@ def noise_to_learn(
     """The noise of a volume; of a run that is resumed, as it was measured when that began.
 
     Args:
+        path: the noisy volume.
+        channel: of a volume with several.
         checkpoint: whose network estimates what the volume shows.
+        device: that the network computes on.
         resumed: folder of that run.
 
     Raises:
         VolumeError: the volume cannot be read.
-        ConfigError: its noise is nothing to learn.
+        ConfigError: its planes are too small, or its noise is nothing to learn.
     """
     sample, fingerprint = noisy_sample(path, channel)
     known = recorded(resumed).get("noise") if resumed is not None else None

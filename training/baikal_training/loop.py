@@ -43,10 +43,10 @@ class Step:
 
 
 class Trainer:
-    """Trains a network in place, step by step.
+    """A trainer of one network, in place, step by step.
 
-    Everything random follows from the seed and a sample's number; a state that is restored goes
-    on exactly as the uninterrupted run would have.
+    Everything random follows from the seed and a sample's number; a state that is restored continues
+    exactly as the uninterrupted run would have.
 
     Attributes:
         net: the network being trained.
@@ -75,7 +75,7 @@ class Trainer:
         self._forward = torch.compile(wrapped) if config.compiled else wrapped
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs, beside the moving average."""
+        """The state that ``restore`` needs, beside the moving average."""
         return {
             "iteration": self.iteration,
             "seconds": self.seconds,
@@ -85,7 +85,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any], ema: dict[str, Tensor]) -> None:
-        """Go on where ``state`` was taken."""
+        """Continue where ``state`` was taken."""
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -98,6 +98,7 @@ class Trainer:
 
         Args:
             volumes: clean volumes to draw crops from.
+            augmentation: random changes of the crops.
             workers: processes that read and augment; 0 does it in between the steps.
 
         Raises:
@@ -143,7 +144,7 @@ class Trainer:
         return loss
 
     def _backward(self, part: Sample) -> float:
-        """Add the gradient of one part of the batch; its share of the loss."""
+        """Add the gradient of one part of the batch; return its share of the loss."""
         x0, t, noise = (tensor.to(self.world.device) for tensor in part)
         with torch.autocast(self.world.device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
             loss = self.diffusion.loss(self._forward, x0, t, noise) / self.config.accumulate

@@ -1,4 +1,4 @@
-"""What the network is trained to minimise."""
+"""The loss that the network is trained to minimise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Prediction = Literal["eps", "velocity"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What the network predicts, and how the reverse variance is set.
+    """The prediction of the network, and the rule for the reverse variance.
 
     Attributes:
         prediction: "eps" (Ho et al. 2020) or "velocity", √ᾱ·ε − √(1−ᾱ)·x_0 (Salimans & Ho 2022),
@@ -87,7 +87,7 @@ class Diffusion:
         return loss
 
     def variational_bound(self, eps: Tensor, v: Tensor, x0: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """The bound's term at t, in bits per dimension: (N,)."""
+        """The variational bound's term at t, in bits per dimension: (N,)."""
         log_var = _at(self.log_small, t) + (v + 1) / 2 * (_at(self.log_large, t) - _at(self.log_small, t))
         mean = self._posterior_mean(self.predict_x0(eps, x, t), x, t)
         true_mean, true_log_var = self._posterior_mean(x0, x, t), _at(self.log_small, t)

@@ -1,4 +1,4 @@
-"""Noise that was measured, and drawing more of its kind."""
+"""Measured noise, and drawing more of its kind."""
 
 from __future__ import annotations
 

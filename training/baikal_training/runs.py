@@ -29,7 +29,7 @@ _CONFIG, _SPLIT, _LOG, _CURVES = "config.json", "split.json", "log.csv", "curves
 
 
 class RunFolder:
-    """Written as the run goes on, so that it tells what happened even if the run is killed.
+    """A folder that is written during a run, so that it tells what happened even if the run is killed.
 
     ``config.json`` and ``split.json``: everything that defines the run. ``log.csv``: a row per
     report. ``curves.png``: the same, drawn. ``panels/``: validation crops, denoised.
@@ -45,7 +45,11 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], split: Mapping[str, Any]) -> Self:
-        """Raises ConfigError if the folder exists or cannot be made."""
+        """Make the folder of a new run.
+
+        Raises:
+            ConfigError: the folder exists or cannot be made.
+        """
         try:
             path.mkdir(parents=True)
             (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -138,7 +142,11 @@ def _parsed(row: Mapping[str, str]) -> Row:
 
 
 def recorded(path: Path) -> dict[str, Any]:
-    """Everything but the data that defines the run in a folder. Raises ConfigError if there is none."""
+    """Everything but the data that defines the run in a folder.
+
+    Raises:
+        ConfigError: there is no run in it.
+    """
     return _read(path / _CONFIG)
 
 
@@ -151,7 +159,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def check_same_run(path: Path, config: Mapping[str, Any], split: Mapping[str, Any]) -> None:
-    """Raises ConfigError if the run in a folder was started with another configuration or on other data."""
+    """Check that the run in a folder is the one that is to be continued.
+
+    Raises:
+        ConfigError: it was started with another configuration or on other data.
+    """
     _check_same(path / _CONFIG, config)
     _check_same(path / _SPLIT, split)
 

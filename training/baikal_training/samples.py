@@ -17,7 +17,7 @@ from baikal_training.data import CropDataset
 from baikal_training.noise import MeasuredNoise, correlated
 
 Sample = tuple[Tensor, Tensor, Tensor]
-"""x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
+"""A training sample: x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
 
 SIGMAS = (0.02, 3.0)
 """Noise levels that "denoising" draws from; an image spans [−1, 1]."""
@@ -27,7 +27,7 @@ _NOISE = 1
 
 
 class TimestepSampler:
-    """Draws training timesteps.
+    """A sampler of training timesteps.
 
     Attributes:
         first, last: it draws none beyond.
@@ -51,7 +51,10 @@ class TimestepSampler:
 
 
 class SampleDataset(Dataset[Sample]):
-    """Sample i depends on (seed, i) alone, so that processes, workers and restarts change nothing."""
+    """A data set of training samples.
+
+    Sample i depends on (seed, i) alone, so that processes, workers and restarts change nothing.
+    """
 
     def __init__(
         self, crops: CropDataset, timesteps: TimestepSampler, seed: int, noise: MeasuredNoise | None = None

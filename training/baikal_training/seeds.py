@@ -24,7 +24,11 @@ class Stream(IntEnum):
 
 
 def generator(stream: Stream, seed: int, index: int = 0) -> Generator:
-    """The generator of one stream, and of its ``index``-th part. Raises ConfigError for a negative seed."""
+    """The generator of one stream, and of its ``index``-th part.
+
+    Raises:
+        ConfigError: a negative seed.
+    """
     if seed < 0:
         raise ConfigError(f"simulation: the seed is {seed}; it must be 0 or more")
     return np.random.default_rng([int(stream), seed, index])

@@ -31,7 +31,7 @@ from baikal_training.unet_config import UNetConfig
 from baikal_training.validation import CROPS, Validation
 
 Progress = Callable[[Step, Row], None]
-"""(step, its row of the log) -> None."""
+"""A function (step, its row of the log) -> None that shows the progress."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,11 @@ class Start:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Raises ConfigError for a file that cannot be read."""
+        """The start from a checkpoint's file.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
         try:
             return cls(str(path), file_sha256(path))
         except OSError as error:
@@ -70,7 +74,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Housekeeping:
-    """What does not change the result.
+    """Options that do not change the result.
 
     Attributes:
         report_every: steps between rows of the log.
@@ -110,7 +114,7 @@ class Session:
         self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world, definition.noise)
 
     def run(self, resume: bool, progress: Progress) -> Checkpoint | None:
-        """Train to the end, or go on from the run folder's last checkpoint.
+        """Train to the end, or continue from the run folder's last checkpoint.
 
         Returns:
             The finished model, in the main process; None in the others.
@@ -214,7 +218,7 @@ class Session:
         )
 
     def _record(self, run: RunFolder) -> dict[str, Any]:
-        """How the weights came about, for whoever gets the model."""
+        """A record of how the weights came about, for whoever gets the model."""
         parts = self.split.as_dict()
         return {
             "config": asdict(self.definition.config),
@@ -241,7 +245,11 @@ class Session:
 
 
 def checkpoint_to_start_from(definition: Definition, start: Start) -> Checkpoint:
-    """Raises ConfigError for one of another network, schedule or objective."""
+    """The checkpoint whose weights a training begins with.
+
+    Raises:
+        ConfigError: it is one of another network, schedule or objective.
+    """
     found = Checkpoint.load(Path(start.path))
     for name in ("unet", "schedule", "objective"):
         if getattr(found, name) != getattr(definition, name):

@@ -22,7 +22,7 @@ Levels = Sequence[Sequence[nn.Module]]
 
 
 def timestep_embedding(t: Tensor, width: int) -> Tensor:
-    """[cos, sin] embedding with frequencies exp(-ln(10000)·i/half). t (N,) -> (N, width)."""
+    """Embedding [cos, sin] of timesteps with frequencies exp(-ln(10000)·i/half): t (N,) -> (N, width)."""
     half = width // 2
     exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
     angles = t.float()[:, None] * torch.exp(-math.log(10000.0) * exponent)[None]
@@ -30,7 +30,7 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
 
 
 class UNet(nn.Module):
-    """(N, 1, H, W) noisy planes and (N,) timesteps -> (N, out_channels, H, W).
+    """The network: (N, 1, H, W) noisy planes and (N,) timesteps -> (N, out_channels, H, W).
 
     Timesteps are the original 0 … T−1, as int or float. H and W must be multiples of
     ``config.downsampling``.
@@ -123,7 +123,7 @@ def _levels(config: UNetConfig, inputs: list[list[int]]) -> Levels:
 
 
 def _down(config: UNetConfig, level: int) -> nn.Module:
-    """From a level to the next coarser one."""
+    """The way from a level to the next coarser one."""
     width, below = config.channels[level : level + 2]
     if config.resample == "block":
         return ResBlock(width, width, config, resolution=0.5)
@@ -131,7 +131,7 @@ def _down(config: UNetConfig, level: int) -> nn.Module:
 
 
 def _up(config: UNetConfig, level: int) -> nn.Module:
-    """To a level from the next coarser one."""
+    """The way to a level from the next coarser one."""
     width, below = config.channels[level : level + 2]
     if config.resample == "block":
         return ResBlock(below, below, config, resolution=2)

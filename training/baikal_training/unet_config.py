@@ -63,7 +63,7 @@ class UNetConfig:
         self._check_attention()
 
     def _problems(self) -> list[tuple[str, bool, str]]:
-        """(field, whether it is wrong, what it must be)."""
+        """List (field, whether it is wrong, what it must be)."""
         groups = max(1, self.norm_groups)
         divided = self.norm_groups >= 0 and not any(width % groups for width in self.channels)
         return [
@@ -108,7 +108,11 @@ class UNetConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> UNetConfig:
-        """Raises ConfigError for names and types that no configuration has."""
+        """The configuration in a record, as ``as_dict`` makes it.
+
+        Raises:
+            ConfigError: names and types that no configuration has.
+        """
         known = {field.name: field.default for field in fields(cls)}
         for name, value in data.items():
             if name not in known:

@@ -1,4 +1,4 @@
-"""How well a network denoises: figures and pictures."""
+"""Validation of a network while it is trained: figures and pictures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PART = 16
 
 
 def predictor(net: nn.Module, diffusion: Diffusion) -> Predict:
-    """The network as the samplers of the runtime ask it, at whole timesteps."""
+    """The network as a function for the samplers of the runtime, at whole timesteps."""
     device = next(net.parameters()).device
 
     @torch.no_grad()
@@ -40,7 +40,7 @@ def predictor(net: nn.Module, diffusion: Diffusion) -> Predict:
 
 
 class Validation:
-    """Fixed noise on fixed crops, so that figures of different moments can be compared."""
+    """A validation with fixed noise on fixed crops, so that figures of different moments can be compared."""
 
     def __init__(
         self, diffusion: Diffusion, schedule: NoiseSchedule, crops: Tensor, noise: MeasuredNoise | None = None

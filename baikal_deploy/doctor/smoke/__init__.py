@@ -1,4 +1,4 @@
-"""Whether the GPU engines do on a real GPU what they should: the script for a machine that has one.
+"""A check that the GPU engines do on a real GPU what they should: the script for a machine that has one.
 
 Each engine runs in a process of its own, so that a crash is a line in the result and not its end.
 """
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 from typing import Any
 
-from baikal_deploy.doctor.examine import EngineReport, Report
+from baikal_deploy.doctor.examine import EngineExamination, Examination
 from baikal_deploy.doctor.smoke.bench import REFERENCE
 from baikal_deploy.doctor.smoke.findings import Run, problems, read, write
 from baikal_deploy.engines import check_precision, engine_class
@@ -27,18 +27,18 @@ SCHEMA = 1
 LONGEST = 3600.0
 """Seconds after which an engine is stopped; TensorRT may build for many minutes."""
 LOG_LINES = 80
-"""Of what a process printed last; vendors say there why they crash."""
+"""Most lines that are kept of what a process printed last; vendors say there why they crash."""
 
 
-def gpu_engines(report: Report) -> list[str]:
+def gpu_engines(examination: Examination) -> list[str]:
     """The engines that compute on something else than the CPU, whether they work here or not."""
-    return [engine.name for engine in report.engines if engine.device != "CPU"]
+    return [engine.name for engine in examination.engines if engine.device != "CPU"]
 
 
 def smoke(
     path: Path,
     model: str,
-    report: Report,
+    examination: Examination,
     engines: Sequence[str],
     say: Callable[[str], None],
     longest: float = LONGEST,
@@ -48,7 +48,7 @@ def smoke(
     Args:
         path: of the file, which is replaced.
         model: shipped name or .onnx file.
-        report: of this machine and the model; engines that do not work are listed with its reasons.
+        examination: of this machine and the model; engines that do not work are listed with its reasons.
         engines: their names.
         say: called with lines that tell how far it is.
         longest: seconds that each engine may take.
@@ -60,21 +60,23 @@ def smoke(
         ConfigError: the file cannot be written, or the reference cannot compute the model.
         EngineUnavailable: the reference does not work here.
     """
-    chosen, model_path = [one for one in report.engines if one.name in engines], find_model(model)
-    jobs = [(one.name, precision) for one in chosen for precision in _precisions(one, report)]
+    chosen, model_path = [one for one in examination.engines if one.name in engines], find_model(model)
+    jobs = [(one.name, precision) for one in chosen for precision in _precisions(one, examination)]
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "complete": False,
-        "model": {"name": report.model.name, "sha256": file_sha256(model_path)},
+        "model": {"name": examination.model.name, "sha256": file_sha256(model_path)},
         "reference": REFERENCE,
-        "unavailable": {one.name: _reason(one, report) for one in chosen if not _precisions(one, report)},
+        "unavailable": {
+            one.name: _reason(one, examination) for one in chosen if not _precisions(one, examination)
+        },
         "runs": {},
-        "doctor": report.as_dict(),
+        "doctor": examination.as_dict(),
     }
     write(path, data)
     if jobs:
-        check_precision(REFERENCE, report.model, report.model.precision)
-        engine_class(REFERENCE).check(report.model.precision)
+        check_precision(REFERENCE, examination.model, examination.model.precision)
+        engine_class(REFERENCE).check(examination.model.precision)
     for name, precision in jobs:
         say(f"{name} {precision}")
         _run(name, precision, model_path, path, say, longest)
@@ -84,14 +86,14 @@ def smoke(
     return runs
 
 
-def _precisions(engine: EngineReport, report: Report) -> list[Precision]:
-    return [one for one in engine.precisions if engine.works_for(one, report.model.precision)]
+def _precisions(engine: EngineExamination, examination: Examination) -> list[Precision]:
+    return [one for one in engine.precisions if engine.works_for(one, examination.model.precision)]
 
 
-def _reason(engine: EngineReport, report: Report) -> dict[str, str]:
+def _reason(engine: EngineExamination, examination: Examination) -> dict[str, str]:
     if not engine.support.works:
         return {"reason": engine.support.reason, "fix": engine.support.fix}
-    return {"reason": f"it cannot compute a model stored in {report.model.precision}", "fix": ""}
+    return {"reason": f"it cannot compute a model stored in {examination.model.precision}", "fix": ""}
 
 
 def _run(
@@ -116,7 +118,7 @@ def _run(
 def _watched(
     command: list[str], environment: dict[str, str], say: Callable[[str], None], longest: float
 ) -> Run:
-    """How a process ended, and the last lines that it printed."""
+    """Run a process; return how it ended, and the last lines that it printed."""
     log: deque[str] = deque(maxlen=LOG_LINES)
     process = subprocess.Popen(
         command,

@@ -17,11 +17,11 @@ from baikal_deploy.host import machine
 from baikal_deploy.pixels.arrays import Planes
 
 Shape = tuple[int, int, int]
-"""(planes, height, width)."""
+"""Shape (planes, height, width) of an evaluation."""
 REFERENCE = "onnx-cpu"
-"""What the others are compared with."""
+"""Engine that the others are compared with."""
 MOST_SECONDS, MOST_CALLS = 1.0, 10
-"""For timing one thing."""
+"""Limits for timing one thing: seconds and calls."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Bench:
         return np.random.default_rng(seed).standard_normal((shape[0], 1, height, width), np.float32)
 
     def timestep(self, fraction: float) -> float:
-        """0 … 1 as timestep 0 … T−1."""
+        """The timestep 0 … T−1 that lies at a fraction 0 … 1."""
         return fraction * (self.engine.manifest.schedule.num_timesteps - 1)
 
     def error(self, x: Planes, t: float) -> float | None:
-        """Of the engine against the reference, see ``relative_error``."""
+        """Relative error of the engine against the reference; see ``relative_error``."""
         return relative_error(evaluate(self.engine, x, t), evaluate(self.reference, x, t))
 
 
@@ -74,12 +74,12 @@ def relative_error(found: Planes, expected: Planes) -> float | None:
 
 
 def worst(errors: Iterable[float | None]) -> float | None:
-    """The largest; None, which is worse than any, if there is one."""
+    """The largest error; None, which is worse than any, if there is one."""
     return max(errors, key=lambda error: np.inf if error is None else error)
 
 
 def median_seconds(call: Callable[[], object]) -> float:
-    """Of a call that has been made once before."""
+    """Median time in seconds of a call that has been made once before."""
     call()
     seconds: list[float] = []
     while not seconds or (len(seconds) < MOST_CALLS and sum(seconds) < MOST_SECONDS):
@@ -90,6 +90,6 @@ def median_seconds(call: Callable[[], object]) -> float:
 
 
 def memory() -> dict[str, Any]:
-    """What this process holds, and what is taken of the GPUs by all processes."""
+    """Memory that this process holds, and that all processes take of the GPUs."""
     gpus, _ = machine.nvidia_gpus()
     return {"resident_bytes": machine.resident_bytes(), "gpus_mib": [gpu.memory_used for gpu in gpus]}

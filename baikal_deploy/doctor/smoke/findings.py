@@ -19,7 +19,7 @@ GROWTH_BYTES = 32 * 2**20
 """Most memory that the repeated calls may leave behind."""
 
 Run = dict[str, Any]
-"""What was found about one engine in one precision: ``state``, ``exit_code``, ``steps``, ``log``."""
+"""Findings about one engine in one precision: ``state``, ``exit_code``, ``steps``, ``log``."""
 
 
 def write(path: Path, data: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def problems(run: Run) -> list[str]:
-    """What is wrong with an engine, in words; nothing if it does all that it should."""
+    """List what is wrong with an engine, in words; nothing if it does all that it should."""
     return [*_broken_off(run), *_failed_steps(run), *_wrong_numbers(run)]
 
 
@@ -56,7 +56,7 @@ def _broken_off(run: Run) -> list[str]:
 
 
 def _exit(code: int) -> str:
-    """An exit code, which is minus the number of the signal that killed the process."""
+    """Words for an exit code, which is minus the number of the signal that killed the process."""
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
 
 

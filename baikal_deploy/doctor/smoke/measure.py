@@ -25,6 +25,7 @@ def measure(name: str, precision: Precision, path: Path, record: Callable[[str, 
 
     Args:
         name: of the engine.
+        precision: that it computes in.
         path: of the model.
         record: called after each step with its name and what it found.
     """

@@ -14,7 +14,7 @@ from baikal_deploy.engines.base import Engine
 from baikal_deploy.pixels.arrays import Plane
 
 SAMPLER = "repaint"
-"""In its many evaluations, differences add up."""
+"""Sampler of the comparison: in its many evaluations, differences add up."""
 SIDE, NUCLEI = 256, 20
 BRIGHTNESS, NOISE = 1000.0, 250.0
 

@@ -30,21 +30,21 @@ from baikal_deploy.errors import ShapeOutsideProfile
 from baikal_deploy.pixels.arrays import Planes
 
 BATCH, SIDE = 2, DEFAULT_TILE
-"""What the engine is opened for."""
+"""Largest batch, and side in pixels, that the engine is opened for."""
 SMALL: Shape = (1, 64, 64)
 SHAPES: tuple[Shape, ...] = (SMALL, (1, 128, 192), (BATCH, 256, 256), (1, SIDE, SIDE))
 FRESH: Shape = (1, 96, 64)
 BEYOND: tuple[Shape, ...] = ((BATCH + 1, 64, 64), (1, SIDE + 64, 64))
 TIMED: tuple[Shape, ...] = ((1, 256, 256), (1, SIDE, SIDE), (BATCH, SIDE, SIDE))
 TIMESTEPS = (0.0, 0.0405, 0.5, 1.0)
-"""As fractions of the last one; the second is fractional in most schedules."""
+"""Timesteps as fractions of the last one; the second is fractional in most schedules."""
 IN_A_ROW, MANY, THREADS = 5, 300, 8
 
 Step = dict[str, Any]
 
 
 def agreement(bench: Bench) -> Step:
-    """Against the reference, at several shapes and timesteps."""
+    """Compare the engine with the reference, at several shapes and timesteps."""
     table: list[Step] = []
     for x in map(bench.planes, SHAPES):
         for t in map(bench.timestep, TIMESTEPS):
@@ -53,7 +53,7 @@ def agreement(bench: Bench) -> Step:
 
 
 def repeated(bench: Bench) -> Step:
-    """The same call four times, at a shape that is new to the engine, with one of another between them.
+    """Make the same call four times, at a shape that is new to the engine, with one of another between them.
 
     An engine may do something else at the first, the second and the later calls: compile, capture a
     CUDA graph, and launch it.
@@ -69,7 +69,7 @@ def repeated(bench: Bench) -> Step:
 
 
 def threads(bench: Bench) -> Step:
-    """Threads that share the engine, each with other planes, against one call after the other."""
+    """Let threads share the engine, each with other planes, against one call after the other."""
     count = 4 * THREADS
     calls = [(bench.planes(SHAPES[i % 2], seed=i), bench.timestep(i / count)) for i in range(count)]
     expected = [evaluate(bench.engine, *call) for call in calls]
@@ -79,7 +79,7 @@ def threads(bench: Bench) -> Step:
 
 
 def beyond(bench: Bench) -> Step:
-    """Shapes that the engine was not opened for: refused in words, or computed well."""
+    """Try shapes that the engine was not opened for: refused in words, or computed well."""
     refusals: list[str] = []
     errors: list[float | None] = [0.0]
     for x in map(bench.planes, BEYOND):
@@ -91,7 +91,7 @@ def beyond(bench: Bench) -> Step:
 
 
 def timing(bench: Bench) -> Step:
-    """Seconds of an evaluation: with the way to the device and back, and of many that stay there."""
+    """Measure seconds of an evaluation: with the way to the device and back, and of many that stay there."""
     return {"table": [_timed(bench, bench.planes(shape), bench.timestep(0.3)) for shape in TIMED]}
 
 
@@ -105,7 +105,7 @@ def _timed(bench: Bench, x: Planes, t: float) -> Step:
 
 
 def _seconds_in_a_row(engine: Engine, x: Planes, t: float) -> float:
-    """The download at the end waits for all of them."""
+    """Seconds of an evaluation in a row of many; the download at the end waits for all of them."""
     on_device = engine.upload(x)
     engine.download(engine.predict(on_device, t)[0])
     started = time.perf_counter()
@@ -116,7 +116,7 @@ def _seconds_in_a_row(engine: Engine, x: Planes, t: float) -> float:
 
 
 def many_calls(bench: Bench) -> Step:
-    """Memory before and after; the calls before that settle what is allocated once."""
+    """Compare memory before and after many calls; the calls before that settle what is allocated once."""
     x, t = bench.planes(SMALL), bench.timestep(0.3)
     _call(bench, x, t, MANY // 10)
     before = memory()
@@ -133,12 +133,12 @@ def _call(bench: Bench, x: Planes, t: float, count: int) -> None:
 
 
 def denoised(bench: Bench) -> Step:
-    """A plane with the default sampler, as a run would do it."""
+    """Denoise a plane with the default sampler, as a run would do it."""
     return quality.denoised(bench.path, bench.engine, bench.reference, BATCH)
 
 
 def reopened(bench: Bench) -> Step:
-    """Closed and opened again, from the cache where there is one; the engine stays closed."""
+    """Close and open again, from the cache where there is one; the engine stays closed."""
     x, t = bench.planes(SMALL), bench.timestep(0.3)
     expected = evaluate(bench.engine, x, t)
     bench.engine.close()

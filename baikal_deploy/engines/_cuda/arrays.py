@@ -115,7 +115,7 @@ def finish() -> None:
 
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """CuPy's errors as EngineError: ``what`` failed."""
+    """Raise CuPy's errors as EngineError: ``what`` failed."""
     from cupy.cuda.memory import OutOfMemoryError
     from cupy.cuda.runtime import CUDARuntimeError
 

@@ -54,7 +54,7 @@ def check(name: str, extra: str) -> None:
 
 
 def no_gpu(name: str, code: int, words: str, driver: int) -> EngineUnavailable:
-    """Why CUDA cannot be used here.
+    """The error that says why CUDA cannot be used here.
 
     Args:
         name: of the engine that needs it.
@@ -79,14 +79,14 @@ def no_gpu(name: str, code: int, words: str, driver: int) -> EngineUnavailable:
 
 
 def gpu() -> Gpu:
-    """The one that everything runs on."""
+    """The GPU that everything runs on."""
     properties = _done("cudaGetDeviceProperties", _runtime().cudaGetDeviceProperties(0))
     name = bytes(properties.name).partition(b"\0")[0].decode()
     return Gpu(name, 10 * properties.major + properties.minor)
 
 
 def create_stream() -> Any:
-    """A stream of its own: it waits for another one, and that for it, only where ``order`` says so."""
+    """A new stream: it waits for another one, and that for it, only where ``order`` says so."""
     runtime = _runtime()
     return _done(
         "cudaStreamCreateWithFlags", runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)
@@ -190,7 +190,7 @@ def _runtime() -> Any:
 
 
 def _done(call: str, result: tuple[Any, ...]) -> Any:
-    """What a call gave, unless it failed."""
+    """Return the result of a call, unless it failed."""
     code, *values = result
     if code == SUCCESS:
         return values[0] if values else None
@@ -201,7 +201,7 @@ def _done(call: str, result: tuple[Any, ...]) -> Any:
 
 
 def _words(code: Any) -> str:
-    """Such as "cudaErrorNoDevice: no CUDA-capable device is detected"."""
+    """CUDA's words for an error, such as "cudaErrorNoDevice: no CUDA-capable device is detected"."""
     runtime = _runtime()
     name, text = runtime.cudaGetErrorName(code)[1], runtime.cudaGetErrorString(code)[1]
     return f"{name.decode()}: {text.decode()}"

@@ -1,4 +1,4 @@
-"""What ONNX Runtime's engines on an NVIDIA GPU share: planes stay there from one evaluation to the next."""
+"""Base of ONNX Runtime's engines on an NVIDIA GPU: planes stay there from one evaluation to the next."""
 
 from __future__ import annotations
 

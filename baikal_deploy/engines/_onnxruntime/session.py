@@ -1,4 +1,4 @@
-"""What the engines of ONNX Runtime share. The only file that imports it."""
+"""Base of the engines of ONNX Runtime. The only file that imports it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class OnnxRuntimeEngine(Engine):
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
-        """Raises EngineError after ``close``."""
+        """The open session. Raises EngineError after ``close``."""
         if self._session is None:
             raise EngineError(f"engine {self.name}: used after close")
         return self._session
@@ -124,7 +124,7 @@ def check_provider(name: str, provider: str, fix: str) -> None:
 
 
 def _missing_library(provider: str) -> str:
-    """What the system's loader says about the library of a provider that ONNX Runtime could not load."""
+    """Words of the system's loader about the library of a provider that ONNX Runtime could not load."""
     import onnxruntime
 
     folder = Path(onnxruntime.__file__).parent / "capi"

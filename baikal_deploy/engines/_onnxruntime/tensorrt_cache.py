@@ -26,7 +26,7 @@ def folder(
 ) -> Iterator[Path]:
     """A folder of its own for a model, a range of shapes, and this machine with its software.
 
-    The provider loads whatever file it finds there. So what is no longer as it was left is deleted
+    The provider loads whatever file it finds there. So whatever has changed since it was written is deleted
     before, with a line in the log, and what the provider has written gets a sidecar afterwards.
 
     Args:
@@ -34,7 +34,7 @@ def folder(
 
     Raises:
         EngineError: the cache cannot be written, is not safe, or is locked for too long.
-        ModelError: as ``EngineKey.of``.
+        ModelError: not an ONNX file, or one whose weights are missing.
     """
     gpu = _cuda.gpu()
     built = EngineKey.of(family, path, manifest, profile, (gpu.compute_capability,), gpu.name)

@@ -1,4 +1,4 @@
-"""Whether a parsed network computes in the precision that its manifest promises.
+"""The check that a parsed network computes in the precision that its manifest promises.
 
 In a strongly typed network the graph alone decides the precision of each layer, so that a wrong graph
 would give wrong figures and wrong speed without a word.

@@ -16,7 +16,7 @@ from baikal_deploy.models.manifest import ModelManifest
 __all__ = ["Profile", "build_engine"]
 
 _one_at_a_time = threading.Lock()
-"""The vendor keeps one logger for a process, whose errors could otherwise be those of another build."""
+"""Lock for builds: the vendor keeps one logger for a process, whose errors could be another build's."""
 
 
 def build_engine(

@@ -64,7 +64,7 @@ def remove(path: Path) -> None:
     """Delete an engine file that turned out to be useless.
 
     Raises:
-        EngineError: as ``find_or_build``.
+        EngineError: the cache cannot be written, is not safe, or is locked for too long.
     """
     with files.locked():
         files.discard(path)

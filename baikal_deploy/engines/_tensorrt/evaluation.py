@@ -39,7 +39,7 @@ class Network:
         self._config = self._runtime_config()
 
     def _runtime_config(self) -> Any:
-        """TensorRT for RTX compiles kernels for a shape when it first sees it.
+        """Runtime settings: TensorRT for RTX compiles kernels for a shape when it first sees it.
 
         By default it does so in the background, and computes with others until then, so that results
         change in between; and it alone knows when a CUDA graph can be captured, so it does that too.
@@ -60,7 +60,11 @@ class Network:
         return context
 
     def insist(self, what: str, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """What a call gives. Raises EngineError, with what the vendor logged, if that is False or None."""
+        """Return the result of a call.
+
+        Raises:
+            EngineError: it is False or None; with what the vendor logged.
+        """
         compat.forget_errors(self._trt)
         if result := call(*args, **named):
             return result

@@ -38,13 +38,15 @@ RTX_API = (
     "ComputeCapability.__members__", "IBuilderConfig.num_compute_capabilities",
     "IBuilderConfig.set_compute_capability",
 )  # fmt: skip
-"""Those that only TensorRT for RTX has."""
+"""Names that only TensorRT for RTX has."""
 FLAGS = ("strongly typed", "no TF32")
-"""How all engine files are built. With TF32, which the vendor's default allows, fp32 would not be fp32."""
+"""Flags that all engine files are built with. With TF32, which the vendor's default allows, fp32 would not be
+fp32.
+"""
 MOST_ERRORS = 100
 _CUDA_MAJORS = (13, 12)
 _SOURCE = re.compile(r"\s*\bIn \w+ at /\S+:\d+")
-"""Where in the vendor's own source an error arose."""
+"""Place in the vendor's own source, as its messages name it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _check_version(family: Family, module: Any, install: str) -> None:
 
 
 def version(module: Any) -> str:
-    """All four numbers of it: engine files of one version cannot be read by any other."""
+    """All four numbers of the version: engine files of one version cannot be read by any other."""
     return str(getattr(module, "__version__", "of unknown version"))
 
 
@@ -156,7 +158,7 @@ def logger(module: Any) -> Any:
 
 
 def forget_errors(module: Any) -> None:
-    """Begin anew, before something of which ``first_error`` shall tell why it failed."""
+    """Forget all errors, before something of which ``first_error`` shall tell why it failed."""
     logger(module).errors.clear()
 
 
@@ -184,7 +186,7 @@ def set_targets(family: Family, module: Any, config: Any, compute_capabilities: 
     """Let a portable family build for these GPUs; the other builds for the one that is there.
 
     Raises:
-        EngineBuildError: none named, or as ``check_targets``.
+        EngineBuildError: no GPU is named, or one that the family does not build for.
     """
     if not family.portable:
         return

@@ -1,4 +1,4 @@
-"""What an engine file depends on."""
+"""Everything that an engine file depends on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.models.onnx_file import model_sha256
 
 SCHEMA = 1
-"""Of keys and sidecars."""
+"""Version of the format of keys and sidecars."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What must be the same for an engine file to be the right one.
+    """Everything that must be the same for an engine file to be the right one.
 
     Attributes:
         model: SHA-256 of the .onnx file and of the files with weights that it refers to.
@@ -77,25 +77,28 @@ class EngineKey:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON gives it back."""
+        """The key as JSON gives it back."""
         data = asdict(self) | {"profile": str(self.profile)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in data.items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> EngineKey:
-        """Raises ValueError, LookupError, TypeError or ConfigError for what is no key."""
+        """The key in a record, as ``as_dict`` makes it.
+
+        Raises:
+            ValueError, LookupError, TypeError, ConfigError: the record does not hold a key.
+        """
         values: dict[str, Any] = {name: _frozen(value) for name, value in data.items()}
         values["profile"] = Profile.parse(values["profile"])
         return cls(**values)
 
     @property
     def digest(self) -> str:
-        """Names the engine file."""
+        """Name of the engine file, without its suffix."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
     def serves(self, wanted: EngineKey) -> bool:
-        """Whether a file with this key can stand in for one with the other: it may serve more shapes, and
-        more GPUs."""
+        """True if a file with this key can stand in for one with the other: it serves its shapes and GPUs."""
         same = replace(self, profile=wanted.profile, compute_capabilities=wanted.compute_capabilities)
         return (
             same == wanted
@@ -106,5 +109,5 @@ class EngineKey:
 
 
 def _frozen(value: Any) -> Any:
-    """JSON has no tuples."""
+    """The value with tuples for lists: JSON has no tuples."""
     return tuple(value) if isinstance(value, list) else value

@@ -10,7 +10,7 @@ from baikal_deploy.errors import ConfigError, ShapeOutsideProfile
 from baikal_deploy.models.manifest import ModelManifest
 
 Shape = tuple[int, int, int]
-"""(batch, height, width)"""
+"""Shape (batch, height, width) of planes."""
 EXAMPLE = "1x16x16,1x512x512,4x512x512"
 
 
@@ -36,7 +36,7 @@ class Profile:
 
     @classmethod
     def parse(cls, text: str) -> Profile:
-        """What ``str`` of a profile gives: min,opt,max, each BATCHxHEIGHTxWIDTH.
+        """The profile in a text such as ``str`` makes of one: min,opt,max, each BATCHxHEIGHTxWIDTH.
 
         Raises:
             ConfigError: anything else.
@@ -68,7 +68,7 @@ class Profile:
                 )
 
     def covers(self, shape: Shape) -> bool:
-        """Whether planes of this (batch, height, width) lie within the profile."""
+        """True if planes of this (batch, height, width) lie within the profile."""
         return all(a <= b <= c for a, b, c in zip(self.min, shape, self.max, strict=True))
 
     def check_shape(self, engine_name: str, shape: tuple[int, ...]) -> None:

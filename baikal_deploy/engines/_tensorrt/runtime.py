@@ -1,4 +1,4 @@
-"""What the engines of TensorRT and of TensorRT for RTX share."""
+"""Base of the engines of TensorRT and of TensorRT for RTX."""
 
 from __future__ import annotations
 
@@ -113,13 +113,13 @@ class TensorRtEngine(Engine):
         return outputs["eps"], outputs.get("v")
 
     def _opened(self) -> Network:
-        """Raises EngineError after ``close``."""
+        """The open network. Raises EngineError after ``close``."""
         if self._network is None:
             raise EngineError(f"engine {self.name}: used after close")
         return self._network
 
     def _evaluation(self, shape: tuple[int, ...]) -> Evaluation:
-        """That of a shape; the one that was not used for longest makes room for a new one."""
+        """The evaluation for a shape; the one that was not used for longest makes room for a new one."""
         if shape not in self._evaluations:
             if len(self._evaluations) == MOST_SHAPES:
                 _cuda.finish(self._stream)
@@ -130,8 +130,10 @@ class TensorRtEngine(Engine):
 
     @contextmanager
     def _within(self, caller: int) -> Iterator[None]:
-        """What the engine's stream is given meanwhile lies between the caller's stream's work before and
-        after: its input is there, and memory that the caller gives back is not used again too early."""
+        """Order the engine's stream between the caller's work before and after.
+
+        Its input is there then, and memory that the caller gives back is not used again too early.
+        """
         self._follow(caller)
         try:
             yield
@@ -168,7 +170,7 @@ def _load(
     """An engine file, and the vendor's engine that it becomes; one that becomes none is built again.
 
     Raises:
-        EngineError: as ``build_engine`` and ``find_or_build``, or if one just built becomes none.
+        EngineError: it cannot be built or kept, or one just built becomes none.
     """
     gpu = _cuda.gpu()
     targets = (gpu.compute_capability,)

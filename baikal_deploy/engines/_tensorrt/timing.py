@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class TimingCache:
-    """That of one version of TensorRT, beside the engine files; used while their cache is locked."""
+    """The timing cache of one TensorRT version, beside the engine files; used while their cache is locked."""
 
     def __init__(self, family: compat.Family, trt: Any) -> None:
         version = compat.version(trt)

@@ -13,7 +13,11 @@ def layout_names() -> list[str]:
 
 
 def layout(name: str) -> Layout:
-    """Raises ConfigError, listing the layouts there are, for any other name."""
+    """The layout of that name.
+
+    Raises:
+        ConfigError: no such layout; the message lists those there are.
+    """
     return load_plugin(__name__, name, Layout)()  # type: ignore[type-abstract]
 
 

@@ -1,4 +1,4 @@
-"""What a layout must do, and what all of them need."""
+"""The contract of a layout, and what all of them need."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ T = TypeVar("T")
 
 
 class Layout(ABC):
-    """How another project keeps its models."""
+    """A way in which another project keeps its models."""
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Does it look like a model of this layout? Never raises."""
+        """True if a path looks like a model of this layout. Never raises."""
 
     @abstractmethod
     def read(self, path: Path, config: Path | None) -> TrainedModel:
         """The model, its network proved complete: no weight is missing or left over.
 
         Args:
+            path: file or folder of the model.
             config: TOML or JSON file that states what the model's own files do not tell.
 
         Raises:
@@ -87,6 +88,7 @@ def provenance(layout: str, weights: Path, stated: dict[str, Any]) -> dict[str, 
     """The training record of a model that was trained elsewhere.
 
     Args:
+        layout: its name.
         weights: the file with the weights.
         stated: what somebody stated of the model, since it does not say so itself.
     """

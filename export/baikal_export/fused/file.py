@@ -47,6 +47,7 @@ class FusedSampler:
         Args:
             text: "NAME,key=value,…", such as "repaint,steps=walk10"; options that it does not name
                 are those that the model recommends.
+            manifest: of the model.
 
         Raises:
             ConfigError: a text of another form, an unknown sampler or option, options that do not fit
@@ -77,7 +78,7 @@ class FusedSampler:
         return cls(name, sampler, compile_program(sampler, manifest))
 
     def path(self, model: Path) -> Path:
-        """Where the file goes: model.onnx -> model-NAME.onnx beside it."""
+        """Path of the file: model.onnx -> model-NAME.onnx beside it."""
         return model.with_name(f"{model.stem}-{self.name}.onnx")
 
 
@@ -85,7 +86,9 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
     """Write ``path``, after proving it equal to the NumPy sampler with ``model`` on ONNX Runtime's CPU.
 
     Args:
-        model: .onnx file of the model that the sampler was compiled for.
+        fused: the compiled sampler.
+        model: .onnx file of the model that it was compiled for.
+        path: of the file to write.
 
     Returns:
         The largest difference, on the network's scale, of two planes at up to three noise levels.
@@ -116,7 +119,7 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
 
 
 def _description(fused: FusedSampler, manifest: ModelManifest, model: Path) -> dict[str, Any]:
-    """What the file says of itself; not a manifest, since it is not a model of baikal-run."""
+    """Metadata of the file; not a manifest, since it is not a model of baikal-run."""
     evaluations = fused.program.evaluations
     return {
         "model": {"name": manifest.name, "sha256": file_sha256(model)},

@@ -17,7 +17,7 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.program import Instruction, Program
 
 _PREFIX = "network_"
-"""Of every name in the network, so that none is also one of the sampler's."""
+"""Prefix of every name in the network, so that none is also one of the sampler's."""
 
 
 def build(
@@ -27,6 +27,7 @@ def build(
 
     Args:
         network: the model that ``manifest`` describes.
+        sampler: the one that the program was compiled from.
     """
     learned = manifest.variance == "learned_range"
     graph = parser.parse_graph(_sampler(program, sampler.clip, manifest.downsampling, learned))
@@ -55,7 +56,7 @@ def _tables(program: Program, manifest: ModelManifest) -> dict[str, NDArray[Any]
 
 
 def _subgraph(graph: onnx.GraphProto, op_type: str, attribute: str) -> onnx.GraphProto:
-    """That attribute of the graph's one node of that type."""
+    """The graph in an attribute of the graph's one node of that type."""
     (node,) = (node for node in graph.node if node.op_type == op_type)
     return helper.get_node_attr_value(node, attribute)
 
@@ -127,8 +128,10 @@ _UNIT = """
 
 
 def _reflection(indices: str, axis: int) -> str:
-    """Indices that pad an axis by reflection to a multiple of the network's downsampling. Unlike ONNX's
-    Pad, it takes margins longer than the axis, as the runtime does."""
+    """Indices that pad an axis by reflection to a multiple of the network's downsampling.
+
+    Unlike ONNX's Pad, it takes margins longer than the axis, as the runtime does.
+    """
     return f"""
       {indices}_shape = Shape <start = {axis}, end = {axis + 1}> (image)
       {indices}_count = Squeeze ({indices}_shape)
@@ -169,7 +172,7 @@ def _move(learned: bool) -> str:
 
 
 def _reverse(learned: bool) -> str:
-    """z of a reverse step: x̂0. A margin is put on for the network only."""
+    """Nodes for z of a reverse step: x̂0. A margin is put on for the network only."""
     outputs = f"{_PREFIX}eps, {_PREFIX}v" if learned else f"{_PREFIX}eps"
     spread = f"""
           v = Slice ({_PREFIX}v, origin, plane_shape, plane_axes)
@@ -191,7 +194,7 @@ def _reverse(learned: bool) -> str:
 
 
 def _keep(learned: bool) -> str:
-    """z of any other move: y."""
+    """Nodes for z of any other move: y."""
     return f"""keep () => (float[N,1,H,W] y_again{", float no_spread" if learned else ""}) {{
           y_again = Identity (y)
           {"no_spread = Identity (one)" if learned else ""}

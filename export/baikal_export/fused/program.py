@@ -16,17 +16,17 @@ from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes
 
 Draw = tuple[int, int]
-"""(visit, draw) that addresses one noise plane of a walk."""
+"""Address (visit, draw) of one noise plane of a walk."""
 
 MOST_EVALUATIONS = 150_000
-"""Of all walks together: with what goes with them, they make a table of up to 20 MB."""
+"""Most evaluations of all walks together: with what goes with them, they make a table of up to 20 MB."""
 
 _X, _Y, _X0, _NOISE = cast("list[Planes]", [*np.eye(4)])
 """Unit vectors in the place of planes, in float64 so that the coefficients are rounded once."""
 
 
 class Instruction(NamedTuple):
-    """One move: x ← of_x·x + of_z·z + of_noise·noise[plane], then mean ← mean + share·x.
+    """A move of a walk: x ← of_x·x + of_z·z + of_noise·noise[plane], then mean ← mean + share·x.
 
     Attributes:
         plane: of the noise input.
@@ -68,7 +68,7 @@ class Program:
 
     @property
     def follows_noise(self) -> bool:
-        """Whether anything depends on the noise level."""
+        """True if anything depends on the noise level."""
         return len(np.unique(self.walk_of)) > 1
 
     @property
@@ -193,7 +193,7 @@ class Recorder(Walk):
         )
 
     def _growth(self, index: int) -> float:
-        """How the logarithm of a reverse step's noise grows with v, which is linear."""
+        """Rate at which the logarithm of a reverse step's noise grows with v; it is linear."""
         if self._variance != "learned_range":
             return 0.0
         stds = np.asarray(self.schedule.reverse_std(index, "learned_range", _Y))  # v = 0 and v = 1

@@ -22,7 +22,7 @@ from baikal_export.tracing import trace
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 BF16_OPSET = 22
-"""The first one whose Conv takes bfloat16."""
+"""First opset whose Conv takes bfloat16."""
 _CALIBRATION_SEED = 3
 _PROBES = 8
 """Calibration planes that single convolutions are tried with."""
@@ -30,7 +30,7 @@ _PROBES = 8
 
 @dataclass(frozen=True)
 class Converted:
-    """What goes into a file.
+    """A converted network, as it goes into a file.
 
     Attributes:
         model: the graph.

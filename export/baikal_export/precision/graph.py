@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, fx, nn
 
 _DTYPE_CHECK = torch.ops.aten._assert_tensor_metadata.default
-"""What torch.export adds where a network converts a dtype: it insists on the dtype of the trace."""
+"""Operator that torch.export adds where a network converts a dtype: it insists on the dtype of the trace."""
 
 
 def operators(net: nn.Module, downsampling: int) -> fx.GraphModule:

@@ -53,7 +53,7 @@ class HalfNetwork(nn.Module):
 
 
 class _Half(fx.Interpreter):
-    """Evaluates the graph; what ``network.reduced`` names, in 16 bits."""
+    """An interpreter that evaluates the graph; what ``network.reduced`` names, in 16 bits."""
 
     def __init__(self, network: HalfNetwork) -> None:
         super().__init__(network.graph)
@@ -83,7 +83,7 @@ class _Half(fx.Interpreter):
         causal: bool = False,
         scale: float | None = None,
     ) -> Tensor:
-        """softmax(q·kᵀ/√d)·v in single operators, as the softmax is one of PRECISE."""
+        """Attention softmax(q·kᵀ/√d)·v in single operators, as the softmax is one of PRECISE."""
         if mask is not None or dropout or causal:
             raise ModelError("attention with a mask or dropout cannot be exported in 16 bits")
         scaled = self._reduced(aten.mul.Scalar, (q, scale or q.shape[-1] ** -0.5), {})

@@ -43,6 +43,7 @@ def quantised(model: onnx.ModelProto, fp32: Collection[str], inputs: Sequence[No
     output channel's weights have a scale of their own, activations one for all.
 
     Args:
+        model: the graph in fp32.
         fp32: weights of the convolutions that are left as they are.
         inputs: to calibrate the ranges of the activations with; minimum and maximum are kept.
 

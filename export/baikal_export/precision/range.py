@@ -1,4 +1,4 @@
-"""How far the values inside a 16-bit network reach, before any of them is lost to an overflow."""
+"""The range of the values inside a 16-bit network, to find those that an overflow would lose."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from baikal_export.planes import NoisyPlane
 
 LIMIT = float(np.finfo(np.float16).max)
 NEAR = LIMIT / 8
-"""A value this large comes near the limit. Normalisations, whose squares would reach it much sooner,
-compute in fp32: their inputs need no limit of their own."""
+"""Least value that comes near the limit. Normalisations, whose squares would reach it much sooner, compute in
+fp32: their inputs need no limit of their own.
+"""
 
 _SUFFIX, _PREFIX = ".reach", "net.graph."
 
@@ -34,7 +35,7 @@ class Range:
 
     @property
     def near(self) -> tuple[tuple[str, float], ...]:
-        """Those that come near the limit, or exceed it."""
+        """Places and values that come near the limit, or exceed it."""
         return tuple((place, value) for place, value in self.largest if not value < NEAR)
 
     def check(self) -> None:
@@ -48,7 +49,7 @@ class Range:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """For the record."""
+        """The range for the record."""
         place, value = self.largest[0]
         near = {place: _digits(value) for place, value in self.near}
         return {"limit": LIMIT, "largest": _digits(value), "at": place, "near": near}
@@ -81,7 +82,7 @@ def _is_half(dtype: int) -> bool:
 
 
 def _places(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
-    """(output, where that is, for people) of every operator; one with weights is known by their name."""
+    """Yield (output, its place for people) of every operator; one with weights is known by their name."""
     weights = {weight.name for weight in graph.initializer}
     for node in graph.node:
         module = next((name.rpartition(".")[0] for name in node.input if name in weights), "")

@@ -1,4 +1,4 @@
-"""What the output of a network loses when single convolutions compute in 8 bits."""
+"""The loss of a network's output when single convolutions compute in 8 bits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _TOP, _TINY = 127, 1e-30
 
 
 def convolution_errors(net: nn.Module, downsampling: int, inputs: Sequence[NoisyPlane]) -> dict[str, float]:
-    """Relative error (L2) of the output over all inputs, by the name of the weights of the one
-    convolution that is rounded: its input as a whole, its weights by output channel, symmetrically."""
+    """Relative error (L2) of the output, by the name of the weights of the one convolution that is rounded.
+
+    It is rounded symmetrically: its input as a whole, its weights by output channel. The error is that over
+    all inputs.
+    """
     graph = operators(net, downsampling)
     feeds = [(torch.from_numpy(x_t), torch.full((len(x_t),), t)) for x_t, t in inputs]
     with torch.inference_mode():
@@ -44,7 +47,7 @@ def _norm(tensors: Sequence[Tensor]) -> float:
 
 
 class _Watch(fx.Interpreter):
-    """Evaluates a graph and notes the largest |value| that goes into each convolution."""
+    """An interpreter that evaluates a graph and notes the largest |value| that goes into each convolution."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
@@ -58,7 +61,7 @@ class _Watch(fx.Interpreter):
 
 
 class _RoundedAt(fx.Interpreter):
-    """Evaluates a graph with one convolution in 8 bits."""
+    """An interpreter that evaluates a graph with one convolution in 8 bits."""
 
     def __init__(self, graph: fx.GraphModule, node: fx.Node, reach: float) -> None:
         super().__init__(graph)

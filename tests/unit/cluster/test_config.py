@@ -69,7 +69,7 @@ def test_wrong_keys_are_named(tmp_path: Path, changes: dict[str, str | None], me
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     for text, message in {
-        "jobs = ": "is no TOML: ",
+        "jobs = ": "is not TOML: ",
         "jobs = 3": "must hold the table [slurm] and no more; it holds jobs",
         "": "it holds nothing",
         "[slurm]\n[pbs]": "it holds slurm, pbs",

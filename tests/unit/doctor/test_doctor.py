@@ -131,15 +131,15 @@ def test_auto_is_told_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_broken_package_is_a_reason(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(Broken, "error", error, raising=False)
     install(monkeypatch, Broken)
-    report = examine("nuclei")
-    (engine,) = report.engines
+    examination = examine("nuclei")
+    (engine,) = examination.engines
     assert not engine.support.works
     assert f"its package is broken ({type(error).__name__}: " in engine.support.reason
     assert "\n" not in engine.support.reason
     assert engine.support.fix
-    assert not report.works
-    assert report.auto["fp32"].engine is None
-    assert type(error).__name__ in report.auto["fp32"].reason
+    assert not examination.works
+    assert examination.auto["fp32"].engine is None
+    assert type(error).__name__ in examination.auto["fp32"].reason
 
 
 def test_engine_whose_file_cannot_be_imported_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,20 +168,20 @@ def test_package_that_cannot_be_asked_for_its_version_does_not_work(monkeypatch:
             raise ImportError("DLL load failed")
 
     install(monkeypatch, Headless)
-    report = examine("nuclei")
-    assert not report.works
-    assert "DLL load failed" in report.engines[0].support.reason
-    assert report.auto["fp32"].engine is None
-    assert "it would take made-up, but its package is broken" in report.auto["fp32"].reason
+    examination = examine("nuclei")
+    assert not examination.works
+    assert "DLL load failed" in examination.engines[0].support.reason
+    assert examination.auto["fp32"].engine is None
+    assert "it would take made-up, but its package is broken" in examination.auto["fp32"].reason
 
 
 def test_stand_in_is_nothing_to_work_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """The analytic engine runs everywhere, and denoises no image."""
     monkeypatch.setattr(doctor, "engine_names", lambda: ["analytic"])
     monkeypatch.setattr("baikal_deploy.engines.FASTEST", ())
-    report = examine("nuclei")
-    assert report.engines[0].support.works
-    assert not report.works
+    examination = examine("nuclei")
+    assert examination.engines[0].support.works
+    assert not examination.works
 
 
 def test_packages_are_found_without_importing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,12 +204,12 @@ def test_report_knows_machine_models_and_cache(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "engines" / "a").write_bytes(bytes(300))
     (tmp_path / "b").write_bytes(bytes(11))
     monkeypatch.setattr(doctor, "cache_folder", lambda: tmp_path)
-    report = examine("tribolium")
-    assert report.model.name == "tribolium"
-    assert (report.cache_folder, report.cache_bytes) == (tmp_path, 311)
-    assert report.models == dict.fromkeys(shipped_models(), "fp32")
-    assert report.threads >= 1
-    assert report.python == ".".join(map(str, sys.version_info[:3]))
+    examination = examine("tribolium")
+    assert examination.model.name == "tribolium"
+    assert (examination.cache_folder, examination.cache_bytes) == (tmp_path, 311)
+    assert examination.models == dict.fromkeys(shipped_models(), "fp32")
+    assert examination.threads >= 1
+    assert examination.python == ".".join(map(str, sys.version_info[:3]))
 
 
 def test_cache_that_was_never_used_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,13 +230,13 @@ def test_unknown_model_is_refused() -> None:
 
 def test_json_and_table_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, MadeUp)
-    report = examine("nuclei")
-    data = json.loads(json.dumps(report.as_dict()))
+    examination = examine("nuclei")
+    data = json.loads(json.dumps(examination.as_dict()))
     assert data["works"] is True
     assert data["engines"][0]["precisions"]["bf16"] == {
         "works": False, "reason": "engine made-up: no beads for bf16", "fix": "buy beads", "caution": ""
     }  # fmt: skip
-    text = "\n".join(describe(report, 100))
+    text = "\n".join(describe(examination, 100))
     assert "beads 1.0, on Abacus 9000: fp32; with models exported so also int8" in text
     assert "not bf16: no beads for bf16" in text
     assert "> buy beads" in text

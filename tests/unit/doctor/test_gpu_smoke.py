@@ -274,8 +274,8 @@ def test_engine_that_cannot_be_opened_is_told() -> None:
 
 
 def test_model_that_the_reference_cannot_compute_is_refused(tmp_path: Path) -> None:
-    engine, report = examine_engine("analytic"), examine("nuclei")
-    bf16 = replace(report, model=replace(report.model, precision="bf16"), engines=[engine])
+    engine, examination = examine_engine("analytic"), examine("nuclei")
+    bf16 = replace(examination, model=replace(examination.model, precision="bf16"), engines=[engine])
     with pytest.raises(ConfigError, match="engine onnx-cpu: model nuclei, stored in bf16, cannot"):
         smoke(tmp_path / "out.json", "nuclei", bf16, ["analytic"], lambda line: None)
 

@@ -126,7 +126,7 @@ def test_bad_images_are_told(folder: Path, tmp_path: Path) -> None:
     for path, match in (
         (tmp_path / "gone", "no such file or folder"),
         (tmp_path / "empty", "no images in it"),
-        (tmp_path / "notes.txt", "is no image that can be read"),
+        (tmp_path / "notes.txt", "is not an image that can be read"),
     ):
         with pytest.raises(VolumeError, match=match):
             given([path], None, trained, FEW)

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from baikal_training.data.volumes import CleanVolume, Plane
 
 BACKGROUND_STD = 0.1
-"""A crop with less contrast than this (its range is about 2) counts as background alone."""
+"""Least contrast of a crop (its range is about 2): with less it counts as background alone."""
 BACKGROUND_RETRIES = 3
 SMALLEST_WINDOW = 16
 VALIDATION_SEED = 0
@@ -41,7 +41,7 @@ class Augmentation:
     offset: float = 0.05
 
     def jitter(self, crop: Plane, rng: Generator) -> Plane:
-        """Changes the intensities of a crop on the network's scale."""
+        """Change the intensities of a crop on the network's scale."""
         unit = (crop + np.float32(1)) / np.float32(2)
         gamma = np.float32(_log_uniform(rng, self.gamma))
         unit = np.power(np.maximum(unit, 0), gamma) + np.minimum(unit, 0)
@@ -56,12 +56,16 @@ AUGMENTATIONS = {
     "wide": Augmentation(),
     "narrow": Augmentation(zoom=(1.0, 1.0), gamma=(1.0, 1.0), contrast=(1.0, 1.0), bright=0.0),
 }
-"""By name: for other microscopes and magnifications than the clean images', and for the same alone."""
+"""Augmentations by name: for other microscopes and magnifications than the clean images', and for the same
+alone.
+"""
 
 
 class PlaneSampler:
-    """Draws places in volumes: planes in proportion to their side, as large ones hold more to learn
-    than small ones, but not as much more as they have pixels."""
+    """A sampler of places in volumes: planes in proportion to their side.
+
+    Large planes hold more to learn than small ones, but not as much more as they have pixels.
+    """
 
     def __init__(self, volumes: Sequence[CleanVolume]) -> None:
         self.volumes = volumes
@@ -86,7 +90,9 @@ class PlaneSampler:
 
 
 class CropDataset(Dataset[Tensor]):
-    """Item i is a random augmented crop (1, size, size) that depends on (seed, i) alone. It has no end.
+    """A data set of random augmented crops (1, size, size), without end.
+
+    Item i depends on (seed, i) alone.
 
     Raises:
         VolumeError: pixels that cannot be read, or are not finite.
@@ -118,8 +124,9 @@ class CropDataset(Dataset[Tensor]):
 
 
 def validation_crops(volumes: Sequence[CleanVolume], size: int, count: int) -> Tensor:
-    """The same crops each time (count, 1, size, size), as they are: only those of background alone
-    are drawn again, and what is smaller than a crop is magnified.
+    """The same crops (count, 1, size, size) each time, as they are.
+
+    Only those of background alone are drawn again, and what is smaller than a crop is magnified.
 
     Raises:
         VolumeError: pixels that cannot be read, or are not finite.
@@ -137,7 +144,7 @@ def validation_crops(volumes: Sequence[CleanVolume], size: int, count: int) -> T
 
 
 def _dithered(window: Plane, step: float, rng: Generator) -> Plane:
-    """Fills the gaps between grey levels, which a network would otherwise learn to reproduce."""
+    """Fill the gaps between grey levels, which a network would otherwise learn to reproduce."""
     if not step:
         return window
     dither = rng.random(window.shape, dtype=np.float32)

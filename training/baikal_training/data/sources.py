@@ -20,7 +20,7 @@ from baikal_training.data.volumes import CleanVolume
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What was found.
+    """The volumes that were found, and what was left out.
 
     Attributes:
         volumes: to learn from, each once.
@@ -38,12 +38,13 @@ class Catalogue:
 def open_clean(
     paths: Sequence[Path], normalisation: Normalisation, channel: Channel = None, skip_bad: bool = False
 ) -> Catalogue:
-    """Opens clean images. Of each, a bounded sample is read.
+    """Open clean images. Of each, a bounded sample is read.
 
     Args:
         paths: files, Zarr stores, and folders, which are searched in sorted order.
+        normalisation: percentiles that give each volume its map to the network's scale.
         channel: of images with several.
-        skip_bad: go on without the files that cannot be used.
+        skip_bad: continue without the files that cannot be used.
 
     Raises:
         VolumeError: a path that does not exist, a file that cannot be used, or nothing to learn from.
@@ -125,7 +126,7 @@ def _inputs(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _below(folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:
-    """Inputs in a folder. Hidden entries are none: macOS leaves "._" files that only look like images."""
+    """Inputs in a folder. Hidden entries do not count: macOS leaves "._" files that only look like images."""
     resolved = folder.resolve()
     if resolved in parents:  # a link to a folder above
         return

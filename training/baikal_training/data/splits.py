@@ -1,4 +1,4 @@
-"""Which volumes to train on, to validate with, and to test with."""
+"""The split of volumes into those to train on, to validate with, and to test with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from baikal_training.data.volumes import CleanVolume
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of the data goes where; only their ratios matter.
+    """Shares of the data for each part; only their ratios matter.
 
     Raises:
         ConfigError: a share that is negative or not finite, or none to train on.
@@ -31,7 +31,11 @@ class Shares:
 
     @classmethod
     def parse(cls, text: str) -> Shares:
-        """From "80:10:10". Raises ConfigError for anything else."""
+        """The shares in a text such as "80:10:10".
+
+        Raises:
+            ConfigError: a text of another form, or shares that cannot be used.
+        """
         try:
             training, validation, test = map(float, text.split(":"))
         except ValueError as error:
@@ -44,7 +48,7 @@ class Shares:
         return ":".join(f"{share:g}" for share in astuple(self))
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Where each part with a share lies within 0 … 1."""
+        """Interval of each part with a share, within 0 … 1."""
         parts = {part: share for part, share in asdict(self).items() if share > 0}
         total, edges, found = sum(parts.values()), 0.0, {}
         for part, share in parts.items():
@@ -62,7 +66,7 @@ class Split:
     test: tuple[CleanVolume, ...]
 
     def as_dict(self) -> dict[str, list[dict[str, Any]]]:
-        """For a record in JSON."""
+        """The split as a record in JSON."""
         parts = {"training": self.training, "validation": self.validation, "test": self.test}
         return {part: [_described(volume) for volume in volumes] for part, volumes in parts.items()}
 
@@ -79,7 +83,7 @@ def _described(volume: CleanVolume) -> dict[str, Any]:
 
 
 def split(volumes: Sequence[CleanVolume], shares: Shares) -> Split:
-    """Deals out volumes, never single planes of them.
+    """Deal out volumes, never single planes of them.
 
     The part follows from a volume's fingerprint, so it stays when others come or files are renamed.
     Where that leaves a part empty, the volume that lies nearest to it is moved there.
@@ -108,7 +112,7 @@ def _fill(parts: dict[str, list[CleanVolume]], empty: str, interval: tuple[float
 
 
 def _distance(volume: CleanVolume, interval: tuple[float, float]) -> float:
-    """How far a volume's number lies from an interval; 0 inside."""
+    """Distance of a volume's number from an interval; 0 inside."""
     number = (int(volume.fingerprint[:13], 16) + 0.5) / 16**13
     return max(interval[0] - number, number - interval[1], 0.0)
 

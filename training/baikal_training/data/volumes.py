@@ -69,12 +69,12 @@ class InMemory:
         return self.pixels.dtype
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """See ``Planes.read``."""
+        """A window (h, w) of one plane."""
         window: NDArray[Any] = self.pixels[plane, rows, columns]
         return window
 
     def read_all(self) -> NDArray[Any]:
-        """See ``Planes.read_all``."""
+        """All planes (N, H, W)."""
         return self.pixels
 
 

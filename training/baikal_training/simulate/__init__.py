@@ -34,7 +34,11 @@ def morphologies() -> list[str]:
 
 
 def load_scene(morphology: str) -> Scene:
-    """The scene of a morphology. Raises ConfigError for an unknown one; the message lists those there are."""
+    """The scene of a morphology.
+
+    Raises:
+        ConfigError: an unknown morphology; the message lists those there are.
+    """
     return load_plugin(SCENES, morphology, Scene)()  # type: ignore[type-abstract]
 
 
@@ -58,7 +62,11 @@ def simulate(morphology: str, shape: tuple[int, int, int, int], seed: int = 0) -
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Raises ConfigError for a shape that ``simulate`` does not take."""
+    """Check the shape (T, Z, Y, X) of an image to simulate.
+
+    Raises:
+        ConfigError: ``simulate`` does not take it.
+    """
     if len(shape) != 4 or min(shape[:2]) < 1 or min(shape[2:]) < MIN_SIZE:
         raise ConfigError(f"simulation: shape is {shape}; give at least (1, 1, {MIN_SIZE}, {MIN_SIZE})")
     if np.prod([float(n) for n in shape]) > MAX_VOXELS:

@@ -39,7 +39,7 @@ class Image:
 
 
 def check_target(path: Path, file_format: Format, overwrite: bool) -> None:
-    """Refuses a name that is taken.
+    """Refuse a name that is taken.
 
     Raises:
         VolumeError: `path` exists and must not be overwritten, or is not what is written there.
@@ -48,7 +48,7 @@ def check_target(path: Path, file_format: Format, overwrite: bool) -> None:
 
 
 def write(path: Path, image: Image, file_format: Format) -> None:
-    """Writes one image, in the place of an older one.
+    """Write one image, in the place of an older one.
 
     Raises:
         VolumeError: a full disk and the like; nothing is left behind.

@@ -31,7 +31,9 @@ BEADS = ((3.6, 0.004), (5.3, -0.006), (9.1, 0.008), (17.0, 0.005))
 
 @dataclass(frozen=True)
 class Honeycomb:
-    """Attributes:
+    """The honeycomb of a sheet of cells.
+
+    Attributes:
     centres: of the cells at rest (n, 2).
     lift: per cell (n,): the farther off the plane its centre is, the smaller it is.
     cell: mean diameter.

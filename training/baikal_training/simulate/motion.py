@@ -1,4 +1,4 @@
-"""How a living tissue moves from frame to frame; lengths in pixels, times in frames."""
+"""The motion of a living tissue from frame to frame; lengths in pixels, times in frames."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ WOBBLE = 0.6
 
 @dataclass(frozen=True)
 class Motion:
-    """A smooth common flow, and a small wobble of each point on its own. Both are bounded, so that
-    a long series stays within the scene painted around the field."""
+    """A smooth common flow, and a small wobble of each point on its own.
+
+    Both are bounded, so that a long series stays within the scene painted around the field.
+    """
 
     flow: tuple[WaveField, ...]
     wobble: WaveField

@@ -20,7 +20,7 @@ EDGE = 1.2
 
 @dataclass(frozen=True)
 class Style:
-    """What the nuclei of a tissue look like; pairs are the ends of a uniform distribution.
+    """Appearance of the nuclei of a tissue; pairs are the ends of a uniform distribution.
 
     Attributes:
         flatness: shortest over longest half axis.
@@ -78,7 +78,7 @@ class Nucleus:
 
     @property
     def reach(self) -> float:
-        """No stain lies further from the centre."""
+        """Largest distance of stain from the centre."""
         return float(1.25 * self.radii.max() * (1 + (self.split or 0.0)))
 
     @classmethod
@@ -106,6 +106,7 @@ class Nucleus:
         """Add the nucleus to a volume (Z, Y, X).
 
         Args:
+            scene: the volume, which is changed.
             centre: (3,), in pixels from the first voxel.
             spacing: size of a voxel (3,).
             walls: (n, 4): unit normals to the neighbours, and the distance of the wall between.

@@ -1,4 +1,4 @@
-"""From stain to light: point spread function, haze, absorption, uneven background."""
+"""The way from stain to light: point spread function, haze, absorption, uneven background."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from baikal_training.simulate.waves import WaveField
 Volume = NDArray[np.float32]
 Blur = tuple[float, float, float]
 COARSE = 4
-"""Haze is computed on pixels this much larger."""
+"""Factor by which the pixels are larger that haze is computed on."""
 
 
 @dataclass(frozen=True)

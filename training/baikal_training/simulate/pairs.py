@@ -58,7 +58,7 @@ class PairSet:
             raise ConfigError(f"simulation: correlated is {self.correlated}; it must be 0 to 1")
 
     def name(self, index: int) -> str:
-        """Of an image, without the suffix."""
+        """Name of an image, without the suffix."""
         return f"{self.morphology}-{self.seed}-{index:04d}"
 
     def image_seed(self, index: int) -> int:
@@ -74,7 +74,7 @@ class PairSet:
         ]
 
     def write(self, folder: Path, file_format: Format, *, overwrite: bool = False) -> Iterator[Path]:
-        """Writes all files, and yields each when it is complete.
+        """Write all files, and yield each when it is complete.
 
         Raises:
             VolumeError: a file exists and must not be overwritten (found before anything is
@@ -103,7 +103,7 @@ class PairSet:
         }
 
     def _provenance(self, index: int, camera: Camera) -> dict[str, Any]:
-        """How an image was made; anything JSON can hold."""
+        """Record of how an image was made; anything JSON can hold."""
         settings = {key: value for key, value in asdict(camera).items() if np.isfinite(value)}
         return {
             "software": f"baikal-simulate {__version__}",

@@ -18,19 +18,19 @@ from baikal_training.simulate.packing import Points, neighbours, packed
 Volume = NDArray[np.float32]
 
 GAP = 0.8
-"""Between the surfaces of touching nuclei."""
+"""Gap between the surfaces of touching nuclei."""
 DIVISION, APART = 0.06, 1.6  # plates of dividing nuclei part by this per frame, up to a limit (radii)
 WAVER = 0.12  # change of the log brightness, per pixel of the wobble along a fourth axis
 
 
 class Ground(Protocol):
-    """Where nuclei grow."""
+    """The ground that nuclei grow in."""
 
     def distance(self, points: Points) -> Points:
-        """Between neighbours (n,), at points (n, 3)."""
+        """Distance between neighbours (n,) in pixels, at points (n, 3)."""
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Whether there are nuclei (n,), at points (n, 3)."""
+        """True where there are nuclei (n,), at points (n, 3)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Tissue:
             yield optics.image(self._stain(time), depth)[visible]
 
     def _stain(self, time: int) -> Volume:
-        """(Z, Y, X). Only nuclei that reach into the visible part get chromatin."""
+        """Stain (Z, Y, X) at a time. Only nuclei that reach into the visible part get chromatin."""
         stain = np.zeros(self.shape, np.float32)
         centres = self._positions(time)
         first, last = self.margin * self.spacing, (np.array(self.shape) - self.margin - 1) * self.spacing
@@ -113,7 +113,7 @@ class Tissue:
         return np.asarray((self.centres.T + flow + self.motion.shake(len(self.centres), 3, time)).T)
 
     def _walls(self, centres: Points) -> list[Points]:
-        """For each nucleus the walls (n, 4) to its neighbours, nearer the smaller one."""
+        """Walls (n, 4) of each nucleus to its neighbours, nearer the smaller one."""
         if len(centres) < 2:
             return [np.zeros((0, 4))] * len(centres)
         radii = np.array([nucleus.radii.mean() for nucleus in self.nuclei])

@@ -19,14 +19,14 @@ from baikal_training.simulate.tissue import Ground, Tissue
 
 
 class Body(Ground, Protocol):
-    """Where nuclei grow, and how deep below the surface a place is."""
+    """A body that nuclei grow in, with the depth of each place below its surface."""
 
     @classmethod
     def random(cls, rng: Generator, extent: Points) -> Self:
-        """One in a volume of a size (3,) in pixels."""
+        """A random body in a volume of a size (3,) in pixels."""
 
     def depth(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Below the surface, at points (3, …) in pixels."""
+        """Depth below the surface in pixels, at points (3, …)."""
 
 
 class TissueScene(Scene):
@@ -63,4 +63,4 @@ class TissueScene(Scene):
 
     @abstractmethod
     def lighting(self, rng: Generator, plane: tuple[int, int]) -> Volume:
-        """How the field is lit: a factor (Y, X)."""
+        """Factor (Y, X) by which the field is lit."""

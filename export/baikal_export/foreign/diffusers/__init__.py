@@ -36,12 +36,12 @@ _FIELDS: dict[str, tuple[Any, ...]] = {
     "class_embed_type": (None,),
     "num_class_embeds": (None,),
 }
-"""What other fields of a UNet2DModel may be."""
+"""Values that other fields of a UNet2DModel may have."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What may be stated with --config.
+    """Settings that may be stated with --config.
 
     Attributes:
         scheduler: fields of a DDPMScheduler's config, for a UNet2DModel without one.
@@ -55,7 +55,7 @@ class Settings:
 
 
 class Diffusers(Layout):
-    """What the library saves; it is also what loads it."""
+    """A folder as the diffusers library saves it; the library also loads it."""
 
     def recognises(self, path: Path) -> bool:
         try:
@@ -87,7 +87,7 @@ class Diffusers(Layout):
 
 
 class Plain(nn.Module):
-    """Tensors in, a tensor out."""
+    """A network from tensors to a tensor, without the library's containers."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -168,6 +168,6 @@ def _variance(scheduler: Mapping[str, Any], unet: Mapping[str, Any]) -> Variance
 
 
 def _downsampling(net: nn.Module) -> int:
-    """Every block of the encoder that has a downsampler halves the resolution."""
+    """Downsampling of a UNet: every block of the encoder that has a downsampler halves the resolution."""
     blocks = net.get_submodule("down_blocks").children()
     return 1 << sum(getattr(block, "downsamplers", None) is not None for block in blocks)

@@ -22,7 +22,7 @@ _POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the parts of a model lie.
+    """Places of the parts of a model.
 
     Attributes:
         unet: folder of the UNet's config.json and weights.
@@ -61,7 +61,11 @@ class Folder:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises ModelError if the file holds no JSON object."""
+    """The object in a JSON file.
+
+    Raises:
+        ModelError: the file cannot be read, or does not hold a JSON object.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -21,14 +21,14 @@ VARIANCES: dict[str, Variance] = {
     "fixed_large_log": "fixed_large",
     "learned_range": "learned_range",
 }
-"""The "log" kinds differ in how the same variance is computed."""
+"""Our name of each kind of variance; the "log" kinds differ in how the same variance is computed."""
 _SCHEDULES: dict[str, Kind] = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _STATED = ("num_train_timesteps", "beta_schedule", "prediction_type", "variance_type")
 _STATED_IF_LINEAR = ("beta_start", "beta_end")
 
 
 def unstated(stated: Mapping[str, Any]) -> list[str]:
-    """What has to be stated of a model that comes without a scheduler, and is not."""
+    """Names of what has to be stated of a model that comes without a scheduler, and is not."""
     linear = stated.get("beta_schedule") == "linear"
     return [name for name in _STATED + _STATED_IF_LINEAR * linear if name not in stated]
 

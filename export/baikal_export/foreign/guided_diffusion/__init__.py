@@ -55,7 +55,7 @@ class GuidedDiffusion(Layout):
 
 
 class Rescaled(nn.Module):
-    """Tells a network other timesteps (rescale_timesteps)."""
+    """A network that is told other timesteps (rescale_timesteps)."""
 
     def __init__(self, net: nn.Module, factor: float) -> None:
         super().__init__()

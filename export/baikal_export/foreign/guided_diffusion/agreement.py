@@ -1,4 +1,4 @@
-"""Whether what is stated suffices, and whether the weights say the same."""
+"""The check that what is stated suffices, and that the weights say the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from baikal_export.foreign.guided_diffusion.settings import Settings
 from baikal_export.foreign.guided_diffusion.structure import Structure
 
 TIMESCALE = 1000
-"""rescale_timesteps tells the network t·TIMESCALE/T."""
+"""Scale of timesteps that rescale_timesteps makes: the network is told t·TIMESCALE/T."""
 _SUPPORTED = {
     "predict_xstart": False,
     "class_cond": False,
@@ -21,7 +21,7 @@ _AT_LEAST = {"norm_groups": 1, "diffusion_steps": 2}
 
 
 def unstated(settings: Settings, structure: Structure) -> list[str]:
-    """What has to be stated and is not, with what it decides."""
+    """Names of what has to be stated and is not, with what each decides."""
     needed = _needed(settings, structure)
     return [f"{name} ({why})" for name, why in needed if getattr(settings, name) is None]
 
@@ -46,7 +46,11 @@ def _heads(settings: Settings, width: int) -> int | None:
 
 
 def check_agreement(settings: Settings, structure: Structure) -> None:
-    """Raises ConfigError, without the file's name, for what contradicts the weights or is not supported."""
+    """Check that the settings agree with the weights.
+
+    Raises:
+        ConfigError: a setting contradicts the weights, or is not supported; without the file's name.
+    """
     for name, supported in _SUPPORTED.items():
         if getattr(settings, name) not in (None, supported):
             raise ConfigError(f"{name} is {getattr(settings, name)}; supported is only {supported}")
@@ -80,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def _comparisons(settings: Settings, structure: Structure) -> Iterator[tuple[str, Any, Any]]:
-    """(name, what is stated, what the weights tell), in the same terms."""
+    """Yield (name, what is stated, what the weights tell), in the same terms."""
     levels = len(structure.channels)
     yield "in_channels", settings.in_channels, structure.in_channels
     yield "out_channels", settings.out_channels, structure.out_channels

@@ -68,19 +68,19 @@ def convert(structure: Structure, tensors: Tensors, config: UNetConfig, new_orde
 
 
 def _fitted(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """As float32; attention is a 1D convolution there and a 2D one here."""
+    """The tensor as float32 in our shape; attention is a 1D convolution there and a 2D one here."""
     if tensor.shape != shape and (*tensor.shape, 1) != tuple(shape):
         raise ModelError(f"{name} has the shape {tuple(tensor.shape)}; expected is {tuple(shape)}")
     return tensor.float().reshape(shape).contiguous()
 
 
 def _by_role(rows: Tensor, heads: int) -> Tensor:
-    """(heads x (q, k, v) x width, …) rows -> ((q, k, v) x heads x width, …)."""
+    """Reorder rows: (heads x (q, k, v) x width, …) -> ((q, k, v) x heads x width, …)."""
     return rows.unflatten(0, (heads, 3, -1)).transpose(0, 1).flatten(0, 2)
 
 
 def _names(structure: Structure) -> Iterator[tuple[str, str]]:
-    """(our name, their name) of every tensor that such parts can have."""
+    """Yield (our name, their name) of every tensor that such parts can have."""
     for ours, part in _parts(structure):
         for inner, outer in _NAMES[part.kind].items():
             for tensor in ("weight", "bias"):

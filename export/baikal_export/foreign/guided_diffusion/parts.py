@@ -20,7 +20,7 @@ _MARKS: dict[str, Kind] = {
     "op.weight": "down",
     "conv.weight": "up",
 }
-"""A tensor that only a part of this kind has."""
+"""Tensors that tell the kind of a part: only a part of this kind has such a one."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,11 @@ class Part:
 
 
 def stack(tensors: Tensors, name: str) -> list[list[Part]]:
-    """The blocks of a stack and their parts, in order; a middle block's parts are blocks of their own."""
+    """The blocks of a stack and their parts, in order; a middle block's parts are blocks of their own.
+
+    Raises:
+        ModelError: there is no such stack, or one of its blocks or parts is missing or unknown.
+    """
     deep = name != "middle_block"
     pattern = re.compile(rf"({name}\.(\d+)" + (r"\.(\d+))" if deep else r")()") + r"\.(.+)")
     found: dict[int, dict[int, tuple[str, set[str]]]] = {}
@@ -64,7 +68,7 @@ def columns(tensors: Tensors, name: str) -> int:
 
 
 def _shape(tensors: Tensors, name: str) -> tuple[int, ...]:
-    """Raises ModelError if there is no such tensor, or if it is no layer's weight."""
+    """Shape of a layer's weight. Raises ModelError if there is no such tensor, or if it is not one."""
     if name not in tensors:
         raise ModelError(f"there is no {name}")
     if tensors[name].ndim < 2:

@@ -1,4 +1,4 @@
-"""What the weights do not tell, as the original projects' arguments."""
+"""Settings that the weights do not tell, as the original projects' arguments."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from baikal_deploy.measurement.intensity import Normalisation
 from baikal_export.foreign.base import read_settings, read_table
 
 ALIASES = {"model_channels": "num_channels", "steps": "diffusion_steps"}
-"""UNetModel's own argument, and that of the authors' configuration files -> that of the scripts."""
+"""Names of UNetModel's own argument, and that of the authors' configuration files -> that of the scripts."""
 NO_TRACE = ("dropout", "timestep_respacing", "use_checkpoint", "use_fp16", "use_kl", "rescale_learned_sigmas")
 """Arguments that change neither the network nor its schedule once it is trained."""
 
 
 def _split(value: Any) -> Any:
-    """The scripts take lists as text, "1,2,4"; an empty one means the default, so that nothing is stated."""
+    """Split a list that is given as text, such as "1,2,4", as the scripts do.
+
+    An empty one means the default, so that nothing is stated.
+    """
     if not isinstance(value, str):
         return tuple(value) if isinstance(value, list) else value
     try:
@@ -34,10 +37,12 @@ Factors = Annotated[tuple[float, ...], BeforeValidator(_split)]
 
 @dataclass(frozen=True)
 class Settings:
-    """None: not stated. Arguments of the original projects, but for these:
+    """Settings that somebody states; None: not stated.
+
+    They are arguments of the original projects, but for these:
 
     Attributes:
-        norm_groups: groups of each GroupNorm; a constant in the original code (32), no argument.
+        norm_groups: groups of each GroupNorm; a constant in the original code (32), not an argument.
         attention_resolutions_are: what attention_resolutions counts. "pixels": widths of the
             feature maps of an image of image_size (the authors' code; the scripts of
             guided-diffusion). "factors": downsampling (UNetModel of guided-diffusion).
@@ -79,7 +84,11 @@ class Settings:
 
 
 def settings_of(config: Path | None) -> Settings:
-    """Raises ConfigError for a file that is none, and for names and values that no setting has."""
+    """The settings in a config file; without a file, none are stated.
+
+    Raises:
+        ConfigError: the file cannot be used, or has names or values that no setting has.
+    """
     known = [entry.name for entry in fields(Settings)]
     table = read_table(config, [*known, *ALIASES, *NO_TRACE])
     for alias, name in ALIASES.items():

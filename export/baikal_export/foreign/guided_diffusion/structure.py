@@ -1,4 +1,4 @@
-"""What the names and shapes of a state dict tell of its network.
+"""The structure of a network, as the names and shapes of its state dict tell it.
 
 Layout: Dhariwal & Nichol 2021, whose UNetModel keeps its blocks in three stacks, each block a short
 sequence of parts: input_blocks, middle_block, output_blocks.
@@ -59,7 +59,11 @@ class Structure:
 
 
 def structure_of(tensors: Tensors) -> Structure:
-    """Raises ModelError, without the file's name, for what is not a UNetModel that UNet can be."""
+    """The structure of the network in a state dict.
+
+    Raises:
+        ModelError: it is not a UNetModel that UNet can be; without the file's name.
+    """
     if "label_emb.weight" in tensors:
         raise ModelError("label_emb.weight: the network is class-conditional, which is not supported")
     decoder = _decoder_levels(stack(tensors, "output_blocks"))
@@ -82,7 +86,10 @@ def structure_of(tensors: Tensors) -> Structure:
 
 
 def _decoder_levels(stacked: list[list[Part]]) -> list[Level]:
-    """Each level but the finest ends with a block whose last part doubles the resolution."""
+    """The decoder's blocks in levels.
+
+    Each level but the finest ends with a block whose last part doubles the resolution.
+    """
     levels: list[Level] = []
     blocks: list[list[Part]] = []
     for parts in stacked:
@@ -99,8 +106,10 @@ def _decoder_levels(stacked: list[list[Part]]) -> list[Level]:
 
 
 def _encoder_levels(stacked: list[list[Part]], counts: list[int]) -> list[Level]:
-    """The encoder's blocks in levels of ``counts`` blocks each, which the decoder tells: residual blocks
-    that halve the resolution look like any other."""
+    """The encoder's blocks in levels of ``counts`` blocks each, which the decoder tells.
+
+    Residual blocks that halve the resolution look like any other.
+    """
     if len(stacked) != sum(counts) + len(counts) - 1:
         raise ModelError(
             f"input_blocks: there are {len(stacked) + 1} blocks, not {sum(counts) + len(counts)}; "

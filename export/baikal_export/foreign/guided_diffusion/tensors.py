@@ -13,7 +13,7 @@ from baikal_deploy.errors import ModelError
 from baikal_training.checkpoint import FORMAT
 
 NESTED = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model")
-"""Where training scripts keep the state dict; EMA first, since those are the weights to sample with."""
+"""Entries in which training scripts keep the state dict; EMA first, since one samples with those weights."""
 FIRST = "input_blocks.0.0.weight"
 EXPECTED = f"time_embed.0.weight, {FIRST}, middle_block.*, output_blocks.*, out.2.weight"
 _SHOWN = 4
@@ -82,7 +82,7 @@ def _is_weight(name: Any, value: Any, prefix: str) -> bool:
 
 
 def summary(entries: dict[Any, Any]) -> str:
-    """How many entries there are, and the first few with their shapes or types."""
+    """Number of entries, and the first few with their shapes or types."""
     first = ", ".join(
         f"{name} {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
         for name, value in list(entries.items())[:_SHOWN]

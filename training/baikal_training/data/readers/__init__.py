@@ -38,12 +38,12 @@ FORMATS = "TIFF, PNG, .npy, CARE .npz and Zarr"
 
 
 def is_volume(path: Path) -> bool:
-    """Whether a folder is one input, and not a folder of inputs."""
+    """True if a folder is one input, and not a folder of inputs."""
     return path.suffix.lower() == ".zarr" or is_zarr(path)
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name is one of an image."""
+    """True if a file's name is one of an image."""
     return path.suffix.lower() in _READERS
 
 
@@ -54,7 +54,9 @@ def images(path: Path) -> list[Image]:
         VolumeError: no image, one that is damaged, or one that is not supported.
     """
     if not path.is_dir() and not is_image(path):
-        raise VolumeError(f"{path}: is no image that can be read; {FORMATS} can: convert it to one of them")
+        raise VolumeError(
+            f"{path}: is not an image that can be read; {FORMATS} can: convert it to one of them"
+        )
     return _read(zarr_images if path.is_dir() else _READERS[path.suffix.lower()], path)
 
 

@@ -1,4 +1,4 @@
-"""What the readers have in common: planes, and pixels that are read when they are needed."""
+"""Parts that the readers have in common: planes, and pixels that are read when they are needed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pixels(Protocol):
 
 
 class Source(Hashable, Protocol):
-    """How to open an array: small, hashable, and fit to be sent to another process."""
+    """A way to open an array: small, hashable, and fit to be sent to another process."""
 
     def open(self) -> Pixels: ...
 

@@ -144,13 +144,21 @@ class ImagePlanes:
         )
 
     def read(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
-        """See ``Planes.read``."""
+        """A window (h, w) of one plane.
+
+        Raises:
+            VolumeError: it cannot be decoded.
+        """
         position = tuple(int(i) for i in np.unravel_index(plane, self._leading))
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         return self._get(f"plane {plane}", (*position, rows, columns), shape)
 
     def read_all(self) -> NDArray[Any]:
-        """See ``Planes.read_all``."""
+        """All planes (N, H, W).
+
+        Raises:
+            VolumeError: they cannot be decoded.
+        """
         everything = (slice(0, size) for size in (*self._leading, *self.image.shape[-2:]))
         return self._get("a plane", tuple(everything), (*self._leading, *self.shape[1:])).reshape(self.shape)
 

@@ -16,11 +16,13 @@ from baikal_training.data.readers.base import OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 
 NOISY, CLEAN = "X", "Y"
-"""The arrays with the two sides."""
+"""Names of the arrays with the two sides."""
 _AXES = {4: "scyx", 5: "sczyx"}
-"""Of arrays without a record of them: csbdeep puts samples first, then channels."""
+"""Axes of arrays without a record of them: csbdeep puts samples first, then channels."""
 _LOCAL_HEADER = struct.Struct("<26xHH")
-"""Of a member of a ZIP file: the lengths of the name and of the extra field that follow (APPNOTE 4.3.7)."""
+"""Header of a member of a ZIP file: the lengths of the name and of the extra field that follow (APPNOTE
+4.3.7).
+"""
 
 
 def npy_images(path: Path) -> list[Image]:
@@ -40,7 +42,7 @@ def npz_images(path: Path) -> list[Image]:
 
 
 def npz_pair(path: Path) -> tuple[Image, Image]:
-    """Both sides of such a file, the noisy one first."""
+    """Both sides of a .npz file of CARE training data, the noisy one first."""
     return _npz_image(path, NOISY), _npz_image(path, CLEAN)
 
 
@@ -80,7 +82,7 @@ def _require_planes(path: Path, shape: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class NpyFile:
-    """Memory-maps a .npy file."""
+    """A .npy file, which is memory-mapped."""
 
     path: Path
 
@@ -90,7 +92,7 @@ class NpyFile:
 
 
 def _stored_offset(path: Path, name: str) -> int | None:
-    """Where an array begins in the file, if it is stored uncompressed."""
+    """Offset in bytes of an array in the file; None if it is not stored uncompressed."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(f"{name}.npy")
     if info.compress_type != zipfile.ZIP_STORED:
@@ -104,7 +106,7 @@ def _stored_offset(path: Path, name: str) -> int | None:
 
 @dataclass(frozen=True)
 class NpzMember:
-    """Memory-maps an uncompressed .npy inside a .npz file, ``offset`` bytes from its beginning."""
+    """An uncompressed .npy, ``offset`` bytes from the beginning of a .npz file, which is memory-mapped."""
 
     path: Path
     offset: int

@@ -44,7 +44,7 @@ def _channel_names(xml: str | None, count: int) -> dict[int, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class TiffSeries:
-    """Opens one series of a TIFF file."""
+    """A source that opens one series of a TIFF file."""
 
     path: Path
     index: int

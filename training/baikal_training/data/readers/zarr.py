@@ -19,20 +19,20 @@ from baikal_training.data.readers.base import Index, OnDisk, Pixels
 from baikal_training.data.readers.image import Image
 
 PLATE_DEPTH = 3
-"""Images of a plate lie in row/column/field."""
+"""Groups from a plate down to its images, which lie in row/column/field."""
 
 
 def zarr_images(path: Path) -> list[Image]:
     """The image of a Zarr store, or the images of a plate or another collection of OME-Zarr images.
 
     Raises:
-        VolumeError: as ``open_volume``.
+        VolumeError: a store that is missing, damaged, or not supported.
     """
     return [_image(one) for one in list(_collected(path, PLATE_DEPTH)) or [path]]
 
 
 def _collected(path: Path, depth: int) -> Iterator[Path]:
-    """OME-Zarr images below a group that is none itself. Plain arrays there may be anything."""
+    """OME-Zarr images below a group that is not itself one. Plain arrays there may be anything."""
     if depth == 0 or not is_zarr(path) or not _is_bare_group(path):
         return
     for child in sorted(entry for entry in path.iterdir() if is_zarr(entry)):
@@ -58,7 +58,7 @@ def _image(path: Path) -> Image:
 
 @dataclass(frozen=True)
 class ZarrStore:
-    """Opens a Zarr store."""
+    """A source that opens a Zarr store."""
 
     path: Path
 

@@ -1,4 +1,4 @@
-"""What a morphology is."""
+"""The base of all morphologies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Volume = NDArray[np.float32]
 MIN_SIZE = 16
 WHITE = 99.9  # percentile of the light that becomes KNEE
 KNEE = 0.8
-"""Brighter light is compressed towards 1, so that a few voxels do not set the range of an image."""
+"""Level above which light is compressed towards 1, so that a few voxels do not set an image's range."""
 
 
 class Scene(ABC):

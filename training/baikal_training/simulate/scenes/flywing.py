@@ -1,5 +1,7 @@
-"""Junctions of the fly's wing epithelium (E-cadherin) under a confocal microscope: a honeycomb in a
-thin, uneven sheet; the rest of a volume is dark but for haze."""
+"""Junctions of the fly's wing epithelium (E-cadherin) under a confocal microscope.
+
+They are a honeycomb in a thin, uneven sheet; the rest of a volume is dark but for haze.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ OPTICS = Optics(
 
 @dataclass(frozen=True)
 class Sheet:
-    """Where the epithelium lies. A volume of more planes holds more relief, so that the sheet fills it.
+    """The epithelium. A volume of more planes holds more relief, so that the sheet fills it.
 
     Attributes:
         height: of the sheet (Y, X), in planes.
@@ -54,7 +56,7 @@ class Sheet:
         return cls((height + (painted - 1) / 2).astype(np.float32), rng.normal(0, 0.8, 2), strength)
 
     def stain(self, junctions: Plane, insides: Plane, specks: Volume) -> Volume:
-        """(Z, Y, X), from the pictures of one time."""
+        """The stain (Z, Y, X), from the pictures of one time."""
         planes = len(specks)
         rows, columns = np.indices(self.height.shape, np.float32)
         out = np.empty(specks.shape, np.float32)

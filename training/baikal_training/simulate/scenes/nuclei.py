@@ -59,7 +59,7 @@ class Nuclei(Scene):
         return _frames(shape, seed)
 
     def to_unit(self, light: Volume) -> Volume:
-        """As simulate_nuclei: the brightest voxel is 1."""
+        """All frames (T, Z, Y, X) on the scale of simulate_nuclei: the brightest voxel is 1."""
         return np.asarray(light / light.max(), np.float32)
 
 

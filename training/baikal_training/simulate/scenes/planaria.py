@@ -1,5 +1,8 @@
-"""Nuclei of a planarian under a confocal microscope: crowded, of many sizes and brightnesses, with
-textured chromatin and nucleoli; the light fades quickly with depth."""
+"""Nuclei of a planarian under a confocal microscope.
+
+They are crowded, of many sizes and brightnesses, with textured chromatin and nucleoli; the light fades
+quickly with depth.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ OPTICS = Optics(
 
 @dataclass(frozen=True)
 class Parenchyma:
-    """Where a planarian has nuclei: nearly everywhere below its surface, but for gut and muscle."""
+    """The nuclei's places in a planarian: nearly everywhere below its surface, but for gut and muscle."""
 
     height: float
     tilt: NDArray[np.float64]
@@ -60,17 +63,17 @@ class Parenchyma:
         )
 
     def depth(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Below the surface, at points (3, …) in pixels."""
+        """Depth below the surface in pixels, at points (3, …)."""
         across = points[1:] - self.middle.reshape(2, *[1] * (points.ndim - 1))
         return np.asarray(points[0] - self.height - np.tensordot(self.tilt, across, 1))
 
     def distance(self, points: Points) -> Points:
-        """Between neighbours (n,), at points (n, 3)."""
+        """Distance between neighbours (n,) in pixels, at points (n, 3)."""
         share = np.clip(0.5 + 0.4 * self.sizes(points.T), 0, 1) ** 1.5
         return np.asarray(DISTANCE[0] + (DISTANCE[1] - DISTANCE[0]) * share)
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Whether nuclei grow (n,) at points (n, 3)."""
+        """True where nuclei grow (n,), at points (n, 3)."""
         return np.asarray((self.depth(points.T) > 5) & (self.organs(points.T) > self.emptiness))
 
 
@@ -91,5 +94,5 @@ class Planaria(TissueScene):
         return np.asarray(self.optics.background * (level + 1.2 * tissue * cloud), np.float32)
 
     def lighting(self, rng: Generator, plane: tuple[int, int]) -> Volume:
-        """Nearly even."""
+        """Factor of the lighting (Y, X), nearly even."""
         return uneven(rng, plane, 0.08)

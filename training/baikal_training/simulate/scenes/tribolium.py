@@ -1,5 +1,7 @@
-"""Nuclei of a Tribolium embryo in a light sheet: round, smooth, packed in the germ band, apart in the
-serosa, with yolk haze below."""
+"""Nuclei of a Tribolium embryo in a light sheet.
+
+They are round and smooth, packed in the germ band, apart in the serosa, with yolk haze below.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ OPTICS = Optics(
 
 @dataclass(frozen=True)
 class Embryo:
-    """Its surface, and how much germ band there is where."""
+    """The surface of an embryo, and the share of germ band at each place."""
 
     height: float
     slope: NDArray[np.float64]
@@ -62,21 +64,21 @@ class Embryo:
         )
 
     def depth(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Below the surface, at points (3, …) in pixels."""
+        """Depth below the surface in pixels, at points (3, …)."""
         across = points[1:] - self.middle.reshape(2, *[1] * (points.ndim - 1))
         sunk = np.tensordot(self.slope, across, 1) + self.bulge * (across**2).sum(0)
         return np.asarray(points[0] - self.height - sunk + 7 * self.relief(points[1:]))
 
     def germ(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """0 in the serosa to 1 in the germ band, with a narrow transition."""
+        """Share of germ band: 0 in the serosa to 1 in the germ band, with a narrow transition."""
         return np.asarray(1 / (1 + np.exp(-6 * (self.band(points[1:]) + 0.5))))
 
     def distance(self, points: Points) -> Points:
-        """Between neighbours (n,), at points (n, 3)."""
+        """Distance between neighbours (n,) in pixels, at points (n, 3)."""
         return np.asarray(DISTANCE[1] + (DISTANCE[0] - DISTANCE[1]) * self.germ(points.T))
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
-        """Whether there are nuclei (n,), at points (n, 3)."""
+        """True where there are nuclei (n,), at points (n, 3)."""
         depth, germ = self.depth(points.T), self.germ(points.T)
         return np.asarray((depth > 6) & (depth < LAYER[0] + (LAYER[1] - LAYER[0]) * germ))
 
