@@ -51,9 +51,14 @@ class Looks:
                 )
             check_writable(path / "one.html" if os.path.isdir(path) else path, f"--{name}")
 
-    def of(self, output: Path) -> Looks:
-        """Those of one image of a folder, named as its output is."""
-        name = output.name.removesuffix(".ome.zarr")
+    def of(self, output: Path, together: Path) -> Looks:
+        """Those of one of several outputs, named as it is; those of field A/1/0 of a plate A_1_0.
+
+        Args:
+            together: what holds all outputs, if anything does.
+        """
+        place = output.relative_to(together) if output.is_relative_to(together) else Path(output.name)
+        name = "_".join(place.parts).removesuffix(".ome.zarr")
         own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
         return Looks(own.get("preview"), own.get("report"))
 

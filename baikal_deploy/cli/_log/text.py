@@ -10,7 +10,7 @@ from baikal_deploy.cli._log.plan import describe, duration
 from baikal_deploy.cli._summary import describe_summary
 from baikal_deploy.cli.terminal import plain_console, tell
 from baikal_deploy.errors import BaikalError
-from baikal_deploy.run.many.images import Batch, Summary
+from baikal_deploy.run.many.listener import Listener, Summary
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Progress, Run
 from baikal_deploy.volumes.urls import Source
@@ -19,24 +19,13 @@ LINE_SECONDS = 30.0
 """Between two lines of progress in a log file."""
 
 
-class Log:
+class Log(Listener):
     """Says nothing but errors, as --quiet asks; the others say more."""
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Lasts as long as the command works. Errors that end it pass through."""
         yield
-
-    def image(self, number: int, count: int, path: Source, name: str) -> None:
-        """The next image of a folder.
-
-        Args:
-            number: counted from 1.
-            name: of the image in what holds them all.
-        """
-
-    def part(self, path: Source, first: Source) -> None:
-        """An image of a folder that needs no work: it is a part of another one."""
 
     def following(self, path: Source, timeout: float) -> None:
         """An input that grows is waited for.
@@ -45,30 +34,8 @@ class Log:
             timeout: see ``Follow``.
         """
 
-    def planned(self, run: Run, seconds: float | None) -> None:
-        """A run was planned.
-
-        Args:
-            seconds: that it would take, if it is not to be done.
-        """
-
-    def workers(self, description: str) -> None:
-        """Workers are there that the run will be shared out to."""
-
-    @contextmanager
-    def denoising(self, run: Run) -> Iterator[Progress]:
-        """Lasts as long as a run is executed."""
-        yield lambda done, total: None
-
-    def done(self, report: RunReport) -> None:
-        """A run was finished."""
-
     def failed(self, error: BaikalError) -> None:
-        """An image of a folder could not be denoised."""
         tell(f"error: {error}", err=True)
-
-    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        """All images of a folder were tried."""
 
 
 class TextLog(Log):
@@ -134,8 +101,8 @@ class TextLog(Log):
     def failed(self, error: BaikalError) -> None:
         self._print(f"error: {error}")
 
-    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        self._print(*describe_summary(batch, summary, dry_run=dry_run))
+    def summary(self, summary: Summary) -> None:
+        self._print(*describe_summary(summary))
 
 
 def in_words(reading: Reading) -> str:
