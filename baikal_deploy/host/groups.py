@@ -60,10 +60,10 @@ def _folders(controller: str) -> Iterator[tuple[Path, int]]:
 def _paths(controller: str) -> Iterator[tuple[int, str]]:
     """(version, path) of the groups that this process is in; version 2 names no controllers."""
     try:
-        lines = (PROC / "self" / "cgroup").read_text().splitlines()
+        text = (PROC / "self" / "cgroup").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return
-    for line in lines:
+    for line in filter(None, text.split("\n")):  # a name may hold what else ends a line
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
             yield (1 if controllers else 2), path.strip("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,12 @@ def test_a_container_sees_its_own_group_as_the_root(
     write(tmp_path / "cpu", cpu_cfs_quota_us="400000", cpu_cfs_period_us="100000")
     write(tmp_path, cpu_max="400000 100000")
     assert machine.usable_cores() == 4
+
+
+def test_a_group_with_a_name_of_any_bytes(tmp_path: Path, own: Path, eight: None) -> None:
+    own.write_bytes("0::/job \x0b \u2028".encode() + b"\xff\n")
+    write(tmp_path / os.fsdecode("job \x0b \u2028".encode() + b"\xff"), cpu_max="200000 100000")
+    assert machine.usable_cores() == 2
 
 
 def test_without_groups_all_that_the_process_may_use(own: Path, eight: None) -> None:
