@@ -16,15 +16,29 @@ if TYPE_CHECKING:
     from baikal_deploy.denoising.denoiser import Denoiser
     from baikal_deploy.errors import BaikalError
     from baikal_deploy.run.config import RunConfig
+    from baikal_deploy.run.many.images import Images
+    from baikal_deploy.run.many.listener import Listener
     from baikal_deploy.run.result import RunReport
     from baikal_deploy.run.run import Run
 
-__all__ = ["BaikalError", "Cluster", "Denoiser", "Run", "RunConfig", "RunReport", "__version__"]
+__all__ = [
+    "BaikalError",
+    "Cluster",
+    "Denoiser",
+    "Images",
+    "Listener",
+    "Run",
+    "RunConfig",
+    "RunReport",
+    "__version__",
+]
 
 _HOMES = {
     "BaikalError": "errors",
     "Cluster": "cluster.client",
     "Denoiser": "denoising.denoiser",
+    "Images": "run.many.images",
+    "Listener": "run.many.listener",
     "Run": "run.run",
     "RunConfig": "run.config",
     "RunReport": "run.result",

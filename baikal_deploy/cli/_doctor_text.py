@@ -121,7 +121,7 @@ def _machine(report: Examination) -> Iterator[tuple[str, str]]:
         f"{name}: {'yes' if has else 'no'}" for name, has in features.items()
     )  # fmt: skip
     yield "CPU", f"{report.cpu.model or 'unknown'}{known}"
-    yield "threads", f"{report.threads} of {report.cpu.cores or 'unknown'} cores are used"
+    yield "threads", f"{report.threads} of {report.cpu.cores or 'unknown'} cores are used{_quota(report)}"
     memory = report.memory
     yield "memory", f"{_gib(memory.total)}, of which {_gib(memory.available)} are free"
     for gpu in report.gpus:
@@ -131,6 +131,14 @@ def _machine(report: Examination) -> Iterator[tuple[str, str]]:
     yield "cache", f"{report.cache_folder}, {report.cache_bytes / 2**20:.1f} MiB"
     yield "models", ", ".join(f"{name} ({what})" for name, what in report.models.items())
     yield "packages", ", ".join(f"{name}=={version}" for name, version in report.packages.items())
+
+
+def _quota(report: Report) -> str:
+    """The limit of CPU time, if that is why there are no more threads."""
+    quota = report.cpu_quota
+    if quota is None or quota > report.threads:
+        return ""
+    return f"; a quota gives this container or job the time of {quota:.3g}"
 
 
 def _describe_gpu(gpu: Gpu) -> str:

@@ -61,13 +61,15 @@ class Looks:
                 )
             check_writable(path / "one.html" if os.path.isdir(path) else path, f"--{name}")
 
-    def of(self, output: Path) -> Looks:
-        """Pictures and pages of one image of a folder, named as its output is.
+    def of(self, output: Path, together: Path) -> Looks:
+        """Pictures and pages of one of several outputs, named as it is; A_1_0 of field A/1/0 of a plate.
 
         Args:
             output: of the image.
+            together: what holds all outputs, if anything does.
         """
-        name = output.name.removesuffix(".ome.zarr")
+        place = output.relative_to(together) if output.is_relative_to(together) else Path(output.name)
+        name = "_".join(place.parts).removesuffix(".ome.zarr")
         own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
         return Looks(own.get("preview"), own.get("report"))
 

@@ -51,8 +51,10 @@ def main(as_json: bool, smoke_path: Path | None, model: str) -> None:
     with redirect_stdout(sys.stderr):  # vendors' packages may print when they are imported
         report = examine(model)
     console = PlainConsole()
-    lines = [json.dumps(report.as_dict(), indent=2)] if as_json else describe(report, console.width)
-    _print(console, lines)
+    if as_json:
+        _print(console, json.dumps(report.as_dict(), indent=2).splitlines())
+    else:
+        _print(console, describe(report, console.width))
     good = report.works if smoke_path is None else _smoke(smoke_path, model, report)
     sys.exit(0 if good else 1)
 

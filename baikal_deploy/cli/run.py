@@ -19,15 +19,16 @@ from baikal_deploy.cli.terminal import Command, friendly, tell_path
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.follow import TIMEOUT, Follow
-from baikal_deploy.run.many.draws import draws_of
-from baikal_deploy.run.many.images import SOME_FAILED, Batch, Ran, find_batch, run_batch
+from baikal_deploy.run.many.images import Images
+from baikal_deploy.run.many.runner import After, Runner
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
-from baikal_deploy.volumes.open import files_of
-from baikal_deploy.volumes.urls import inside, source_of
+from baikal_deploy.volumes.urls import source_of
 
 if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
+
+SOME_FAILED = 1
 
 
 @click.command(
@@ -120,26 +121,36 @@ def _run_following(
     looks.check_files()
     log.following(config.input, timeout)
     with Follow(config, timeout, only_plan=dry_run) as run:
-        _do_run(run, log, dry_run, looks, None)
+        Runner(log, after=_finisher(looks), dry_run=dry_run).do(run)
 
 
 def _run_all(
     config: RunConfig, log: Log, dry_run: bool, looks: Looks, draws: int | None, cluster: Cluster | None
 ) -> None:
-    batch = find_batch(config)
-    if batch is None:
-        if draws is None:
-            looks.check_files()
-            _run_one(config, log, dry_run, looks, cluster)
-            return
+    images = Images(config, draws)
+    if images.several or draws is not None:
         looks.check_folders()
-        for one in draws_of(config, draws):
-            _run_one(one, log, dry_run, looks.of(one.target), cluster)
-    elif draws is not None:
-        raise ConfigError(f"--draws {draws}: is for one image, not for several; leave it out")
+        after = _finisher(looks, config.target)
     else:
-        looks.check_folders()
-        _run_batch(batch, config, log, dry_run, looks, cluster)
+        looks.check_files()
+        after = _finisher(looks)
+    if images.execute(log, cluster, after=after, dry_run=dry_run).failed:
+        sys.exit(SOME_FAILED)
+
+
+def _finisher(looks: Looks, together: Path | None = None) -> After:
+    """What makes the pictures of an output, and tells all paths.
+
+    Args:
+        together: where all outputs go, if there are several.
+    """
+
+    def finish(run: Run, report: RunReport) -> None:
+        own = looks if together is None else looks.of(run.config.target, together)
+        for path in chain(run.config.outputs, own.write(run, report)):
+            tell_path(path)
+
+    return finish
 
 
 def _cluster(dask: str) -> Cluster:
@@ -161,53 +172,6 @@ def make_log(kind: str, quiet: bool) -> Log:
     from baikal_deploy.cli._log.json import JsonLog
 
     return JsonLog()
-
-
-def _run_one(config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> Ran:
-    if cluster is not None:
-        cluster.check(config)
-    processes = 1 if cluster is None else cluster.processes
-    with Run(config, processes=processes, only_plan=dry_run) as run:
-        _do_run(run, log, dry_run, looks, cluster)
-        return Ran(files_of(run.volume), run.finished)
-
-
-def _do_run(run: Run, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> None:
-    """Do what was planned, and say so; with ``dry_run``, say what it would be."""
-    log.planned(run, run.estimate_seconds() if dry_run else None)
-    if not dry_run:
-        done = _execute(run, log, cluster)
-        log.done(done)
-        for path in chain(run.config.outputs, looks.write(run, done)):
-            tell_path(path)
-
-
-def _execute(run: Run, log: Log, cluster: Cluster | None) -> RunReport:
-    if run.finished:
-        return run.execute()
-    if cluster is not None:
-        log.workers(cluster.describe())
-    try:
-        with log.denoising(run) as progress:
-            return run.execute(progress, cluster)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{run.config.target}: not complete yet; {run.evaluations_kept} of {run.evaluations} network "
-            "evaluations are kept, and the same command continues from there"
-        ) from None
-
-
-def _run_batch(
-    batch: Batch, config: RunConfig, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None
-) -> None:
-    def run_one(one: RunConfig) -> Ran:
-        name = inside(one.target, config.target).replace("/", "_")
-        return _run_one(one, log, dry_run, looks.of(Path(name)), cluster)
-
-    summary = run_batch(batch, config, log, run_one, dry_run=dry_run)
-    log.summary(batch, summary, dry_run=dry_run)
-    if summary.failed:
-        sys.exit(SOME_FAILED)
 
 
 def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:

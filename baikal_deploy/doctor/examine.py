@@ -20,6 +20,7 @@ from baikal_deploy.engines._kept_files import cache_folder
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable, ModelError
 from baikal_deploy.host import machine
+from baikal_deploy.host.groups import cpu_quota
 from baikal_deploy.models.manifest import ModelManifest, Precision, find_model, read_manifest, shipped_models
 
 SCHEMA = 1
@@ -92,6 +93,8 @@ class Examination:
         model: what ``auto`` is asked about.
         engines: in the order in which ``auto`` tries them, then those that it never takes.
         auto: its choice for the model in each precision.
+        threads: that an engine computes with.
+        cpu_quota: cores' time that this container or job may take; None without a limit.
         packages: version of each installed package that matters, by name.
         models: the precision of each shipped model, or what is wrong with it, by name.
     """
@@ -103,6 +106,7 @@ class Examination:
     python: str
     cpu: machine.Cpu
     threads: int
+    cpu_quota: float | None
     memory: machine.Memory
     gpus: list[machine.Gpu]
     gpu_problem: str
@@ -149,6 +153,7 @@ def examine(model: str | Path) -> Examination:
         python=platform.python_version(),
         cpu=machine.cpu(),
         threads=EngineOptions().cores,
+        cpu_quota=cpu_quota(),
         memory=machine.memory(),
         gpus=gpus,
         gpu_problem=gpu_problem,

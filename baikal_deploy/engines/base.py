@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import ClassVar, Self
 
 from baikal_deploy._version import __version__
 from baikal_deploy.errors import EngineError
+from baikal_deploy.host import machine
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.pixels.arrays import Planes, array_namespace
 
@@ -20,7 +20,7 @@ class EngineOptions:
     """Options that an engine is opened with.
 
     Attributes:
-        threads: CPU threads of one evaluation; None: as many as there are cores.
+        threads: CPU threads of one evaluation; None: as many as there are cores for this process.
         precision: what the network computes in.
         batch, side: most planes, and largest height and width, of one evaluation. Engines that
             are built for a range of shapes need them; the others take any.
@@ -33,6 +33,7 @@ class EngineOptions:
 
     @property
     def cores(self) -> int:
+<<<<<<< HEAD
         """CPU threads of one evaluation: ``threads``, or the cores that this process may use.
 
         On a shared machine these are fewer than there are.
@@ -40,6 +41,10 @@ class EngineOptions:
         if self.threads is not None:
             return self.threads
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+=======
+        """``threads``, or the cores that this process may use: on a shared machine fewer than there are."""
+        return machine.usable_cores() if self.threads is None else self.threads
+>>>>>>> k-host
 
 
 class Engine(ABC):

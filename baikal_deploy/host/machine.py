@@ -1,23 +1,19 @@
-"""What this machine is, as far as it can be told without any vendor's package; None where it cannot."""
+"""What this machine is, as far as it can be told without any GPU vendor's package; None where it cannot."""
 
 from __future__ import annotations
 
-import os
+import math
 import platform
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PROC = Path("/proc")
+import psutil
+
+from baikal_deploy.host.groups import cpu_quota, memory_left
+
+CPUINFO = Path("/proc/cpuinfo")
 """Of Linux. Other systems have none, and leave unknown what is read from it."""
-GROUPS = Path("/sys/fs/cgroup")
-GROUP_FILES = (
-    (("memory.max",), ("memory.current",), ("memory.stat", "inactive_file")),
-    (("memory.limit_in_bytes",), ("memory.usage_in_bytes",), ("memory.stat", "total_inactive_file")),
-)
-"""Limit, use, and what of the use can be had back, in control groups of versions 2 and 1."""
-NO_LIMIT = 2**60
 CPU_FLAGS = {
     "AVX512": {"avx512f"},
     "BF16": {"avx512_bf16", "amx_bf16"},
@@ -68,65 +64,43 @@ def system() -> str:
 
 
 def cpu() -> Cpu:
-    info = _colon_table("cpuinfo")
+    info = _cpuinfo()
     flags = set(info["flags"].split()) if "flags" in info else None
     features = None if flags is None else {name: bool(any_of & flags) for name, any_of in CPU_FLAGS.items()}
-    return Cpu(info.get("model name"), os.cpu_count(), features)
+    return Cpu(info.get("model name"), psutil.cpu_count(), features)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: fewer than there are if it is confined to some, or if a container
+    or a job of a cluster has a quota of CPU time."""
+    try:
+        allowed = len(psutil.Process().cpu_affinity())
+    except (AttributeError, OSError, psutil.Error):  # macOS confines no process
+        allowed = psutil.cpu_count() or 1
+    quota = cpu_quota()
+    return allowed if quota is None else min(allowed, math.ceil(quota))
 
 
 def memory() -> Memory:
-    info = _colon_table("meminfo")
-    total = _kib(info.get("MemTotal"))
-    return Memory(total or _physical_memory(), _kib(info.get("MemAvailable")))
+    try:
+        found = psutil.virtual_memory()
+    except (OSError, psutil.Error):  # a Linux that shows no /proc
+        return Memory(None, None)
+    return Memory(found.total, found.available)
 
 
 def free_bytes() -> int | None:
     """Memory that this process may still take: what is free, or what its control group (a container, a job of
     a cluster) has left, if that is less."""
-    known = memory()
-    available = known.available
-    if available is None and known.total is not None:
-        available = known.total // 2
-    return min((free for free in (available, *_left_in_groups()) if free is not None), default=None)
-
-
-def _left_in_groups() -> Iterator[int]:
-    """What each control group above this process has left, where it has a limit."""
-    for controllers, path in _control_groups():
-        root, files = (GROUPS / "memory", GROUP_FILES[1]) if controllers else (GROUPS, GROUP_FILES[0])
-        for folder in (root / path, *(root / path).parents):
-            if not folder.is_relative_to(root):
-                break
-            limit, used, cached = (_number(folder, *file) for file in files)
-            if limit is not None and used is not None and limit < NO_LIMIT:
-                yield max(0, limit - used + (cached or 0))
-
-
-def _control_groups() -> Iterator[tuple[str, str]]:
-    """(controllers, path) of those that may limit memory; version 2 names no controllers."""
-    try:
-        lines = (PROC / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "memory" in controllers.split(","):
-            yield controllers, path.strip("/")
-
-
-def _number(folder: Path, name: str, key: str = "") -> int | None:
-    """The number in a file, or that after a key."""
-    try:
-        words = (folder / name).read_text().split()
-    except OSError:
-        return None
-    place = words.index(key) + 1 if key in words else 0
-    return int(words[place]) if words[place : place + 1] and words[place].isdecimal() else None
+    return min((free for free in (memory().available, memory_left()) if free is not None), default=None)
 
 
 def resident_bytes() -> int | None:
     """Memory that this process holds."""
-    return _kib(_colon_table("self/status").get("VmRSS"))
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except (OSError, psutil.Error):
+        return None
 
 
 def nvidia_gpus() -> tuple[list[Gpu], str]:
@@ -155,22 +129,11 @@ def _whole(text: str) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _colon_table(name: str) -> dict[str, str]:
-    """The first value of each key in a file of /proc; empty where there is none."""
+def _cpuinfo() -> dict[str, str]:
+    """The first value of each key; empty where it is not there."""
     try:
-        lines = (PROC / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     pairs = (line.partition(":") for line in reversed(lines))
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _kib(text: str | None) -> int | None:
-    return None if text is None else int(text.split()[0]) * 1024
-
-
-def _physical_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None

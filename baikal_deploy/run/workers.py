@@ -34,6 +34,20 @@ class Workers(Protocol):
         """
 
 
+class SharedOut(Workers, Protocol):
+    """Workers that are other processes, such as a ``Cluster``."""
+
+    @property
+    def processes(self) -> int:
+        """Those that share the memory of this machine; see ``Run``."""
+
+    def check(self, config: RunConfig) -> None:
+        """Called before a run is planned. Raises ConfigError: it cannot be shared out."""
+
+    def describe(self) -> str:
+        """The workers, for people. Raises BaikalError: they cannot be reached."""
+
+
 class ThisProcess:
     """Does one item after the other; meanwhile the next is read and the last one written."""
 

@@ -19,7 +19,7 @@ from baikal_deploy.cli._streams import check_told
 from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.pixels.counts import Tally
-from baikal_deploy.run.many.images import Batch, Summary
+from baikal_deploy.run.many.listener import Summary
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Progress, Run
 from baikal_deploy.volumes.urls import Source
@@ -144,15 +144,15 @@ class JsonLog(Log):
     def failed(self, error: BaikalError) -> None:
         self._write("error", kind=type(error).__name__, message=str(error), exit_code=None)
 
-    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        self._input = str(batch.path)
+    def summary(self, summary: Summary) -> None:
+        self._input = str(summary.path)
         self._write(
             "summary",
             done=summary.done,
             before=summary.before,
             failed={str(image): message for image, message in summary.failed.items()},
-            not_looked_at=[str(path) for path in batch.others],
-            dry_run=dry_run,
+            not_looked_at=[str(path) for path in summary.others],
+            dry_run=summary.dry_run,
         )
 
 

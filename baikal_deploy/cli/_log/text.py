@@ -10,7 +10,7 @@ from baikal_deploy.cli._log.plan import describe, duration
 from baikal_deploy.cli._summary import describe_summary
 from baikal_deploy.cli.terminal import plain_console, tell
 from baikal_deploy.errors import BaikalError
-from baikal_deploy.run.many.images import Batch, Summary
+from baikal_deploy.run.many.listener import Listener, Summary
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Progress, Run
 from baikal_deploy.volumes.urls import Source
@@ -19,31 +19,13 @@ LINE_SECONDS = 30.0
 """Seconds between two lines of progress in a log file."""
 
 
-class Log:
+class Log(Listener):
     """Log that says nothing but errors, as --quiet asks; the others say more."""
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """Log all that the command does within the context. Errors that end it pass through."""
         yield
-
-    def image(self, number: int, count: int, path: Source, name: str) -> None:
-        """Begin the next image of a folder.
-
-        Args:
-            number: counted from 1.
-            count: of all images.
-            path: of the image.
-            name: of the image in what holds them all.
-        """
-
-    def part(self, path: Source, first: Source) -> None:
-        """Tell of an image of a folder that needs no work: it is a part of another one.
-
-        Args:
-            path: of the image.
-            first: of the other one.
-        """
 
     def following(self, path: Source, timeout: float) -> None:
         """Tell that an input that grows is waited for.
@@ -53,37 +35,8 @@ class Log:
             timeout: seconds without growth after which it has ended; see ``Follow``.
         """
 
-    def planned(self, run: Run, seconds: float | None) -> None:
-        """Tell the plan of a run.
-
-        Args:
-            run: the plan.
-            seconds: that it would take, if it is not to be done.
-        """
-
-    def workers(self, description: str) -> None:
-        """Tell of the workers that the run will be shared out to."""
-
-    @contextmanager
-    def denoising(self, run: Run) -> Iterator[Progress]:
-        """Show progress as long as a run is executed."""
-        yield lambda done, total: None
-
-    def done(self, report: RunReport) -> None:
-        """Tell that a run was finished."""
-
     def failed(self, error: BaikalError) -> None:
-        """Tell that an image of a folder could not be denoised."""
         tell(f"error: {error}", err=True)
-
-    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        """Tell that all images of a folder were tried.
-
-        Args:
-            batch: the images.
-            summary: of their runs.
-            dry_run: whether they were planned alone.
-        """
 
 
 class TextLog(Log):
@@ -149,8 +102,8 @@ class TextLog(Log):
     def failed(self, error: BaikalError) -> None:
         self._print(f"error: {error}")
 
-    def summary(self, batch: Batch, summary: Summary, *, dry_run: bool) -> None:
-        self._print(*describe_summary(batch, summary, dry_run=dry_run))
+    def summary(self, summary: Summary) -> None:
+        self._print(*describe_summary(summary))
 
 
 def in_words(reading: Reading) -> str:

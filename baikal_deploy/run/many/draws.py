@@ -1,14 +1,44 @@
-"""--draws: several outputs of a sampler that draws at random, one for each seed."""
+"""One image as input; with --draws several outputs of a sampler that draws at random, one for each seed."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from baikal_deploy.diffusion.samplers import sampler_class
 from baikal_deploy.diffusion.samplers.base import WalkSampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.naming import renamed
+from baikal_deploy.volumes.urls import Source
+
+
+@dataclass(frozen=True)
+class OneImage:
+    """One image.
+
+    Attributes:
+        path: of the image.
+        draws: how many outputs to make of it; None: one, with its own name.
+    """
+
+    path: Source
+    draws: int | None
+
+    @property
+    def others(self) -> tuple[Path, ...]:
+        """See ``Folder.others``: nothing."""
+        return ()
+
+    @contextmanager
+    def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
+        """One, or one for each draw. Raises ConfigError: see ``draws_of``."""
+        yield [config] if self.draws is None else draws_of(config, self.draws)
+
+    def finish(self, config: RunConfig) -> None:
+        """See ``Collection.finish``: an image marks itself."""
 
 
 def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baikal_deploy.errors import ConfigError, VolumeError
@@ -51,8 +51,8 @@ class Folder:
         return cls(path, images, tuple(e for e in entries if e not in images)) if images else None
 
     @contextmanager
-    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path]]:
-        """Where the output of each image goes: NAME_denoised.ome.zarr in the output folder.
+    def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
+        """One for each image, to NAME_denoised.ome.zarr in the output folder.
 
         The folder is made, and removed again if nothing was written into it.
 
@@ -75,7 +75,7 @@ class Folder:
             )
         existed = self._claim(target)
         try:
-            yield outputs
+            yield [replace(config, input=image, output=output) for image, output in outputs.items()]
         finally:
             if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
                 target.rmdir()

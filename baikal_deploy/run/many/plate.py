@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ class Collection:
         return ()
 
     @contextmanager
-    def outputs(self, config: RunConfig, *, dry_run: bool) -> Iterator[dict[Source, Path]]:
-        """Where the output of each image goes: the same place in a store with the same metadata.
+    def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
+        """One for each image, to the same place in a store with the same metadata.
 
         The store is made, and removed again if nothing was written into it.
 
@@ -85,7 +85,7 @@ class Collection:
         fresh = self._claim(target, asked, config.overwrite, dry_run)
         places = {image: target / place for image, place in self._inner.items()}
         try:
-            yield places
+            yield [replace(config, input=image, output=place) for image, place in places.items()]
         finally:
             if fresh and not any(place.exists() for place in places.values()):
                 discard(target)

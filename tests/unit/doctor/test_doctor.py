@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from baikal_deploy.cli._doctor_text import describe
@@ -16,7 +17,7 @@ from baikal_deploy.doctor.examine import Support, examine, examine_engine
 from baikal_deploy.engines import FASTEST, engine_names
 from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import EngineUnavailable, ModelError
-from baikal_deploy.host import machine
+from baikal_deploy.host import groups, machine
 from baikal_deploy.models.manifest import Precision, shipped_models
 
 
@@ -284,3 +285,29 @@ def test_engine_that_only_works_by_name_is_named(monkeypatch: pytest.MonkeyPatch
     words = first_lines(monkeypatch, MadeUp, [])
     assert words.startswith("Denoising works here with --engine made-up. By itself baikal-run fails: ")
     assert "something else is broken" in words
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("50000 100000", "1 of 8 cores are used; a quota gives this container or job the time of 0.5"),
+        ("300000 100000", "3 of 8 cores are used; a quota gives this container or job the time of 3"),
+        ("900000 100000", "8 of 8 cores are used"),
+        ("max 100000", "8 of 8 cores are used"),
+    ],
+)
+def test_a_quota_is_named_where_it_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
+) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(groups, "PROC", tmp_path)
+    monkeypatch.setattr(groups, "GROUPS", tmp_path)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: list(range(8)), raising=False)
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 8)
+    report = examine("nuclei")
+    (line,) = (line for line in describe(report, 100) if line.startswith("  threads "))
+    assert line.removeprefix("  threads").strip() == words
+    assert report.as_dict()["threads"] == report.threads
+    assert report.as_dict()["cpu_quota"] == groups.cpu_quota()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from baikal_deploy.host import machine
@@ -19,13 +21,24 @@ model name\t: another
 flags\t\t: fpu
 """
 COFFEE_LAKE = "model name\t: Intel(R) Core(TM) i7-8700 CPU @ 3.20GHz\nflags\t\t: fpu sse2 avx2\n"
+MEMINFO = """\
+MemTotal:       {} kB
+MemFree:               1 kB
+MemAvailable:   {} kB
+Buffers:               0 kB
+Cached:                0 kB
+Active:                0 kB
+Inactive:              0 kB
+Shmem:                 0 kB
+"""
 GRAVITON = "processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd bf16\n"
 
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A /proc that holds nothing yet."""
-    monkeypatch.setattr(machine, "PROC", tmp_path)
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path), raising=False)
     return tmp_path
 
 
@@ -58,21 +71,30 @@ def test_cpu_is_told_by_its_flags(
 
 
 def test_memory_is_that_of_the_kernel(proc: Path) -> None:
-    (proc / "meminfo").write_text("MemTotal:       24600000 kB\nMemFree: 1 kB\nMemAvailable:    2000 kB\n")
-    (proc / "self").mkdir()
-    (proc / "self" / "status").write_text("Name:\tpython\nVmRSS:\t    4100 kB\n")
-    assert machine.memory() == machine.Memory(24600000 * 1024, 2000 * 1024)
-    assert machine.resident_bytes() == 4100 * 1024
+    (proc / "meminfo").write_text(MEMINFO.format(24_600_000, 2000))
+    assert machine.memory() == machine.Memory(24_600_000 * 1024, 2000 * 1024)
 
 
+def test_memory_that_is_held_is_that_of_this_process() -> None:
+    before = machine.resident_bytes()
+    held = bytearray(b"x" * 100_000_000)
+    after = machine.resident_bytes()
+    assert before is not None
+    assert after is not None
+    assert 90_000_000 < after - before < 300_000_000
+    assert len(held) == 100_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system without /proc")
 def test_what_cannot_be_told_is_unknown(proc: Path) -> None:
     assert machine.cpu() == machine.Cpu(None, os.cpu_count(), None)
-    assert machine.memory().available is None
+    assert machine.memory() == machine.Memory(None, None)
     assert machine.resident_bytes() is None
+    assert machine.usable_cores() >= 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sysconf"), reason="a system without sysconf")
-def test_memory_without_proc_is_that_of_sysconf(proc: Path) -> None:
+def test_memory_is_that_of_sysconf() -> None:
     pages = os.sysconf("SC_PHYS_PAGES")
     assert machine.memory().total == pages * os.sysconf("SC_PAGE_SIZE")
 

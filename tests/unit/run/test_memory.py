@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.host import machine
+from baikal_deploy.host import groups, machine
 from baikal_deploy.run.memory import MemoryModel, format_size, memory_limit
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, layouts
+from tests.unit.host.test_machine import MEMINFO
 
 
 def model(shape: tuple[int, int, int], **changes: Any) -> MemoryModel:
@@ -94,16 +96,17 @@ def test_sizes_are_rounded_up_for_people() -> None:
 
 
 def test_a_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    proc, root = tmp_path / "proc", tmp_path / "groups"
     (proc / "self").mkdir(parents=True)
-    (groups / "job" / "step").mkdir(parents=True)
-    (proc / "meminfo").write_text("MemTotal: 8000 kB\nMemAvailable: 4000 kB\n")
+    (root / "job" / "step").mkdir(parents=True)
+    (proc / "meminfo").write_text(MEMINFO.format(8000, 4000))
     (proc / "self" / "cgroup").write_text("0::/job/step\n")
-    monkeypatch.setattr(machine, "PROC", proc)
-    monkeypatch.setattr(machine, "GROUPS", groups)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(proc))
+    monkeypatch.setattr(groups, "PROC", proc)
+    monkeypatch.setattr(groups, "GROUPS", root)
     assert machine.free_bytes() == 4_096_000
-    (groups / "job" / "memory.max").write_text("3000000\n")
-    (groups / "job" / "memory.current").write_text("2000000\n")
-    (groups / "job" / "memory.stat").write_text("anon 5\ninactive_file 500000\n")
-    (groups / "job" / "step" / "memory.max").write_text("max\n")
+    (root / "job" / "memory.max").write_text("3000000\n")
+    (root / "job" / "memory.current").write_text("2000000\n")
+    (root / "job" / "memory.stat").write_text("anon 5\ninactive_file 500000\n")
+    (root / "job" / "step" / "memory.max").write_text("max\n")
     assert machine.free_bytes() == 1_500_000
