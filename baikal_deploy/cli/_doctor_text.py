@@ -133,7 +133,7 @@ def _machine(report: Examination) -> Iterator[tuple[str, str]]:
     yield "packages", ", ".join(f"{name}=={version}" for name, version in report.packages.items())
 
 
-def _quota(report: Report) -> str:
+def _quota(report: Examination) -> str:
     """The limit of CPU time, if that is why there are no more threads."""
     quota = report.cpu_quota
     if quota is None or quota > report.threads:

@@ -33,18 +33,11 @@ class EngineOptions:
 
     @property
     def cores(self) -> int:
-<<<<<<< HEAD
         """CPU threads of one evaluation: ``threads``, or the cores that this process may use.
 
         On a shared machine these are fewer than there are.
         """
-        if self.threads is not None:
-            return self.threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-=======
-        """``threads``, or the cores that this process may use: on a shared machine fewer than there are."""
         return machine.usable_cores() if self.threads is None else self.threads
->>>>>>> k-host
 
 
 class Engine(ABC):
