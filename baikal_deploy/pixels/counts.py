@@ -51,6 +51,11 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def __sub__(self, earlier: Tally) -> Tally:
+        """What was added to an earlier tally to make this one."""
+        pairs = ((getattr(self, f.name), getattr(earlier, f.name)) for f in fields(self))
+        return Tally(*(own[len(old) :] if isinstance(own, tuple) else own - old for own, old in pairs))
+
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""
         notes = [

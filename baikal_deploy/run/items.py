@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from baikal_deploy.denoising.batch import Progress
-from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.regions import crop_around
+from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
-from baikal_deploy.denoising.trust import PROBES, Maps
+from baikal_deploy.denoising.trust import PROBES
 from baikal_deploy.errors import NotFinite, VolumeError
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
-from baikal_deploy.pixels.dtypes import converted
 from baikal_deploy.run.config import OnError
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.resume.kept import KeptItem
-from baikal_deploy.run.unreadable import ReadableVolume, read_parts, read_what_can_be
+from baikal_deploy.run.unreadable import ReadableVolume, read_crops, read_what_can_be
 from baikal_deploy.volumes.base import Volume, WorkItem
 from baikal_deploy.volumes.selection import SelectedVolume
 
@@ -30,11 +30,13 @@ class Found:
     """What is read for an item.
 
     Attributes:
+        crop: of the planes, which is read.
         planes: (N, height, width) in raw units.
         guides: of the same shape, or None.
         damaged: numbers of planes that could not be read whole, or whose guides could not.
     """
 
+    crop: Crop
     planes: Raw
     guides: Raw | None
     damaged: frozenset[int] = frozenset()
@@ -47,17 +49,16 @@ class Work:
     Attributes:
         recipes: of all planes, with the volume they are of.
         guide: where the planes' guides are read from.
-        dtype: of what is written.
+        wanted: what is made of each item, with the dtype of what is written; standard deviations may take
+            PROBES times as much again.
         shared_axes: see ``RunConfig.shared_axes``.
-        wants_std: whether a map of standard deviations is made, which takes PROBES times as much again.
         on_error: what becomes of planes that cannot be read or denoised.
     """
 
     recipes: Recipes
     guide: SelectedVolume | None
-    dtype: np.dtype[Any]
+    wanted: Wanted
     shared_axes: tuple[str, ...]
-    wants_std: bool
     on_error: OnError
 
     @property
@@ -81,53 +82,54 @@ class Work:
     @property
     def each(self) -> int:
         """Evaluations in the place of one: with a map of standard deviations there are probes."""
-        return 1 + (PROBES if self.wants_std and not self.recipes.sampler.draws else 0)
+        return 1 + (PROBES if self.wanted.std and not self.recipes.sampler.draws else 0)
 
     def windows(self, item: WorkItem) -> int:
         """Network windows of one such evaluation."""
-        predictor, crop = self.recipes.denoiser.predictor, self._part(item).crop
+        predictor, crop = self.recipes.denoiser.predictor, self._crop(item)
         return len(predictor.plan(crop.whole).part(crop).windows)
 
     def read(self, item: WorkItem) -> Found:
         """Raises VolumeError: pixels that cannot be read, if that is to end the run."""
-        part = self._part(item)
+        crop = self._crop(item)
         try:
-            planes = read_parts(self.volume, item.planes, part)
-            return Found(planes, None if self.guide is None else read_parts(self.guide, item.planes, part))
+            planes = read_crops(self.volume, item.planes, crop)
+            guides = None if self.guide is None else read_crops(self.guide, item.planes, crop)
+            return Found(crop, planes, guides)
         except VolumeError:
             if self.on_error == "stop":
                 raise
-        planes, damaged = read_what_can_be(self.volume, item.planes, part)
+        planes, damaged = read_what_can_be(self.volume, item.planes, crop)
         if self.guide is None:
-            return Found(planes, None, frozenset(damaged))
-        guides, unguided = read_what_can_be(self.guide, item.planes, part)
-        return Found(planes, guides, frozenset(damaged + unguided))
+            return Found(crop, planes, None, frozenset(damaged))
+        guides, unguided = read_what_can_be(self.guide, item.planes, crop)
+        return Found(crop, planes, guides, frozenset(damaged + unguided))
 
-    def denoise(
-        self, item: WorkItem, found: Found, maps: Maps, progress: Progress, kept: KeptItem
-    ) -> tuple[Raw, Tally]:
+    def denoise(self, item: WorkItem, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
         """What is to be written of an item, and what to know about it.
 
         Args:
-            maps: of the item, to be filled.
             kept: what a killed run had finished of it, and where that is kept.
 
         Raises:
             VolumeError, EngineError: a time point cannot be measured; see ``Denoiser.run``.
         """
-        inner = self._part(item).inner
-        result = np.empty((len(item.planes), *found.planes[(slice(0), *inner)].shape[1:]), self.dtype)
-        done, tally = kept.recall(result, maps)
+        result = self._recalled(item, found.crop, kept)
         try:
-            for own in self._chunks(item.planes, done):
-                result[own], counted = self._chunk(item, found, own, maps.part(own), progress, kept)
-                tally += counted
-                kept.finished(own.stop, result, maps, tally)
+            for own in self._chunks(item.planes, kept.planes):
+                result.put(own, self._chunk(item.planes, found, own, progress, kept))
+                kept.finished(own.stop, result.denoised)
         except BaseException:  # an interrupt, most of all
             with suppress(VolumeError):
                 kept.keep()
             raise
-        return result, tally
+        return result.denoised
+
+    def _recalled(self, item: WorkItem, crop: Crop, kept: KeptItem) -> Gathered:
+        result = Gathered((len(item.planes), *crop.wanted_shape), self.wanted)
+        for own, piece in kept.recall(result.denoised):
+            result.put(own, piece)
+        return result
 
     def _chunks(self, planes: range, done: int) -> Iterator[slice]:
         """Planes that go through the network together, after the first ones, which are done."""
@@ -141,56 +143,50 @@ class Work:
                 first = stop
 
     def _chunk(
-        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
-    ) -> tuple[Raw, Tally]:
+        self, planes: range, found: Found, own: slice, progress: Progress, memory: Memory | None
+    ) -> Denoised:
         """Planes of one group; where they cannot be denoised as they are, one by one."""
-        planes = item.planes[own]
-        if not found.damaged.intersection(planes):
+        if not found.damaged.intersection(planes[own]):
             try:
-                return self._denoise(item, found, own, maps, progress, memory)
+                return self._denoise(planes, found, own, progress, memory)
             except NotFinite:
                 if self.on_error == "stop":
                     raise
-        if len(planes) == 1:
-            return self._given_up(planes[0], found.planes[own][(slice(None), *self._part(item).inner)])
-        ones = [slice(number, number + 1) for number in range(own.start, own.stop)]
-        done = [
-            self._chunk(item, found, one, maps.part(slice(number, number + 1)), progress, None)
-            for number, one in enumerate(ones)
-        ]
-        return np.concatenate([pixels for pixels, _ in done]), sum((tally for _, tally in done), Tally())
+        if own.stop - own.start == 1:
+            return self._given_up(planes[own.start], found.crop.trimmed(found.planes[own]))
+        result = Gathered((own.stop - own.start, *found.crop.wanted_shape), self.wanted)
+        for place in range(own.stop - own.start):
+            one = slice(own.start + place, own.start + place + 1)
+            result.put([place], self._chunk(planes, found, one, progress, None))
+        return result.denoised
 
     def _denoise(
-        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
-    ) -> tuple[Raw, Tally]:
-        part, planes = self._part(item), item.planes[own]
-        group = self.recipes.group(planes[0])
+        self, planes: range, found: Found, own: slice, progress: Progress, memory: Memory | None
+    ) -> Denoised:
+        group, volume = self.recipes.group(planes[own.start]), self.volume
         if group is None:
-            return converted(found.planes[own][(slice(None), *part.inner)], self.dtype)
-        return self.recipes.denoiser.run(
-            self.recipes.of(group),
+            return Denoised.copied(found.crop.trimmed(found.planes[own]), self.wanted.dtype, Tally())
+        stack = Stack(
             found.planes[own],
-            self.volume.planes_of_whole(planes),
+            volume.planes_of_whole(planes[own]),
             None if found.guides is None else found.guides[own],
-            progress,
-            maps,
-            part,
-            origin=self.volume.origin,
-            dtype=self.dtype,
-            fields=self.volume.planes_of_whole(planes, self.shared_axes),
-            memory=memory,
+            volume.planes_of_whole(planes[own], self.shared_axes),
+        )
+        recipe = self.recipes.of(group)
+        return self.recipes.denoiser.run(
+            recipe, stack, found.crop, self.wanted, progress=progress, memory=memory
         )
 
-    def _given_up(self, plane: int, pixels: Raw) -> tuple[Raw, Tally]:
+    def _given_up(self, plane: int, pixels: Raw) -> Denoised:
         """A plane (1, H, W) that cannot be denoised: as it is, or 0."""
         if self.on_error == "zero":
-            return np.zeros(pixels.shape, self.dtype), Tally(pixels.size, zeroed=(plane,))
-        kept, counted = converted(pixels, self.dtype)
-        return kept, counted + Tally(pixels.size, kept_raw=(plane,))
+            zeros = np.zeros(pixels.shape, self.wanted.dtype)
+            return Denoised(zeros, None, None, Tally(pixels.size, zeroed=(plane,)))
+        return Denoised.copied(pixels, self.wanted.dtype, Tally(pixels.size, kept_raw=(plane,)))
 
-    def _part(self, item: WorkItem) -> Part:
-        shape = self.volume.info.plane_shape
+    def _crop(self, item: WorkItem) -> Crop:
+        shape, noise_origin = self.volume.info.plane_shape, self.volume.origin
         if item.region is None:
-            return Part.whole(shape)
+            return Crop.uncut(shape, noise_origin)
         plan = self.recipes.denoiser.predictor.plan(shape)
-        return Part.around(item.region, plan, self.recipes.halo(item.planes))
+        return crop_around(item.region, plan, self.recipes.halo(item.planes), noise_origin)

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
-from baikal_deploy.volumes.indexing import region_shape
 from baikal_deploy.volumes.layout import Layout, Reduction
 from baikal_deploy.volumes.open import is_image_name
 from baikal_deploy.volumes.paths import check_paths, is_zarr, translated
@@ -157,15 +155,10 @@ class Outputs:
         """What is to be made of the items when all are written; the same for all outputs."""
         return self.stores[0].reductions if self.stores else ()
 
-    def maps(self, item: WorkItem) -> Maps:
-        """Empty maps of an item."""
-        shape = len(item.planes), *region_shape(self.result.info, item)
-        return Maps.of(shape, self.std is not None, self.suspect is not None)
-
-    def write(self, item: WorkItem, planes: Raw, maps: Maps) -> None:
+    def write(self, item: WorkItem, denoised: Denoised) -> None:
         """Raises VolumeError: see ``OutputVolume.write``."""
-        self.result.write(item, planes)
-        for output, pixels in ((self.std, maps.std), (self.suspect, maps.suspect)):
+        self.result.write(item, denoised.planes)
+        for output, pixels in ((self.std, denoised.std), (self.suspect, denoised.suspect)):
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError, VolumeError
@@ -143,9 +144,8 @@ class Run:
             self.work = Work(
                 self.recipes,
                 self.guide,
-                self.written.dtype,
+                Wanted(self.written.dtype, config.uncertainty is not None, config.mask is not None),
                 config.shared_axes,
-                wants_std=config.uncertainty is not None,
                 on_error=config.on_error,
             )
             self.memory = self._memory()
