@@ -116,7 +116,7 @@ def do_item(job: Job, index: int) -> Done:
         kept = Kept.of_run(job.journal, job.header["run"]).of(index)
         evaluated: list[int] = []
         with _computing:
-            denoised = opened.run.work.denoise(item, found, evaluated.append, kept)
+            denoised = opened.run.work.denoise(found, evaluated.append, kept)
         with _writing:
             # A client may have been killed meanwhile, and its outputs given to another run.
             if not job.is_current:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Denoised, Stack, Wanted
+from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import PROBES, contradictions, mean_and_std, relative_std
@@ -18,6 +18,7 @@ from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers.base import Noise, WalkSampler
 from baikal_deploy.errors import NotFinite
 from baikal_deploy.measurement.equaliser import Equaliser
+from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.counts import Tally
 
@@ -28,6 +29,26 @@ PROBE_DRAW = 2**32
 
 Progress = Callable[[int], None]
 """Called after each network evaluation with the number of planes that it advanced."""
+
+
+def in_batches(whole: Batch) -> Denoised:
+    """What is wanted of any number of planes, of which some go through the network at a time.
+
+    Planes that hold a single value, or whose channel does, are copied.
+
+    Raises:
+        EngineError, NotFinite: see ``Batch.denoised``.
+    """
+    pixels, size, intensity = whole.stack.pixels, whole.predictor.batch, whole.recipe.measurement.intensity
+    varied = [i for i, plane in enumerate(pixels) if not (intensity.is_constant or is_constant(plane))]
+    copied = [i for i in range(len(pixels)) if i not in varied]
+    result = Gathered((len(pixels), *whole.crop.wanted_shape), whole.wanted)
+    planes = whole.crop.trimmed(pixels)[copied]
+    result.put(copied, Denoised.copied(planes, whole.wanted.dtype, Tally(planes.size, len(copied))))
+    for first in range(0, len(varied), size):
+        places = varied[first : first + size]
+        result.put(places, replace(whole, stack=whole.stack.some(places)).denoised())
+    return result.denoised
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from baikal_deploy.denoising.stack import Stack
+from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
@@ -31,6 +32,16 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
             f"{wanted_by}: the sampler draws once at random, and one draw has no standard deviation; add "
             "runs=2 or more (-o runs=8), or take auto or matched"
         )
+
+
+def check_beside(sampler: Sampler, name: str, stack: Stack, maps: Maps) -> None:
+    """Raise ConfigError for a guide or maps that a sampler, whose name is for the message, has no use for, or
+    for maps of another shape than the planes."""
+    if stack.guides is not None and not sampler.TAKES_GUIDE:
+        raise ConfigError(f"guide: sampler {name} takes none; use forward-backward, mixing or repaint")
+    if maps.std is not None:
+        check_std(sampler, "maps")
+    maps.check(stack.pixels.shape)
 
 
 def stack_of(planes: Raw, guide: Raw | None, *, share_noise: bool) -> Stack:

@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from baikal_deploy.denoising.batch import Batch, Progress
-from baikal_deploy.denoising.checks import check_noise, check_std, stack_of
+from baikal_deploy.denoising.batch import Batch, Progress, in_batches
+from baikal_deploy.denoising.checks import check_beside, check_noise, stack_of
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.measuring import Measuring
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
+from baikal_deploy.denoising.stack import Denoised, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
@@ -26,12 +26,10 @@ from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.measurement.sample import sample_windows
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.pixels.counts import Tally
 
 NO_MAPS = Maps()
 
@@ -84,7 +82,7 @@ class Denoiser:
                 fastest that works here (see ``engines.fastest_engine``).
             precision: what the network computes in.
             threads: CPU threads of an evaluation; None: all cores.
-            tile, overlap: windows of the network, in pixels; see ``tiling.TilePlan``.
+            tile, overlap: windows of the network, in pixels; see ``windows.TilePlan``.
             batch: planes walked together, and windows in one engine call.
 
         Raises:
@@ -92,9 +90,7 @@ class Denoiser:
         """
         path = find_model(model)
         manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
-        passed_over: Mapping[str, str] = {}
-        if engine == AUTO:
-            engine, passed_over = fastest_engine(manifest, precision)
+        engine, passed_over = fastest_engine(manifest, precision) if engine == AUTO else (engine, {})
         return cls(open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over)
 
     def denoise(
@@ -137,17 +133,11 @@ class Denoiser:
         stack = stack_of(planes, guide, share_noise=share_noise)
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
-        if guide is not None and not chosen.TAKES_GUIDE:
-            raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
-        if maps.std is not None:
-            check_std(chosen, "maps")
-        maps.check(stack.pixels.shape)
+        check_beside(chosen, sampler, stack, maps)
         windows = sample_windows(len(stack.pixels), stack.pixels.shape[1:])
         measurement = self.measure([stack.pixels[plane, y, x] for plane, y, x in windows], chosen)
-        dtype = stack.pixels.dtype if dtype is None else dtype
-        wanted = Wanted(dtype, std=maps.std is not None, suspect=maps.suspect is not None)
-        recipe = self.recipe(chosen, measurement, seed)
-        denoised = self.run(recipe, stack, wanted=wanted, progress=progress)
+        wanted = maps.wanted(stack.pixels.dtype if dtype is None else dtype)
+        denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
         maps.fill(denoised)
         for note in measurement.notes() + denoised.counts.notes():
             log.warning(note)
@@ -229,17 +219,7 @@ class Denoiser:
         self.check_open()
         crop = crop or Crop.uncut(stack.pixels.shape[1:])
         wanted = wanted or Wanted(stack.pixels.dtype)
-        result = Gathered((len(stack.pixels), *crop.wanted_shape), wanted)
-        active = [] if recipe.measurement.intensity.is_constant else _varied(stack.pixels)
-        copied = [place for place in range(len(stack.pixels)) if place not in active]
-        planes = crop.trimmed(stack.pixels)[copied]
-        result.put(copied, Denoised.copied(planes, wanted.dtype, Tally(planes.size, len(copied))))
-        for first in range(0, len(active), self.predictor.batch):
-            places = active[first : first + self.predictor.batch]
-            some = stack.some(places)
-            batch = Batch(self.predictor, recipe, some, crop, wanted, progress, memory)
-            result.put(places, batch.denoised())
-        return result.denoised
+        return in_batches(Batch(self.predictor, recipe, stack, crop, wanted, progress, memory))
 
     def close(self) -> None:
         """Free the engine; the denoiser cannot be used afterwards."""
@@ -256,8 +236,3 @@ class Denoiser:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _varied(planes: Raw) -> list[int]:
-    """Places of the planes that hold more than a single value."""
-    return [place for place, plane in enumerate(planes) if not is_constant(plane)]

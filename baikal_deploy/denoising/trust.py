@@ -9,11 +9,11 @@ from math import prod
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.stack import Denoised
+from baikal_deploy.denoising.stack import Denoised, Wanted
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.cells import CELL, cell_sums
@@ -60,6 +60,10 @@ class Maps:
                 raise ConfigError(
                     f"maps: {name} has the shape {own.shape}, and the planes {shape}; make them with Maps.of"
                 )
+
+    def wanted(self, dtype: DTypeLike) -> Wanted:
+        """Planes of a pixel type, and these maps."""
+        return Wanted(dtype, std=self.std is not None, suspect=self.suspect is not None)
 
     def fill(self, denoised: Denoised) -> None:
         """Copy in the maps of planes that were denoised with those that are asked for here."""

@@ -53,8 +53,11 @@ class Tally:
 
     def __sub__(self, earlier: Tally) -> Tally:
         """What was added to an earlier tally to make this one."""
-        pairs = ((getattr(self, f.name), getattr(earlier, f.name)) for f in fields(self))
-        return Tally(*(own[len(old) :] if isinstance(own, tuple) else own - old for own, old in pairs))
+        added: dict[str, Any] = {}
+        for name, own in vars(self).items():
+            old = getattr(earlier, name)
+            added[name] = own[len(old) :] if isinstance(own, tuple) else own - old
+        return Tally(**added)
 
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -27,19 +28,31 @@ from baikal_deploy.volumes.selection import SelectedVolume
 
 @dataclass(frozen=True)
 class Found:
-    """What is read for an item.
+    """What is read for an item, or for some planes of it.
 
     Attributes:
-        crop: of the planes, which is read.
+        numbers: of the planes.
+        crop: what is read of each.
         planes: (N, height, width) in raw units.
         guides: of the same shape, or None.
         damaged: numbers of planes that could not be read whole, or whose guides could not.
     """
 
+    numbers: range
     crop: Crop
     planes: Raw
     guides: Raw | None
     damaged: frozenset[int] = frozenset()
+
+    @property
+    def wanted_shape(self) -> tuple[int, int, int]:
+        """(N, height, width) of what is wanted."""
+        return len(self.numbers), *self.crop.wanted_shape
+
+    def some(self, places: slice) -> Self:
+        """The planes at these places."""
+        guides = None if self.guides is None else self.guides[places]
+        return replace(self, numbers=self.numbers[places], planes=self.planes[places], guides=guides)
 
 
 @dataclass(frozen=True)
@@ -91,33 +104,34 @@ class Work:
 
     def read(self, item: WorkItem) -> Found:
         """Raises VolumeError: pixels that cannot be read, if that is to end the run."""
-        crop = self._crop(item)
+        crop, numbers = self._crop(item), item.planes
         try:
-            planes = read_crops(self.volume, item.planes, crop)
-            guides = None if self.guide is None else read_crops(self.guide, item.planes, crop)
-            return Found(crop, planes, guides)
+            planes = read_crops(self.volume, numbers, crop)
+            guides = None if self.guide is None else read_crops(self.guide, numbers, crop)
+            return Found(numbers, crop, planes, guides)
         except VolumeError:
             if self.on_error == "stop":
                 raise
-        planes, damaged = read_what_can_be(self.volume, item.planes, crop)
+        planes, damaged = read_what_can_be(self.volume, numbers, crop)
         if self.guide is None:
-            return Found(crop, planes, None, frozenset(damaged))
-        guides, unguided = read_what_can_be(self.guide, item.planes, crop)
-        return Found(crop, planes, guides, frozenset(damaged + unguided))
+            return Found(numbers, crop, planes, None, frozenset(damaged))
+        guides, unguided = read_what_can_be(self.guide, numbers, crop)
+        return Found(numbers, crop, planes, guides, frozenset(damaged + unguided))
 
-    def denoise(self, item: WorkItem, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
+    def denoise(self, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
         """What is to be written of an item, and what to know about it.
 
         Args:
+            found: what was read for all of the item.
             kept: what a killed run had finished of it, and where that is kept.
 
         Raises:
             VolumeError, EngineError: a time point cannot be measured; see ``Denoiser.run``.
         """
-        result = self._recalled(item, found.crop, kept)
+        result = self._recalled(found, kept)
         try:
-            for own in self._chunks(item.planes, kept.planes):
-                result.put(own, self._chunk(item.planes, found, own, progress, kept))
+            for own in self._chunks(found.numbers, kept.planes):
+                result.put(own, self._chunk(found.some(own), progress, kept))
                 kept.finished(own.stop, result.denoised)
         except BaseException:  # an interrupt, most of all
             with suppress(VolumeError):
@@ -125,8 +139,8 @@ class Work:
             raise
         return result.denoised
 
-    def _recalled(self, item: WorkItem, crop: Crop, kept: KeptItem) -> Gathered:
-        result = Gathered((len(item.planes), *crop.wanted_shape), self.wanted)
+    def _recalled(self, found: Found, kept: KeptItem) -> Gathered:
+        result = Gathered(found.wanted_shape, self.wanted)
         for own, piece in kept.recall(result.denoised):
             result.put(own, piece)
         return result
@@ -142,47 +156,38 @@ class Work:
                     yield slice(first, stop)
                 first = stop
 
-    def _chunk(
-        self, planes: range, found: Found, own: slice, progress: Progress, memory: Memory | None
-    ) -> Denoised:
+    def _chunk(self, found: Found, progress: Progress, memory: Memory | None) -> Denoised:
         """Planes of one group; where they cannot be denoised as they are, one by one."""
-        if not found.damaged.intersection(planes[own]):
+        if not found.damaged.intersection(found.numbers):
             try:
-                return self._denoise(planes, found, own, progress, memory)
+                return self._denoise(found, progress, memory)
             except NotFinite:
                 if self.on_error == "stop":
                     raise
-        if own.stop - own.start == 1:
-            return self._given_up(planes[own.start], found.crop.trimmed(found.planes[own]))
-        result = Gathered((own.stop - own.start, *found.crop.wanted_shape), self.wanted)
-        for place in range(own.stop - own.start):
-            one = slice(own.start + place, own.start + place + 1)
-            result.put([place], self._chunk(planes, found, one, progress, None))
+        if len(found.numbers) == 1:
+            return self._given_up(found)
+        result = Gathered(found.wanted_shape, self.wanted)
+        for place in range(len(found.numbers)):
+            one = slice(place, place + 1)
+            result.put(one, self._chunk(found.some(one), progress, None))
         return result.denoised
 
-    def _denoise(
-        self, planes: range, found: Found, own: slice, progress: Progress, memory: Memory | None
-    ) -> Denoised:
-        group, volume = self.recipes.group(planes[own.start]), self.volume
+    def _denoise(self, found: Found, progress: Progress, memory: Memory | None) -> Denoised:
+        group, of_whole = self.recipes.group(found.numbers[0]), self.volume.planes_of_whole
         if group is None:
-            return Denoised.copied(found.crop.trimmed(found.planes[own]), self.wanted.dtype, Tally())
-        stack = Stack(
-            found.planes[own],
-            volume.planes_of_whole(planes[own]),
-            None if found.guides is None else found.guides[own],
-            volume.planes_of_whole(planes[own], self.shared_axes),
-        )
-        recipe = self.recipes.of(group)
-        return self.recipes.denoiser.run(
-            recipe, stack, found.crop, self.wanted, progress=progress, memory=memory
-        )
+            return Denoised.copied(found.crop.trimmed(found.planes), self.wanted.dtype, Tally())
+        fields = of_whole(found.numbers, self.shared_axes)
+        stack = Stack(found.planes, of_whole(found.numbers), found.guides, fields)
+        recipe, run = self.recipes.of(group), self.recipes.denoiser.run
+        return run(recipe, stack, found.crop, self.wanted, progress=progress, memory=memory)
 
-    def _given_up(self, plane: int, pixels: Raw) -> Denoised:
-        """A plane (1, H, W) that cannot be denoised: as it is, or 0."""
+    def _given_up(self, found: Found) -> Denoised:
+        """A plane that cannot be denoised: as it is, or 0."""
+        pixels, dtype, numbers = found.crop.trimmed(found.planes), self.wanted.dtype, tuple(found.numbers)
         if self.on_error == "zero":
-            zeros = np.zeros(pixels.shape, self.wanted.dtype)
-            return Denoised(zeros, None, None, Tally(pixels.size, zeroed=(plane,)))
-        return Denoised.copied(pixels, self.wanted.dtype, Tally(pixels.size, kept_raw=(plane,)))
+            counts = Tally(pixels.size, zeroed=numbers)
+            return Denoised(np.zeros(pixels.shape, dtype), None, None, counts)
+        return Denoised.copied(pixels, dtype, Tally(pixels.size, kept_raw=numbers))
 
     def _crop(self, item: WorkItem) -> Crop:
         shape, noise_origin = self.volume.info.plane_shape, self.volume.origin

@@ -54,7 +54,7 @@ class ThisProcess:
                 advance(min(planes, max(0, expected - computed)), planes)
                 computed += planes
 
-            denoised = work.denoise(item, found, advance_and_check, kept)
+            denoised = work.denoise(found, advance_and_check, kept)
             if computed < expected:
                 advance(expected - computed, 0)
             return denoised
