@@ -175,6 +175,19 @@ def test_planes_are_kept_after_a_while_and_steps_after_their_planes(tmp_path: Pa
     assert again.recall_step("walk0") is None  # the next plane's
 
 
+def test_pieces_are_recalled_with_the_counts_of_their_own_planes(tmp_path: Path) -> None:
+    result = np.arange(24, dtype=np.uint16).reshape(4, 2, 3)
+    item = KeptItem(tmp_path / "kept", 4)
+    for stop, tally in ((1, Tally(6)), (3, Tally(18, kept_raw=(1, 2)))):
+        item.finished(stop, Denoised(result, None, None, tally))
+        item.keep()
+    again = KeptItem(tmp_path / "kept", 4)
+    found = list(again.recall(Denoised(result, None, None, Tally())))
+    assert [places for places, _ in found] == [slice(0, 1), slice(1, 3)]
+    assert [piece.counts for _, piece in found] == [Tally(6), Tally(12, kept_raw=(1, 2))]
+    np.testing.assert_array_equal(np.concatenate([piece.planes for _, piece in found]), result[:3])
+
+
 AXES = {"tyx": (600, 64, 64), "tczyx": (600, 1, 1, 64, 64)}
 
 
