@@ -85,7 +85,8 @@ class KeptItem:
     def __init__(self, folder: Path, index: int) -> None:
         self._folder, self._index = folder, index
         self.planes = max((stop for _, stop, _ in self._pieces()), default=0)
-        self._finished, self._keep = self.planes, _nothing
+        self._finished = self.planes
+        self._latest: tuple[int, Denoised] | None = None
         self._since = time.monotonic()
 
     def recall(self, empty: Denoised) -> Iterator[tuple[slice, Denoised]]:
@@ -115,22 +116,20 @@ class KeptItem:
         Raises:
             VolumeError: a full disk and the like.
         """
-
-        def keep() -> None:
-            text = np.array(json.dumps(asdict(denoised.counts)))
-            own = _planes(denoised, self.planes, stop)
-            self._save(f"{self._index}-{self.planes}-{stop}", {**own, "tally": text})
-            self.planes = stop
-            self.drop("")
-
-        self._finished, self._keep = stop, keep
+        self._finished = stop
+        self._latest = stop, denoised
         if self.is_due:
             self.keep()
 
     def keep(self) -> None:
         """Keep now what is finished. Raises VolumeError: a full disk and the like."""
-        if self._finished > self.planes:
-            self._keep()
+        if self._latest is None or self._latest[0] <= self.planes:
+            return
+        stop, denoised = self._latest
+        counts = {"tally": np.array(json.dumps(asdict(denoised.counts)))}
+        self._save(f"{self._index}-{self.planes}-{stop}", _planes(denoised, self.planes, stop) | counts)
+        self.planes = stop
+        self.drop("")
 
     @property
     def is_due(self) -> bool:
@@ -170,11 +169,7 @@ class KeptItem:
         self._since = time.monotonic()
 
 
-def _nothing() -> None:
-    """Nothing is finished yet that is not kept."""
-
-
-def _planes(denoised: Denoised, first: int, stop: int) -> Arrays:
+def _planes(denoised: Denoised, first: int, stop: int) -> dict[str, NDArray[Any]]:
     return {name: pixels[first:stop] for name, pixels in denoised.arrays.items()}
 
 
