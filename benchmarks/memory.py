@@ -97,7 +97,7 @@ class Identity(Denoiser):
     """Hands the planes back."""
 
     def run(self, recipe: Any, stack: Stack, *more: Any, **named: Any) -> Denoised:
-        return Denoised.copied(stack.pixels, stack.pixels.dtype, Tally(stack.pixels.size))
+        return Denoised(stack.pixels.copy(), None, None, Tally(stack.pixels.size))
 
 
 def virtual(planes: int, side: int, dtype: str, noisy: bool) -> Virtual:

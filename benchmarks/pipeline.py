@@ -39,7 +39,7 @@ class Identity(Denoiser):
     """Hands the planes back."""
 
     def run(self, recipe: Any, stack: Stack, *more: Any, **named: Any) -> Denoised:
-        return Denoised.copied(stack.pixels, stack.pixels.dtype, Tally(stack.pixels.size))
+        return Denoised(stack.pixels.copy(), None, None, Tally(stack.pixels.size))
 
 
 def make_input(path: Path, planes: int, side: int) -> None:
