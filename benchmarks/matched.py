@@ -19,6 +19,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
@@ -46,7 +47,7 @@ def overhead(denoiser: Denoiser, side: int) -> float:
     denoiser.predictor = TiledPredictor(timed)
     for _ in range(REPEATS + 1):
         before, started = timed.seconds, time.perf_counter()
-        denoiser.run(recipe, plane, [0])
+        denoiser.run(recipe, Stack(plane, [0]))
         ratios.append((time.perf_counter() - started) / (timed.seconds - before))
     denoiser.predictor = TiledPredictor(timed.engine)
     print(f"a plane of {side}², over its engine calls:", " ".join(f"{ratio:.3f}" for ratio in ratios[1:]))
@@ -77,7 +78,7 @@ def cost_ratio(denoiser: Denoiser, side: int = 512) -> float:
         network(x, t)
         eager = time.perf_counter() - started
         started = time.perf_counter()
-        denoiser.run(recipe, plane, [0])
+        denoiser.run(recipe, Stack(plane, [0]))
         ratios.append(PAPER_EVALUATIONS * eager / (time.perf_counter() - started))
     print(f"{PAPER_EVALUATIONS} evaluations in torch eager, over a plane of {side}² with matched:",
           " ".join(f"{ratio:.0f}" for ratio in ratios[1:]))  # fmt: skip

@@ -28,6 +28,7 @@ import numpy as np
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Denoised, Stack
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.volumes.base import Axis, VolumeInfo
@@ -95,8 +96,8 @@ class Virtual:
 class Identity(Denoiser):
     """Hands the planes back."""
 
-    def run(self, recipe: Any, planes: Any, *more: Any, **named: Any) -> tuple[Any, Tally]:
-        return planes.copy(), Tally(planes.size)
+    def run(self, recipe: Any, stack: Stack, *more: Any, **named: Any) -> Denoised:
+        return Denoised(stack.pixels.copy(), None, None, Tally(stack.pixels.size))
 
 
 def virtual(planes: int, side: int, dtype: str, noisy: bool) -> Virtual:

@@ -22,6 +22,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.intensity import IntensityMap
@@ -73,14 +74,14 @@ def anscombe(denoiser: Denoiser, plane: Plane, found: Measurement) -> Plane:
 
 def equalised(denoiser: Denoiser, plane: Plane, found: Measurement) -> Plane:
     recipe = denoiser.recipe(make_sampler("matched", {}, {}), found, 0)
-    return denoiser.run(recipe, plane[None], [0])[0][0]
+    return denoiser.run(recipe, Stack(plane[None], [0])).planes[0]
 
 
 def estimate(denoiser: Denoiser, plane: Plane, intensity: IntensityMap, sigma: float) -> Plane:
     """One evaluation at a noise level in the units of the plane."""
     measurement = Measurement(intensity, sigma, 0)
     recipe = denoiser.recipe(make_sampler("matched", {"noise": "uniform"}, {}), measurement, 0)
-    return denoiser.run(recipe, plane[None], [0])[0][0]
+    return denoiser.run(recipe, Stack(plane[None], [0])).planes[0]
 
 
 WAYS: dict[str, Callable[[Denoiser, Plane, Measurement], Plane]] = {

@@ -25,6 +25,7 @@ from zarr.codecs import ZstdCodec
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Denoised, Stack
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.pixels.counts import Tally
@@ -37,8 +38,8 @@ PAIRS = 5
 class Identity(Denoiser):
     """Hands the planes back."""
 
-    def run(self, recipe: Any, planes: Any, *more: Any, **named: Any) -> tuple[Any, Tally]:
-        return planes.copy(), Tally(planes.size)
+    def run(self, recipe: Any, stack: Stack, *more: Any, **named: Any) -> Denoised:
+        return Denoised(stack.pixels.copy(), None, None, Tally(stack.pixels.size))
 
 
 def make_input(path: Path, planes: int, side: int) -> None:

@@ -30,6 +30,7 @@ import numpy as np
 import onnxruntime
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Denoised, Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.models.manifest import find_model, read_manifest
@@ -45,8 +46,8 @@ INFER = "/v2/models/nuclei/infer"
 WARM = 10
 
 
-def hands_back(self: Denoiser, recipe: Any, planes: Any, *more: Any, **options: object) -> tuple[Any, Tally]:
-    return planes.copy(), Tally(planes.size)
+def hands_back(self: Denoiser, recipe: Any, stack: Stack, *more: Any, **options: object) -> Denoised:
+    return Denoised(stack.pixels.copy(), None, None, Tally(stack.pixels.size))
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

@@ -20,6 +20,7 @@ import zarr
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.live.timed import TimedEngine
 from baikal_export.trained import TrainedModel
@@ -83,7 +84,7 @@ def torch_ratio(folder: Path, side: int) -> float:
         for plane in range(PAIRS + 1):
             pixels = run.volume.read([plane])
             started = time.perf_counter()
-            run.denoiser.run(recipe, pixels, [plane])
+            run.denoiser.run(recipe, Stack(pixels, [plane]))
             ours = time.perf_counter() - started
             started = time.perf_counter()
             y = torch.from_numpy(recipe.measurement.intensity.normalise(pixels))[None]

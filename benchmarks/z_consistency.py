@@ -17,6 +17,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising import stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.channel import Measurement
 from baikal_training.camera import Camera
@@ -52,8 +53,8 @@ def denoised(denoiser: Denoiser, noisy: Stack, name: str, *, shared: bool) -> tu
     found = denoiser.measure(list(noisy), sampler)
     fields = [0] * len(noisy) if shared else range(len(noisy))
     recipe = denoiser.recipe(sampler, found, SEED)
-    result, _ = denoiser.run(recipe, noisy, range(len(noisy)), dtype=np.float64, fields=fields)
-    return result, found
+    planes = stack.Stack(noisy, range(len(noisy)), fields=fields)
+    return denoiser.run(recipe, planes, wanted=stack.Wanted(np.float64)).planes, found
 
 
 def neighbours(stack: Stack) -> Iterator[Stack]:

@@ -114,17 +114,17 @@ def do_item(job: Job, index: int) -> Done:
         opened = _open(job)
         item = opened.outputs.result.items[index]
         found = opened.work.read(item)
-        maps, kept = opened.outputs.maps(item), Kept.of_run(job.journal, job.header["run"]).of(index)
-        counts: list[int] = []
+        kept = Kept.of_run(job.journal, job.header["run"]).of(index)
+        evaluated: list[int] = []
         with _computing:
-            denoised, tally = opened.work.denoise(item, found, maps, counts.append, kept)
+            denoised = opened.work.denoise(found, evaluated.append, kept)
         with _writing:
             # A client may have been killed meanwhile, and its outputs given to another run.
             if not job.is_current:
                 raise VolumeError(f"{job.config.target}: belongs to another run by now; nothing was written")
-            opened.outputs.write(item, denoised, maps)
+            opened.outputs.write(item, denoised)
             opened.outputs.sync(item)
-        return Done(tally, sum(counts), dict(opened.work.recipes.measured(item.planes)))
+        return Done(denoised.counts, sum(evaluated), dict(opened.work.recipes.measured(item.planes)))
 
 
 def settle() -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import PROBES, contradictions, mean_and_std, relative_std
@@ -18,7 +18,8 @@ from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers.base import Noise, ResolvedWalk
 from baikal_deploy.errors import NotFinite
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.pixels.arrays import Planes, Raw
+from baikal_deploy.measurement.intensity import is_constant
+from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.counts import Tally
 
 BRIGHTEST_TRAINED = 5.0
@@ -30,22 +31,24 @@ Progress = Callable[[int], None]
 """Called after each network evaluation with the number of planes that it advanced."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """Of the region that was wanted.
+def in_batches(whole: Batch) -> Denoised:
+    """What is wanted of any number of planes, of which some go through the network at a time.
 
-    Attributes:
-        planes: denoised, in raw units and the pixel type that was asked for; pixels that are not finite are
-            those of the input.
-        std: see ``Maps``; None unless it was asked for.
-        suspect: see ``Maps``; None unless the guard was asked for.
-        tally: what to know about the pixels.
+    Planes that hold a single value, or whose channel does, are copied.
+
+    Raises:
+        EngineError, NotFinite: see ``Batch.denoised``.
     """
-
-    planes: Raw
-    std: NDArray[np.float32] | None
-    suspect: NDArray[np.bool_] | None
-    tally: Tally
+    pixels, size, intensity = whole.stack.pixels, whole.predictor.batch, whole.recipe.measurement.intensity
+    varied = [i for i, plane in enumerate(pixels) if not (intensity.is_constant or is_constant(plane))]
+    copied = [i for i in range(len(pixels)) if i not in varied]
+    result = Gathered((len(pixels), *whole.crop.wanted_shape), whole.wanted)
+    planes = whole.crop.trimmed(pixels)[copied]
+    result.put(copied, Denoised.copied(planes, whole.wanted.dtype, Tally(planes.size, len(copied))))
+    for first in range(0, len(varied), size):
+        places = varied[first : first + size]
+        result.put(places, replace(whole, stack=whole.stack.some(places)).denoised())
+    return result.denoised
 
 
 @dataclass(frozen=True)
@@ -53,114 +56,103 @@ class Batch:
     """Planes that are denoised together.
 
     Attributes:
+        predictor: the network.
         recipe: how.
-        planes: (N, height, width) in raw units: what is read of them.
-        indices: of the planes in their volume, for messages.
-        fields: numbers of their noise fields.
-        guides: of the same shape, in raw units, or None.
-        part: of the planes that these are.
-        origin: (y, x) of these planes' first pixel in the noise fields.
+        stack: the planes.
+        crop: which part of whole planes they are, and what of it is wanted.
+        wanted: what is to be made of them.
+        progress: see ``Progress``; None: nobody is told.
         memory: where steps are kept that take long; None: nowhere.
     """
 
+    predictor: TiledPredictor
     recipe: Recipe
-    planes: Raw
-    indices: Sequence[int]
-    fields: Sequence[int]
-    guides: Raw | None
-    part: Part
-    origin: tuple[int, int] = (0, 0)
+    stack: Stack
+    crop: Crop
+    wanted: Wanted
+    progress: Progress | None = None
     memory: Memory | None = None
 
-    def denoised(
-        self,
-        predictor: TiledPredictor,
-        progress: Progress | None,
-        dtype: DTypeLike,
-        *,
-        wants_std: bool,
-        guard: bool,
-    ) -> Done:
+    def denoised(self) -> Denoised:
         """Raises EngineError if the network fails, NotFinite if it returns values that are not finite."""
-        y, equaliser = self.recipe.prepare(self.planes)
-        x0, std = self._sampled(y, equaliser, predictor, progress, wants_std)
-        self._check(x0, predictor)
-        result, tally = self.recipe.finish(x0, equaliser, self.planes, self.part.inner, dtype)
-        std = None if std is None else std[(slice(None), *self.part.inner)]
-        if not guard:
-            return Done(result, std, None, tally)
+        y, equaliser = self.recipe.prepare(self.stack.pixels)
+        x0, std = self._sampled(y, equaliser)
+        self._check(x0)
+        raw, dtype = self.stack.pixels, self.wanted.dtype
+        planes, counts = self.recipe.finish(x0, equaliser, raw, self.crop, dtype)
+        std = None if std is None else self.crop.trimmed(std)
+        counts += Tally(planes.size)
+        if not self.wanted.guard:
+            return Denoised(planes, std, None, counts)
         suspect, found = self._guarded(y, x0)
-        return Done(result, std, suspect, tally + found)
+        return Denoised(planes, std, suspect if self.wanted.suspect else None, counts + found)
 
-    def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.bool_], Tally]:
+    def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8], Tally]:
         """Where the result contradicts the data, and how much lies beyond what the model knows."""
-        level, inner = self.recipe.level, (slice(None), *self.part.inner)
-        suspect = contradictions((y - x0)[:, 0] / np.float32(level))[inner]
+        level = self.recipe.level
+        suspect = self.crop.trimmed(contradictions((y - x0)[:, 0] / np.float32(level)))
         # Four sigma: noise alone must not count.
-        beyond = int(np.count_nonzero(y[:, 0][inner] > BRIGHTEST_TRAINED + 4 * level))
-        return suspect, Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
+        beyond = int(np.count_nonzero(self.crop.trimmed(y[:, 0]) > BRIGHTEST_TRAINED + 4 * level))
+        counts = Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
+        return suspect.view(np.uint8), counts
 
-    def _sampled(
-        self,
-        y: Planes,
-        equaliser: Equaliser | None,
-        predictor: TiledPredictor,
-        progress: Progress | None,
-        wants_std: bool,
-    ) -> tuple[Planes, NDArray[np.float32] | None]:
+    def _sampled(self, y: Planes, equaliser: Equaliser | None) -> tuple[Planes, NDArray[np.float32] | None]:
         """x_0, and its standard deviation in raw units, (N, H, W)."""
-        sampler, download = self.recipe.sampler, predictor.engine.download
-        noise_and_guide = self._noise_and_guide(predictor)
-        steps = self._steps(predictor, wants_std)
-        schedule, predict = self.recipe.schedule, _Network(predictor, self.part.crop, progress)
-        if steps is not None:
-            predict = _KeptNetwork(predictor, self.part.crop, progress, steps)
+        sampler, engine, steps = self.recipe.sampler, self.predictor.engine, self._steps()
+        schedule, predict, download = self.recipe.schedule, self._network(steps), engine.download
+        noise_and_guide = self._noise_and_guide()
 
         def compute(y: Planes) -> Planes:
-            planes = predictor.engine.upload(y)
+            planes = engine.upload(y)
             return download(sampler.sample(predict, planes, schedule, *noise_and_guide))
 
         def denoise(y: Planes) -> Planes:
             return compute(y) if steps is None else steps.result(lambda: compute(y))
 
-        if not wants_std:
+        if not self.wanted.std:
             return denoise(y), None
         if isinstance(sampler, ResolvedWalk):
-            runs = sampler.each_run(predict, predictor.engine.upload(y), schedule, *noise_and_guide)
+            runs = sampler.each_run(predict, engine.upload(y), schedule, *noise_and_guide)
             x0, spread = mean_and_std(map(download, runs))
             return x0, self._raw_spread(spread[:, 0], equaliser)
         x0 = denoise(y)
         return x0, self._raw_std(self._relative_std(denoise, y, x0), equaliser)
 
-    def _steps(self, predictor: TiledPredictor, wants_std: bool) -> Steps | None:
+    def _network(self, steps: Steps | None) -> _Network:
+        if steps is None:
+            return _Network(self.predictor, self.crop, self.progress)
+        return _KeptNetwork(self.predictor, self.crop, self.progress, steps)
+
+    def _steps(self) -> Steps | None:
         if self.memory is None:
             return None
         walks = isinstance(self.recipe.sampler, ResolvedWalk)
-        evaluations = self.recipe.nfe * (1 + (PROBES if wants_std and not walks else 0))
-        return Steps(self.memory, predictor.engine, evaluations, walks)
+        evaluations = self.recipe.nfe * (1 + (PROBES if self.wanted.std and not walks else 0))
+        return Steps(self.memory, self.predictor.engine, evaluations, walks)
 
     def _noise(self, like: Planes) -> Noise:
-        (top, left), (y, x) = self.origin, self.part.origin
-        return noise_source(self.recipe.seed, self.fields, self.part.shape, like, (top + y, left + x))
+        crop, fields = self.crop, self.stack.noise_fields
+        return noise_source(self.recipe.seed, fields, crop.shape, like, crop.origin_in_noise)
 
-    def _noise_and_guide(self, predictor: TiledPredictor) -> tuple[Noise, Planes | None]:
-        engine = predictor.engine
+    def _noise_and_guide(self) -> tuple[Noise, Planes | None]:
+        engine, guides = self.predictor.engine, self.stack.guides
         somewhere = engine.upload(np.zeros((1, 1, 1, 1), np.float32))
-        guide = None if self.guides is None else engine.upload(self.recipe.prepare(self.guides)[0])
+        guide = None if guides is None else engine.upload(self.recipe.prepare(guides)[0])
         return self._noise(like=somewhere), guide
 
-    def _check(self, x0: Planes, predictor: TiledPredictor) -> None:
+    def _check(self, x0: Planes) -> None:
         if not np.isfinite(x0).all():
+            name, planes = self.predictor.engine.manifest.name, list(self.stack.indices)
             raise NotFinite(
-                f"model {predictor.engine.manifest.name}: the network returned NaN or infinite values for "
-                f"planes {list(self.indices)}; nothing of them was kept. Try another engine or other sampler "
-                "options, or leave them as they are (--on-error keep-raw)"
+                f"model {name}: the network returned NaN or infinite values for planes {planes}; nothing of "
+                "them was kept. Try another engine or other sampler options, or leave them as they are "
+                "(--on-error keep-raw)"
             )
 
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
         draws = self._noise(like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
-        return relative_std(denoise, y, x0, self.recipe.level, signs, self.part.origin)[:, 0]
+        return relative_std(denoise, y, x0, self.recipe.level, signs, self.crop)[:, 0]
 
     def _raw_std(self, relative: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of what is relative to the noise."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from baikal_deploy.denoising.stack import Stack
+from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
@@ -32,7 +34,33 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
         )
 
 
-def _as_stack(planes: Raw) -> Raw:
+def check_beside(sampler: Sampler, name: str, stack: Stack, maps: Maps) -> None:
+    """Raise ConfigError for a guide or maps that a sampler, whose name is for the message, has no use for, or
+    for maps of another shape than the planes."""
+    if stack.guides is not None and not sampler.TAKES_GUIDE:
+        raise ConfigError(f"guide: sampler {name} takes none; use forward-backward, mixing or repaint")
+    if maps.std is not None:
+        check_std(sampler, "maps")
+    maps.check(stack.pixels.shape)
+
+
+def stack_of(planes: Raw, guide: Raw | None, *, share_noise: bool) -> Stack:
+    """The planes that a user gives, (H, W) or (N, H, W), and their guides.
+
+    Args:
+        share_noise: whether they share a noise field.
+
+    Raises:
+        ConfigError: they are no planes of real numbers, or the guide has another shape.
+    """
+    pixels, guides = _as_planes(planes), None if guide is None else _as_planes(guide)
+    if guides is not None and guides.shape != pixels.shape:
+        raise ConfigError(f"guide of shape {guides.shape}: must have the shape of the planes, {pixels.shape}")
+    indices = range(len(pixels))
+    return Stack(pixels, indices, guides, [0] * len(pixels) if share_noise else indices)
+
+
+def _as_planes(planes: Raw) -> Raw:
     planes = np.asarray(planes)
     if planes.ndim not in (2, 3) or 0 in planes.shape:
         raise ConfigError(f"planes of shape {planes.shape}: needed is (H, W) or (N, H, W)")

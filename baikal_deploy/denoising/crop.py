@@ -1,33 +1,87 @@
-"""A part of planes."""
+"""The frames of reference of planes that are cut: the whole plane, what is read, what is wanted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from baikal_deploy.pixels.arrays import Raw, Region
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Where planes lie in those that they are cut from.
+    """What is read of planes, what of that is wanted, and where they lie in the noise fields.
 
     Attributes:
-        whole: (H, W) of the uncut planes.
-        origin: (y, x) of the first pixel in them.
-        shape: (height, width).
+        whole: (H, W) of the planes that are cut.
+        read: rows and columns of them that are read.
+        wanted: rows and columns of them that are wanted, which are among those that are read.
+        noise_origin: (y, x) of the whole planes' first pixel in the noise fields, which may reach farther.
     """
 
     whole: tuple[int, int]
-    origin: tuple[int, int]
-    shape: tuple[int, int]
+    read: Region
+    wanted: Region
+    noise_origin: tuple[int, int] = (0, 0)
 
     @classmethod
-    def none(cls, shape: tuple[int, int]) -> Crop:
-        """For planes that are not cut."""
-        return cls(shape, (0, 0), shape)
+    def uncut(cls, shape: tuple[int, int], noise_origin: tuple[int, int] = (0, 0)) -> Self:
+        """All of planes of ``shape`` (H, W)."""
+        everything = slice(0, shape[0]), slice(0, shape[1])
+        return cls(shape, everything, everything, noise_origin)
 
-    def turned(self, symmetry: int) -> Crop:
-        """Where planes lie that were turned by a symmetry of the square (see ``samplers.base.Turnable``)."""
-        axes = zip((2, 1), self.whole, self.origin, self.shape, strict=True)
-        y, x = (whole - start - size if symmetry & bit else start for bit, whole, start, size in axes)
-        if symmetry & 4:
-            return Crop(self.whole[::-1], (x, y), self.shape[::-1])
-        return Crop(self.whole, (y, x), self.shape)
+    @property
+    def is_uncut(self) -> bool:
+        """Whether the planes are read whole."""
+        return self.shape == self.whole
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of what is read."""
+        return _shape(self.read)
+
+    @property
+    def wanted_shape(self) -> tuple[int, int]:
+        """(height, width) of what is wanted."""
+        return _shape(self.wanted)
+
+    @property
+    def origin_in_noise(self) -> tuple[int, int]:
+        """(y, x) of the first pixel that is read in the noise fields."""
+        (top, left), (y, x) = self.noise_origin, self.read
+        return top + y.start, left + x.start
+
+    def trimmed(self, pixels: Raw) -> Raw:
+        """A view of what is wanted of pixels that were read, (…, height, width)."""
+        y, x = (
+            slice(want.start - read.start, want.stop - read.start)
+            for want, read in zip(self.wanted, self.read, strict=True)
+        )
+        return pixels[..., y, x]
+
+    def coordinates(self) -> tuple[Raw, Raw]:
+        """Row numbers (height, 1) and column numbers (1, width) in the whole planes of what is read."""
+        rows, columns = np.ogrid[self.read]
+        return rows, columns
+
+    def turned(self, symmetry: int) -> Self:
+        """The same of planes turned by a symmetry of the square (see ``samplers.base.Turnable``).
+
+        The noise fields do not turn: what is drawn is drawn for planes as they were read.
+        """
+        read, wanted = (self._turned(region, symmetry) for region in (self.read, self.wanted))
+        return replace(self, whole=self.whole[::-1] if symmetry & 4 else self.whole, read=read, wanted=wanted)
+
+    def _turned(self, region: Region, symmetry: int) -> Region:
+        axes = zip((2, 1), self.whole, region, strict=True)
+        y, x = (
+            slice(side - span.stop, side - span.start) if symmetry & bit else span for bit, side, span in axes
+        )
+        return (x, y) if symmetry & 4 else (y, x)
+
+
+def _shape(region: Region) -> tuple[int, int]:
+    y, x = region
+    return y.stop - y.start, x.stop - x.start

@@ -10,28 +10,26 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from baikal_deploy.denoising.batch import Batch, Progress
-from baikal_deploy.denoising.checks import _as_stack, check_noise, check_std
+from baikal_deploy.denoising.batch import Batch, Progress, in_batches
+from baikal_deploy.denoising.checks import check_beside, check_noise, stack_of
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.measuring import Measuring
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.stack import Denoised, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
-from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError
-from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
-from baikal_deploy.measurement.intensity import is_constant
+from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.sample import sample_windows
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.pixels.counts import Tally
-from baikal_deploy.pixels.dtypes import converted
 
 NO_MAPS = Maps()
 
@@ -84,7 +82,7 @@ class Denoiser:
                 fastest that works here (see ``engines.fastest_engine``).
             precision: what the network computes in.
             threads: CPU threads of an evaluation; None: all cores.
-            tile, overlap: windows of the network, in pixels; see ``tiling.TilePlan``.
+            tile, overlap: windows of the network, in pixels; see ``windows.TilePlan``.
             batch: planes walked together, and windows in one engine call.
 
         Raises:
@@ -92,9 +90,7 @@ class Denoiser:
         """
         path = find_model(model)
         manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
-        passed_over: Mapping[str, str] = {}
-        if engine == AUTO:
-            engine, passed_over = fastest_engine(manifest, precision)
+        engine, passed_over = fastest_engine(manifest, precision) if engine == AUTO else (engine, {})
         return cls(open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over)
 
     def denoise(
@@ -134,28 +130,18 @@ class Denoiser:
             EngineError: the denoiser is closed, or the network failed.
         """
         self.check_open()
-        stack = _as_stack(planes)
-        guides = None if guide is None else _as_stack(guide)
-        if guides is not None and guides.shape != stack.shape:
-            raise ConfigError(
-                f"guide of shape {guides.shape}: must have the shape of the planes, {stack.shape}"
-            )
+        stack = stack_of(planes, guide, share_noise=share_noise)
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
-        if guides is not None and not chosen.TAKES_GUIDE:
-            raise ConfigError(f"guide: sampler {sampler} takes none; use forward-backward, mixing or repaint")
-        if maps.std is not None:
-            check_std(chosen, "maps")
-        maps.check(stack.shape)
-        windows = sample_windows(len(stack), stack.shape[1:])
-        measurement = self.measure([stack[plane, y, x] for plane, y, x in windows], chosen)
-        recipe = self.recipe(chosen, measurement, seed)
-        indices = range(len(stack))
-        fields = [0] * len(stack) if share_noise else indices
-        result, tally = self.run(recipe, stack, indices, guides, progress, maps, dtype=dtype, fields=fields)
-        for note in measurement.notes() + tally.notes():
+        check_beside(chosen, sampler, stack, maps)
+        windows = sample_windows(len(stack.pixels), stack.pixels.shape[1:])
+        measurement = self.measure([stack.pixels[plane, y, x] for plane, y, x in windows], chosen)
+        wanted = maps.wanted(stack.pixels.dtype if dtype is None else dtype)
+        denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
+        maps.fill(denoised)
+        for note in measurement.notes() + denoised.counts.notes():
             log.warning(note)
-        return result.reshape(np.shape(planes))
+        return denoised.planes.reshape(np.shape(planes))
 
     def recommended(self, sampler: str) -> Mapping[str, Any]:
         """The model's own options for a sampler."""
@@ -168,11 +154,7 @@ class Denoiser:
             sample: (H, W) windows in raw units.
         """
         self.check_open()
-        normalisation, kernel = self.manifest.normalisation, self.manifest.noise_correlation
-        found = measure(sample, normalisation, self._estimate, kernel)
-        if sampler.noise == "uniform":
-            return found
-        return analyse(sample, normalisation, found, self._estimate, kernel)
+        return Measuring(self.predictor, self._schedule).measure(sample, sampler)
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Mean intensity, variance and number of details in the bins that the noise model was fitted to.
@@ -184,17 +166,7 @@ class Denoiser:
             (bins, 3), in raw units; no bins where there is no noise.
         """
         self.check_open()
-        return noise_curve(sample, measurement, self._estimate)
-
-    def _estimate(self, y: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        """The posterior mean at the noise level sigma."""
-        engine = self.predictor.engine
-        level = self._schedule.noise_of_timestep(self._schedule.timestep_of_noise(sigma))
-        planes = engine.upload(y[None, None])
-        x0: NDArray[np.float32] = engine.download(
-            posterior_mean(self.predictor.predict, planes, self._schedule, level)
-        )[0, 0]
-        return x0
+        return Measuring(self.predictor, self._schedule).noise_curve(sample, measurement)
 
     def check(self, sampler: Sampler) -> None:
         """Raise ConfigError now for options that no noise level could make fit this model."""
@@ -223,76 +195,31 @@ class Denoiser:
     def run(
         self,
         recipe: Recipe,
-        planes: Raw,
-        indices: Sequence[int],
-        guides: Raw | None = None,
-        progress: Progress | None = None,
-        maps: Maps = NO_MAPS,
-        part: Part | None = None,
+        stack: Stack,
+        crop: Crop | None = None,
+        wanted: Wanted | None = None,
         *,
-        origin: tuple[int, int] = (0, 0),
-        dtype: DTypeLike | None = None,
-        fields: Sequence[int] | None = None,
-        guard: bool = True,
+        progress: Progress | None = None,
         memory: Memory | None = None,
-    ) -> tuple[Raw, Tally]:
+    ) -> Denoised:
         """Denoise planes with a recipe.
 
         Args:
-            planes: (N, height, width) in raw units.
-            indices: of the planes in their volume.
-            guides: of the same shape, in raw units, or None.
-            maps: of the result's shape, to fill in beside; see ``Maps.of``.
-            part: which part of planes they are, and what of it is wanted; None: they are whole.
-            origin: (y, x) of the whole planes' first pixel in the noise fields, where these reach farther.
-            dtype: of the result, which keeps the units of the planes; None: theirs.
-            fields: of the noise, by number: planes with the same one share it; None: the indices.
-            guard: whether to look where the result contradicts the data, and for pixels brighter than the
-                model knows; without it, neither is counted.
+            crop: which part of planes they are, and what of it is wanted; None: they are whole.
+            wanted: what is to be made of them; None: planes of their own pixel type.
+            progress: see ``Progress``.
             memory: where the steps of a batch are kept that take long; for no more planes than a batch has.
 
         Returns:
-            What is wanted of the planes, denoised, and what to know about it.
+            What is wanted of the planes: (N, height, width).
 
         Raises:
             EngineError: the denoiser is closed, or the network failed or returned values that are not finite.
         """
         self.check_open()
-        part = part or Part.whole(planes.shape[1:])
-        wanted = planes[(slice(None), *part.inner)]
-        result = np.empty(wanted.shape, planes.dtype if dtype is None else dtype)
-        active = [i for i, plane in enumerate(planes) if not is_constant(plane)]
-        if recipe.measurement.intensity.is_constant:
-            active = []
-        copied = [i for i in range(len(planes)) if i not in active]
-        result[copied], tally = converted(wanted[copied], result.dtype)
-        tally += Tally(wanted.size, len(copied))
-        for first in range(0, len(active), self.predictor.batch):
-            chosen = active[first : first + self.predictor.batch]
-            batch = Batch(
-                recipe,
-                planes[chosen],
-                [indices[i] for i in chosen],
-                [(indices if fields is None else fields)[i] for i in chosen],
-                None if guides is None else guides[chosen],
-                part,
-                origin,
-                memory,
-            )
-            done = batch.denoised(
-                self.predictor,
-                progress,
-                result.dtype,
-                wants_std=maps.std is not None,
-                guard=guard or maps.suspect is not None,
-            )
-            result[chosen] = done.planes
-            tally += done.tally
-            if maps.std is not None:
-                maps.std[chosen] = done.std
-            if maps.suspect is not None and done.suspect is not None:
-                maps.suspect[chosen] = done.suspect
-        return result, tally
+        crop = crop or Crop.uncut(stack.pixels.shape[1:])
+        wanted = wanted or Wanted(stack.pixels.dtype)
+        return in_batches(Batch(self.predictor, recipe, stack, crop, wanted, progress, memory))
 
     def close(self) -> None:
         """Free the engine; the denoiser cannot be used afterwards."""

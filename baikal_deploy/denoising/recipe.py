@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import fill_non_finite
-from baikal_deploy.pixels.arrays import Planes, Raw, Region, blocks
+from baikal_deploy.pixels.arrays import Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
 
@@ -55,18 +56,18 @@ class Recipe:
         return equaliser.forward(normalised)[:, None], equaliser
 
     def finish(
-        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, inner: Region, dtype: DTypeLike
+        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, crop: Crop, dtype: DTypeLike
     ) -> tuple[Raw, Tally]:
         """What the sampler returned, in raw units.
 
         Args:
             x0: (N, 1, H, W).
             planes: that it was made of, (N, H, W) in raw units.
-            inner: what is wanted of them.
+            crop: which part of larger planes they are, and what of it is wanted.
             dtype: of the result, whose pixels are those of the planes where these are not finite.
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
-        x0, planes = (of_planes[(slice(None), *inner)] for of_planes in (x0, planes))
+        x0, planes = crop.trimmed(x0), crop.trimmed(planes)
         result, tally = np.empty(planes.size, dtype), Tally()
         flat_x0, flat_planes = x0.reshape(-1), planes.reshape(-1)
         for block in blocks(planes.size):

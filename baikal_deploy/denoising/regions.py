@@ -8,9 +8,7 @@ that are denoised as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import Self
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.trust import REACH
@@ -20,64 +18,17 @@ from baikal_deploy.pixels.arrays import Region
 from baikal_deploy.pixels.cells import CELL
 
 
-@dataclass(frozen=True)
-class Part:
-    """What is read of planes to denoise a region of them.
+def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[int, int] = (0, 0)) -> Crop:
+    """What has to be read for a region: all that its pixels depend on.
 
-    Attributes:
-        plane_shape: (H, W) of the planes.
-        region: rows and columns that are wanted.
-        extent: rows and columns that are read, the region among them.
+    Args:
+        plan: the windows over the whole planes.
+        halo: see ``Sampler.halo``.
+        noise_origin: see ``Crop``.
     """
-
-    plane_shape: tuple[int, int]
-    region: Region
-    extent: Region
-
-    @classmethod
-    def whole(cls, shape: tuple[int, int]) -> Self:
-        """All of planes of ``shape``."""
-        everything = slice(0, shape[0]), slice(0, shape[1])
-        return cls(shape, everything, everything)
-
-    @classmethod
-    def around(cls, region: Region, plan: TilePlan, halo: int) -> Self:
-        """What the pixels of a region depend on.
-
-        Args:
-            plan: the windows over the whole planes.
-            halo: see ``Resolved.halo``.
-        """
-        axes = zip((plan.y, plan.x), plan.shape, region, strict=True)
-        y, x = (_reach(axis, size, span, halo + REACH) for axis, size, span in axes)
-        return cls(plan.shape, region, (y, x))
-
-    @property
-    def is_whole(self) -> bool:
-        return self.shape == self.plane_shape
-
-    @property
-    def origin(self) -> tuple[int, int]:
-        """(y, x) of the first pixel that is read."""
-        return self.extent[0].start, self.extent[1].start
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width) of what is read."""
-        y, x = self.extent
-        return y.stop - y.start, x.stop - x.start
-
-    @property
-    def inner(self) -> Region:
-        """The region in what is read."""
-        y, x = (
-            slice(r.start - e.start, r.stop - e.start) for r, e in zip(self.region, self.extent, strict=True)
-        )
-        return y, x
-
-    @property
-    def crop(self) -> Crop:
-        return Crop(self.plane_shape, self.origin, self.shape)
+    axes = zip((plan.y, plan.x), plan.shape, region, strict=True)
+    y, x = (_reach(axis, size, span, halo + REACH) for axis, size, span in axes)
+    return Crop(plan.shape, (y, x), region, noise_origin)
 
 
 def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:
@@ -97,8 +48,8 @@ def _windows_over(axis: AxisPlan, start: int, stop: int) -> tuple[int, int]:
     return touching[0], touching[-1] + axis.window
 
 
-def largest_part(plan: TilePlan, edge: int, halo: int) -> int:
-    """Raw of the largest part that is read for any region.
+def largest_crop(plan: TilePlan, edge: int, halo: int) -> int:
+    """Pixels of the largest crop that is read for any region.
 
     Args:
         edge: side of the regions.

@@ -59,7 +59,7 @@ class TiledPredictor:
                 the crop count: its border pixels may lie in none, where all that is returned is 0.
         """
         height, width = x_t.shape[2:]
-        tools = self._tools(crop or Crop.none((height, width)), x_t)
+        tools = self._tools(crop or Crop.uncut((height, width)), x_t)
         for axis, indices in tools.reflections.items():
             x_t = array_namespace(x_t).take(x_t, indices, axis=axis)
         eps, v = self._blended(x_t, t, tools)
@@ -73,10 +73,11 @@ class TiledPredictor:
 
     def _tools(self, crop: Crop, like: Planes) -> _Tools:
         """Those for planes of a crop beside ``like``; kept, since a walk needs them at every step."""
-        key = crop, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
+        plan = self.plan(crop.whole).part(crop)
+        key = plan, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
         tools = self._kept.get(key)
         if tools is None:
-            tools = _Tools.make(self.plan(crop.whole).part(crop), like)
+            tools = _Tools.make(plan, like)
             if len(self._kept) == SYMMETRIES:  # all that the planes of a run have at a time
                 self._kept.clear()
             self._kept[key] = tools

@@ -9,9 +9,11 @@ from math import prod
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.stack import Denoised, Wanted
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.cells import CELL, cell_sums
@@ -34,7 +36,7 @@ REACH = max(int(4 * SMOOTH), (WINDOW // 2 + 1) * CELL)
 
 @dataclass(frozen=True)
 class Maps:
-    """To be filled by ``Denoiser.run``; None where nobody asked.
+    """To be filled in by ``Denoiser.denoise``; None where nobody asked.
 
     Attributes:
         std: standard deviation of what was denoised, in raw units, float32 (N, H, W).
@@ -59,12 +61,16 @@ class Maps:
                     f"maps: {name} has the shape {own.shape}, and the planes {shape}; make them with Maps.of"
                 )
 
-    def part(self, planes: slice) -> Self:
-        """Those of some planes; they are filled in together with these."""
-        return type(self)(
-            None if self.std is None else self.std[planes],
-            None if self.suspect is None else self.suspect[planes],
-        )
+    def wanted(self, dtype: DTypeLike) -> Wanted:
+        """Planes of a pixel type, and these maps."""
+        return Wanted(dtype, std=self.std is not None, suspect=self.suspect is not None)
+
+    def fill(self, denoised: Denoised) -> None:
+        """Copy in the maps of planes that were denoised with those that are asked for here."""
+        if self.std is not None and denoised.std is not None:
+            self.std[...] = denoised.std
+        if self.suspect is not None and denoised.suspect is not None:
+            self.suspect[...] = denoised.suspect
 
 
 def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
@@ -86,7 +92,7 @@ def relative_std(
     x0: Planes,
     level: float,
     signs: Iterable[Planes],
-    origin: tuple[int, int] = (0, 0),
+    crop: Crop,
 ) -> Planes:
     """Standard deviation of a posterior mean over that of the noise: √(∂x̂0/∂y) (Tweedie; Efron 2011).
 
@@ -98,10 +104,9 @@ def relative_std(
         y: what was denoised, with noise of ``level`` on the network's scale, (N, 1, H, W).
         x0: ``denoise(y)``.
         signs: PROBES arrays of ±1, of y's shape.
-        origin: (y, x) of the first pixel in the whole planes.
+        crop: where these planes lie in the whole ones, through which the grid runs.
     """
-    (top, left), (height, width) = origin, y.shape[-2:]
-    rows, columns = np.ogrid[top : top + height, left : left + width]
+    rows, columns = crop.coordinates()
     cell = (columns + 3 * rows) % PROBES
     response = np.zeros_like(y)
     for probe, sign in enumerate(signs):

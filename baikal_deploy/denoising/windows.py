@@ -111,8 +111,8 @@ class TilePlan:
 
     def part(self, crop: Crop) -> TilePlan:
         """The windows that lie within a crop of the planes."""
-        axes = zip((self.y, self.x), crop.origin, crop.shape, self.shape, strict=True)
-        y, x = (axis.part(start, start + size, whole) for axis, start, size, whole in axes)
+        axes = zip((self.y, self.x), crop.read, self.shape, strict=True)
+        y, x = (axis.part(span.start, span.stop, whole) for axis, span, whole in axes)
         return TilePlan(crop.shape, y, x)
 
     @property

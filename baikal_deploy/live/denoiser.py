@@ -17,6 +17,7 @@ import numpy as np
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.provenance import made_with
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import BaikalError, ConfigError
@@ -258,7 +259,8 @@ class LiveDenoiser:
         started = time.perf_counter()
         engine_before = self._engine.seconds
         recipe = self._recipe(frame, started - frame.submitted)
-        planes, _ = self._denoiser.run(recipe, frame.pixels[None], [frame.number], guard=False)
+        stack, wanted = Stack(frame.pixels[None], [frame.number]), Wanted(frame.pixels.dtype, guard=False)
+        planes = self._denoiser.run(recipe, stack, wanted=wanted).planes
         finished = time.perf_counter()
         self._budget.learn(recipe.nfe, finished - started)
         latency, computed = finished - frame.submitted, self._engine.seconds - engine_before

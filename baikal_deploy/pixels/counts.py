@@ -51,6 +51,14 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def __sub__(self, earlier: Tally) -> Tally:
+        """What was added to an earlier tally to make this one."""
+        added: dict[str, Any] = {}
+        for name, own in vars(self).items():
+            old = getattr(earlier, name)
+            added[name] = own[len(old) :] if isinstance(own, tuple) else own - old
+        return Tally(**added)
+
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""
         notes = [

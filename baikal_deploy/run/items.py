@@ -4,40 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from baikal_deploy.denoising.batch import Progress
-from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.regions import crop_around
+from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
-from baikal_deploy.denoising.trust import PROBES, Maps
+from baikal_deploy.denoising.trust import PROBES
 from baikal_deploy.errors import NotFinite, VolumeError
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
-from baikal_deploy.pixels.dtypes import converted
 from baikal_deploy.run.config import OnError
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.resume.kept import KeptItem
-from baikal_deploy.run.unreadable import ReadableVolume, read_parts, read_what_can_be
+from baikal_deploy.run.unreadable import ReadableVolume, read_crops, read_what_can_be
 from baikal_deploy.volumes.base import Volume, WorkItem
 from baikal_deploy.volumes.selection import SelectedVolume
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is read for an item.
+    """What is read for an item, or for some planes of it.
 
     Attributes:
+        numbers: of the planes.
+        crop: what is read of each.
         planes: (N, height, width) in raw units.
         guides: of the same shape, or None.
         damaged: numbers of planes that could not be read whole, or whose guides could not.
     """
 
+    numbers: range
+    crop: Crop
     planes: Raw
     guides: Raw | None
     damaged: frozenset[int] = frozenset()
+
+    @property
+    def wanted_shape(self) -> tuple[int, int, int]:
+        """(N, height, width) of what is wanted."""
+        return len(self.numbers), *self.crop.wanted_shape
+
+    def some(self, places: slice) -> Self:
+        """The planes at these places."""
+        guides = None if self.guides is None else self.guides[places]
+        return replace(self, numbers=self.numbers[places], planes=self.planes[places], guides=guides)
 
 
 @dataclass(frozen=True)
@@ -47,17 +62,16 @@ class Work:
     Attributes:
         recipes: of all planes, with the volume they are of.
         guide: where the planes' guides are read from.
-        dtype: of what is written.
+        wanted: what is made of each item, with the dtype of what is written; standard deviations may take
+            PROBES times as much again.
         shared_axes: see ``RunConfig.shared_axes``.
-        wants_std: whether a map of standard deviations is made, which takes PROBES times as much again.
         on_error: what becomes of planes that cannot be read or denoised.
     """
 
     recipes: Recipes
     guide: SelectedVolume | None
-    dtype: np.dtype[Any]
+    wanted: Wanted
     shared_axes: tuple[str, ...]
-    wants_std: bool
     on_error: OnError
 
     @property
@@ -81,53 +95,55 @@ class Work:
     @property
     def each(self) -> int:
         """Evaluations in the place of one: with a map of standard deviations there are probes."""
-        return 1 + (PROBES if self.wants_std and not self.recipes.sampler.draws else 0)
+        return 1 + (PROBES if self.wanted.std and not self.recipes.sampler.draws else 0)
 
     def windows(self, item: WorkItem) -> int:
         """Network windows of one such evaluation."""
-        predictor, crop = self.recipes.denoiser.predictor, self._part(item).crop
+        predictor, crop = self.recipes.denoiser.predictor, self._crop(item)
         return len(predictor.plan(crop.whole).part(crop).windows)
 
     def read(self, item: WorkItem) -> Found:
         """Raises VolumeError: pixels that cannot be read, if that is to end the run."""
-        part = self._part(item)
+        crop, numbers = self._crop(item), item.planes
         try:
-            planes = read_parts(self.volume, item.planes, part)
-            return Found(planes, None if self.guide is None else read_parts(self.guide, item.planes, part))
+            planes = read_crops(self.volume, numbers, crop)
+            guides = None if self.guide is None else read_crops(self.guide, numbers, crop)
+            return Found(numbers, crop, planes, guides)
         except VolumeError:
             if self.on_error == "stop":
                 raise
-        planes, damaged = read_what_can_be(self.volume, item.planes, part)
+        planes, damaged = read_what_can_be(self.volume, numbers, crop)
         if self.guide is None:
-            return Found(planes, None, frozenset(damaged))
-        guides, unguided = read_what_can_be(self.guide, item.planes, part)
-        return Found(planes, guides, frozenset(damaged + unguided))
+            return Found(numbers, crop, planes, None, frozenset(damaged))
+        guides, unguided = read_what_can_be(self.guide, numbers, crop)
+        return Found(numbers, crop, planes, guides, frozenset(damaged + unguided))
 
-    def denoise(
-        self, item: WorkItem, found: Found, maps: Maps, progress: Progress, kept: KeptItem
-    ) -> tuple[Raw, Tally]:
+    def denoise(self, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
         """What is to be written of an item, and what to know about it.
 
         Args:
-            maps: of the item, to be filled.
+            found: what was read for all of the item.
             kept: what a killed run had finished of it, and where that is kept.
 
         Raises:
             VolumeError, EngineError: a time point cannot be measured; see ``Denoiser.run``.
         """
-        inner = self._part(item).inner
-        result = np.empty((len(item.planes), *found.planes[(slice(0), *inner)].shape[1:]), self.dtype)
-        done, tally = kept.recall(result, maps)
+        result = self._recalled(found, kept)
         try:
-            for own in self._chunks(item.planes, done):
-                result[own], counted = self._chunk(item, found, own, maps.part(own), progress, kept)
-                tally += counted
-                kept.finished(own.stop, result, maps, tally)
+            for own in self._chunks(found.numbers, kept.planes):
+                result.put(own, self._chunk(found.some(own), progress, kept))
+                kept.finished(own.stop, result.denoised)
         except BaseException:  # an interrupt, most of all
             with suppress(VolumeError):
                 kept.keep()
             raise
-        return result, tally
+        return result.denoised
+
+    def _recalled(self, found: Found, kept: KeptItem) -> Gathered:
+        result = Gathered(found.wanted_shape, self.wanted)
+        for own, piece in kept.recall(result.denoised):
+            result.put(own, piece)
+        return result
 
     def _chunks(self, planes: range, done: int) -> Iterator[slice]:
         """Planes that go through the network together, after the first ones, which are done."""
@@ -140,57 +156,42 @@ class Work:
                     yield slice(first, stop)
                 first = stop
 
-    def _chunk(
-        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
-    ) -> tuple[Raw, Tally]:
+    def _chunk(self, found: Found, progress: Progress, memory: Memory | None) -> Denoised:
         """Planes of one group; where they cannot be denoised as they are, one by one."""
-        planes = item.planes[own]
-        if not found.damaged.intersection(planes):
+        if not found.damaged.intersection(found.numbers):
             try:
-                return self._denoise(item, found, own, maps, progress, memory)
+                return self._denoise(found, progress, memory)
             except NotFinite:
                 if self.on_error == "stop":
                     raise
-        if len(planes) == 1:
-            return self._given_up(planes[0], found.planes[own][(slice(None), *self._part(item).inner)])
-        ones = [slice(number, number + 1) for number in range(own.start, own.stop)]
-        done = [
-            self._chunk(item, found, one, maps.part(slice(number, number + 1)), progress, None)
-            for number, one in enumerate(ones)
-        ]
-        return np.concatenate([pixels for pixels, _ in done]), sum((tally for _, tally in done), Tally())
+        if len(found.numbers) == 1:
+            return self._given_up(found)
+        result = Gathered(found.wanted_shape, self.wanted)
+        for place in range(len(found.numbers)):
+            one = slice(place, place + 1)
+            result.put(one, self._chunk(found.some(one), progress, None))
+        return result.denoised
 
-    def _denoise(
-        self, item: WorkItem, found: Found, own: slice, maps: Maps, progress: Progress, memory: Memory | None
-    ) -> tuple[Raw, Tally]:
-        part, planes = self._part(item), item.planes[own]
-        group = self.recipes.group(planes[0])
+    def _denoise(self, found: Found, progress: Progress, memory: Memory | None) -> Denoised:
+        group, of_whole = self.recipes.group(found.numbers[0]), self.volume.planes_of_whole
         if group is None:
-            return converted(found.planes[own][(slice(None), *part.inner)], self.dtype)
-        return self.recipes.denoiser.run(
-            self.recipes.of(group),
-            found.planes[own],
-            self.volume.planes_of_whole(planes),
-            None if found.guides is None else found.guides[own],
-            progress,
-            maps,
-            part,
-            origin=self.volume.origin,
-            dtype=self.dtype,
-            fields=self.volume.planes_of_whole(planes, self.shared_axes),
-            memory=memory,
-        )
+            return Denoised.copied(found.crop.trimmed(found.planes), self.wanted.dtype, Tally())
+        fields = of_whole(found.numbers, self.shared_axes)
+        stack = Stack(found.planes, of_whole(found.numbers), found.guides, fields)
+        recipe, run = self.recipes.of(group), self.recipes.denoiser.run
+        return run(recipe, stack, found.crop, self.wanted, progress=progress, memory=memory)
 
-    def _given_up(self, plane: int, pixels: Raw) -> tuple[Raw, Tally]:
-        """A plane (1, H, W) that cannot be denoised: as it is, or 0."""
+    def _given_up(self, found: Found) -> Denoised:
+        """A plane that cannot be denoised: as it is, or 0."""
+        pixels, dtype, numbers = found.crop.trimmed(found.planes), self.wanted.dtype, tuple(found.numbers)
         if self.on_error == "zero":
-            return np.zeros(pixels.shape, self.dtype), Tally(pixels.size, zeroed=(plane,))
-        kept, counted = converted(pixels, self.dtype)
-        return kept, counted + Tally(pixels.size, kept_raw=(plane,))
+            counts = Tally(pixels.size, zeroed=numbers)
+            return Denoised(np.zeros(pixels.shape, dtype), None, None, counts)
+        return Denoised.copied(pixels, dtype, Tally(pixels.size, kept_raw=numbers))
 
-    def _part(self, item: WorkItem) -> Part:
-        shape = self.volume.info.plane_shape
+    def _crop(self, item: WorkItem) -> Crop:
+        shape, noise_origin = self.volume.info.plane_shape, self.volume.origin
         if item.region is None:
-            return Part.whole(shape)
+            return Crop.uncut(shape, noise_origin)
         plan = self.recipes.denoiser.predictor.plan(shape)
-        return Part.around(item.region, plan, self.recipes.halo(item.planes))
+        return crop_around(item.region, plan, self.recipes.halo(item.planes), noise_origin)

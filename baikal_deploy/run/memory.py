@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from math import ceil, prod
 
-from baikal_deploy.denoising.regions import largest_part
+from baikal_deploy.denoising.regions import largest_crop
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.base import VolumeInfo
@@ -100,7 +100,7 @@ class MemoryModel:
         written = read = prod(self.info.plane_shape)
         if layout.edge is not None:
             written = prod(min(layout.edge, side) for side in self.info.plane_shape)
-            read = largest_part(self.plan, layout.edge, self.halo)
+            read = largest_crop(self.plan, layout.edge, self.halo)
         size = self.info.dtype.itemsize
         held = COPIES_READ * read * self.itemsize * (2 if self.guided else 1)
         held += written * (COPIES_WRITTEN * size + COPIES_MAPS * self.map_bytes)

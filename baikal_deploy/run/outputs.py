@@ -11,14 +11,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem, Writer
 from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.create import check_output_place, format_of
-from baikal_deploy.volumes.indexing import region_shape
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
@@ -117,15 +115,10 @@ class Outputs:
         """What is to be made of the items when all are written; the same for all outputs that have any."""
         return self._reduced[0].reductions if self._reduced else ()
 
-    def maps(self, item: WorkItem) -> Maps:
-        """Empty maps of an item."""
-        shape = len(item.planes), *region_shape(self.result.info, item)
-        return Maps.of(shape, self.std is not None, self.suspect is not None)
-
-    def write(self, item: WorkItem, planes: Raw, maps: Maps) -> None:
+    def write(self, item: WorkItem, denoised: Denoised) -> None:
         """Raises VolumeError: see ``Writer.write``."""
-        self.result.write(item, planes)
-        for output, pixels in ((self.std, maps.std), (self.suspect, maps.suspect)):
+        self.result.write(item, denoised.planes)
+        for output, pixels in ((self.std, denoised.std), (self.suspect, denoised.suspect)):
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError, VolumeError
@@ -111,7 +112,7 @@ class Plan:
 
     def round(self, volume: SelectedVolume) -> Round:
         """The round that denoises a part of what was chosen."""
-        written = replace(volume.info, dtype=self.work.dtype)
+        written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype))
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 
@@ -296,14 +297,8 @@ def _work(config: RunConfig, opened: _Opened, denoiser: Denoiser, sampler: Sampl
     recipes = Recipes(
         opened.volume, denoiser, sampler, config.seed, opened.channels, by_time, config.on_error
     )
-    return Work(
-        recipes,
-        opened.guide,
-        opened.written.dtype,
-        config.shared_axes,
-        wants_std=config.uncertainty is not None,
-        on_error=config.on_error,
-    )
+    wanted = Wanted(opened.written.dtype, config.uncertainty is not None, config.mask is not None)
+    return Work(recipes, opened.guide, wanted, config.shared_axes, config.on_error)
 
 
 def _fingerprint(config: RunConfig, source: Input, opened: _Opened, work: Work) -> dict[str, Any]:

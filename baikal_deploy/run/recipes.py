@@ -56,7 +56,7 @@ def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw
     """A bounded sample of a group: (H, W) windows, the same however the volume is chunked.
 
     Raises:
-        VolumeError: see ``damage.read_windows``.
+        VolumeError: see ``unreadable.read_windows``.
     """
     windows = sample_windows(group_size(volume.info, group), volume.info.plane_shape)
     return read_windows(

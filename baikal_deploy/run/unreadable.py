@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baikal_deploy.denoising.regions import Part
+from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import OnError
@@ -21,21 +21,21 @@ READERS = 8
 """Threads that read a sample; they wait for disks more than they compute."""
 
 
-def read_parts(volume: Volume, planes: Sequence[int], part: Part) -> Raw:
-    """Parts of planes, (N, height, width). Raises VolumeError: pixels that cannot be read."""
-    if part.is_whole:
+def read_crops(volume: Volume, planes: Sequence[int], crop: Crop) -> Raw:
+    """What is read of planes, (N, height, width). Raises VolumeError: pixels that cannot be read."""
+    if crop.is_uncut:
         return volume.read(planes)
-    return np.stack([volume.read_window(plane, *part.extent) for plane in planes])
+    return np.stack([volume.read_window(plane, *crop.read) for plane in planes])
 
 
-def read_what_can_be(volume: SelectedVolume, planes: Sequence[int], part: Part) -> tuple[Raw, list[int]]:
-    """As ``read_parts``, with 0 in chunks that cannot be read, and the numbers of planes that have such."""
+def read_what_can_be(volume: SelectedVolume, planes: Sequence[int], crop: Crop) -> tuple[Raw, list[int]]:
+    """As ``read_crops``, with 0 in chunks that cannot be read, and the numbers of planes that have such."""
     found, damaged = [], []
     for plane in planes:
         try:
-            found.append(read_parts(volume, [plane], part)[0])
+            found.append(read_crops(volume, [plane], crop)[0])
         except VolumeError:
-            found.append(ReadableVolume(volume).read_window(plane, *part.extent))
+            found.append(ReadableVolume(volume).read_window(plane, *crop.read))
             damaged.append(plane)
     return np.stack(found), damaged
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from baikal_deploy.denoising.trust import Maps
-from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.items import Found, Work
 from baikal_deploy.run.prefetch import Check, overlapped
@@ -17,7 +15,6 @@ from baikal_deploy.volumes.base import WorkItem
 Advance = Callable[[int, int], None]
 """Called with the evaluations of planes that are done with since the last call, and those of them that were
 computed: none is for planes that are copied."""
-Result = tuple[Raw, Tally, Maps]
 
 
 class Workers(Protocol):
@@ -55,8 +52,8 @@ class ThisProcess:
         """Any run can be done here."""
 
     def work(self, work: Work, session: Session, advance: Advance) -> None:
-        def denoise(item: WorkItem, found: Found, check: Check) -> Result:
-            maps, kept = session.outputs.maps(item), session.kept.of(item.index)
+        def denoise(item: WorkItem, found: Found, check: Check) -> Denoised:
+            kept = session.kept.of(item.index)
             for group, measurement in work.recipes.measured(item.planes):
                 session.measured(group, measurement)
             expected = work.evaluations(item)
@@ -71,13 +68,9 @@ class ThisProcess:
                 advance(min(planes, max(0, expected - computed)), planes)
                 computed += planes
 
-            denoised, tally = work.denoise(item, found, maps, advance_and_check, kept)
+            denoised = work.denoise(found, advance_and_check, kept)
             if computed < expected:
                 advance(expected - computed, 0)
-            return denoised, tally, maps
+            return denoised
 
-        def write(item: WorkItem, result: Result) -> None:
-            denoised, tally, maps = result
-            session.write(item, denoised, maps, tally)
-
-        overlapped(session.left, work.read, denoise, write)
+        overlapped(session.left, work.read, denoise, session.write)

@@ -10,6 +10,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.random_field import NoiseField
 from baikal_deploy.diffusion.samplers import make_sampler
@@ -98,7 +99,7 @@ def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane
         if kernel is not None:
             noise = correlated(torch.from_numpy(noise), kernel).numpy()
         noisy = plane + np.float32(SIGMA) * noise
-        results.append(denoiser.run(recipe, noisy[None], [index])[0][0])
+        results.append(denoiser.run(recipe, Stack(noisy[None], [index])).planes[0])
     return results
 
 

@@ -11,6 +11,7 @@ import zarr
 
 from baikal_deploy import RunConfig
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.run.follow import Follow
@@ -40,7 +41,7 @@ def denoised(path: Path, kind: str, count: int) -> np.ndarray:
         measured = Measurement.from_record(record["channels"][0]["measurement"])
         assert denoiser.measure(list(planes[:8]), sampler) == measured
         recipe = denoiser.recipe(sampler, measured, 0)
-        found, _ = denoiser.run(recipe, planes, range(len(planes)))
+        found = denoiser.run(recipe, Stack(planes, range(len(planes)))).planes
     assert record["complete"] is True
     return found.reshape(pixels.shape) if kind != "acquire-flat" else found
 

@@ -16,7 +16,7 @@ import zarr
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising import steps
-from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.resume import kept
@@ -160,18 +160,32 @@ def test_what_is_damaged_is_computed_again(tmp_path: Path, stack_zarr: Path, dam
 
 def test_planes_are_kept_after_a_while_and_steps_after_their_planes(tmp_path: Path) -> None:
     """A step belongs to the plane after all that are finished, kept or not."""
-    item, maps = KeptItem(tmp_path / "kept", 4), Maps()
+    item = KeptItem(tmp_path / "kept", 4)
     result = np.arange(24, dtype=np.uint16).reshape(4, 2, 3)
-    item.finished(2, result, maps, Tally(12))
+    item.finished(2, Denoised(result, None, None, Tally(12)))
     assert not (tmp_path / "kept").exists()
     item.keep_step("walk0", {"x": np.ones(3)})
     again = KeptItem(tmp_path / "kept", 4)
-    found = np.zeros_like(result)
-    assert again.recall(found, maps) == (2, Tally(12))
-    np.testing.assert_array_equal(found[:2], result[:2])
+    empty = Denoised(np.zeros_like(result), None, None, Tally())
+    ((places, found),) = again.recall(empty)
+    assert (places, again.planes, found.counts) == (slice(0, 2), 2, Tally(12))
+    np.testing.assert_array_equal(found.planes, result[:2])
     assert again.recall_step("walk0") is not None
-    again.finished(3, result, maps, Tally(18))
+    again.finished(3, Denoised(result, None, None, Tally(18)))
     assert again.recall_step("walk0") is None  # the next plane's
+
+
+def test_pieces_are_recalled_with_the_counts_of_their_own_planes(tmp_path: Path) -> None:
+    result = np.arange(24, dtype=np.uint16).reshape(4, 2, 3)
+    item = KeptItem(tmp_path / "kept", 4)
+    for stop, tally in ((1, Tally(6)), (3, Tally(18, kept_raw=(1, 2)))):
+        item.finished(stop, Denoised(result, None, None, tally))
+        item.keep()
+    again = KeptItem(tmp_path / "kept", 4)
+    found = list(again.recall(Denoised(result, None, None, Tally())))
+    assert [places for places, _ in found] == [slice(0, 1), slice(1, 3)]
+    assert [piece.counts for _, piece in found] == [Tally(6), Tally(12, kept_raw=(1, 2))]
+    np.testing.assert_array_equal(np.concatenate([piece.planes for _, piece in found]), result[:3])
 
 
 AXES = {"tyx": (600, 64, 64), "tczyx": (600, 1, 1, 64, 64)}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.sample import noise_std
 from baikal_training.camera import add_noise
@@ -33,7 +34,8 @@ def test_the_result_is_within_half_a_decibel_of_the_true_mapping(denoiser: Denoi
 
     mse = {}
     for name, measurement in (("measured", measured), ("true", true), ("naive", naive)):
-        result, _ = denoiser.run(denoiser.recipe(sampler, measurement, 0), noisy, range(4))
+        recipe = denoiser.recipe(sampler, measurement, 0)
+        result = denoiser.run(recipe, Stack(noisy, range(4))).planes
         mse[name] = np.mean((result - clean) ** 2)
     loss = {name: 10 * np.log10(mse[name] / mse["true"]) for name in mse}
     print(f"{psnr} dB: lost against the true mapping: {loss}")

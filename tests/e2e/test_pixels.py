@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement
@@ -111,7 +112,7 @@ def test_a_network_that_returns_nan_is_an_error(monkeypatch: pytest.MonkeyPatch,
         measurement = Measurement(IntensityMap(200, 600), 60, 1)
         recipe = denoiser.recipe(make_sampler("mixing", {}, {}), measurement, 0)
         with pytest.raises(EngineError, match=r"NaN or infinite values for planes \[4\]"):
-            denoiser.run(recipe, counts[:1], [4])
+            denoiser.run(recipe, Stack(counts[:1], [4]))
 
 
 def test_a_list_of_lists_is_a_plane_too() -> None:

@@ -47,13 +47,13 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
     def stop(items: int) -> list[int]:
         left = items
 
-        def run(self: Denoiser, recipe: Any, planes: Any, indices: Any, *more: Any, **named: Any) -> Any:
+        def run(self: Denoiser, recipe: Any, stack: Any, *more: Any, **named: Any) -> Any:
             nonlocal left
             if not left:
                 raise Stopped
             left -= 1
-            denoised.extend(indices)
-            return original(self, recipe, planes, indices, *more, **named)
+            denoised.extend(stack.indices)
+            return original(self, recipe, stack, *more, **named)
 
         monkeypatch.setattr(Denoiser, "run", run)
         return denoised

@@ -22,6 +22,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, shared_memory
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import EngineError
 from baikal_deploy.live import LiveDenoiser
@@ -110,7 +111,7 @@ def test_the_frame_is_denoised_as_python_denoises_it(counts: np.ndarray) -> None
     with Denoiser.load(engine="analytic") as reference:
         sampler = make_sampler("matched", {}, {})
         recipe = reference.recipe(sampler, reference.measure(eight, sampler), 0)
-        expected, _ = reference.run(recipe, counts[1:2], [0])
+        expected = reference.run(recipe, Stack(counts[1:2], [0])).planes
     np.testing.assert_array_equal(found, expected[0])
 
 

@@ -78,12 +78,10 @@ def test_what_was_measured_is_not_measured_again(
     with monkeypatch.context() as patch:
         run_planes = Denoiser.run
 
-        def stop_at_three(
-            self: Denoiser, recipe: Any, planes: Any, indices: Any, *more: Any, **named: Any
-        ) -> Any:
+        def stop_at_three(self: Denoiser, *more: Any, **named: Any) -> Any:
             if len(measured) >= 3:
                 raise KeyboardInterrupt
-            return run_planes(self, recipe, planes, indices, *more, **named)
+            return run_planes(self, *more, **named)
 
         patch.setattr(Denoiser, "run", stop_at_three)
         with Run(config) as run, pytest.raises(KeyboardInterrupt):

@@ -20,8 +20,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.denoising.trust import Maps
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.volumes.paths import writing
 
@@ -86,52 +85,51 @@ class KeptItem:
     def __init__(self, folder: Path, index: int) -> None:
         self._folder, self._index = folder, index
         self.planes = max((stop for _, stop, _ in self._pieces()), default=0)
-        self._finished, self._keep = self.planes, _nothing
+        self._finished = self.planes
+        self._latest: tuple[int, Denoised] | None = None
         self._since = time.monotonic()
 
-    def recall(self, result: Raw, maps: Maps) -> tuple[int, Tally]:
-        """Fill in the planes that are kept; how many they are, and what to know about them.
+    def recall(self, empty: Denoised) -> Iterator[tuple[slice, Denoised]]:
+        """The planes that are kept, piece by piece, and where in the item they belong.
 
         Args:
-            result, maps: of the item.
+            empty: arrays of the item's shape and pixel types.
         """
-        done, tally = 0, Tally()
+        self.planes = self._finished = 0
+        before = Tally()
         for first, stop, path in sorted(self._pieces()):
-            found, own = _load(path), _arrays(result[first:stop], maps.part(slice(first, stop)))
-            if first != done or found is None or not _fits(found, own):
+            found, wanted = _load(path), _planes(empty, first, stop)
+            if first != self.planes or found is None or not _fits(found, wanted):
                 break
-            for name, pixels in own.items():
-                pixels[...] = found[name]
-            done, tally = stop, Tally.from_record(json.loads(str(found["tally"])))
-        self.planes = self._finished = done
-        return done, tally
+            self.planes = self._finished = stop
+            counts = Tally.from_record(json.loads(str(found["tally"])))  # of all planes up to here
+            maps = found.get("std"), found.get("suspect")
+            yield slice(first, stop), Denoised(found["planes"], *maps, counts - before)
+            before = counts
 
-    def finished(self, stop: int, result: Raw, maps: Maps, tally: Tally) -> None:
+    def finished(self, stop: int, denoised: Denoised) -> None:
         """Keep the planes up to one, if enough was computed since something was kept.
 
         Args:
-            result, maps: of the item, filled in so far.
-            tally: of all these planes.
+            denoised: the item, of which all planes up to this one are there and counted.
 
         Raises:
             VolumeError: a full disk and the like.
         """
-
-        def keep() -> None:
-            own = {name: pixels[self.planes : stop] for name, pixels in _arrays(result, maps).items()}
-            text = np.array(json.dumps(asdict(tally)))
-            self._save(f"{self._index}-{self.planes}-{stop}", {**own, "tally": text})
-            self.planes = stop
-            self.drop("")
-
-        self._finished, self._keep = stop, keep
+        self._finished = stop
+        self._latest = stop, denoised
         if self.is_due:
             self.keep()
 
     def keep(self) -> None:
         """Keep now what is finished. Raises VolumeError: a full disk and the like."""
-        if self._finished > self.planes:
-            self._keep()
+        if self._latest is None or self._latest[0] <= self.planes:
+            return
+        stop, denoised = self._latest
+        counts = {"tally": np.array(json.dumps(asdict(denoised.counts)))}
+        self._save(f"{self._index}-{self.planes}-{stop}", _planes(denoised, self.planes, stop) | counts)
+        self.planes = stop
+        self.drop("")
 
     @property
     def is_due(self) -> bool:
@@ -171,13 +169,8 @@ class KeptItem:
         self._since = time.monotonic()
 
 
-def _nothing() -> None:
-    """Nothing is finished yet that is not kept."""
-
-
-def _arrays(result: Raw, maps: Maps) -> dict[str, NDArray[Any]]:
-    found = {"planes": result, "std": maps.std, "suspect": maps.suspect}
-    return {name: pixels for name, pixels in found.items() if pixels is not None}
+def _planes(denoised: Denoised, first: int, stop: int) -> dict[str, NDArray[Any]]:
+    return {name: pixels[first:stop] for name, pixels in denoised.arrays.items()}
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]] | None:

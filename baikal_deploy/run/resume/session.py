@@ -12,10 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from baikal_deploy.denoising.trust import Maps
+from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.locks import check_unlocked, locked
-from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.outputs import Outputs
@@ -77,16 +76,16 @@ class Session:
         if group not in self.journal.measurements:
             self.journal.record({"group": group, "measurement": measurement})
 
-    def write(self, item: WorkItem, planes: Raw, maps: Maps, tally: Tally) -> None:
+    def write(self, item: WorkItem, denoised: Denoised) -> None:
         """Write an item to all outputs; when this returns, no kill can undo it.
 
         Raises:
             VolumeError: a full disk and the like.
         """
         with self._reassuring():
-            self.outputs.write(item, planes, maps)
+            self.outputs.write(item, denoised)
             self.outputs.sync(item)
-            self.record(item, tally)
+            self.record(item, denoised.counts)
 
     def record(self, piece: WorkItem | Reduction, tally: Tally) -> None:
         """Count in what is on disk in all outputs. Raises VolumeError: a full disk and the like."""

@@ -10,6 +10,7 @@ import pytest
 
 from baikal_deploy import Denoiser, Run, RunConfig
 from baikal_deploy.cluster.client import Cluster
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ClusterError, ConfigError, EngineError
 from baikal_deploy.live import LiveDenoiser
@@ -26,7 +27,7 @@ PLANE = np.random.default_rng(0).poisson(100, (32, 32)).astype(np.uint16)
         lambda closed: closed.denoise(np.zeros((32, 32))),  # which is only copied
         lambda closed: closed.measure([PLANE], make_sampler("matched", {}, {})),
         lambda closed: closed.noise_curve([PLANE], measurement()),
-        lambda closed: closed.run(None, PLANE[None], [0]),
+        lambda closed: closed.run(None, Stack(PLANE[None], [0])),
     ],
 )
 def test_a_denoiser(engine: str, use: Callable[[Denoiser], object]) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.denoising.trust import PROBES, Maps, contradictions, mean_and_std, relative_std
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError
@@ -17,6 +19,7 @@ from baikal_deploy.pixels.counts import CHANCE
 from baikal_training.simulate import simulate
 
 SHAPE = (1, 1, 64, 96)
+WHOLE = Crop.uncut(SHAPE[2:])
 
 
 def signs() -> list[np.ndarray]:
@@ -31,14 +34,14 @@ def test_the_spread_of_a_linear_denoiser_is_the_root_of_its_slope(shrink: float)
     def denoise(planes: np.ndarray) -> np.ndarray:
         return np.float32(shrink) * planes
 
-    found = relative_std(denoise, y, denoise(y), 0.5, signs())
+    found = relative_std(denoise, y, denoise(y), 0.5, signs(), WHOLE)
     np.testing.assert_allclose(found, np.sqrt(0.9 * shrink + 0.002), rtol=1e-3)
 
 
 def test_the_spread_follows_where_the_slope_changes() -> None:
     y = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
     slope = np.linspace(0.1, 0.9, SHAPE[-1], dtype=np.float32)
-    found = relative_std(lambda planes: slope * planes, y, slope * y, 0.5, signs())
+    found = relative_std(lambda planes: slope * planes, y, slope * y, 0.5, signs(), WHOLE)
     np.testing.assert_allclose(
         found[0, 0, 8:-8, 8:-8], np.sqrt(0.9 * slope[8:-8] + 0.002)[None].repeat(48, 0), rtol=0.02
     )
@@ -83,15 +86,14 @@ def test_the_spread_of_posterior_draws_is_the_posteriors(gain: float) -> None:
     with Denoiser.load(engine="analytic") as denoiser:
         sampler = make_sampler("posterior", {"runs": 24, "steps": "walk100"}, {})
         recipe = denoiser.recipe(sampler, Measurement(intensity, sigma * half, 0, noise), 0)
-        maps = Maps.of(planes.shape, std=True, suspect=False)
-        result, _ = denoiser.run(recipe, planes, range(1), maps=maps)
-    assert maps.std is not None
+        found = denoiser.run(recipe, Stack(planes, range(1)), wanted=Wanted(planes.dtype, std=True))
+    assert found.std is not None
     spread = Equaliser.of(intensity.normalise(planes), noise, intensity).spread
     expected = half * 0.5 * sigma / np.hypot(0.5, sigma) * spread
     # The steps' variance is the least there can be ("fixed_small").
-    np.testing.assert_allclose((maps.std / expected).mean(), 0.93, rtol=0.04)
-    assert gain == 0 or np.corrcoef(maps.std.ravel(), expected.ravel())[0, 1] > 0.2
-    assert 0.5 < np.std(result / half - 1) / (0.5**2 / np.hypot(0.5, sigma)) < 1.5
+    np.testing.assert_allclose((found.std / expected).mean(), 0.93, rtol=0.04)
+    assert gain == 0 or np.corrcoef(found.std.ravel(), expected.ravel())[0, 1] > 0.2
+    assert 0.5 < np.std(found.planes / half - 1) / (0.5**2 / np.hypot(0.5, sigma)) < 1.5
 
 
 @pytest.mark.parametrize(

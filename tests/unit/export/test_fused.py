@@ -16,6 +16,7 @@ import pytest
 
 from baikal_deploy._version import __version__
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers.repaint import Repaint
 from baikal_deploy.diffusion.schedule import Variance
@@ -84,7 +85,7 @@ class Fused:
         """What the runtime makes of the planes."""
         with Denoiser.load(self.model, "onnx-cpu", threads=1, batch=len(planes)) as denoiser:
             recipe = denoiser.recipe(self.compiled.sampler, Measurement(INTENSITY, sigma, 0), SEED)
-            return denoiser.run(recipe, planes, range(len(planes)))[0]
+            return denoiser.run(recipe, Stack(planes, range(len(planes)))).planes
 
     def assert_equal(self, shape: tuple[int, ...], t_star: int) -> np.ndarray:
         planes, sigma = noisy(shape), LEVELS[t_star] / INTENSITY.normalised_sigma(1)

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from skimage.metrics import structural_similarity
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.random_field import NoiseField
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import open_engine
@@ -76,7 +77,7 @@ def test_denoised_planes_are_those_of_the_default_sampler() -> None:
             psnr, ssim = [], []
             for index, plane in enumerate(clean):
                 noisy = plane + np.float32(0.5) * NoiseField(1, index, plane.shape)(0, 0)
-                result, _ = denoiser.run(recipe, noisy[None], [index])
+                result = denoiser.run(recipe, Stack(noisy[None], [index])).planes
                 psnr.append(10 * np.log10(4 / np.square(result[0] - plane).mean()))
                 ssim.append(structural_similarity(plane, result[0], data_range=2))
         assert record["psnr_db"][name] == pytest.approx(np.mean(psnr), abs=2e-4)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy import Denoiser
+from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStatistics
@@ -84,7 +85,8 @@ def test_it_settles_on_the_first_frames_and_then_denoises_as_a_volume_is(frames:
     with Denoiser.load(engine="analytic") as reference:
         sampler = make_sampler("matched", {}, {})
         measurement = reference.measure(list(frames[:FRAMES]), sampler)
-        expected, _ = reference.run(reference.recipe(sampler, measurement, 0), frames[-1:], [0])
+        recipe = reference.recipe(sampler, measurement, 0)
+        expected = reference.run(recipe, Stack(frames[-1:], [0])).planes
     np.testing.assert_array_equal(last.image, expected[0])
 
 

@@ -1,0 +1,50 @@
+"""A channel's measurement, with the model's own estimates of what is without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.diffusion.samplers.matched import posterior_mean
+from baikal_deploy.diffusion.schedule import NoiseSchedule
+from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
+from baikal_deploy.pixels.arrays import Plane, Raw
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Measures channels for a model.
+
+    Attributes:
+        predictor: the model's network.
+        schedule: the model's, not respaced.
+    """
+
+    predictor: TiledPredictor
+    schedule: NoiseSchedule
+
+    def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
+        """See ``Denoiser.measure``."""
+        manifest = self.predictor.engine.manifest
+        normalisation, kernel = manifest.normalisation, manifest.noise_correlation
+        found = measure(sample, normalisation, self._estimate, kernel)
+        if sampler.noise == "uniform":
+            return found
+        return analyse(sample, normalisation, found, self._estimate, kernel)
+
+    def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
+        """See ``Denoiser.noise_curve``."""
+        return noise_curve(sample, measurement, self._estimate)
+
+    def _estimate(self, y: Plane, sigma: float) -> Plane:
+        """The posterior mean at the noise level sigma."""
+        engine = self.predictor.engine
+        level = self.schedule.noise_of_timestep(self.schedule.timestep_of_noise(sigma))
+        x0 = posterior_mean(self.predictor.predict, engine.upload(y[None, None]), self.schedule, level)
+        plane: Plane = engine.download(x0)[0, 0]
+        return plane

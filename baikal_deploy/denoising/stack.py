@@ -1,0 +1,119 @@
+"""Planes to denoise, what is wanted of them, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from baikal_deploy.pixels.arrays import Planes, Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.pixels.dtypes import converted
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Planes to denoise, and what belongs to each.
+
+    Attributes:
+        pixels: (N, height, width) in raw units: what is read of the planes.
+        indices: numbers of the planes in their volume.
+        guides: another denoiser's output for them, of the same shape, in raw units; None: there is none.
+        fields: numbers of their noise fields, which planes with the same number share; None: the indices.
+    """
+
+    pixels: Raw
+    indices: Sequence[int]
+    guides: Raw | None = None
+    fields: Sequence[int] | None = None
+
+    @property
+    def noise_fields(self) -> Sequence[int]:
+        """Numbers of the planes' noise fields."""
+        return self.indices if self.fields is None else self.fields
+
+    def some(self, places: Sequence[int]) -> Self:
+        """A copy of the planes at these places in the stack."""
+        return replace(
+            self,
+            pixels=self.pixels[places],
+            indices=[self.indices[place] for place in places],
+            guides=None if self.guides is None else self.guides[places],
+            fields=[self.noise_fields[place] for place in places],
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of planes.
+
+    Attributes:
+        dtype: pixel type of the denoised planes, which keep their units.
+        std: whether their standard deviation is asked for.
+        suspect: whether it is asked where the result contradicts the data.
+        guard: whether pixels where it does, and those brighter than the model knows, are counted at least.
+    """
+
+    dtype: DTypeLike
+    std: bool = False
+    suspect: bool = False
+    guard: bool = True
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """Planes that were denoised, as far as they were wanted.
+
+    Attributes:
+        planes: (N, H, W) in raw units; pixels that are not finite are those of the input.
+        std: their standard deviation in raw units, float32 (N, H, W); None: not asked for, or 0.
+        suspect: 1 where they contradict the data, uint8 (N, H, W); None: not asked for, or 0.
+        counts: what to know about the pixels.
+    """
+
+    planes: Raw
+    std: Planes | None
+    suspect: NDArray[np.uint8] | None
+    counts: Tally
+
+    @classmethod
+    def copied(cls, planes: Raw, dtype: DTypeLike, counts: Tally) -> Self:
+        """Planes as they are, in another pixel type; what that changes is added to the counts."""
+        result, changed = converted(planes, dtype)
+        return cls(result, None, None, changed + counts)
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Those that there are, by name."""
+        found = {"planes": self.planes, "std": self.std, "suspect": self.suspect}
+        return {name: pixels for name, pixels in found.items() if pixels is not None}
+
+
+class Gathered:
+    """Denoised planes that are put together as they come; an item's are too large to be held twice.
+
+    Arguments:
+        shape: (N, H, W).
+        wanted: of the planes.
+
+    Attributes:
+        denoised: what was put in, in arrays for all planes; the counts are those of the planes so far.
+    """
+
+    def __init__(self, shape: tuple[int, ...], wanted: Wanted) -> None:
+        self.denoised = Denoised(
+            np.empty(shape, wanted.dtype),
+            np.zeros(shape, np.float32) if wanted.std else None,
+            np.zeros(shape, np.uint8) if wanted.suspect else None,
+            Tally(),
+        )
+
+    def put(self, places: slice | Sequence[int], some: Denoised) -> None:
+        """Take in what was made of the planes at these places."""
+        own = self.denoised.arrays
+        for name, pixels in some.arrays.items():
+            own[name][places] = pixels
+        self.denoised = replace(self.denoised, counts=self.denoised.counts + some.counts)
