@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -212,6 +213,6 @@ def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, c
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    told = "in_denoised.ome.zarr: not complete yet; 0 of 6 network evaluations are kept, and the same command"
-    assert told in stderr
+    told = r"in_denoised\.ome\.zarr: not complete yet; \d of 6 network evaluations are kept, and the same command"
+    assert re.search(told, stderr)
     assert "Traceback" not in stderr
