@@ -213,6 +213,6 @@ def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, c
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    told = r"in_denoised\.ome\.zarr: not complete yet; \d of 6 network evaluations are kept, and the same command"
+    told = r"in_denoised\.ome\.zarr: not complete yet; \d of 6 network evaluations are kept, and the same"
     assert re.search(told, stderr)
     assert "Traceback" not in stderr
