@@ -28,6 +28,8 @@ KEEP_SECONDS = 30.0
 """Of computing after which what is finished is kept."""
 _FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.[0-9a-f]{32}\.new)?")
 
+_PIECE = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -53,7 +55,7 @@ class Kept:
     @property
     def indices(self) -> set[int]:
         """The items of which something is kept."""
-        return {int(path.name.split("-")[0]) for path in self.folder.glob("*-*-*.npz")}
+        return {index for index, _, _, _ in _pieces(self.folder)}
 
     def forget(self, index: int) -> None:
         """Remove what is kept of an item, which is finished. Raises VolumeError if the system refuses."""
@@ -84,7 +86,7 @@ class KeptItem:
 
     def __init__(self, folder: Path, index: int) -> None:
         self._folder, self._index = folder, index
-        self.planes = max((stop for _, stop, _ in self._pieces()), default=0)
+        self.planes = max((stop for _, stop, _ in self._own_pieces()), default=0)
         self._finished = self.planes
         self._latest: tuple[int, Denoised] | None = None
         self._since = time.monotonic()
@@ -97,7 +99,7 @@ class KeptItem:
         """
         self.planes = self._finished = 0
         before = Tally()
-        for first, stop, path in sorted(self._pieces()):
+        for first, stop, path in sorted(self._own_pieces()):
             found, wanted = _load(path), _planes(empty, first, stop)
             if first != self.planes or found is None or not _fits(found, wanted):
                 break
@@ -153,10 +155,10 @@ class KeptItem:
     def _step(self, name: str) -> Path:
         return self._folder / f"{self._index}.{name}.{self._finished}.npz"
 
-    def _pieces(self) -> Iterator[tuple[int, int, Path]]:
-        for path in self._folder.glob(f"{self._index}-*-*.npz"):
-            _, first, stop = path.stem.split("-")
-            yield int(first), int(stop), path
+    def _own_pieces(self) -> Iterator[tuple[int, int, Path]]:
+        return (
+            (first, stop, path) for index, first, stop, path in _pieces(self._folder) if index == self._index
+        )
 
     def _save(self, stem: str, arrays: Arrays) -> None:
         path = self._folder / f"{stem}.npz"
@@ -167,6 +169,14 @@ class KeptItem:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             new.replace(path)
         self._since = time.monotonic()
+
+
+def _pieces(folder: Path) -> Iterator[tuple[int, int, int, Path]]:
+    """(item, first plane, last plane + 1, file) of all planes that are kept."""
+    for path in folder.glob("*.npz"):
+        if name := _PIECE.fullmatch(path.name):
+            index, first, stop = map(int, name.groups())
+            yield index, first, stop, path
 
 
 def _planes(denoised: Denoised, first: int, stop: int) -> dict[str, NDArray[Any]]:
