@@ -19,9 +19,10 @@ from baikal_deploy.pixels.cells import CELL
 
 
 def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[int, int] = (0, 0)) -> Crop:
-    """What has to be read for a region: all that its pixels depend on.
+    """Crop that has to be read for a region: all that its pixels depend on.
 
     Args:
+        region: rows and columns of the whole planes.
         plan: the windows over the whole planes.
         halo: see ``Sampler.halo``.
         noise_origin: see ``Crop``.
@@ -52,7 +53,8 @@ def largest_crop(plan: TilePlan, edge: int, halo: int) -> int:
     """Pixels of the largest crop that is read for any region.
 
     Args:
-        edge: side of the regions.
+        plan: the windows over the whole planes.
+        edge: side of the square regions, in pixels.
         halo: see ``Resolved.halo``.
     """
     longest = []

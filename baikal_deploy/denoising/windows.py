@@ -33,7 +33,14 @@ class AxisPlan:
     @classmethod
     def fit(cls, length: int, tile: int, overlap: int, factor: int) -> AxisPlan:
         """The fewest windows of at most ``tile`` pixels that overlap by at least ``overlap``, each no
-        longer than need be. All arguments are multiples of ``factor``, and the origins become so."""
+        longer than need be. All arguments are multiples of ``factor``, and the origins become so.
+
+        Args:
+            length: pixels to cover.
+            tile: largest window, in pixels.
+            overlap: least overlap of neighbours, in pixels.
+            factor: the network's downsampling.
+        """
         if length <= tile:
             return cls(length, length, (0,))
         count = -(-(length - overlap) // (tile - overlap))
@@ -72,7 +79,7 @@ class AxisPlan:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How planes of one shape are cut into windows of one shape.
+    """Equal windows over planes of one shape.
 
     Attributes:
         shape: (H, W) of the planes.
@@ -110,14 +117,18 @@ class TilePlan:
         return cls(shape, height, width)
 
     def part(self, crop: Crop) -> TilePlan:
-        """The windows that lie within a crop of the planes."""
+        """The windows that lie within a crop of the planes.
+
+        Args:
+            crop: of planes of this shape.
+        """
         axes = zip((self.y, self.x), crop.read, self.shape, strict=True)
         y, x = (axis.part(span.start, span.stop, whole) for axis, span, whole in axes)
         return TilePlan(crop.shape, y, x)
 
     @property
     def windows(self) -> list[tuple[slice, slice]]:
-        """Where each window lies in the padded plane."""
+        """Rows and columns of each window in the padded plane."""
         return [
             (slice(y, y + self.y.window), slice(x, x + self.x.window))
             for y, x in product(self.y.origins, self.x.origins)
