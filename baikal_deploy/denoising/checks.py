@@ -41,8 +41,9 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
 
 
 def check_beside(sampler: Sampler, name: str, stack: Stack, maps: Maps) -> None:
-    """Raise ConfigError for a guide or maps that the sampler has no use for, or for maps of another shape
-    than the planes.
+    """Raise ConfigError for a guide or maps that the sampler has no use for.
+
+    Also for maps of another shape than the planes.
 
     Args:
         sampler: as asked for.

@@ -33,9 +33,11 @@ def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[i
 
 
 def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:
-    """The pixels along one axis as far as the windows over a span reach, in flipped planes too, and the
-    surroundings that the noise in them is told from. It starts where one of the cells of the whole plane does
-    in which these, and maps, are computed."""
+    """Pixels along one axis as far as the windows over a span reach, in flipped planes too.
+
+    To these come the surroundings that the noise in them is told from. The reach starts where one of the
+    cells of the whole plane does in which these, and maps, are computed.
+    """
     start, stop = max(span.start - halo, 0), min(span.stop + halo, size)
     first, last = _windows_over(axis, start, stop)
     flipped_last, flipped_first = (size - edge for edge in _windows_over(axis, size - stop, size - start))

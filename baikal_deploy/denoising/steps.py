@@ -106,8 +106,7 @@ class Steps:
         return x0
 
     def walked(self, run: int) -> tuple[int, Planes] | None:
-        """Visit and x of a run of the sampler as they were kept; None if nothing was
-        (``samplers.base.Continued``).
+        """Visit and x of a run of the sampler as they were kept; None if nothing was.
 
         Args:
             run: number of the run.

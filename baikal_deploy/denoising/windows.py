@@ -32,8 +32,9 @@ class AxisPlan:
 
     @classmethod
     def fit(cls, length: int, tile: int, overlap: int, factor: int) -> AxisPlan:
-        """The fewest windows of at most ``tile`` pixels that overlap by at least ``overlap``, each no
-        longer than need be. All arguments are multiples of ``factor``, and the origins become so.
+        """Fewest windows of at most ``tile`` pixels that overlap by at least ``overlap``.
+
+        Each is no longer than need be. All arguments are multiples of ``factor``, and the origins become so.
 
         Args:
             length: pixels to cover.
@@ -140,8 +141,11 @@ class TilePlan:
         return self.y.length - self.shape[0], self.x.length - self.shape[1]
 
     def blend_weights(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """For each of ``windows`` a column (window height, 1) and a row (1, window width), whose product
-        it is: of large planes the products would take as much memory as the planes."""
+        """Blend weights of each of ``windows``: a column (window height, 1) and a row (1, window width).
+
+        Their product is the weight of each pixel: of large planes the products would take as much memory as
+        the planes.
+        """
         return list(product(self.y.weights()[:, :, None], self.x.weights()[:, None, :]))
 
 

@@ -65,8 +65,7 @@ class NoiseField:
 
 
 class DeviceNoiseField:
-    """Noise field of several planes, computed on their device; its values differ from those of
-    ``NoiseField``.
+    """Noise field of several planes on their device; its values differ from those of ``NoiseField``.
 
     Four neighbours along x take the four words of Philox4x32-10 with counter (x // 4, y, visit, draw),
     each below 2³², and a key of 64 bits that the same generator makes of the seed and the plane.

@@ -59,11 +59,21 @@ class ScheduleSpec:
             raise ConfigError(f"schedule: {len(self.betas)} betas for {self.num_timesteps} timesteps")
 
     def as_dict(self) -> dict[str, Any]:
+        """Fields by name, as JSON holds them; betas only where they are given."""
         data: dict[str, Any] = {"kind": self.kind, "num_timesteps": self.num_timesteps}
         return data if self.betas is None else data | {"betas": list(self.betas)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ScheduleSpec:
+        """The definition whose ``as_dict`` is given.
+
+        Args:
+            data: as ``as_dict`` returns it.
+
+        Raises:
+            ConfigError: values that define no schedule.
+            KeyError: a kind or a number of timesteps that is missing.
+        """
         betas = data.get("betas")
         return cls(data["kind"], data["num_timesteps"], None if betas is None else tuple(betas))
 
@@ -164,8 +174,9 @@ class NoiseSchedule:
         return bisect_left(self.timesteps, timestep)
 
     def respace(self, timesteps: Sequence[int]) -> NoiseSchedule:
-        """The schedule that keeps only these original timesteps; tables are rebuilt from
-        β' = 1 − ᾱ/ᾱ(previous kept).
+        """Schedule that keeps only these original timesteps.
+
+        Its tables are rebuilt from β' = 1 − ᾱ/ᾱ(previous kept).
 
         Args:
             timesteps: original ones, in any order.

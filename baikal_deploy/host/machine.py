@@ -74,8 +74,11 @@ def cpu() -> Cpu:
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: fewer than there are if it is confined to some, or if a container
-    or a job of a cluster has a quota of CPU time."""
+    """Number of cores that this process may use.
+
+    They are fewer than there are if it is confined to some, or if a container or a job of a cluster has a
+    quota of CPU time.
+    """
     try:
         allowed = len(psutil.Process().cpu_affinity())
     except (AttributeError, OSError, psutil.Error):  # macOS confines no process
@@ -94,13 +97,16 @@ def memory() -> Memory:
 
 
 def free_bytes() -> int | None:
-    """Bytes of memory that this process may still take: those that are free, or that its control group (a
-    container, a job of a cluster) has left, if these are fewer."""
+    """Bytes of memory that this process may still take; None where that is unknown.
+
+    They are those that are free, or those that its control group (a container, a job of a cluster) has left,
+    if these are fewer.
+    """
     return min((free for free in (memory().available, memory_left()) if free is not None), default=None)
 
 
 def resident_bytes() -> int | None:
-    """Bytes of memory that this process holds."""
+    """Bytes of memory that this process holds; None where that is unknown."""
     try:
         return int(psutil.Process().memory_info().rss)
     except (OSError, psutil.Error):

@@ -23,8 +23,9 @@ class Turnable(Protocol):
     """A ``Predict`` that must know when planes are turned, since it knows where they lie in larger ones."""
 
     def turned(self, symmetry: int) -> Predict:
-        """The network for planes turned by one of the 8 symmetries of the square: flipped along x (bit 0) and
-        along y (bit 1), then transposed (bit 2).
+        """The network for planes turned by one of the 8 symmetries of the square.
+
+        Planes are flipped along x (bit 0) and along y (bit 1), then transposed (bit 2).
 
         Args:
             symmetry: 0 … 7.
@@ -73,7 +74,7 @@ class Sampler(ABC):
 
     Attributes:
         noise: "uniform" takes one noise level for all of a channel; "signal" first makes noise that depends
-            on the signal the same everywhere (see equalise.py), and raises the level for correlated noise.
+            on the signal the same everywhere (see equaliser.py), and raises the level for correlated noise.
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
@@ -126,8 +127,11 @@ class Resolved(ABC):
 
     @property
     def halo(self) -> int:
-        """Pixels around a region of a plane that must be denoised with it, beside the rest of the network's
-        windows there: as far as the steps of a walk carry errors (docs/runs.md)."""
+        """Pixels around a region of a plane that must be denoised with it.
+
+        They come to the rest of the network's windows there, and are as many as the steps of a walk carry
+        errors (docs/runs.md).
+        """
         return 0
 
     @abstractmethod

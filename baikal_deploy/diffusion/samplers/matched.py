@@ -79,8 +79,7 @@ class ResolvedMatched(Resolved):
 
     @property
     def halo(self) -> int:
-        """Pixels around a region that must be denoised with it: HALO where there are several steps, else
-        none."""
+        """Pixels around a region that must be denoised with it: HALO for several steps, else none."""
         return HALO if self.request.evaluations > 1 else 0
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
