@@ -18,7 +18,7 @@ def overlapped(
     work: Callable[[Item, Read, Check], Done],
     write: Callable[[Item, Done], None],
 ) -> None:
-    """Read, work on and write items in order, all at a time.
+    """Read, work on and write items in order, the three beside each other.
 
     The next item is read, and the last one written, in a thread of its own; no more than these two are held
     beside the one that is worked on.

@@ -202,6 +202,11 @@ class WorkItem:
     """Consecutive planes which share one output shard: the unit of work and of writing.
 
     They have one channel, and one position on all leading axes but one.
+
+    Attributes:
+        index: number of the item in its plan.
+        planes: plane numbers.
+        region: of these planes; None: they are whole.
     """
 
     index: int
