@@ -87,8 +87,9 @@ class Denoiser:
 
         Raises:
             ModelError: there is no such model, or its file cannot be used.
-            EngineUnavailable: the engine cannot run here, or not this model.
-            ConfigError: a tile, overlap, batch or precision that cannot be had.
+            EngineUnavailable: the engine is not installed, or cannot run here.
+            ConfigError: an unknown engine, one that cannot compute the model in this precision, or windows or
+                a batch that cannot be had.
         """
         path = find_model(model)
         manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)

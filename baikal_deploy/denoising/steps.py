@@ -115,7 +115,7 @@ class Steps:
         return None if kept is None else (int(kept["visit"]), self._engine.upload(kept["x"]))
 
     def keep_walk(self, run: int, visit: int, x: Planes) -> None:
-        """Keep visit and x of a run of the sampler, if it takes long. See ``samplers.base.Continued``.
+        """Keep visit and x of a run of the sampler, if it takes long and that is due.
 
         Args:
             run: number of the run.

@@ -44,7 +44,7 @@ class Continued(Protocol):
         """
 
     def keep_walk(self, run: int, visit: int, x: Planes) -> None:
-        """Keep visit and x of a run, which ``walked`` returns from then on.
+        """Take visit and x of a run, which ``walked`` may return after a kill.
 
         Args:
             run: number of the run.
