@@ -1,4 +1,4 @@
-"""What became of the images of a folder, a plate or a store of several images."""
+"""The summary of the images of a folder, a plate or a store of several, for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ MAX_LISTED = 5
 
 
 def describe_summary(summary: Summary) -> list[str]:
-    """The summary, in lines."""
+    """The summary, in lines.
+
+    Args:
+        summary: of the images.
+    """
     done = summary.done + summary.before
     verb = "can be denoised" if summary.dry_run else "denoised"
     before = f" ({summary.before} of them before)" if summary.before else ""

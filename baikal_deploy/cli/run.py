@@ -139,7 +139,7 @@ def _run_all(
 
 
 def _finisher(looks: Looks, together: Path | None = None) -> After:
-    """What makes the pictures of an output, and tells all paths.
+    """Function that makes the pictures of an output, and tells all paths.
 
     Args:
         together: where all outputs go, if there are several.
@@ -160,7 +160,11 @@ def _cluster(dask: str) -> Cluster:
 
 
 def make_log(kind: str, quiet: bool) -> Log:
-    """What the run says.
+    """Log of a run, for people or as JSON.
+
+    Args:
+        kind: "text" or "json".
+        quiet: say nothing.
 
     Raises:
         ConfigError: both JSON and nothing.
@@ -175,7 +179,15 @@ def make_log(kind: str, quiet: bool) -> Log:
 
 
 def parse_options(pairs: tuple[str, ...], **own: str | None) -> dict[str, str]:
-    """KEY=VALUE texts, and those with a command-line option of their own, as the sampler's options."""
+    """Options of the sampler, from KEY=VALUE texts and from command-line options of their own.
+
+    Args:
+        pairs: such as "start=200".
+        own: by name; None: not given.
+
+    Raises:
+        ConfigError: a text that is not KEY=VALUE.
+    """
     options = {key: value for key, value in own.items() if value is not None}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -32,12 +32,19 @@ Progress = Callable[[int], None]
 
 
 def in_batches(whole: Batch) -> Denoised:
-    """What is wanted of any number of planes, of which some go through the network at a time.
+    """Denoise any number of planes, of which some go through the network at a time.
 
     Planes that hold a single value, or whose channel does, are copied.
 
+    Args:
+        whole: all planes, with what is wanted of them.
+
+    Returns:
+        The denoised planes, and what else is wanted of them.
+
     Raises:
-        EngineError, NotFinite: see ``Batch.denoised``.
+        EngineError: the network failed.
+        NotFinite: the network returned values that are not finite.
     """
     pixels, size, intensity = whole.stack.pixels, whole.predictor.batch, whole.recipe.measurement.intensity
     varied = [i for i, plane in enumerate(pixels) if not (intensity.is_constant or is_constant(plane))]
@@ -74,7 +81,12 @@ class Batch:
     memory: Memory | None = None
 
     def denoised(self) -> Denoised:
-        """Raises EngineError if the network fails, NotFinite if it returns values that are not finite."""
+        """Denoise the planes together.
+
+        Raises:
+            EngineError: the network failed.
+            NotFinite: the network returned values that are not finite.
+        """
         y, equaliser = self.recipe.prepare(self.stack.pixels)
         x0, std = self._sampled(y, equaliser)
         self._check(x0)
@@ -88,7 +100,7 @@ class Batch:
         return Denoised(planes, std, suspect if self.wanted.suspect else None, counts + found)
 
     def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8], Tally]:
-        """Where the result contradicts the data, and how much lies beyond what the model knows."""
+        """Map of suspect pixels, and a tally with how many lie beyond what the model knows."""
         level = self.recipe.level
         suspect = self.crop.trimmed(contradictions((y - x0)[:, 0] / np.float32(level)))
         # Four sigma: noise alone must not count.
@@ -169,7 +181,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Network:
-    """What a sampler calls, and may turn; see ``samplers.base.Turnable``."""
+    """The network as a sampler calls it and may turn it; see ``samplers.base.Turnable``."""
 
     predictor: TiledPredictor
     crop: Crop

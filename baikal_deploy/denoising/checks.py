@@ -1,4 +1,4 @@
-"""What cannot work is said before anything is computed."""
+"""Checks of what cannot work, before anything is computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from baikal_deploy.pixels.arrays import Raw
 
 
 def check_noise(sampler: Sampler, manifest: ModelManifest) -> None:
-    """Raises ConfigError for a walk with a model that does not know white noise, which walks add."""
+    """Raise ConfigError for a walk with a model that does not know white noise, which walks add.
+
+    Args:
+        sampler: as asked for.
+        manifest: of the model.
+    """
     if isinstance(sampler, WalkSampler) and manifest.noise_correlation is not None:
         raise ConfigError(
             f"model {manifest.name}: was fine-tuned to correlated noise, and this sampler adds white noise, "
@@ -25,6 +30,7 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
     """Raise ConfigError for a sampler whose result has no standard deviation.
 
     Args:
+        sampler: as asked for.
         wanted_by: for the message.
     """
     if sampler.draws == 1:
@@ -35,8 +41,16 @@ def check_std(sampler: Sampler, wanted_by: str) -> None:
 
 
 def check_beside(sampler: Sampler, name: str, stack: Stack, maps: Maps) -> None:
-    """Raise ConfigError for a guide or maps that a sampler, whose name is for the message, has no use for, or
-    for maps of another shape than the planes."""
+    """Raise ConfigError for a guide or maps that the sampler has no use for.
+
+    Also for maps of another shape than the planes.
+
+    Args:
+        sampler: as asked for.
+        name: of the sampler, for the message.
+        stack: the planes, with their guides if there are any.
+        maps: that are asked for beside the planes.
+    """
     if stack.guides is not None and not sampler.TAKES_GUIDE:
         raise ConfigError(f"guide: sampler {name} takes none; use forward-backward, mixing or repaint")
     if maps.std is not None:
@@ -48,6 +62,8 @@ def stack_of(planes: Raw, guide: Raw | None, *, share_noise: bool) -> Stack:
     """The planes that a user gives, (H, W) or (N, H, W), and their guides.
 
     Args:
+        planes: any integer or real pixel type, in raw units.
+        guide: another denoiser's output for the planes, of their shape; None: there is none.
         share_noise: whether they share a noise field.
 
     Raises:

@@ -12,7 +12,7 @@ from baikal_deploy.pixels.arrays import Raw, Region
 
 @dataclass(frozen=True)
 class Crop:
-    """What is read of planes, what of that is wanted, and where they lie in the noise fields.
+    """The part of planes that is read, the part of that which is wanted, and its place in the noise fields.
 
     Attributes:
         whole: (H, W) of the planes that are cut.
@@ -28,13 +28,18 @@ class Crop:
 
     @classmethod
     def uncut(cls, shape: tuple[int, int], noise_origin: tuple[int, int] = (0, 0)) -> Self:
-        """All of planes of ``shape`` (H, W)."""
+        """Crop of all of the planes.
+
+        Args:
+            shape: (H, W).
+            noise_origin: (y, x) of the planes' first pixel in the noise fields.
+        """
         everything = slice(0, shape[0]), slice(0, shape[1])
         return cls(shape, everything, everything, noise_origin)
 
     @property
     def is_uncut(self) -> bool:
-        """Whether the planes are read whole."""
+        """True if the planes are read whole."""
         return self.shape == self.whole
 
     @property
@@ -54,7 +59,14 @@ class Crop:
         return top + y.start, left + x.start
 
     def trimmed(self, pixels: Raw) -> Raw:
-        """A view of what is wanted of pixels that were read, (…, height, width)."""
+        """View of the wanted part of pixels that were read.
+
+        Args:
+            pixels: (…, height, width) as read.
+
+        Returns:
+            (…, height, width) of what is wanted.
+        """
         y, x = (
             slice(want.start - read.start, want.stop - read.start)
             for want, read in zip(self.wanted, self.read, strict=True)
@@ -67,9 +79,12 @@ class Crop:
         return rows, columns
 
     def turned(self, symmetry: int) -> Self:
-        """The same of planes turned by a symmetry of the square (see ``samplers.base.Turnable``).
+        """Crop of the same planes turned by a symmetry of the square (see ``samplers.base.Turnable``).
 
         The noise fields do not turn: what is drawn is drawn for planes as they were read.
+
+        Args:
+            symmetry: 0 … 7.
         """
         read, wanted = (self._turned(region, symmetry) for region in (self.read, self.wanted))
         return replace(self, whole=self.whole[::-1] if symmetry & 4 else self.whole, read=read, wanted=wanted)

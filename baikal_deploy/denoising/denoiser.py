@@ -78,15 +78,18 @@ class Denoiser:
         """Load a shipped model by name, or an .onnx file of baikal-export.
 
         Args:
-            engine: name of the back end, which is never replaced by another; "auto" takes the
-                fastest that works here (see ``engines.fastest_engine``).
+            engine: name of the back end, which is never replaced by another; "auto" takes the fastest that
+                works here (see ``engines.fastest_engine``).
             precision: what the network computes in.
             threads: CPU threads of an evaluation; None: all cores.
             tile, overlap: windows of the network, in pixels; see ``windows.TilePlan``.
             batch: planes walked together, and windows in one engine call.
 
         Raises:
-            ModelError, EngineUnavailable, ConfigError: as their names say.
+            ModelError: there is no such model, or its file cannot be used.
+            EngineUnavailable: the engine is not installed, or cannot run here.
+            ConfigError: an unknown engine, one that cannot compute the model in this precision, or windows or
+                a batch that cannot be had.
         """
         path = find_model(model)
         manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
@@ -144,7 +147,14 @@ class Denoiser:
         return denoised.planes.reshape(np.shape(planes))
 
     def recommended(self, sampler: str) -> Mapping[str, Any]:
-        """The model's own options for a sampler."""
+        """The model's own options for a sampler.
+
+        Args:
+            sampler: its name.
+
+        Returns:
+            Values by option; none where the model recommends nothing.
+        """
         return self.manifest.recommended.get(sampler, {})
 
     def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
@@ -169,7 +179,11 @@ class Denoiser:
         return Measuring(self.predictor, self._schedule).noise_curve(sample, measurement)
 
     def check(self, sampler: Sampler) -> None:
-        """Raise ConfigError now for options that no noise level could make fit this model."""
+        """Raise ConfigError now for options that no noise level could make fit this model.
+
+        Args:
+            sampler: as asked for.
+        """
         check_noise(sampler, self.manifest)
         wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
         if wants == "learned_range" != self.manifest.variance:
@@ -181,7 +195,12 @@ class Denoiser:
         sampler.resolved(last, len(self._schedule), self.manifest.variance)
 
     def recipe(self, sampler: Sampler, measurement: Measurement, seed: int) -> Recipe:
-        """Settle everything that is automatic.
+        """Settle everything that is automatic, for planes with a measurement.
+
+        Args:
+            sampler: as asked for.
+            measurement: of the planes' channel.
+            seed: of the noise, 0 … 2⁶⁴−1.
 
         Raises:
             ConfigError: a sampler whose start, stop or steps do not fit the model.
@@ -205,6 +224,8 @@ class Denoiser:
         """Denoise planes with a recipe.
 
         Args:
+            recipe: of the planes' channel.
+            stack: the planes.
             crop: which part of planes they are, and what of it is wanted; None: they are whole.
             wanted: what is to be made of them; None: planes of their own pixel type.
             progress: see ``Progress``.

@@ -29,7 +29,12 @@ class Measuring:
     schedule: NoiseSchedule
 
     def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
-        """See ``Denoiser.measure``."""
+        """Measure a channel; the work of ``Denoiser.measure``.
+
+        Args:
+            sample: planes or windows (H, W) of the channel, in raw units.
+            sampler: decides whether noise that depends on the signal is measured.
+        """
         manifest = self.predictor.engine.manifest
         normalisation, kernel = manifest.normalisation, manifest.noise_correlation
         found = measure(sample, normalisation, self._estimate, kernel)
@@ -38,7 +43,12 @@ class Measuring:
         return analyse(sample, normalisation, found, self._estimate, kernel)
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
-        """See ``Denoiser.noise_curve``."""
+        """Noise of a channel over its intensity; the work of ``Denoiser.noise_curve``.
+
+        Args:
+            sample: planes or windows (H, W) of the channel, in raw units.
+            measurement: of the same channel.
+        """
         return noise_curve(sample, measurement, self._estimate)
 
     def _estimate(self, y: Plane, sigma: float) -> Plane:

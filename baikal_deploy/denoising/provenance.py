@@ -1,4 +1,4 @@
-"""What software, model and engine denoise."""
+"""Software, model and engine of a denoiser, for the provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from baikal_deploy.denoising.denoiser import Denoiser
 
 
 def made_with(denoiser: Denoiser) -> dict[str, Any]:
-    """What software, model and engine denoise."""
+    """Software, model and engine of a denoiser, as JSON holds them.
+
+    Args:
+        denoiser: a loaded model.
+    """
     engine = denoiser.predictor.engine
     return {
         "software": "baikal-deploy",

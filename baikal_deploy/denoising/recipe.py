@@ -1,4 +1,4 @@
-"""What decides how a channel's planes are denoised, and the steps before and after the sampler."""
+"""All that decides how a channel's planes are denoised, and the steps before and after the sampler."""
 
 from __future__ import annotations
 
@@ -46,7 +46,14 @@ class Recipe:
         return max(sigma, float(self.schedule.noise_levels[0]))
 
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
-        """Planes (N, H, W) in raw units as the sampler takes them, (N, 1, H, W); what ``finish`` needs."""
+        """Make planes ready for the sampler.
+
+        Args:
+            planes: (N, H, W) in raw units.
+
+        Returns:
+            Planes as the sampler takes them, (N, 1, H, W), and what ``finish`` needs.
+        """
         filled = np.stack([fill_non_finite(plane) for plane in planes])
         noise, intensity = self.measurement.noise, self.measurement.intensity
         normalised = intensity.normalise(filled)
@@ -58,13 +65,17 @@ class Recipe:
     def finish(
         self, x0: Planes, equaliser: Equaliser | None, planes: Raw, crop: Crop, dtype: DTypeLike
     ) -> tuple[Raw, Tally]:
-        """What the sampler returned, in raw units.
+        """Turn what the sampler returned into raw units.
 
         Args:
             x0: (N, 1, H, W).
+            equaliser: from ``prepare``.
             planes: that it was made of, (N, H, W) in raw units.
             crop: which part of larger planes they are, and what of it is wanted.
             dtype: of the result, whose pixels are those of the planes where these are not finite.
+
+        Returns:
+            The wanted part of the planes, (N, height, width), and what to know about its pixels.
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
         x0, planes = crop.trimmed(x0), crop.trimmed(planes)

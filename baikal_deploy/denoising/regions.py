@@ -19,9 +19,10 @@ from baikal_deploy.pixels.cells import CELL
 
 
 def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[int, int] = (0, 0)) -> Crop:
-    """What has to be read for a region: all that its pixels depend on.
+    """Crop that has to be read for a region: all that its pixels depend on.
 
     Args:
+        region: rows and columns of the whole planes.
         plan: the windows over the whole planes.
         halo: see ``Sampler.halo``.
         noise_origin: see ``Crop``.
@@ -32,9 +33,11 @@ def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[i
 
 
 def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:
-    """The pixels along one axis as far as the windows over a span reach, in flipped planes too, and the
-    surroundings that the noise in them is told from. It starts where one of the cells of the whole plane does
-    in which these, and maps, are computed."""
+    """Pixels along one axis as far as the windows over a span reach, in flipped planes too.
+
+    To these come the surroundings that the noise in them is told from. The reach starts where one of the
+    cells of the whole plane does in which these, and maps, are computed.
+    """
     start, stop = max(span.start - halo, 0), min(span.stop + halo, size)
     first, last = _windows_over(axis, start, stop)
     flipped_last, flipped_first = (size - edge for edge in _windows_over(axis, size - stop, size - start))
@@ -52,7 +55,8 @@ def largest_crop(plan: TilePlan, edge: int, halo: int) -> int:
     """Pixels of the largest crop that is read for any region.
 
     Args:
-        edge: side of the regions.
+        plan: the windows over the whole planes.
+        edge: side of the square regions, in pixels.
         halo: see ``Resolved.halo``.
     """
     longest = []

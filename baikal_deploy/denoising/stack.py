@@ -36,7 +36,11 @@ class Stack:
         return self.indices if self.fields is None else self.fields
 
     def some(self, places: Sequence[int]) -> Self:
-        """A copy of the planes at these places in the stack."""
+        """A copy of the planes at these places in the stack.
+
+        Args:
+            places: counted from 0.
+        """
         return replace(
             self,
             pixels=self.pixels[places],
@@ -48,7 +52,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made of planes.
+    """Description of what is to be made of planes.
 
     Attributes:
         dtype: pixel type of the denoised planes, which keep their units.
@@ -81,13 +85,19 @@ class Denoised:
 
     @classmethod
     def copied(cls, planes: Raw, dtype: DTypeLike, counts: Tally) -> Self:
-        """Planes as they are, in another pixel type; what that changes is added to the counts."""
+        """Planes as they are, in another pixel type; what that changes is added to the counts.
+
+        Args:
+            planes: (N, H, W) in raw units.
+            dtype: of the copies.
+            counts: what else to know about the pixels.
+        """
         result, changed = converted(planes, dtype)
         return cls(result, None, None, changed + counts)
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Those that there are, by name."""
+        """The arrays that were asked for, by name."""
         found = {"planes": self.planes, "std": self.std, "suspect": self.suspect}
         return {name: pixels for name, pixels in found.items() if pixels is not None}
 
@@ -112,7 +122,12 @@ class Gathered:
         )
 
     def put(self, places: slice | Sequence[int], some: Denoised) -> None:
-        """Take in what was made of the planes at these places."""
+        """Take in what was made of the planes at these places.
+
+        Args:
+            places: in the whole, along N.
+            some: the planes at these places, with their counts.
+        """
         own = self.denoised.arrays
         for name, pixels in some.arrays.items():
             own[name][places] = pixels

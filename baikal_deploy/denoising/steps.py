@@ -19,20 +19,36 @@ Evaluation = tuple[Planes, Planes | None]
 
 
 class Memory(Protocol):
-    """Where steps are kept, so that a run continues with them after a kill."""
+    """A place where steps are kept, so that a run continues with them after a kill."""
 
     @property
     def is_due(self) -> bool:
-        """Whether enough was computed since something was kept."""
+        """True if enough was computed since something was kept."""
 
     def recall_step(self, name: str) -> Mapping[str, NDArray[Any]] | None:
-        """A step as it was kept; None if it was not."""
+        """A step as it was kept; None if it was not.
+
+        Args:
+            name: of the step, as ``keep_step`` had it.
+        """
 
     def keep_step(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep a step. Raises VolumeError: a full disk and the like."""
+        """Keep a step.
+
+        Args:
+            name: of the step in its batch of planes.
+            arrays: by name.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
 
     def drop(self, prefix: str) -> None:
-        """Forget the steps whose names begin so."""
+        """Forget the steps whose names begin with a prefix.
+
+        Args:
+            prefix: "" for all.
+        """
 
 
 class Steps:
@@ -55,7 +71,11 @@ class Steps:
         self._long = False
 
     def evaluation(self, compute: Callable[[], Evaluation]) -> Evaluation:
-        """An evaluation of the network, as it was kept or computed."""
+        """An evaluation of the network, as it was kept or computed.
+
+        Args:
+            compute: evaluates the network, if nothing was kept.
+        """
         name = f"evaluation{self._result}-{self._evaluation}"
         self._evaluation += 1
         if not self._walks and (kept := self._memory.recall_step(name)) is not None:
@@ -71,7 +91,11 @@ class Steps:
         return eps, v
 
     def result(self, compute: Callable[[], Planes]) -> Planes:
-        """A result that some evaluations are for, as it was kept or computed: (N, 1, H, W)."""
+        """A result that some evaluations are for, as it was kept or computed: (N, 1, H, W).
+
+        Args:
+            compute: makes the result, if none was kept.
+        """
         name = f"result{self._result}"
         kept = self._memory.recall_step(name)
         x0: Planes = compute() if kept is None else kept["x0"]
@@ -82,11 +106,21 @@ class Steps:
         return x0
 
     def walked(self, run: int) -> tuple[int, Planes] | None:
-        """See ``samplers.base.Continued``."""
+        """Visit and x of a run of the sampler as they were kept; None if nothing was.
+
+        Args:
+            run: number of the run.
+        """
         kept = self._memory.recall_step(f"walk{run}")
         return None if kept is None else (int(kept["visit"]), self._engine.upload(kept["x"]))
 
     def keep_walk(self, run: int, visit: int, x: Planes) -> None:
-        """See ``samplers.base.Continued``."""
+        """Keep visit and x of a run of the sampler, if it takes long and that is due.
+
+        Args:
+            run: number of the run.
+            visit: FINISHED if x is x_0.
+            x: (N, 1, H, W).
+        """
         if self._long and (visit == FINISHED or self._memory.is_due):
             self._memory.keep_step(f"walk{run}", {"visit": np.array(visit), "x": self._engine.download(x)})

@@ -20,9 +20,9 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes, array_namespace, device
 
 MOST_PLANES = 4096
-"""Of a batch: more would fill the memory, and make nothing faster."""
+"""Largest batch, in planes: more would fill the memory, and make nothing faster."""
 SYMMETRIES = 8
-"""In which a sampler may turn planes."""
+"""Symmetries of the square in which a sampler may turn planes."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,27 @@ class TiledPredictor:
         self.plan((1, 1))
 
     def plan(self, shape: tuple[int, int]) -> TilePlan:
-        """The windows over planes of ``shape`` (H, W)."""
+        """Windows over planes of one shape.
+
+        Args:
+            shape: (H, W).
+        """
         return _fit(shape, self.tile, self.overlap, self.engine.manifest.downsampling)
 
     def predict(self, x_t: Planes, t: float, crop: Crop | None = None) -> tuple[Planes, Planes | None]:
-        """As ``Engine.predict``, for any H and W.
+        """Evaluate the network for planes of any H and W, as ``Engine.predict`` does for windows.
 
         Args:
+            x_t: (N, 1, H, W) on the network's scale.
+            t: original timestep.
             crop: where the planes lie in larger ones. Then these decide the windows, of which those within
                 the crop count: its border pixels may lie in none, where all that is returned is 0.
+
+        Returns:
+            eps, and v or None, each (N, 1, H, W).
+
+        Raises:
+            EngineError: the network failed.
         """
         height, width = x_t.shape[2:]
         tools = self._tools(crop or Crop.uncut((height, width)), x_t)
@@ -66,13 +78,20 @@ class TiledPredictor:
         return eps[..., :height, :width], None if v is None else v[..., :height, :width]
 
     def evaluate_once(self, shape: tuple[int, int]) -> None:
-        """Evaluate the network for the windows of planes of ``shape``, and wait until that is done."""
+        """Evaluate the network for the windows of planes of ``shape``, and wait until that is done.
+
+        Args:
+            shape: (H, W).
+
+        Raises:
+            EngineError: the network failed.
+        """
         plan = self.plan(shape)
         windows = self.engine.upload(np.zeros((self.batch, 1, plan.y.window, plan.x.window), np.float32))
         self.engine.download(self.engine.predict(windows, 0)[0])
 
     def _tools(self, crop: Crop, like: Planes) -> _Tools:
-        """Those for planes of a crop beside ``like``; kept, since a walk needs them at every step."""
+        """Tools for planes of a crop beside ``like``; kept, since a walk needs them at every step."""
         plan = self.plan(crop.whole).part(crop)
         key = plan, array_namespace(like), str(device(like))  # CuPy's devices cannot be hashed
         tools = self._kept.get(key)
@@ -107,7 +126,7 @@ class TiledPredictor:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What a plan needs at every step, on the device of the planes.
+    """The arrays that a plan needs at every step, on the device of the planes.
 
     Attributes:
         windows: see ``TilePlan.windows``.

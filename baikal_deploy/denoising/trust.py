@@ -1,4 +1,4 @@
-"""How far a result can be trusted: its standard deviation, and where it contradicts the data."""
+"""Trust in a result: its standard deviation, and where it contradicts the data."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from baikal_deploy.pixels.cells import CELL, cell_sums
 
 PROBES = 8
 STEP = 0.3
-"""Of the finite differences, in standard deviations of the noise: too little to look like structure, too
+"""Step of the finite differences, in standard deviations of the noise: too little to look like structure, too
 much to be rounded away."""
 SMOOTH = 2.0
-"""Of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
+"""Width of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
 KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
 WINDOW = 4
@@ -36,7 +36,7 @@ REACH = max(int(4 * SMOOTH), (WINDOW // 2 + 1) * CELL)
 
 @dataclass(frozen=True)
 class Maps:
-    """To be filled in by ``Denoiser.denoise``; None where nobody asked.
+    """Maps to be filled in by ``Denoiser.denoise``; None where nobody asked.
 
     Attributes:
         std: standard deviation of what was denoised, in raw units, float32 (N, H, W).
@@ -48,13 +48,23 @@ class Maps:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], std: bool, suspect: bool) -> Self:
-        """Empty ones: nothing is uncertain, and nothing suspect."""
+        """Empty maps: nothing is uncertain, and nothing suspect.
+
+        Args:
+            shape: (N, H, W).
+            std: make the map of the standard deviation.
+            suspect: make the map of suspect pixels.
+        """
         return cls(
             np.zeros(shape, np.float32) if std else None, np.zeros(shape, np.uint8) if suspect else None
         )
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError unless they are maps of planes (N, H, W)."""
+        """Raise ConfigError unless they are maps of planes (N, H, W).
+
+        Args:
+            shape: (N, H, W).
+        """
         for name, own in (("std", self.std), ("suspect", self.suspect)):
             if own is not None and own.shape != shape:
                 raise ConfigError(
@@ -62,11 +72,19 @@ class Maps:
                 )
 
     def wanted(self, dtype: DTypeLike) -> Wanted:
-        """Planes of a pixel type, and these maps."""
+        """Return what is wanted: planes of a pixel type, and these maps.
+
+        Args:
+            dtype: of the denoised planes.
+        """
         return Wanted(dtype, std=self.std is not None, suspect=self.suspect is not None)
 
     def fill(self, denoised: Denoised) -> None:
-        """Copy in the maps of planes that were denoised with those that are asked for here."""
+        """Copy in the maps of planes that were denoised with those that are asked for here.
+
+        Args:
+            denoised: planes of the maps' shape.
+        """
         if self.std is not None and denoised.std is not None:
             self.std[...] = denoised.std
         if self.suspect is not None and denoised.suspect is not None:
@@ -74,7 +92,14 @@ class Maps:
 
 
 def mean_and_std(draws: Iterable[Planes]) -> tuple[Planes, Planes]:
-    """Mean of two or more draws, and the standard deviation of what they are drawn from (Welford 1962)."""
+    """Mean of two or more draws, and the standard deviation of what they are drawn from (Welford 1962).
+
+    Args:
+        draws: arrays of one shape.
+
+    Returns:
+        Mean and standard deviation, of the shape of a draw.
+    """
     draws = iter(draws)
     mean = next(draws).copy()
     squares, count = np.zeros_like(mean), 1
@@ -105,6 +130,9 @@ def relative_std(
         x0: ``denoise(y)``.
         signs: PROBES arrays of ±1, of y's shape.
         crop: where these planes lie in the whole ones, through which the grid runs.
+
+    Returns:
+        (N, 1, H, W), without a unit.
     """
     rows, columns = crop.coordinates()
     cell = (columns + 3 * rows) % PROBES
@@ -119,13 +147,16 @@ def relative_std(
 
 
 def contradictions(residual: Planes) -> NDArray[np.bool_]:
-    """Where the result leaves the band that the noise allows around the data.
+    """Find where the result leaves the band that the noise allows around the data.
 
     The mean of n pixels of white noise lies within BAND/√n with a probability of 0.99994; what a denoiser
     invents or removes moves it.
 
     Args:
         residual: data less result, over the noise's standard deviation: (N, H, W).
+
+    Returns:
+        (N, H, W), True there.
     """
     height, width = residual.shape[-2:]
     margins = [-side % CELL for side in (height, width)]
@@ -144,7 +175,7 @@ def _window(cells: tuple[int, ...]) -> list[int]:
 
 @lru_cache(maxsize=8)
 def _allowed(shape: tuple[int, int]) -> Planes:
-    """How far from 0 the mean over the cells of a window may lie, in planes (H, W): (rows, columns)."""
+    """Largest distance from 0 of the mean over the cells of a window, in planes (H, W): (rows, columns)."""
     pixels = np.outer(*(_pixels(side) for side in shape))
     window = _window(pixels.shape)
     allowed: Planes = np.sqrt(uniform_filter(pixels, window) / np.float32(prod(window))) * np.float32(BAND)
@@ -152,5 +183,5 @@ def _allowed(shape: tuple[int, int]) -> Planes:
 
 
 def _pixels(side: int) -> NDArray[np.float32]:
-    """Of each cell along an axis; the last may be smaller."""
+    """Number of pixels of each cell along an axis; the last may be smaller."""
     return np.minimum(CELL, side - np.arange(0, side, CELL)).astype(np.float32)

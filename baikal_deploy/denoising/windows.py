@@ -32,8 +32,16 @@ class AxisPlan:
 
     @classmethod
     def fit(cls, length: int, tile: int, overlap: int, factor: int) -> AxisPlan:
-        """The fewest windows of at most ``tile`` pixels that overlap by at least ``overlap``, each no
-        longer than need be. All arguments are multiples of ``factor``, and the origins become so."""
+        """Fewest windows of at most ``tile`` pixels that overlap by at least ``overlap``.
+
+        Each is no longer than need be. All arguments are multiples of ``factor``, and the origins become so.
+
+        Args:
+            length: pixels to cover.
+            tile: largest window, in pixels.
+            overlap: least overlap of neighbours, in pixels.
+            factor: the network's downsampling.
+        """
         if length <= tile:
             return cls(length, length, (0,))
         count = -(-(length - overlap) // (tile - overlap))
@@ -72,7 +80,7 @@ class AxisPlan:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How planes of one shape are cut into windows of one shape.
+    """Equal windows over planes of one shape.
 
     Attributes:
         shape: (H, W) of the planes.
@@ -110,14 +118,18 @@ class TilePlan:
         return cls(shape, height, width)
 
     def part(self, crop: Crop) -> TilePlan:
-        """The windows that lie within a crop of the planes."""
+        """The windows that lie within a crop of the planes.
+
+        Args:
+            crop: of planes of this shape.
+        """
         axes = zip((self.y, self.x), crop.read, self.shape, strict=True)
         y, x = (axis.part(span.start, span.stop, whole) for axis, span, whole in axes)
         return TilePlan(crop.shape, y, x)
 
     @property
     def windows(self) -> list[tuple[slice, slice]]:
-        """Where each window lies in the padded plane."""
+        """Rows and columns of each window in the padded plane."""
         return [
             (slice(y, y + self.y.window), slice(x, x + self.x.window))
             for y, x in product(self.y.origins, self.x.origins)
@@ -129,8 +141,11 @@ class TilePlan:
         return self.y.length - self.shape[0], self.x.length - self.shape[1]
 
     def blend_weights(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """For each of ``windows`` a column (window height, 1) and a row (1, window width), whose product
-        it is: of large planes the products would take as much memory as the planes."""
+        """Blend weights of each of ``windows``: a column (window height, 1) and a row (1, window width).
+
+        Their product is the weight of each pixel: of large planes the products would take as much memory as
+        the planes.
+        """
         return list(product(self.y.weights()[:, :, None], self.x.weights()[:, None, :]))
 
 

@@ -65,7 +65,7 @@ class NoiseField:
 
 
 class DeviceNoiseField:
-    """As ``NoiseField``, but of several planes, and computed where they live; the values are others.
+    """Noise field of several planes on their device; its values differ from those of ``NoiseField``.
 
     Four neighbours along x take the four words of Philox4x32-10 with counter (x // 4, y, visit, draw),
     each below 2³², and a key of 64 bits that the same generator makes of the seed and the plane.
@@ -128,12 +128,24 @@ def philox(counter: Sequence[Any], keys: Iterable[tuple[Any, Any]]) -> tuple[Any
 
 
 def round_keys(key: tuple[int, int]) -> list[tuple[int, int]]:
-    """The two words of a key in each of the ten rounds."""
+    """The two words of a key in each of the ten rounds.
+
+    Args:
+        key: two words of 32 bits.
+    """
     return [((key[0] + i * 0x9E3779B9) & WORD, (key[1] + i * 0xBB67AE85) & WORD) for i in range(10)]
 
 
 def box_muller(a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[Planes, Planes]:
-    """Two independent standard normal float32 numbers of each two 32-bit words (Box & Muller 1958)."""
+    """Two independent standard normal float32 numbers of each two 32-bit words (Box & Muller 1958).
+
+    Args:
+        a: words, 0 … 2³²−1.
+        b: words of the same shape.
+
+    Returns:
+        Two arrays of that shape.
+    """
     xp = array_namespace(a)
     uniform = xp.astype(a + 1, xp.float32) * 2.0**-32  # 2⁻³² … 1: its logarithm is finite
     radius = xp.sqrt(-2.0 * xp.log(uniform))
@@ -163,7 +175,11 @@ def _check_seed(seed: int) -> None:
 
 
 def noise_generator(like: Planes) -> str:
-    """Name of the generator that ``noise_source`` takes for such arrays."""
+    """Name of the generator that ``noise_source`` takes for such arrays.
+
+    Args:
+        like: an array of the module that computes.
+    """
     return NoiseField.GENERATOR if isinstance(like, np.ndarray) else DeviceNoiseField.GENERATOR
 
 
@@ -174,10 +190,12 @@ def noise_source(
     like: Planes,
     origin: tuple[int, int] = (0, 0),
 ) -> Callable[[int, int], Planes]:
-    """(visit, draw) -> noise of several planes: (len(planes), 1, height, width).
+    """Source of the noise of several planes: (visit, draw) -> (len(planes), 1, height, width).
 
     Args:
+        seed: of the run, 0 … 2⁶⁴−1.
         planes: their indices in the volume.
+        shape: (height, width) of what is returned.
         like: an array of the module and on the device of what is returned.
         origin: (y, x) of the first pixel in the whole plane.
     """

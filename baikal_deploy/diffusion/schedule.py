@@ -34,7 +34,7 @@ MOST_TIMESTEPS = 100_000
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """What defines a noise schedule; stored in checkpoints and models.
+    """Definition of a noise schedule; stored in checkpoints and models.
 
     Attributes:
         kind: "linear" (β from 1e-4·1000/T to 0.02·1000/T), "cosine", or "explicit".
@@ -59,11 +59,21 @@ class ScheduleSpec:
             raise ConfigError(f"schedule: {len(self.betas)} betas for {self.num_timesteps} timesteps")
 
     def as_dict(self) -> dict[str, Any]:
+        """Fields by name, as JSON holds them; betas only where they are given."""
         data: dict[str, Any] = {"kind": self.kind, "num_timesteps": self.num_timesteps}
         return data if self.betas is None else data | {"betas": list(self.betas)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ScheduleSpec:
+        """The definition whose ``as_dict`` is given.
+
+        Args:
+            data: as ``as_dict`` returns it.
+
+        Raises:
+            ConfigError: values that define no schedule.
+            KeyError: a kind or a number of timesteps that is missing.
+        """
         betas = data.get("betas")
         return cls(data["kind"], data["num_timesteps"], None if betas is None else tuple(betas))
 
@@ -141,20 +151,35 @@ class NoiseSchedule:
         """The (fractional) original timestep t* whose noise level is ``sigma``, within 0 … T−1.
 
         ``sigma`` is a standard deviation on the network's scale, where an image spans [−1, 1].
+
+        Args:
+            sigma: 0 or greater.
         """
         return float(np.interp(sigma, self.noise_levels, self.timesteps.astype(np.float64)))
 
     def noise_of_timestep(self, timestep: float) -> float:
-        """The inverse of ``timestep_of_noise``: the noise level of a (fractional) original timestep."""
+        """The inverse of ``timestep_of_noise``: the noise level of a (fractional) original timestep.
+
+        Args:
+            timestep: beyond the schedule, that of its end counts.
+        """
         return float(np.interp(timestep, self.timesteps.astype(np.float64), self.noise_levels))
 
     def index_of(self, timestep: int) -> int:
-        """Number of kept timesteps below an original timestep: its place in this schedule."""
+        """Number of kept timesteps below an original timestep: its place in this schedule.
+
+        Args:
+            timestep: an original one.
+        """
         return bisect_left(self.timesteps, timestep)
 
     def respace(self, timesteps: Sequence[int]) -> NoiseSchedule:
-        """The schedule that keeps only these original timesteps; tables are rebuilt from
-        β' = 1 − ᾱ/ᾱ(previous kept).
+        """Schedule that keeps only these original timesteps.
+
+        Its tables are rebuilt from β' = 1 − ᾱ/ᾱ(previous kept).
+
+        Args:
+            timesteps: original ones, in any order.
 
         Raises:
             ConfigError: a timestep that this schedule does not have, or none at all.
@@ -166,17 +191,35 @@ class NoiseSchedule:
         return NoiseSchedule(1 - levels / np.append(1.0, levels[:-1]), kept)
 
     def q_sample(self, x0: Planes, index: int, noise: Planes) -> Planes:
-        """q(x_t | x_0) = √ᾱ·x_0 + √(1−ᾱ)·noise."""
+        """Planes with the noise of an index: q(x_t | x_0) = √ᾱ·x_0 + √(1−ᾱ)·noise.
+
+        Args:
+            x0: (N, 1, H, W).
+            index: in this schedule.
+            noise: standard normal, of the same shape.
+        """
         level = self.alphas_cumprod[index]
         return math.sqrt(level) * x0 + math.sqrt(1 - level) * noise
 
     def predict_x0(self, x: Planes, index: int, eps: Planes) -> Planes:
-        """x̂_0 = √(1/ᾱ)·x − √(1/ᾱ − 1)·ε, unclipped."""
+        """Planes without noise, as the network sees them: x̂_0 = √(1/ᾱ)·x − √(1/ᾱ − 1)·ε, unclipped.
+
+        Args:
+            x: noisy planes of an index, (N, 1, H, W).
+            index: in this schedule.
+            eps: the network's first output for x.
+        """
         inverse = 1 / self.alphas_cumprod[index]
         return math.sqrt(inverse) * x - math.sqrt(inverse - 1) * eps
 
     def posterior_mean(self, x0: Planes, x: Planes, index: int) -> Planes:
-        """Mean of q(x_{t−1} | x_t, x_0)."""
+        """Mean of q(x_{t−1} | x_t, x_0).
+
+        Args:
+            x0: (N, 1, H, W).
+            x: noisy planes of an index, of the same shape.
+            index: in this schedule.
+        """
         level, previous = self.alphas_cumprod[index], self.alphas_cumprod_prev[index]
         beta = self.betas[index]
         of_x0 = beta * np.sqrt(previous) / (1 - level)
@@ -187,8 +230,16 @@ class NoiseSchedule:
         """Standard deviation of the noise that a reverse step adds.
 
         Args:
-            v: the network's second output, for "learned_range" only: the log-variance is
-                interpolated between β̃ (v = −1) and β (v = 1).
+            index: in this schedule.
+            variance: kind of the variance.
+            v: the network's second output, for "learned_range" only: the log-variance is interpolated between
+                β̃ (v = −1) and β (v = 1).
+
+        Returns:
+            One number, or for "learned_range" an array of v's shape.
+
+        Raises:
+            ConfigError: "learned_range" without v.
         """
         if variance == "learned_range":
             if v is None:

@@ -13,6 +13,10 @@ from uuid import uuid4
 def write_file(path: Path, data: bytes) -> None:
     """Write a file so that it is there either whole or as it was before, and on disk when this returns.
 
+    Args:
+        path: the file.
+        data: all that it shall hold.
+
     Raises:
         OSError: a full disk and the like; nothing is left of it.
     """
@@ -31,7 +35,11 @@ def write_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write a file at; it is moved to its own when it is whole, and removed if writing fails."""
+    """A path to write a file at; it is moved to its own when it is whole, and removed if writing fails.
+
+    Args:
+        path: the file's own path.
+    """
     for left in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 32}.partial"):  # by a kill
         left.unlink(missing_ok=True)
     new = path.with_name(f"{path.name}.{uuid4().hex}.partial")
@@ -48,6 +56,7 @@ def sync_file(file: Path, root: Path) -> None:
 
     Args:
         file: below ``root``.
+        root: the last folder that is synced.
     """
     with file.open("rb+") as opened:  # Windows syncs only what could be written
         os.fsync(opened.fileno())

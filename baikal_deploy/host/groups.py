@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-"""Other systems have none, and no control groups."""
+"""Folder of the system's own files; other systems have none, and no control groups."""
 GROUPS = Path("/sys/fs/cgroup")
 MEMORY_FILES = (
     (("memory.limit_in_bytes",), ("memory.usage_in_bytes",), ("memory.stat", "total_inactive_file")),
     (("memory.max",), ("memory.current",), ("memory.stat", "inactive_file")),
 )
-"""Limit, use, and what of the use can be had back, in versions 1 and 2."""
+"""Files of the limit, of the use, and of the part of the use that can be had back, in versions 1 and 2."""
 QUOTA_FILES = (("cpu.cfs_quota_us", "cpu.cfs_period_us"), ("cpu.max",))
-"""Microseconds of CPU time, and in how many of the clock, in versions 1 and 2."""
+"""Files of the microseconds of CPU time, and of how many of the clock they are for, in versions 1 and 2."""
 NO_LIMIT = 2**60
 
 
@@ -24,7 +24,7 @@ def memory_left() -> int | None:
 
 
 def cpu_quota() -> float | None:
-    """How many cores' time the groups of this process may take, such as 1.5; None without a limit."""
+    """Number of cores whose time the groups of this process may take, such as 1.5; None without a limit."""
     return min(_cpu_quotas(), default=None)
 
 
@@ -45,7 +45,7 @@ def _cpu_quotas() -> Iterator[float]:
 
 
 def _folders(controller: str) -> Iterator[tuple[Path, int]]:
-    """Those of each group above this process that may limit something, with the version.
+    """Folder and version of each group above this process that may limit something.
 
     The path may be that of the machine, where a container sees its own group alone, as the root.
     """

@@ -15,6 +15,9 @@ from baikal_deploy.errors import VolumeError
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of an output, a file beside it; the system frees it when a process dies.
 
+    Args:
+        path: the output.
+
     Raises:
         VolumeError: another run holds it, or nothing can be locked there.
     """
@@ -39,11 +42,20 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def check_unlocked(path: Path) -> None:
-    """Raises VolumeError if another run is writing this output."""
+    """Raise VolumeError if another run is writing an output.
+
+    Args:
+        path: the output.
+    """
     if lock_path(path).exists():
         with locked(path):
             pass
 
 
 def lock_path(path: Path) -> Path:
+    """Path of the lock of an output.
+
+    Args:
+        path: the output; links are followed.
+    """
     return path.resolve().with_name(path.resolve().name + ".lock")

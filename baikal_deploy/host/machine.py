@@ -1,4 +1,4 @@
-"""What this machine is, as far as it can be told without any GPU vendor's package; None where it cannot."""
+"""This machine, as far as it is known without any GPU vendor's package; None stands for what is not."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import psutil
 from baikal_deploy.host.groups import cpu_quota, memory_left
 
 CPUINFO = Path("/proc/cpuinfo")
-"""Of Linux. Other systems have none, and leave unknown what is read from it."""
+"""File of Linux on its processors; other systems have none, and leave unknown what is read from it."""
 CPU_FLAGS = {
     "AVX512": {"avx512f"},
     "BF16": {"avx512_bf16", "amx_bf16"},
     "VNNI": {"avx512_vnni", "avx_vnni"},
     "AMX": {"amx_tile"},
 }
-"""What makes networks fast on x86, and the flags in /proc/cpuinfo that any of which grants it."""
+"""Features that make networks fast on x86, and the flags in /proc/cpuinfo any of which grants each."""
 GPU_FIELDS = "name,driver_version,memory.total,memory.used"
 NVIDIA_SMI = ("nvidia-smi", f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits")
 PATIENCE = 20.0
@@ -29,10 +29,12 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Cpu:
-    """Attributes:
-    model: as the system calls it.
-    cores: of the machine; this process may be confined to fewer.
-    features: which of ``CPU_FLAGS`` it has.
+    """Processor of the machine.
+
+    Attributes:
+        model: as the system calls it.
+        cores: of the machine; this process may be confined to fewer.
+        features: by name, whether it has each of ``CPU_FLAGS``.
     """
 
     model: str | None
@@ -64,6 +66,7 @@ def system() -> str:
 
 
 def cpu() -> Cpu:
+    """Processor of this machine, as far as the system tells."""
     info = _cpuinfo()
     flags = set(info["flags"].split()) if "flags" in info else None
     features = None if flags is None else {name: bool(any_of & flags) for name, any_of in CPU_FLAGS.items()}
@@ -71,8 +74,11 @@ def cpu() -> Cpu:
 
 
 def usable_cores() -> int:
-    """The cores that this process may use: fewer than there are if it is confined to some, or if a container
-    or a job of a cluster has a quota of CPU time."""
+    """Number of cores that this process may use.
+
+    They are fewer than there are if it is confined to some, or if a container or a job of a cluster has a
+    quota of CPU time.
+    """
     try:
         allowed = len(psutil.Process().cpu_affinity())
     except (AttributeError, OSError, psutil.Error):  # macOS confines no process
@@ -82,6 +88,7 @@ def usable_cores() -> int:
 
 
 def memory() -> Memory:
+    """Memory of this machine, in bytes, as far as the system tells."""
     try:
         found = psutil.virtual_memory()
     except (OSError, psutil.Error):  # a Linux that shows no /proc
@@ -90,13 +97,16 @@ def memory() -> Memory:
 
 
 def free_bytes() -> int | None:
-    """Memory that this process may still take: what is free, or what its control group (a container, a job of
-    a cluster) has left, if that is less."""
+    """Bytes of memory that this process may still take; None where that is unknown.
+
+    They are those that are free, or those that its control group (a container, a job of a cluster) has left,
+    if these are fewer.
+    """
     return min((free for free in (memory().available, memory_left()) if free is not None), default=None)
 
 
 def resident_bytes() -> int | None:
-    """Memory that this process holds."""
+    """Bytes of memory that this process holds; None where that is unknown."""
     try:
         return int(psutil.Process().memory_info().rss)
     except (OSError, psutil.Error):

@@ -52,7 +52,7 @@ class Tally:
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def __sub__(self, earlier: Tally) -> Tally:
-        """What was added to an earlier tally to make this one."""
+        """Difference to an earlier tally: all that was added to make this one."""
         added: dict[str, Any] = {}
         for name, own in vars(self).items():
             old = getattr(earlier, name)

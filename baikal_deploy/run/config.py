@@ -1,4 +1,4 @@
-"""What to denoise, and how: the options of a run."""
+"""The options of a run: an image to denoise, and the way to do it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OtherChannels = Literal["copy", "drop"]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What to denoise, and how. Paths may be relative.
+    """The image to denoise, and the way to do it. Paths may be relative.
 
     Attributes:
         input: of any format in docs/formats.md; a ``Url`` for one that is not local.
@@ -42,7 +42,7 @@ class RunConfig:
         uncertainty: image to write with the standard deviation of each pixel of the result; None: none.
         mask: image to write with 1 where the result contradicts the data; None: none.
         overwrite: replace an existing output, once the new one is complete.
-        dtype: pixel type of the result, of ``pixel_types.TYPES``, in the input's units; None: the input's.
+        dtype: pixel type of the result, of ``dtypes.TYPES``, in the input's units; None: the input's.
         normalise: whether intensities and noise of a channel are measured once, or for each time point.
         share_noise: axes along which planes get the same random numbers: "none", "z", or "tz".
         t, z: which time points and planes to denoise, such as ``slice(5, 20)`` or ``7``; None: all.
@@ -112,7 +112,7 @@ class RunConfig:
 
     @property
     def spans(self) -> dict[str, Span]:
-        """What is chosen along the axes, by axis."""
+        """Chosen parts of the axes, by axis."""
         rows, columns = self.roi or (None, None)
         spans = {"t": self.t, "z": self.z, "y": rows, "x": columns}
         return {axis: span for axis, span in spans.items() if span is not None}
@@ -124,7 +124,7 @@ class RunConfig:
 
     @property
     def target(self) -> Path:
-        """Where the output goes."""
+        """Path of the output."""
         return self.output or default_output(self.input, self.series)
 
     @property
@@ -139,5 +139,5 @@ def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 
 
 OnError = Literal["stop", "keep-raw", "zero"]
-"""What becomes of a plane, or a region of one, that cannot be read or denoised: an end of the run; what can
-be read of it, with 0 in the chunks that cannot; or 0 everywhere."""
+"""Fate of a plane, or a region of one, that cannot be read or denoised: an end of the run; what can be read
+of it, with 0 in the chunks that cannot; or 0 everywhere."""

@@ -28,7 +28,7 @@ from baikal_deploy.volumes.selection import SelectedVolume
 TIMEOUT = 30.0
 """Seconds without growth after which the input has ended."""
 FIRST_PLANES = 8
-"""Of each channel that are measured, or all where there are fewer."""
+"""Number of planes of each channel that are measured; all where there are fewer."""
 ENDLESS = 2**20
 """Steps of an axis whose length is not known yet, for choosing a layout that does not depend on it."""
 
@@ -40,12 +40,15 @@ class Follow(Run):
         """Plan a run.
 
         Args:
+            config: the options of the run.
             timeout: seconds without growth after which the input has ended.
             only_plan: see ``plan.plan``.
 
         Raises:
-            ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked; nothing came
-                in time.
+            ConfigError: an option that does not go with the input, the model or a run that follows.
+            VolumeError: the input cannot be read, an output cannot be written there, or nothing came in time.
+            ModelError: the model cannot be used.
+            EngineError: the engine cannot be used, or failed.
         """
         _check(config, timeout, only_plan)
         config = replace(config, output=config.target)  # what lies around the input may change its default
@@ -67,16 +70,21 @@ class GrowingInput:
 
     @property
     def is_there(self) -> bool:
-        """See ``Input``."""
+        """True if the store is there."""
         return self.watched.is_there
 
     @property
     def ended(self) -> bool:
-        """See ``Input``."""
+        """True if nothing more will come."""
         return self.watched.ended
 
     def open(self) -> Volume:
-        """Wait until it can be measured. Raises VolumeError: nothing came in time."""
+        """Wait until the input can be measured.
+
+        Raises:
+            VolumeError: nothing came in time.
+            ConfigError: an option chooses along the axis that grows.
+        """
         self.watched.wait(self._can_be_measured)
         _check_axes(self.watched.volume.info, self._config)
         return self.watched.volume
@@ -86,7 +94,11 @@ class GrowingInput:
         return info.shape[0] >= _needed(info)
 
     def contents(self, chosen: SelectedVolume) -> dict[str, Any]:
-        """What does not change as it grows, the first planes among it."""
+        """Facts that do not change as the input grows, with a digest of the first planes.
+
+        Args:
+            chosen: of the input, when the run was planned.
+        """
         info, self._told = self.watched.volume.info, self._digest(chosen)
         return {
             "axes": [axis.name for axis in info.axes],
@@ -104,16 +116,31 @@ class GrowingInput:
         return digest.hexdigest()
 
     def continue_at(self, ended: int | None) -> None:
-        """See ``Input``. Raises VolumeError: it is shorter by now."""
+        """Take the input to have ended where an unfinished run has, which is continued, if it has.
+
+        Args:
+            ended: steps of the first axis; None: it had not ended.
+
+        Raises:
+            VolumeError: it is shorter by now.
+        """
         if ended is not None:
             self.watched.settle(ended)
 
     def now(self, chosen: SelectedVolume) -> SelectedVolume:
-        """See ``Input``."""
+        """Part of the chosen planes that is there.
+
+        Args:
+            chosen: of the input, when the run was planned.
+        """
         return self._part(chosen, self.watched.steps)
 
     def beginning(self, chosen: SelectedVolume) -> SelectedVolume:
-        """The same planes whenever the run was begun."""
+        """Planes to measure: the same whenever the run was begun.
+
+        Args:
+            chosen: of the input, when the run was planned.
+        """
         return self._part(chosen, self._measured)
 
     @property
@@ -122,7 +149,11 @@ class GrowingInput:
         return min(_needed(self.watched.volume.info), self.watched.steps)
 
     def for_layout(self, info: VolumeInfo) -> VolumeInfo:
-        """One that does not depend on how much has come."""
+        """Info to choose the layout for, which does not depend on how much has come.
+
+        Args:
+            info: of the output.
+        """
         step = info.shape[1:]
         others = [size for axis, size in zip(info.axes[1:-2], step, strict=False) if axis.name != "c"]
         # A step that fills shards by itself is written when it comes.
@@ -130,11 +161,25 @@ class GrowingInput:
         return replace(info, shape=(first, *step))
 
     def holds_no_more_than(self, output: VolumeInfo) -> bool:
-        """See ``Input``."""
+        """True if an output has as many steps of the first axis.
+
+        Args:
+            output: info of a finished one.
+        """
         return output.shape[0] == self.watched.steps
 
     def next_round(self, chosen: SelectedVolume, layout: Layout, done: int) -> SelectedVolume:
-        """See ``Input``. Raises CannotFollow: it is another input."""
+        """Wait for more than so many steps of the first axis, and return what can be denoised.
+
+        Args:
+            chosen: of the input, when the run was planned.
+            layout: of the output.
+            done: steps of the first axis.
+
+        Raises:
+            CannotFollow: it is another input.
+            VolumeError: it cannot be read any more.
+        """
         self.watched.wait(lambda info: self._ready(info, layout) > done)
         if self._digest(chosen) != self._told:
             raise CannotFollow(
@@ -144,7 +189,7 @@ class GrowingInput:
         return self._part(chosen, self._ready(self.watched.volume.info, layout))
 
     def _ready(self, info: VolumeInfo, layout: Layout) -> int:
-        """How many steps can be written: as many as fill whole shards, or all when it has ended."""
+        """Number of steps that can be written: those that fill whole shards, or all after the end."""
         shards_grow = layout.axis % len(info.shape[:-2]) == 0 and not self.ended
         return info.shape[0] // layout.planes * layout.planes if shards_grow else info.shape[0]
 
@@ -153,22 +198,26 @@ class GrowingInput:
         return SelectedVolume(first_steps(self.watched.volume, steps), (range(steps), *chosen.indices[1:]))
 
     def interrupt(self) -> None:
-        """See ``Input``."""
+        """End the input where it is. Raises KeyboardInterrupt if it has ended."""
         if self.ended:
             raise KeyboardInterrupt
         self.watched.interrupt()
 
     def notes(self) -> list[str]:
-        """See ``Input``."""
+        """Remarks on how the input ended, in sentences."""
         return self.watched.notes()
 
     def record(self, info: VolumeInfo) -> dict[str, Any]:
-        """How it was followed."""
+        """Entry of the provenance on how the input was followed.
+
+        Args:
+            info: of the output.
+        """
         return {"followed": {"axis": info.axes[0].name, "measured on the first": self._measured}}
 
 
 def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
-    """What can be known before anything of the input is there."""
+    """Check what can be known before anything of the input is there."""
     if not timeout > 0:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
     if config.guide is not None:

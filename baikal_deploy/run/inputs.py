@@ -1,4 +1,4 @@
-"""What a run reads, as a sequence of rounds: an input that is whole has one, one that grows has several."""
+"""The input of a run as a sequence of rounds: one that is whole has one, one that grows has several."""
 
 from __future__ import annotations
 
@@ -12,56 +12,96 @@ from baikal_deploy.volumes.selection import SelectedVolume
 
 
 class Input(Protocol):
-    """What a run reads. ``chosen`` is always what was chosen of it when the run was planned."""
+    """The input of a run. ``chosen`` is always what was chosen of it when the run was planned."""
 
     @property
     def is_there(self) -> bool:
-        """Whether there is anything yet."""
+        """True if there is anything yet."""
 
     @property
     def grows(self) -> bool:
-        """Whether there may be several rounds."""
+        """True if there may be several rounds."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """True if nothing more will come."""
 
     def open(self) -> Volume:
-        """What can be planned on. Raises VolumeError: there is nothing that can be denoised."""
+        """Volume that a run can be planned on.
+
+        Raises:
+            VolumeError: there is nothing that can be denoised.
+        """
 
     def contents(self, chosen: SelectedVolume) -> dict[str, Any] | None:
-        """What tells that it is the same input, whatever has come meanwhile; None: all that is known."""
+        """Facts that tell that it is the same input, whatever has come meanwhile; None: all that is known.
+
+        Args:
+            chosen: see the class.
+        """
 
     def continue_at(self, ended: int | None) -> None:
-        """Take it to have ended where an unfinished run has, which is continued, if it has."""
+        """Take the input to have ended where an unfinished run has, which is continued, if it has.
+
+        Args:
+            ended: steps of the first axis; None: it had not ended.
+
+        Raises:
+            VolumeError: it is shorter by now.
+        """
 
     def now(self, chosen: SelectedVolume) -> SelectedVolume:
-        """What is there of it."""
+        """Part of the chosen planes that is there.
+
+        Args:
+            chosen: see the class.
+        """
 
     def beginning(self, chosen: SelectedVolume) -> SelectedVolume:
-        """What is measured."""
+        """Planes to measure.
+
+        Args:
+            chosen: see the class.
+        """
 
     def for_layout(self, info: VolumeInfo) -> VolumeInfo:
-        """What the layout of the output is chosen for."""
+        """Info to choose the output's layout for.
+
+        Args:
+            info: of the output.
+        """
 
     def holds_no_more_than(self, output: VolumeInfo) -> bool:
-        """Whether a finished output has all of it."""
+        """True if a finished output has all of the input.
+
+        Args:
+            output: its info.
+        """
 
     def next_round(self, chosen: SelectedVolume, layout: Layout, done: int) -> SelectedVolume:
         """Wait for more than so many steps of the first axis, if it grows, and return what can be denoised.
+
+        Args:
+            chosen: see the class.
+            layout: of the output.
+            done: steps of the first axis.
 
         Raises:
             VolumeError: it has become another input, or cannot be read any more.
         """
 
     def interrupt(self) -> None:
-        """End it where it is. Raises KeyboardInterrupt: it has ended."""
+        """End the input where it is. Raises KeyboardInterrupt if it has ended."""
 
     def notes(self) -> list[str]:
-        """What to know of how it ended, in sentences."""
+        """Remarks on how the input ended, in sentences."""
 
     def record(self, info: VolumeInfo) -> dict[str, Any]:
-        """What the provenance says of it."""
+        """Entries of the provenance on how the input was read.
+
+        Args:
+            info: of the output.
+        """
 
 
 class WholeInput:
@@ -75,41 +115,45 @@ class WholeInput:
         self._config = config
 
     def open(self) -> Volume:
-        """See ``open_input``."""
+        """Open the input; see ``open_input``.
+
+        Raises:
+            VolumeError: it cannot be read.
+        """
         return open_input(self._config.input, self._config.series)
 
     def contents(self, chosen: SelectedVolume) -> None:
-        """All that is known of it: it does not change."""
+        """None: the input does not change, and all that is known of it counts."""
 
     def continue_at(self, ended: int | None) -> None:
-        """It ends where it ends."""
+        """Nothing is to be settled: the input ends where it ends."""
 
     def now(self, chosen: SelectedVolume) -> SelectedVolume:
-        """All of it."""
+        """All of the chosen planes."""
         return chosen
 
     beginning = now
 
     def for_layout(self, info: VolumeInfo) -> VolumeInfo:
-        """What it is."""
+        """The info itself."""
         return info
 
     def holds_no_more_than(self, output: VolumeInfo) -> bool:
-        """A finished output has all of it."""
+        """True: a finished output has all of the input."""
         return True
 
     def next_round(self, chosen: SelectedVolume, layout: Layout, done: int) -> SelectedVolume:
-        """All of it."""
+        """All of the chosen planes."""
         return chosen
 
     def interrupt(self) -> None:
-        """Raises KeyboardInterrupt: nothing else could be ended."""
+        """Raise KeyboardInterrupt: nothing else could be ended."""
         raise KeyboardInterrupt
 
     def notes(self) -> list[str]:
-        """Nothing is worth saying."""
+        """No remarks: nothing is worth saying."""
         return []
 
     def record(self, info: VolumeInfo) -> dict[str, Any]:
-        """Nothing but what is said of every input."""
+        """No entries beyond those on every input."""
         return {}

@@ -1,4 +1,4 @@
-"""What is done with one item of a run: read, and denoised."""
+"""The work on one item of a run: it is read, and denoised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from baikal_deploy.volumes.selection import SelectedVolume
 
 @dataclass(frozen=True)
 class Found:
-    """What is read for an item, or for some planes of it.
+    """Pixels that were read for an item, or for some planes of it.
 
     Attributes:
         numbers: of the planes.
@@ -50,14 +50,18 @@ class Found:
         return len(self.numbers), *self.crop.wanted_shape
 
     def some(self, places: slice) -> Self:
-        """The planes at these places."""
+        """The planes at these places.
+
+        Args:
+            places: along N.
+        """
         guides = None if self.guides is None else self.guides[places]
         return replace(self, numbers=self.numbers[places], planes=self.planes[places], guides=guides)
 
 
 @dataclass(frozen=True)
 class Work:
-    """How the items of a run are done.
+    """The way in which the items of a run are done.
 
     Attributes:
         recipes: of all planes, with the volume they are of.
@@ -76,7 +80,7 @@ class Work:
 
     @property
     def volume(self) -> SelectedVolume:
-        """Where the planes are read from."""
+        """Volume that the planes are read from."""
         return self.recipes.volume
 
     @property
@@ -88,6 +92,7 @@ class Work:
         """Network evaluations of planes, or of their regions, as far as is known.
 
         Args:
+            item: of the run.
             first: of so many planes at the beginning; None: of all.
         """
         return self.recipes.evaluations_of(item.planes[:first]) * self.each
@@ -98,12 +103,23 @@ class Work:
         return 1 + (PROBES if self.wanted.std and not self.recipes.sampler.draws else 0)
 
     def windows(self, item: WorkItem) -> int:
-        """Network windows of one such evaluation."""
+        """Network windows of one evaluation of an item.
+
+        Args:
+            item: of the run.
+        """
         predictor, crop = self.recipes.denoiser.predictor, self._crop(item)
         return len(predictor.plan(crop.whole).part(crop).windows)
 
     def read(self, item: WorkItem) -> Found:
-        """Raises VolumeError: pixels that cannot be read, if that is to end the run."""
+        """Read the planes of an item, and their guides.
+
+        Args:
+            item: of the run.
+
+        Raises:
+            VolumeError: pixels that cannot be read, if that is to end the run.
+        """
         crop, numbers = self._crop(item), item.planes
         try:
             planes = read_crops(self.volume, numbers, crop)
@@ -119,14 +135,19 @@ class Work:
         return Found(numbers, crop, planes, guides, frozenset(damaged + unguided))
 
     def denoise(self, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
-        """What is to be written of an item, and what to know about it.
+        """Denoise an item, but for what a killed run had finished of it.
 
         Args:
             found: what was read for all of the item.
+            progress: see ``Progress``.
             kept: what a killed run had finished of it, and where that is kept.
 
+        Returns:
+            All that is to be written of the item, and what to know about it.
+
         Raises:
-            VolumeError, EngineError: a time point cannot be measured; see ``Denoiser.run``.
+            VolumeError: a time point cannot be measured.
+            EngineError: see ``Denoiser.run``.
         """
         result = self._recalled(found, kept)
         try:

@@ -1,4 +1,4 @@
-"""How much memory a run takes, and the layout that keeps it within a limit.
+"""The memory that a run takes, and the layout that keeps it within a limit.
 
 What a run holds is counted in bytes per pixel, which benchmarks/memory.py --model measures.
 """
@@ -21,22 +21,22 @@ SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?", re.IGNORECASE)
 PERCENT = re.compile(r"(\d+(?:\.\d*)?)\s*%")
 DEFAULT_SHARE = 0.5
 STEP = 2**25
-"""To whose multiples what the process holds by itself is rounded up: it is never quite the same."""
+"""Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
 
 # Bytes, as measured.
 PLANNING = 96 * 10**6
-"""Of measuring a channel (see ``intensity.SAMPLE_PIXELS``)."""
+"""Bytes for measuring a channel (see ``sample.SAMPLE_PIXELS``)."""
 SLACK = 64 * 10**6
-"""Of the libraries' own, and of memory that was freed and not given back."""
+"""Bytes of the libraries' own, and of memory that was freed and not given back."""
 PER_PIXEL = 72
-"""Of a pixel on its way through the sampler."""
+"""Bytes for a pixel on its way through the sampler."""
 PER_PIXEL_STD = 40
-"""As much again where its standard deviation is asked for."""
+"""Bytes beside that for a pixel whose standard deviation is asked for."""
 COPIES_READ, COPIES_WRITTEN, COPIES_MAPS = 2, 6, 4
-"""Of an item's pixels: read ahead and in work; the result in work, that being written, and parts of it in the
-pyramid, in shards, and compressed."""
+"""Copies of an item's pixels: read ahead and in work; the result in work, that being written, and parts of it
+in the pyramid, in shards, and compressed."""
 CHUNKS = 2
-"""A chunk and what it is decoded from."""
+"""Copies of a chunk: the chunk, and what it is decoded from."""
 
 
 def memory_limit(size: str | int | None, free: int | None) -> int | None:
@@ -63,7 +63,11 @@ def memory_limit(size: str | int | None, free: int | None) -> int | None:
 
 
 def format_size(size: int) -> str:
-    """Bytes for people, rounded up: "850 MB", "1.3 GB"."""
+    """Size for people, rounded up: "850 MB", "1.3 GB".
+
+    Args:
+        size: in bytes.
+    """
     if size < 10**9:
         return f"{ceil(size / 10**6)} MB"
     return f"{ceil(size / 10**8) / 10:g} GB"
@@ -71,7 +75,7 @@ def format_size(size: int) -> str:
 
 @dataclass(frozen=True)
 class MemoryModel:
-    """What a run needs.
+    """Model of the memory that a run needs.
 
     Attributes:
         base: bytes that the process holds once everything is loaded and the network was evaluated once.
@@ -96,7 +100,11 @@ class MemoryModel:
     wants_std: bool
 
     def needed(self, layout: Layout) -> int:
-        """Peak of the process' memory, in bytes."""
+        """Peak of the process' memory, in bytes.
+
+        Args:
+            layout: of the output.
+        """
         written = read = prod(self.info.plane_shape)
         if layout.edge is not None:
             written = prod(min(layout.edge, side) for side in self.info.plane_shape)
@@ -111,14 +119,17 @@ class MemoryModel:
 
     @property
     def chunk_bytes(self) -> int:
-        """Of decoding a chunk of the input, which cannot be done in parts."""
+        """Bytes for decoding a chunk of the input, which cannot be done in parts."""
         return CHUNKS * prod(self.info.chunk or (0,)) * self.itemsize
 
     def choose(self, limit: int | None) -> Layout:
         """The largest layout that stays within a limit; the default one without a limit.
 
+        Args:
+            limit: in bytes; None: there is none.
+
         Raises:
-            ConfigError: there is none.
+            ConfigError: no layout stays within the limit.
         """
         choices = list(layouts(self.info))
         for layout in choices:
@@ -127,7 +138,12 @@ class MemoryModel:
         raise ConfigError(f"memory {format_size(limit or 0)}: is too little; {self._least(choices[-1])}")
 
     def check(self, layout: Layout, limit: int | None) -> None:
-        """Raises ConfigError if the layout of an unfinished run does not stay within a limit."""
+        """Raise ConfigError if the layout of an unfinished run does not stay within a limit.
+
+        Args:
+            layout: of the unfinished run.
+            limit: in bytes; None: there is none.
+        """
         if limit is not None and self.needed(layout) > limit:
             raise ConfigError(
                 f"memory {format_size(limit)}: is too little to go on with the unfinished run, whose shards "

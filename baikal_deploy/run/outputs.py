@@ -25,6 +25,10 @@ from baikal_deploy.volumes.urls import Source
 def check_places(config: RunConfig, sources: list[Source]) -> None:
     """Refuse places where no image can be written, or where writing would damage what is read.
 
+    Args:
+        config: the options of the run.
+        sources: files and folders that are read.
+
     Raises:
         ConfigError: a name that does not say what is to be written.
         VolumeError: a place that cannot be written to, or is that of another output or of an input.
@@ -44,7 +48,15 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
 
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:
-    """Refuse an output whose format cannot express it. Raises VolumeError: see ``Format``."""
+    """Refuse an output whose format cannot express it.
+
+    Args:
+        config: the options of the run.
+        info: of the result.
+
+    Raises:
+        VolumeError: see ``Format.check_expressible``.
+    """
     images = zip((config.target, config.uncertainty, config.mask), _infos(info), strict=True)
     for path, own in images:
         if path is not None:
@@ -66,7 +78,17 @@ class Outputs:
 
     @classmethod
     def create(cls, config: RunConfig, info: VolumeInfo, layout: Layout, run: str) -> Self:
-        """Raises VolumeError: see ``Format.create``."""
+        """Begin the outputs of a run.
+
+        Args:
+            config: the options of the run.
+            info: of the result.
+            layout: of the items.
+            run: id of the run.
+
+        Raises:
+            VolumeError: see ``Format.create``.
+        """
 
         def create(path: Path, own: VolumeInfo) -> Writer:
             return format_of(path).create(path, own, overwrite=config.overwrite, layout=layout, run=run)
@@ -75,7 +97,17 @@ class Outputs:
 
     @classmethod
     def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
-        """Those that ``create`` began at these locations. Raises VolumeError: see ``Format.resume``."""
+        """Continue outputs that ``create`` began.
+
+        Args:
+            config: the options of the run.
+            info: of the result.
+            layout: of the items, as ``create`` had it.
+            locations: where they are, in the order of ``RunConfig.outputs``.
+
+        Raises:
+            VolumeError: see ``Format.resume``.
+        """
         at = dict(zip(config.outputs, locations, strict=True))
 
         def resume(path: Path, own: VolumeInfo) -> Writer:
@@ -93,7 +125,14 @@ class Outputs:
         return cls(make(config.target, own), std, suspect)
 
     def grown(self, info: VolumeInfo) -> Self:
-        """The same outputs of a volume that has grown. Raises VolumeError: see ``Writer.grown``."""
+        """The same outputs of a volume that has grown.
+
+        Args:
+            info: of the result.
+
+        Raises:
+            VolumeError: see ``Writer.grown``.
+        """
         own, *others = _infos(info)
         std, suspect = (
             None if output is None else output.grown(other)
@@ -103,37 +142,63 @@ class Outputs:
 
     @property
     def all(self) -> list[Writer]:
+        """All images that are written, the result first."""
         return [output for output in (self.result, self.std, self.suspect) if output is not None]
 
     @property
     def _reduced(self) -> list[Writer]:
-        """Those of which something is to be made when all items are written."""
+        """Outputs of which something is to be made when all items are written."""
         return [output for output in self.all if output.reductions]
 
     @property
     def reductions(self) -> Sequence[Reduction]:
-        """What is to be made of the items when all are written; the same for all outputs that have any."""
+        """Reductions to be made of the items when all are written; the same for all outputs that have any."""
         return self._reduced[0].reductions if self._reduced else ()
 
     def write(self, item: WorkItem, denoised: Denoised) -> None:
-        """Raises VolumeError: see ``Writer.write``."""
+        """Write an item to all outputs.
+
+        Args:
+            item: one of the result's items.
+            denoised: its pixels, and its maps as far as they were asked for.
+
+        Raises:
+            VolumeError: see ``Writer.write``.
+        """
         self.result.write(item, denoised.planes)
         for output, pixels in ((self.std, denoised.std), (self.suspect, denoised.suspect)):
             if output is not None and pixels is not None:
                 output.write(item, pixels)
 
     def reduce(self, reduction: Reduction) -> None:
-        """Raises VolumeError: see ``Writer.reduce``."""
+        """Make a reduction of every output that has it.
+
+        Args:
+            reduction: one of ``reductions``.
+
+        Raises:
+            VolumeError: see ``Writer.reduce``.
+        """
         for output in self._reduced:
             output.reduce(reduction)
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """Raises VolumeError: see ``Writer.sync``."""
+        """Return when a piece is on disk in every output that has it.
+
+        Args:
+            piece: an item or a reduction that was written.
+
+        Raises:
+            VolumeError: see ``Writer.sync``.
+        """
         for output in self.all if isinstance(piece, WorkItem) else self._reduced:
             output.sync(piece)
 
     def sweep(self, done: Collection[int]) -> None:
         """Remove what a killed run wrote beside finished items and reductions.
+
+        Args:
+            done: indices of the finished items and reductions.
 
         Raises:
             VolumeError: the system refuses.
@@ -146,11 +211,28 @@ class Outputs:
             sweep(output.location, set(chain.from_iterable(kept)))
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """Give the result the label images of the input. See ``Writer.copy_labels``."""
+        """Give the result the label images of the input; see ``Writer.copy_labels``.
+
+        Args:
+            labels: the group that holds them.
+
+        Returns:
+            Remarks on labels that it could not have, in sentences.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         return self.result.copy_labels(labels)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Raises VolumeError: see ``Writer.finish``. The result comes last: then all is complete."""
+        """Complete all outputs, the result last: then all is complete.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: see ``Writer.finish``.
+        """
         for output, content in ((self.std, "standard deviation"), (self.suspect, "suspect pixels")):
             if output is not None:
                 output.finish({**provenance, "content": f"{content} of {self.result.path.absolute()}"})
@@ -158,7 +240,7 @@ class Outputs:
 
 
 def _infos(info: VolumeInfo) -> Iterator[VolumeInfo]:
-    """What the result, the standard deviation and the suspect pixels of a volume are."""
+    """Infos of the result, the standard deviation and the suspect pixels of a volume."""
     yield info
     yield _map_of(info, np.float32)
     yield _map_of(info, np.uint8)

@@ -37,7 +37,7 @@ from baikal_deploy.volumes.urls import Source
 
 @dataclass(frozen=True)
 class Round:
-    """What is denoised of an input at a time: all of one that is whole.
+    """Part of an input that is denoised at a time: all of one that is whole.
 
     Attributes:
         work: how its items are done, with the volume that they are of.
@@ -64,7 +64,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is where a run is to write.
+    """State of the places where a run is to write.
 
     Attributes:
         earlier: the journal of the unfinished run that is continued; None if there is none.
@@ -111,7 +111,11 @@ class Plan:
         return self.work.recipes.denoiser
 
     def round(self, volume: SelectedVolume) -> Round:
-        """The round that denoises a part of what was chosen."""
+        """The round that denoises a part of what was chosen.
+
+        Args:
+            volume: the part.
+        """
         written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype))
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
@@ -132,13 +136,20 @@ def plan(
     """Decide everything, in the order in which it can be known.
 
     Args:
+        config: the options of the run.
         source: what is read; None: the config's input, which is whole.
         threads: CPU threads of an evaluation; None: all cores.
         processes: of this machine that share its free memory: those that do the items.
         only_plan: outputs that are there already are no error until the plan is executed.
 
+    Returns:
+        The plan, whose model is loaded; close it.
+
     Raises:
-        ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
+        ConfigError: options that do not go together, or with the input or the model.
+        VolumeError: the input cannot be read, or an output cannot be written there.
+        ModelError: the model cannot be used.
+        EngineError: the engine cannot be used, or failed.
     """
     sampler_class(config.sampler)
     free = free_bytes()
@@ -171,12 +182,16 @@ def plan_part(
     """The items of a run that another process holds the session of, to be done here. Close its denoiser.
 
     Args:
+        config: the options of the run.
         header: of the run's journal.
         measurements: what is known there already, as ``Measurement.record`` has it.
+        threads: CPU threads of an evaluation; None: all cores.
 
     Raises:
         ConfigError: here they would not make the same pixels.
-        VolumeError, ModelError, EngineError: they cannot be done.
+        VolumeError: the input cannot be read.
+        ModelError: the model cannot be used.
+        EngineError: the engine cannot be used, or failed.
     """
     source = WholeInput(config)
     opened = _open(config, source)
@@ -197,7 +212,17 @@ def plan_part(
 
 
 def load(config: RunConfig, threads: int | None) -> tuple[Denoiser, Sampler]:
-    """The model, and the sampler as asked for. Raises ModelError, EngineError, ConfigError: see ``plan``."""
+    """Load the model, and make the sampler as asked for.
+
+    Args:
+        config: the options of the run.
+        threads: CPU threads of an evaluation; None: all cores.
+
+    Raises:
+        ModelError: the model cannot be used.
+        EngineError: the engine cannot be used.
+        ConfigError: options that do not go with the model or the sampler.
+    """
     denoiser = Denoiser.load(
         config.model,
         config.engine,
@@ -218,7 +243,7 @@ def load(config: RunConfig, threads: int | None) -> tuple[Denoiser, Sampler]:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What is read: the part of input and guide that was chosen, and the channels that are denoised."""
+    """The part of input and guide that was chosen, and the channels that are denoised."""
 
     volume: SelectedVolume
     guide: SelectedVolume | None
@@ -255,7 +280,7 @@ def _check_paths(
 
 
 def _look(config: RunConfig, only_plan: bool) -> Standing:
-    """What can be known of the outputs before the run has a fingerprint."""
+    """Standing that can be known of the outputs before the run has a fingerprint."""
     try:
         check_session(config)
     except VolumeError as error:
@@ -268,7 +293,7 @@ def _look(config: RunConfig, only_plan: bool) -> Standing:
 def _settle(
     config: RunConfig, source: Input, seen: Standing, told: Mapping[str, Any], only_plan: bool
 ) -> Standing:
-    """Whether the run is continued, was finished before, or begins."""
+    """Standing of a run with a fingerprint: it is continued, was finished before, or begins."""
     if seen.refused is not None:
         return seen
     if _is_finished(config, source, told):
@@ -308,7 +333,7 @@ def _fingerprint(config: RunConfig, source: Input, opened: _Opened, work: Work) 
 
 
 def _known(config: RunConfig, standing: Standing) -> Mapping[Group, Mapping[str, Any]]:
-    """What an earlier run has measured."""
+    """Measurements of an earlier run."""
     if standing.finished:
         mark = Mark.at(config.target)
         return {} if mark is None else measurements_of(mark.provenance)
@@ -326,7 +351,7 @@ def _measured(source: Input, opened: _Opened, work: Work, standing: Standing) ->
 
 
 def _memory(config: RunConfig, source: Input, opened: _Opened, work: Work) -> MemoryModel:
-    """What the run takes; an engine takes most of its memory when it is first called."""
+    """Model of the run's memory; an engine takes most of its own when it is first called."""
     predictor, info = work.recipes.denoiser.predictor, opened.volume.info
     predictor.evaluate_once(info.plane_shape)
     return MemoryModel(

@@ -18,12 +18,17 @@ def overlapped(
     work: Callable[[Item, Read, Check], Done],
     write: Callable[[Item, Done], None],
 ) -> None:
-    """Read, work on and write items in order. The next item is read, and the last one written, in a thread
-    of its own; no more than these two are held beside the one that is worked on.
+    """Read, work on and write items in order, the three beside each other.
+
+    The next item is read, and the last one written, in a thread of its own; no more than these two are held
+    beside the one that is worked on.
 
     Args:
-        work: runs in this thread. It may call its last argument now and then, which raises what
-            writing raised, so that work that cannot be kept ends early.
+        items: in order.
+        read: runs in a thread.
+        work: runs in this thread. It may call its last argument now and then, which raises what writing
+            raised, so that work that cannot be kept ends early.
+        write: runs in another thread.
 
     Raises:
         What any of the three raises; what was worked on before that is written.

@@ -1,4 +1,4 @@
-"""How an output was made: what is recorded in it, and what must not change while it is being made."""
+"""The provenance of an output: all that is recorded in it of how it was made."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from baikal_deploy.run.recipes import Group, Recipes
 def provenance(
     config: RunConfig, recipes: Recipes, fingerprint: str, tally: Tally, notes: Sequence[str]
 ) -> dict[str, Any]:
-    """What made the output: enough to make it again, and to know it again. It holds no times: the same run
-    records the same.
+    """Provenance of an output: enough to make it again, and to know it again.
+
+    It holds no times: the same run records the same.
 
     Args:
+        config: the options of the run.
+        recipes: of all planes.
         fingerprint: see ``digest``.
+        tally: of all planes.
+        notes: on the output, in sentences.
     """
     engine = recipes.denoiser.predictor.engine
     return {
@@ -38,7 +43,11 @@ def provenance(
 
 
 def measurements_of(provenance: Mapping[str, Any]) -> dict[Group, Mapping[str, Any]]:
-    """What was measured for an output of this version, as ``Recipes.add`` takes it."""
+    """Measurements of an output of this version, as ``Recipes.add`` takes them.
+
+    Args:
+        provenance: of a finished output.
+    """
     return {
         (found.get("t"), channel): found["measurement"]
         for channel, record in enumerate(provenance["channels"])
@@ -48,7 +57,12 @@ def measurements_of(provenance: Mapping[str, Any]) -> dict[Group, Mapping[str, A
 
 
 def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
-    """What a run is: model, engine, input and options, as JSON holds it."""
+    """Description of a run: model, engine, input and options, as JSON holds them.
+
+    Args:
+        config: the options of the run.
+        recipes: with or without measurements.
+    """
     return {
         **made_with(recipes.denoiser),
         "input": str(config.input.absolute()),

@@ -1,4 +1,4 @@
-"""How each plane of a volume is denoised: which planes are measured together, and what was found."""
+"""The recipes of a volume's planes: which planes are measured together, and what was found."""
 
 from __future__ import annotations
 
@@ -27,13 +27,25 @@ Group = tuple[int | None, int]
 
 
 def group_of(info: VolumeInfo, plane: int, *, by_time: bool) -> Group:
-    """The group of a plane; without an axis t there is one time point."""
+    """The group of a plane; without an axis t there is one time point.
+
+    Args:
+        info: of the volume.
+        plane: its number in the volume.
+        by_time: each time point is a group of its own.
+    """
     position = dict(zip((axis.name for axis in info.axes), info.position(plane), strict=False))
     return (position.get("t", 0) if by_time else None), position.get("c", 0)
 
 
 def plane_of(info: VolumeInfo, group: Group, number: int) -> int:
-    """The plane of a group with a number, counted in order."""
+    """The plane of a group with a number, counted in order.
+
+    Args:
+        info: of the volume.
+        group: of that volume.
+        number: in the group.
+    """
     along = _along(info, group)
     position = np.unravel_index(number, tuple(map(len, along)))
     chosen = [int(indices[at]) for indices, at in zip(along, position, strict=True)]
@@ -41,7 +53,12 @@ def plane_of(info: VolumeInfo, group: Group, number: int) -> int:
 
 
 def group_size(info: VolumeInfo, group: Group) -> int:
-    """How many planes a group has."""
+    """Number of planes of a group.
+
+    Args:
+        info: of the volume.
+        group: of that volume.
+    """
     return prod(map(len, _along(info, group)))
 
 
@@ -54,6 +71,11 @@ def _along(info: VolumeInfo, group: Group) -> list[range]:
 
 def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw]:
     """A bounded sample of a group: (H, W) windows, the same however the volume is chunked.
+
+    Args:
+        volume: that the group is of.
+        group: of that volume.
+        on_error: windows that cannot be read end the run ("stop"), or are left out.
 
     Raises:
         VolumeError: see ``unreadable.read_windows``.
@@ -88,17 +110,29 @@ class Recipes:
     _first: dict[int, Group] = field(default_factory=dict)
 
     def groups(self, channel: int) -> Iterator[Group]:
-        """All groups of a channel, in order."""
+        """All groups of a channel, in order.
+
+        Args:
+            channel: its index.
+        """
         times = dict(zip((axis.name for axis in self.volume.info.axes), self.volume.info.shape, strict=True))
         return ((t, channel) for t in (range(times.get("t", 1)) if self.by_time else (None,)))
 
     def group(self, plane: int) -> Group | None:
-        """The group of a plane; None for one that is copied."""
+        """The group of a plane; None for one that is copied.
+
+        Args:
+            plane: its number in the volume.
+        """
         group = group_of(self.volume.info, plane, by_time=self.by_time)
         return group if group[1] in self.channels else None
 
     def parts(self, planes: range) -> Iterator[tuple[Group | None, range]]:
-        """Planes of one channel, split where another group begins; copied ones have none."""
+        """Planes of one channel, split where another group begins; copied ones have none.
+
+        Args:
+            planes: their numbers in the volume.
+        """
         if not self.by_time:  # an item has one channel
             yield from [(self.group(planes[0]), planes)] if planes else []
             return
@@ -107,20 +141,28 @@ class Recipes:
             yield group, planes[first : (first := first + len(list(members)))]
 
     def add(self, measurements: Mapping[Group, Mapping[str, Any]]) -> None:
-        """Take over what was measured before, as ``Measurement.record`` has it."""
+        """Take over what was measured before, as ``Measurement.record`` has it.
+
+        Args:
+            measurements: by group.
+        """
         for group, record in measurements.items():
             self._add(group, Measurement.from_record(record))
 
     @property
     def measurements(self) -> dict[Group, dict[str, Any]]:
-        """What was measured so far, as ``add`` takes it."""
+        """Measurements so far, as ``add`` takes them."""
         return {group: recipe.measurement.record() for group, recipe in self.known.items()}
 
     def measured(self, planes: range) -> Iterator[tuple[Group, dict[str, Any]]]:
         """The measurements that some planes need, one by one; what nobody has measured is measured.
 
+        Args:
+            planes: their numbers in the volume.
+
         Raises:
-            VolumeError, EngineError: as ``of``, but for groups that cannot be read and need not be.
+            VolumeError: a group cannot be read, and is to end the run.
+            EngineError: the network failed.
         """
         groups = dict.fromkeys(group for group, _ in self.parts(planes) if group is not None)
         for group in filter(self._can_be_measured, groups):
@@ -138,8 +180,12 @@ class Recipes:
     def of(self, group: Group) -> Recipe:
         """The recipe of a group, which is measured if nobody has.
 
+        Args:
+            group: of a denoised channel.
+
         Raises:
-            VolumeError, EngineError: it cannot be read, or the network failed.
+            VolumeError: the group cannot be read.
+            EngineError: the network failed.
         """
         if group not in self.known:
             self._add(group, self.denoiser.measure(sample(self.volume, group, self.on_error), self.sampler))
@@ -151,8 +197,12 @@ class Recipes:
     def first_group(self, channel: int) -> Group:
         """A channel, or its first time point that can be measured, which stands for those not measured yet.
 
+        Args:
+            channel: its index; one that is denoised.
+
         Raises:
-            VolumeError, EngineError: see ``of``.
+            VolumeError: see ``of``.
+            EngineError: see ``of``.
         """
         if channel not in self._first:
             own = self.groups(channel)
@@ -160,22 +210,42 @@ class Recipes:
         return self._first[channel]
 
     def first(self, channel: int) -> Recipe:
-        """The recipe of ``first_group``."""
+        """The recipe of ``first_group``.
+
+        Args:
+            channel: its index; one that is denoised.
+
+        Raises:
+            VolumeError: see ``of``.
+            EngineError: see ``of``.
+        """
         return self.of(self.first_group(channel))
 
     def nfe(self, group: Group | None) -> int:
-        """Network evaluations per plane, as far as is known."""
+        """Network evaluations per plane, as far as is known.
+
+        Args:
+            group: None: planes that are copied.
+        """
         if group is None:
             return 0
         return (self.known.get(group) or self.first(group[1])).nfe
 
     def halo(self, planes: range) -> int:
-        """The largest of some planes' samplers, as far as is known; see ``Resolved.halo``."""
+        """Largest halo of some planes' samplers, in pixels, as far as is known; see ``Resolved.halo``.
+
+        Args:
+            planes: their numbers in the volume.
+        """
         channels = {group[1] for group, _ in self.parts(planes) if group is not None}
         return max((self.first(channel).sampler.halo for channel in channels), default=0)
 
     def evaluations_of(self, planes: range) -> int:
-        """Network evaluations of some planes, as far as is known."""
+        """Network evaluations of some planes, as far as is known.
+
+        Args:
+            planes: their numbers in the volume.
+        """
         return sum(len(part) * self.nfe(group) for group, part in self.parts(planes))
 
     @property
@@ -194,11 +264,11 @@ class Recipes:
 
     @property
     def num_planes(self) -> int:
-        """How many planes are denoised."""
+        """Number of planes that are denoised."""
         return self.volume.info.num_planes // self.volume.info.num_channels * len(self.channels)
 
     def records(self) -> list[dict[str, Any]]:
-        """For each channel how it is denoised, as far as is known, as JSON holds it."""
+        """Records of how each channel is denoised, as far as is known, as JSON holds them."""
         return [
             {"name": self.volume.info.channel_name(channel)} | self._record(channel)
             for channel in range(self.volume.info.num_channels)

@@ -1,4 +1,4 @@
-"""What a finished run did."""
+"""The report of a finished run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from baikal_deploy.pixels.counts import Tally
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a finished run did.
+    """Report of a finished run.
 
     Attributes:
         output: the written image.

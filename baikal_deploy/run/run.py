@@ -54,25 +54,35 @@ class Run:
     ) -> None:
         """Plan a run; see ``plan.plan``.
 
+        Args:
+            config: the options of the run.
+            source: what is read; None: the config's input, which is whole.
+            threads: CPU threads of an evaluation; None: all cores.
+            processes: of this machine that share its free memory: those that do the items.
+            only_plan: outputs that are there already are no error until the run is executed.
+
         Raises:
-            ConfigError, VolumeError, ModelError, EngineError: the run cannot be done as asked.
+            ConfigError: options that do not go together, or with the input or the model.
+            VolumeError: the input cannot be read, or an output cannot be written there.
+            ModelError: the model cannot be used.
+            EngineError: the engine cannot be used, or failed.
         """
         self.plan = plan(config, source, threads=threads, processes=processes, only_plan=only_plan)
         self.round: Round = self.plan.round(self.plan.work.volume)
 
     @property
     def config(self) -> RunConfig:
-        """What was asked for."""
+        """Options of the run."""
         return self.plan.config
 
     @property
     def volume(self) -> SelectedVolume:
-        """What is denoised of the input."""
+        """Part of the input that is denoised."""
         return self.round.work.volume
 
     @property
     def written(self) -> VolumeInfo:
-        """What the output is."""
+        """Info of the output."""
         return self.round.written
 
     @property
@@ -82,12 +92,12 @@ class Run:
 
     @property
     def work(self) -> Work:
-        """How the items are done."""
+        """The way in which the items are done."""
         return self.round.work
 
     @property
     def recipes(self) -> Recipes:
-        """How each plane is denoised."""
+        """Recipes of all planes."""
         return self.round.work.recipes
 
     @property
@@ -97,7 +107,7 @@ class Run:
 
     @property
     def layout(self) -> Layout:
-        """How the output is cut into items."""
+        """Cut of the output into items."""
         return self.plan.layout
 
     @property
@@ -107,12 +117,12 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether an earlier run of the same kind has finished all outputs."""
+        """True if an earlier run of the same kind has finished all outputs."""
         return self.plan.standing.finished
 
     @property
     def refused(self) -> VolumeError | None:
-        """Why it may not be executed, if it was only to be planned."""
+        """Reason why the run may not be executed, if it was only to be planned."""
         return self.plan.standing.refused
 
     @property
@@ -122,12 +132,12 @@ class Run:
 
     @property
     def evaluations_done(self) -> int:
-        """Those of them that an unfinished run, which this one continues, has done."""
+        """Network evaluations that an unfinished run, which this one continues, has done."""
         return self._evaluations_in(self.earlier)
 
     @property
     def evaluations_kept(self) -> int:
-        """Those of them that are on disk now, when this run was interrupted."""
+        """Network evaluations that are on disk now, when this run was interrupted."""
         return self._evaluations_in(load_unfinished(self.config))
 
     def _evaluations_in(self, journal: Journal | None) -> int:
@@ -143,15 +153,16 @@ class Run:
 
     @property
     def windows_per_plane(self) -> int:
+        """Network windows over a whole plane."""
         return len(self.denoiser.predictor.plan(self.volume.info.plane_shape).windows)
 
     @property
     def output_bytes(self) -> int:
-        """Size of the output before compression; that of an OME-Zarr with its pyramid."""
+        """Bytes of the output before compression; those of an OME-Zarr with its pyramid."""
         return format_of(self.config.target).size(self.written)
 
     def estimate_seconds(self) -> float:
-        """Expected time of the network evaluations, from a timed call with one window.
+        """Expected seconds of the network evaluations, from a timed call with one window.
 
         Raises:
             EngineError: the run is closed, or the network failed.
@@ -170,11 +181,14 @@ class Run:
         An input that grows is followed until it ends, which the first KeyboardInterrupt makes it do.
 
         Args:
+            progress: see ``Progress``; None: nobody is told.
             workers: who does it; None: this process, which an input that grows needs.
 
         Raises:
-            VolumeError, EngineError: reading, writing or the network failed, or another run writes these
-                outputs; the same run again continues from what was finished before. The run is closed.
+            ConfigError: workers for an input that grows.
+            VolumeError: reading or writing failed, or another run writes these outputs; the same run again
+                continues from what was finished before.
+            EngineError: the network failed (the same run again continues likewise), or the run is closed.
             BaikalError: the workers cannot do it.
         """
         self.denoiser.check_open()
@@ -231,7 +245,7 @@ class Run:
         return computed
 
     def _report_before(self) -> RunReport:
-        """What the run that has finished the output did."""
+        """Report of the run that has finished the output."""
         mark = Mark.at(self.config.target)
         made = {} if mark is None else mark.provenance
         tally = Tally.from_record(made.get("counts", {}))
@@ -247,7 +261,12 @@ class Run:
         return session.copy_labels(labels)
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
-        """What made the output; see ``provenance.provenance``."""
+        """Provenance of the output; see ``provenance.provenance``.
+
+        Args:
+            tally: of all planes.
+            notes: on the output, in sentences.
+        """
         made = provenance(self.config, self.recipes, digest(self.plan.fingerprint), tally, notes)
         return made | self.plan.input.record(self.written)
 

@@ -22,14 +22,35 @@ READERS = 8
 
 
 def read_crops(volume: Volume, planes: Sequence[int], crop: Crop) -> Raw:
-    """What is read of planes, (N, height, width). Raises VolumeError: pixels that cannot be read."""
+    """Read the crops of planes.
+
+    Args:
+        volume: that the planes are of.
+        planes: their numbers.
+        crop: the same for all of them.
+
+    Returns:
+        (N, height, width).
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
     if crop.is_uncut:
         return volume.read(planes)
     return np.stack([volume.read_window(plane, *crop.read) for plane in planes])
 
 
 def read_what_can_be(volume: SelectedVolume, planes: Sequence[int], crop: Crop) -> tuple[Raw, list[int]]:
-    """As ``read_crops``, with 0 in chunks that cannot be read, and the numbers of planes that have such."""
+    """Read the crops of planes, with 0 in chunks that cannot be read.
+
+    Args:
+        volume: that the planes are of.
+        planes: their numbers.
+        crop: the same for all of them.
+
+    Returns:
+        (N, height, width), and the numbers of planes with such chunks.
+    """
     found, damaged = [], []
     for plane in planes:
         try:
@@ -48,20 +69,37 @@ class ReadableVolume:
 
     @property
     def info(self) -> VolumeInfo:
+        """Info of the volume."""
         return self.volume.info
 
     @property
     def metadata_files(self) -> Sequence[Source]:
-        """See ``Volume.metadata_files``."""
+        """Files that tell, by size and time, that the volume was written again."""
         return self.volume.metadata_files
 
     def read(self, planes: Sequence[int]) -> Raw:
-        """See ``Volume.read``; raises nothing."""
+        """Read planes, with 0 in chunks that cannot be read; raises nothing.
+
+        Args:
+            planes: their numbers.
+
+        Returns:
+            (N, H, W).
+        """
         every = slice(None)
         return np.stack([self.read_window(plane, every, every) for plane in planes])
 
     def read_window(self, plane: int, y: slice, x: slice) -> Raw:
-        """See ``Volume.read_window``; raises nothing."""
+        """Read a window of a plane, with 0 in chunks that cannot be read; raises nothing.
+
+        Args:
+            plane: its number.
+            y: rows.
+            x: columns.
+
+        Returns:
+            (height, width).
+        """
         with suppress(VolumeError):
             return self.volume.read_window(plane, y, x)
         spans = zip((y, x), self.info.plane_shape, strict=True)
@@ -79,6 +117,11 @@ class ReadableVolume:
 
 def read_windows(volume: Volume, windows: Sequence[tuple[int, slice, slice]], on_error: OnError) -> list[Raw]:
     """Windows (plane, y, x) of a volume, without those that cannot be read unless they end the run.
+
+    Args:
+        volume: any.
+        windows: plane, rows and columns of each.
+        on_error: windows that cannot be read end the run ("stop"), or are left out.
 
     Raises:
         VolumeError: pixels that cannot be read; if they do not end the run, there are no others.

@@ -1,4 +1,4 @@
-"""Who does the items of a run: this process, one after the other, unless others are given."""
+"""Workers that do the items of a run: this process, one after the other, unless others are given."""
 
 from __future__ import annotations
 
@@ -18,13 +18,25 @@ computed: none is for planes that are copied."""
 
 
 class Workers(Protocol):
-    """Who does the items of a run."""
+    """Workers that do the items of a run."""
 
     def prepare(self, config: RunConfig) -> None:
-        """Called before anything is written. Raises BaikalError if they cannot do such a run."""
+        """Get ready, before anything is written.
+
+        Args:
+            config: the options of the run.
+
+        Raises:
+            BaikalError: they cannot do such a run.
+        """
 
     def work(self, work: Work, session: Session, advance: Advance) -> None:
         """Do all items that the session has left: read, denoise, write and record them and what was measured.
+
+        Args:
+            work: the way in which items are done.
+            session: that holds the outputs.
+            advance: see ``Advance``.
 
         Raises:
             BaikalError: something failed; what was recorded before that is finished.
@@ -36,22 +48,48 @@ class SharedOut(Workers, Protocol):
 
     @property
     def processes(self) -> int:
-        """Those that share the memory of this machine; see ``Run``."""
+        """Number of workers that share the memory of this machine; see ``Run``."""
 
     def check(self, config: RunConfig) -> None:
-        """Called before a run is planned. Raises ConfigError: it cannot be shared out."""
+        """Check a run before it is planned.
+
+        Args:
+            config: the options of the run.
+
+        Raises:
+            ConfigError: it cannot be shared out.
+        """
 
     def describe(self) -> str:
-        """The workers, for people. Raises BaikalError: they cannot be reached."""
+        """Description of the workers, for people.
+
+        Raises:
+            BaikalError: they cannot be reached.
+        """
 
 
 class ThisProcess:
     """Does one item after the other; meanwhile the next is read and the last one written."""
 
     def prepare(self, config: RunConfig) -> None:
-        """Any run can be done here."""
+        """Nothing is to be prepared: any run can be done here.
+
+        Args:
+            config: the options of the run.
+        """
 
     def work(self, work: Work, session: Session, advance: Advance) -> None:
+        """Do all items that the session has left; see ``Workers.work``.
+
+        Args:
+            work: the way in which items are done.
+            session: that holds the outputs.
+            advance: see ``Advance``.
+
+        Raises:
+            BaikalError: something failed; what was recorded before that is finished.
+        """
+
         def denoise(item: WorkItem, found: Found, check: Check) -> Denoised:
             kept = session.kept.of(item.index)
             for group, measurement in work.recipes.measured(item.planes):

@@ -1,4 +1,4 @@
-"""What a volume is: its axes, its planes, and how they are numbered; what reads it, and what writes it.
+"""Volumes: their axes, their planes, and how these are numbered; what reads them, and what writes them.
 
 A plane is one (H, W) image. Planes are numbered in C order of the leading axes, which are all axes
 but y and x.
@@ -22,7 +22,7 @@ from baikal_deploy.volumes.urls import Source
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
 MOST_BYTES = 2**62
-"""Of a volume: beyond, the numbers of pixels are no numbers for NumPy."""
+"""Largest size of a volume, in bytes: beyond, the numbers of pixels are no numbers for NumPy."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,12 @@ class VolumeInfo:
 
     @property
     def plane_shape(self) -> tuple[int, int]:
-        """(H, W)."""
+        """Shape of a plane: (H, W)."""
         return self.shape[-2], self.shape[-1]
 
     @cached_property
     def num_planes(self) -> int:
+        """Number of planes, over all leading axes."""
         return math.prod(self.shape[:-2])
 
     @property
@@ -122,7 +123,7 @@ class VolumeInfo:
 
     @property
     def has_time(self) -> bool:
-        """Whether there is an axis t."""
+        """True if there is an axis t."""
         return any(axis.name == "t" for axis in self.axes)
 
     @cached_property
@@ -131,6 +132,9 @@ class VolumeInfo:
 
     def position(self, plane: int) -> tuple[int, ...]:
         """Indices of a plane on the leading axes.
+
+        Args:
+            plane: its number.
 
         Raises:
             VolumeError: there is no such plane.
@@ -142,12 +146,23 @@ class VolumeInfo:
         return tuple(int(index) for index in np.unravel_index(plane, self.shape[:-2]))
 
     def channel(self, plane: int) -> int:
-        """Index of a plane on the c axis; 0 without one."""
+        """Index of a plane on the c axis; 0 without one.
+
+        Args:
+            plane: its number.
+
+        Raises:
+            VolumeError: there is no such plane.
+        """
         position = self.position(plane)
         return position[self._channel_axis] if self._channel_axis is not None else 0
 
     def channel_name(self, channel: int) -> str:
-        """The label in the omero block, else "channel 0" and so on."""
+        """Name of a channel: the label in the omero block, else "channel 0" and so on.
+
+        Args:
+            channel: its index on the c axis.
+        """
         try:
             label = (self.omero or {})["channels"][channel]["label"]
         except (KeyError, IndexError, TypeError):  # the block is the input's and may have any form
@@ -155,13 +170,27 @@ class VolumeInfo:
         return label if isinstance(label, str) and label else f"channel {channel}"
 
     def describe(self, plane: int) -> str:
-        """A plane's position for messages: "t=0 c=1 z=4"; "plane 0" without leading axes."""
+        """Position of a plane, for messages: "t=0 c=1 z=4"; "plane 0" without leading axes.
+
+        Args:
+            plane: its number.
+
+        Raises:
+            VolumeError: there is no such plane.
+        """
         position = self.position(plane)
         named = [f"{axis.name}={index}" for axis, index in zip(self.axes[:-2], position, strict=True)]
         return " ".join(named) or f"plane {plane}"
 
     def describe_range(self, planes: Sequence[int]) -> str:
-        """Planes for messages: "planes 3 to 5 (c=0 z=3 to c=0 z=5)"."""
+        """Numbers and positions of planes, for messages: "planes 3 to 5 (c=0 z=3 to c=0 z=5)".
+
+        Args:
+            planes: their numbers; at least one.
+
+        Raises:
+            VolumeError: there is no such plane.
+        """
         first, last = min(planes), max(planes)
         if first == last:
             return f"plane {first} ({self.describe(first)})" if self.shape[:-2] else f"plane {first}"
@@ -170,8 +199,9 @@ class VolumeInfo:
 
 @dataclass(frozen=True)
 class WorkItem:
-    """Consecutive planes which share one output shard: one channel, one position on all leading
-    axes but one. The unit of work and of writing.
+    """Consecutive planes which share one output shard: the unit of work and of writing.
+
+    They have one channel, and one position on all leading axes but one.
 
     Attributes:
         index: number of the item in its plan.
@@ -212,14 +242,28 @@ class Volume(Protocol):
         """Files that tell, by size and time, that the volume was written again."""
 
     def read(self, planes: Sequence[int]) -> Raw:
-        """Planes as (N, H, W), in ``info.dtype``.
+        """Read planes.
+
+        Args:
+            planes: their numbers.
+
+        Returns:
+            (N, H, W), in ``info.dtype``.
 
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
         """
 
     def read_window(self, plane: int, y: slice, x: slice) -> Raw:
-        """A window (h, w) of one plane, in ``info.dtype``.
+        """Read a window of one plane.
+
+        Args:
+            plane: its number.
+            y: rows.
+            x: columns.
+
+        Returns:
+            (h, w), in ``info.dtype``.
 
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
@@ -258,12 +302,15 @@ class Writer(Protocol):
     def grown(self, info: VolumeInfo) -> Self:
         """The same image with more steps of the first axis, and the metadata of what they are of.
 
+        Args:
+            info: with these steps.
+
         Raises:
             VolumeError: a format that cannot grow; a full disk and the like; metadata that is not valid.
         """
 
     def write(self, item: WorkItem, planes: Raw) -> None:
-        """Writes one item.
+        """Write one item.
 
         Args:
             item: one of ``items``.
@@ -274,30 +321,47 @@ class Writer(Protocol):
         """
 
     def reduce(self, reduction: Reduction) -> None:
-        """Writes one of ``reductions``, all of which before it are written.
+        """Write one of ``reductions``, all of which before it are written.
+
+        Args:
+            reduction: one of ``reductions``.
 
         Raises:
             VolumeError: a reduction of another image; a full disk and the like.
         """
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """Returns when a piece that was written is on disk. Raises VolumeError: a full disk and the like."""
+        """Return when a piece that was written is on disk.
+
+        Args:
+            piece: an item or a reduction.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
 
     def files(self, piece: WorkItem | Reduction) -> Sequence[Path]:
-        """Where the pixels of a piece are; a file with nothing but zeros may be missing."""
+        """Files that hold the pixels of a piece; one with nothing but zeros may be missing.
+
+        Args:
+            piece: an item or a reduction.
+        """
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """Gives the image the label images of another one, and says which it could not have.
+        """Give the image the label images of another one.
 
         Args:
             labels: the group that holds them.
+
+        Returns:
+            Remarks on labels that it could not have, in sentences.
 
         Raises:
             VolumeError: a full disk and the like.
         """
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Records how the image was made and marks it complete; then puts it in its place.
+        """Record how the image was made and mark it complete; then put it in its place.
 
         Args:
             provenance: anything that JSON can hold.

@@ -1,4 +1,4 @@
-"""What is where a run writes: outputs that are finished, and what a killed run left of them.
+"""The state of the places where a run writes: outputs that are finished, and what a killed run left of them.
 
 Until an output is complete it holds the id of its run, and from then on the fingerprint of what made it.
 Nothing else tells that something is an output of a run: another store may have been put in its place.
@@ -18,7 +18,7 @@ from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, rem
 
 @dataclass(frozen=True)
 class Mark:
-    """What an output of this package says of itself.
+    """Mark of an output of this package: all that it says of its state.
 
     Attributes:
         complete: whether it was finished.
@@ -34,7 +34,11 @@ class Mark:
 
     @classmethod
     def at(cls, path: Path) -> Mark | None:
-        """The mark of an image; None where nothing is, or something else."""
+        """The mark of an image; None where nothing is, or something else.
+
+        Args:
+            path: of anything.
+        """
         found = provenance_at(path)
         if found is None:
             return None
@@ -42,21 +46,36 @@ class Mark:
 
 
 def belongs(path: Path, run: str, fingerprint: str) -> bool:
-    """Whether an output is of this run: being written by it, or finished with the same result."""
+    """True if an output is of this run: being written by it, or finished with the same result.
+
+    Args:
+        path: the output.
+        run: id of the run.
+        fingerprint: digest of all that decides the contents.
+    """
     mark = Mark.at(path)
     return mark is not None and (mark.fingerprint == fingerprint if mark.complete else mark.run == run)
 
 
 def is_leftover(path: Path, run: str, fingerprint: str) -> bool:
-    """Whether something where an output grows is of this run, or was just begun."""
+    """True if something where an output grows is of this run, or was just begun.
+
+    Args:
+        path: where it grows.
+        run: id of the run.
+        fingerprint: digest of all that decides the contents.
+    """
     return os.path.lexists(path) and (belongs(path, run, fingerprint) or is_half_made(path))
 
 
 def remove_leftover(path: Path) -> None:
-    """Removes what ``is_leftover``, a TIFF file or a Zarr store.
+    """Remove what ``is_leftover``, a TIFF file or a Zarr store.
+
+    Args:
+        path: of the leftover.
 
     Raises:
-        VolumeError: as ``discard``.
+        VolumeError: see ``discard``.
     """
     if path.is_dir():
         discard(path)
@@ -66,8 +85,13 @@ def remove_leftover(path: Path) -> None:
 
 
 def sweep(root: Path, keep: Collection[Path]) -> None:
-    """Removes every file of a store but metadata and those to keep: shards that nobody vouches for, and
-    files that were being written.
+    """Remove every file of a store but metadata and those to keep.
+
+    These are shards that nobody vouches for, and files that were being written.
+
+    Args:
+        root: the store.
+        keep: files, some of which may be missing.
 
     Raises:
         VolumeError: the system refuses.
@@ -80,7 +104,10 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
 
 
 def sweep_replaced(path: Path) -> None:
-    """Removes the stores that ``replace_store`` had put aside from ``path`` when it was killed.
+    """Remove the stores that ``replace_store`` had put aside from ``path`` when it was killed.
+
+    Args:
+        path: the output.
 
     Raises:
         VolumeError: the system refuses.

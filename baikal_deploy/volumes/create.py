@@ -1,4 +1,4 @@
-"""Makes what a run writes, whatever its format: the name of an output decides."""
+"""Maker of what a run writes, whatever its format: the name of an output decides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baikal_deploy.volumes.places import check_writable
 
 
 class Format(Protocol):
-    """What is known of an output before anything of it is there. Each class of writers is one.
+    """Facts on an output before anything of it is there. Each class of writers is a format.
 
     Attributes:
         NAME: of the format, for messages.
@@ -32,10 +32,14 @@ class Format(Protocol):
     KEPT: str
 
     def size(self, info: VolumeInfo) -> int:
-        """Bytes of an image, before they are compressed."""
+        """Bytes of an image, before they are compressed.
+
+        Args:
+            info: the image.
+        """
 
     def check_expressible(self, path: Path, info: VolumeInfo) -> None:
-        """Refuses an image that the format cannot hold.
+        """Refuse an image that the format cannot hold.
 
         Args:
             path: the output, for messages.
@@ -46,7 +50,7 @@ class Format(Protocol):
         """
 
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-        """Refuses an output that cannot be begun where it is to be, once the leftovers are removed.
+        """Refuse an output that cannot be begun where it is to be, once the leftovers are removed.
 
         Args:
             path: the output.
@@ -58,14 +62,14 @@ class Format(Protocol):
         """
 
     def begin(self, path: Path, overwrite: bool) -> Path:
-        """Where an output grows; what an earlier failed run left there is removed.
+        """Clear the place where an output grows of what an earlier failed run left there, and return it.
 
         Args:
             path: the output.
             overwrite: an image that is there already may be replaced.
 
         Raises:
-            VolumeError: as ``check_begin``.
+            VolumeError: see ``check_begin``.
         """
 
     def create(
@@ -77,22 +81,22 @@ class Format(Protocol):
         layout: Layout | None = None,
         run: str | None = None,
     ) -> Writer:
-        """Begins an image; all of it is 0.
+        """Begin an image; all of it is 0.
 
         Args:
             path: where the image will be.
             info: what to write; ``info.dtype`` is the output's pixel type.
-            overwrite: replace an existing image. It stays whole until ``finish``: until then the new one
-                is NAME.partial beside it.
+            overwrite: replace an existing image. It stays whole until ``finish``: until then the new one is
+                NAME.partial beside it.
             layout: of the items; None: the default one.
             run: id of the run that writes it, which the image holds until it is complete; None: none.
 
         Raises:
-            VolumeError: the path is taken, or cannot be written; as ``check_expressible``.
+            VolumeError: the path is taken, or cannot be written; or see ``check_expressible``.
         """
 
     def resume(self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Writer:
-        """Continues an image that ``create`` began.
+        """Continue an image that ``create`` began.
 
         Args:
             path: where the image will be.
@@ -106,7 +110,11 @@ class Format(Protocol):
 
 
 def format_of(path: Path) -> Format:
-    """The format of an output of such a name."""
+    """The format of an output of such a name.
+
+    Args:
+        path: the output.
+    """
     # A format's library is loaded only for those who write such a file.
     if is_tiff(path):
         from baikal_deploy.volumes.tiff.writer import TiffOutput
@@ -118,7 +126,11 @@ def format_of(path: Path) -> Format:
 
 
 def provenance_at(path: Path) -> dict[str, Any] | None:
-    """What an image of this package says of how it was made; None where nothing is, or something else."""
+    """Provenance in an image of this package; None where nothing is, or something else.
+
+    Args:
+        path: of anything.
+    """
     if path.is_file():
         from baikal_deploy.volumes.tiff.writer import provenance_of as provenance_of_tiff
 
@@ -127,12 +139,16 @@ def provenance_at(path: Path) -> dict[str, Any] | None:
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether a name is one of an image that can be written."""
+    """True if a name is one of an image that can be written.
+
+    Args:
+        path: whatever is there.
+    """
     return is_tiff(path) or path.suffix.lower() == ".zarr"
 
 
 def check_output_place(path: Path, option: str = "") -> None:
-    """Refuses a place where no image can be written, whatever is read.
+    """Refuse a place where no image can be written, whatever is read.
 
     Args:
         path: the file or folder that is to be written.
@@ -140,7 +156,7 @@ def check_output_place(path: Path, option: str = "") -> None:
 
     Raises:
         ConfigError: a name that no format goes with, unless a Zarr store is there or around it.
-        VolumeError: as ``check_writable``.
+        VolumeError: see ``check_writable``.
     """
     check_writable(path, option)
     with translated(path, "looked at"):

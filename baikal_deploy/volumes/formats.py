@@ -1,4 +1,4 @@
-"""Which format something is of, as its name tells."""
+"""The formats of images, as their names tell."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from baikal_deploy.volumes.urls import Source
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 BIOIO_SUFFIXES = (".czi", ".nd2")
 NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
-"""Where an NDTiff data set has its index."""
+"""Paths of the index in an NDTiff data set."""
 LARGEST_INDEX = 2**28
 """Bytes of the largest such index that is read: one of a million images and more."""
 
 
 def is_tiff(path: Source) -> bool:
-    """Whether a name is one of a TIFF file."""
+    """True if a name is one of a TIFF file.
+
+    Args:
+        path: whatever is there.
+    """
     return path.suffix.lower() in TIFF_SUFFIXES
 
 
 def is_ndtiff(path: Path) -> bool:
-    """Whether a folder is an NDTiff data set."""
+    """True if a folder is an NDTiff data set.
+
+    Args:
+        path: of anything.
+    """
     return any((path / name).is_file() for name in NDTIFF_INDEX)

@@ -29,19 +29,31 @@ class HasLabels(Protocol):
 
 
 def is_image(path: Path) -> bool:
-    """Whether something that exists has a form that can be read, by its name or its files' names."""
+    """True if something that exists has a form that can be read, by its name or its files' names.
+
+    Args:
+        path: of anything.
+    """
     if path.is_dir():
         return is_zarr(path) or is_ndtiff(path)
     return is_tiff(path) or path.suffix.lower() in BIOIO_SUFFIXES
 
 
 def files_of(volume: Volume) -> frozenset[Path]:
-    """Files that a volume lies in, links followed; none for a Zarr store."""
+    """Files that a volume lies in, links followed; none for a Zarr store.
+
+    Args:
+        volume: of any format.
+    """
     return volume.files if isinstance(volume, HasFiles) else frozenset()
 
 
 def labels_of(volume: Volume) -> Source | None:
-    """Zarr group with the label images of a volume; None without any."""
+    """Zarr group with the label images of a volume; None without any.
+
+    Args:
+        volume: of any format.
+    """
     return volume.labels if isinstance(volume, HasLabels) else None
 
 

@@ -22,11 +22,11 @@ PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
 
 LARGEST = 2**26
-"""Bytes of the metadata of an output."""
+"""Largest size of the metadata of an output that is read, in bytes."""
 
 _NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
 _PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
-"""What zarr-python leaves when it is killed in the middle of a write."""
+"""Names that zarr-python leaves when it is killed in the middle of a write."""
 _STORE_FILE = re.compile(
     r"zarr\.json|\.z(array|group|attrs|metadata)"  # metadata
     r"|c|(c\.)?\d+(\.\d+)*"  # chunks and shards
@@ -36,26 +36,38 @@ _STORE_FILE = re.compile(
 
 
 def unfinished_by(run: str | None) -> dict[str, Any]:
-    """What an output says of itself until it is complete.
+    """Provenance of an output until it is complete.
 
     Args:
-        run: id of the run that writes it.
+        run: id of the run that writes it; None: none.
     """
     return {"complete": False} if run is None else {"complete": False, "run": run}
 
 
 def is_zarr(path: Source) -> bool:
-    """Whether a folder or URL is the root of a Zarr array or group (version 2 or 3)."""
+    """True if a folder or URL is the root of a Zarr array or group (version 2 or 3).
+
+    Args:
+        path: of anything.
+    """
     return any((path / name).is_file() for name in _NODE_FILES)
 
 
 def partial_path(path: Path) -> Path:
-    """Where the replacement of an existing output grows."""
+    """Path at which the replacement of an existing output grows.
+
+    Args:
+        path: the output.
+    """
     return path.with_name(path.name + ".partial")
 
 
 def check_output(path: Path, overwrite: bool) -> Path:
-    """Where to write an output: ``path`` itself, or beside it if it exists and is to be replaced.
+    """Path at which to write an output: ``path`` itself, or beside it if it exists and is to be replaced.
+
+    Args:
+        path: the output.
+        overwrite: a store that is there may be replaced.
 
     Raises:
         VolumeError: ``path`` exists and must not be overwritten, or is no Zarr store.
@@ -74,7 +86,15 @@ def check_output(path: Path, overwrite: bool) -> Path:
 
 
 def claim_output(path: Path, overwrite: bool) -> Path:
-    """``check_output``, after which what an earlier failed run left there is removed."""
+    """Clear the place of ``check_output`` of what an earlier failed run left there, and return it.
+
+    Args:
+        path: the output.
+        overwrite: a store that is there may be replaced.
+
+    Raises:
+        VolumeError: see ``check_output`` and ``discard``.
+    """
     location = check_output(path, overwrite)
     if location != path and os.path.lexists(location):
         discard(location)
@@ -82,7 +102,10 @@ def claim_output(path: Path, overwrite: bool) -> Path:
 
 
 def require_store(path: Path) -> None:
-    """Refuses what must not be deleted.
+    """Refuse what must not be deleted.
+
+    Args:
+        path: something that exists.
 
     Raises:
         VolumeError: not a folder, no Zarr store, or one with files that belong to something else.
@@ -100,10 +123,13 @@ def require_store(path: Path) -> None:
 
 
 def remove_store(path: Path) -> None:
-    """Removes a Zarr store.
+    """Remove a Zarr store.
+
+    Args:
+        path: the store.
 
     Raises:
-        VolumeError: as ``require_store``, or the system refuses.
+        VolumeError: see ``require_store``; or the system refuses.
     """
     require_store(path)
     with translated(path, "removed"):
@@ -111,7 +137,10 @@ def remove_store(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Removes an output that was never finished, which may not even have its metadata yet.
+    """Remove an output that was never finished, which may not even have its metadata yet.
+
+    Args:
+        path: the output.
 
     Raises:
         VolumeError: it holds files of something else, or the system refuses.
@@ -128,7 +157,14 @@ def discard(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a folder, the metadata at its root last: interrupted, it is still known for what it was."""
+    """Remove a folder, the metadata at its root last: interrupted, it is still known for what it was.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        OSError: the system refuses.
+    """
     for child in path.iterdir():
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
@@ -136,12 +172,17 @@ def remove_tree(path: Path) -> None:
 
 
 def replace_store(new: Path, path: Path) -> None:
-    """Puts the store ``new`` in the place of the store ``path``, which is removed last: whenever
-    this is interrupted, both are still whole. If nothing is at ``path``, as after a kill in here, ``new``
-    is only moved.
+    """Put the store ``new`` in the place of the store ``path``, which is removed last.
+
+    Whenever this is interrupted, both are still whole. If nothing is at ``path``, as after a kill in here,
+    ``new`` is only moved.
+
+    Args:
+        new: a store beside ``path``.
+        path: the output.
 
     Raises:
-        VolumeError: as ``require_store``, or the system refuses.
+        VolumeError: see ``require_store``; or the system refuses.
     """
     if not os.path.lexists(path):
         with translated(path, f"put in place (the new output is whole, in {new})"):
@@ -162,7 +203,14 @@ def replace_store(new: Path, path: Path) -> None:
 
 
 def foreign_file(path: Path) -> Path | None:
-    """A file below ``path`` that is neither metadata nor a chunk."""
+    """A file below ``path`` that is neither metadata nor a chunk; None if there is none.
+
+    Args:
+        path: a folder.
+
+    Raises:
+        OSError: a folder cannot be read, and may hold anything.
+    """
 
     def stop(error: OSError) -> None:
         raise error  # an unreadable folder may hold anything
@@ -175,9 +223,12 @@ def foreign_file(path: Path) -> Path | None:
 
 
 def is_half_made(path: Path) -> bool:
-    """Whether a folder is a store whose making, or removal, was killed: nothing of it is there.
+    """True if a folder is a store whose making, or removal, was killed: nothing of it is there.
 
     A file counts if it is empty.
+
+    Args:
+        path: of anything.
     """
     if path.is_symlink() or not path.is_dir():
         return path.is_file() and path.stat().st_size == 0
@@ -192,7 +243,11 @@ def _is_ours(path: Path) -> bool:
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:
-    """What a store of this package says of how it was made; None where nothing is, or something else."""
+    """Provenance in a store of this package; None where nothing is, or something else.
+
+    Args:
+        path: of anything.
+    """
     metadata = path / "zarr.json"
     try:
         if not metadata.is_file() or metadata.stat().st_size > LARGEST:
@@ -204,7 +259,11 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
 
 
 def check_file(path: Path, overwrite: bool) -> None:
-    """Refuses to write a file where something lies that must not be overwritten.
+    """Refuse to write a file where something lies that must not be overwritten.
+
+    Args:
+        path: the output.
+        overwrite: a file that is there may be replaced.
 
     Raises:
         VolumeError: ``path`` exists and must not be overwritten, or is no file.
@@ -221,7 +280,15 @@ def check_file(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def writing(path: Path, what: str) -> Iterator[None]:
-    """Turns what the system says while an output is written into a VolumeError."""
+    """Turn what the system says while an output is written into a VolumeError.
+
+    Args:
+        path: the output, for the message.
+        what: is written, for the message.
+
+    Raises:
+        VolumeError: an OSError within the context.
+    """
     try:
         yield
     except OSError as error:
@@ -233,6 +300,15 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def translated(path: Path, action: str) -> Iterator[None]:
+    """Turn what the system says while it does something to a path into a VolumeError.
+
+    Args:
+        path: for the message.
+        action: such as "removed", for the message.
+
+    Raises:
+        VolumeError: an OSError within the context.
+    """
     try:
         yield
     except OSError as error:

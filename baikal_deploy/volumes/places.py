@@ -1,4 +1,4 @@
-"""Where files are to be: what the system says of a place before anything is written there."""
+"""The places of files: what the system says of one before anything is written there."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from baikal_deploy.volumes.paths import partial_path, translated
 from baikal_deploy.volumes.urls import Source, Url
 
 LONGEST_ENDING = ".replaced-12345678"
-"""Of the names beside an output while it is written; see paths.py."""
+"""Longest ending of the names beside an output while it is written; see paths.py."""
 
 
 def real_path(path: Source) -> Source:
-    """A path with its links followed as far as they lead; ``Path.resolve`` fails where they form a loop."""
+    """A path with its links followed as far as they lead; ``Path.resolve`` fails where they form a loop.
+
+    Args:
+        path: of anything.
+    """
     return path if isinstance(path, Url) else Path(os.path.realpath(path))
 
 
 def check_reachable(path: Path) -> None:
     """Refuse a path that the system cannot follow, whatever lies there.
+
+    Args:
+        path: of anything.
 
     Raises:
         VolumeError: links that form a loop, a name that is too long, a folder that may not be looked into.
@@ -68,7 +75,11 @@ def _reason(error: Exception) -> object:
 
 
 def check_paths(source: Path, output: Path) -> None:
-    """Refuses an output whose writing would damage the input.
+    """Refuse an output whose writing would damage the input.
+
+    Args:
+        source: the input.
+        output: the output.
 
     Raises:
         VolumeError: output and input are the same, or one lies inside the other (links followed).
@@ -92,6 +103,5 @@ def _check_resolved(source: Path, output: Path, resolved: Path) -> None:
 
 
 def _lies_in(inner: Path, outer: Path) -> bool:
-    """Whether ``inner`` is ``outer`` or below it. Compares files, not names: some file systems
-    ignore case."""
+    """True if ``inner`` is ``outer`` or below it. Compares files, as some file systems ignore case."""
     return outer.exists() and any(p.exists() and p.samefile(outer) for p in (inner, *inner.parents))

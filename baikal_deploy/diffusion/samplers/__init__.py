@@ -14,11 +14,19 @@ DEFAULT_SAMPLER = "auto"
 
 
 def sampler_names() -> list[str]:
+    """Names of all samplers, as users give them."""
     return plugin_names(__name__)
 
 
 def sampler_class(name: str) -> type[Sampler]:
-    """Raises ConfigError, listing the samplers there are, for any other name."""
+    """Class of a sampler.
+
+    Args:
+        name: as users give it.
+
+    Raises:
+        ConfigError: there is no such sampler; the message lists those there are.
+    """
     return load_plugin(__name__, name, Sampler)  # type: ignore[type-abstract]
 
 
@@ -26,8 +34,9 @@ def make_sampler(name: str, options: Mapping[str, Any], recommended: Mapping[str
     """A sampler from its name and options.
 
     Args:
-        options: by name; text is converted to the option's type. "preset" names one of the
-            sampler's presets, which then takes the place of ``recommended``.
+        name: as users give it.
+        options: by name; text is converted to the option's type. "preset" names one of the sampler's presets,
+            which then takes the place of ``recommended``.
         recommended: the model's own options, which ``options`` override.
 
     Raises:

@@ -47,6 +47,16 @@ class MixingSampler(WalkSampler):
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie within 0 … 1")
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+        """The walk with start, stop and variance settled; see ``Sampler.resolved``.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+
+        Raises:
+            ConfigError: a start that the model does not have, or a stop above the start.
+        """
         walk = super().resolved(t_star, num_timesteps, variance)
         stop = min(round(self.stop_scale * t_star), walk.start) if self.stop is None else self.stop
         if stop > walk.start:
@@ -54,7 +64,12 @@ class MixingSampler(WalkSampler):
         return replace(walk, stop=stop)
 
     def mixing_weights(self, start: int, stop: int) -> NDArray[np.float64]:
-        """The weight at each index below that of ``start``; 0 below that of ``stop``: (start,)."""
+        """The weight at each index below that of ``start``; 0 below that of ``stop``: (start,).
+
+        Args:
+            start: index of the first timestep.
+            stop: index of the last one at which to mix.
+        """
         weights = np.zeros(start)
         if start > stop:
             weights[stop:] = self._curve(np.arange(stop, start), start, stop)

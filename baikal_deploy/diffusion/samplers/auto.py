@@ -15,7 +15,7 @@ BUDGETS = {"preview": 1, "balanced": 2, "best": 8}
 
 @dataclass(frozen=True)
 class Auto(Sampler):
-    """What measured best for a number of network evaluations (docs/results.md).
+    """Sampler that measured best for a number of network evaluations (docs/results.md).
 
     Attributes:
         budget: "preview" (1 evaluation per plane), "balanced" (2), "best" (8), or a number of evaluations.
@@ -29,7 +29,7 @@ class Auto(Sampler):
 
     @property
     def chosen(self) -> Matched:
-        """As many symmetries as the budget holds."""
+        """The sampler with as many symmetries as the budget holds."""
         symmetries = max(count for count in SYMMETRIES if count <= self._allowed())
         return Matched(noise=self.noise, symmetries=symmetries)
 
@@ -47,4 +47,11 @@ class Auto(Sampler):
         return allowed
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
+        """The chosen sampler at a timestep; see ``Sampler.resolved``.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+        """
         return self.chosen.resolved(t_star, num_timesteps, variance)

@@ -1,4 +1,4 @@
-"""What the samplers share: the walk along a noise schedule."""
+"""The base of all samplers: the walk along a noise schedule."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ class Turnable(Protocol):
     """A ``Predict`` that must know when planes are turned, since it knows where they lie in larger ones."""
 
     def turned(self, symmetry: int) -> Predict:
-        """The network for planes turned by one of the 8 symmetries of the square: flipped along x (bit 0) and
-        along y (bit 1), then transposed (bit 2)."""
+        """The network for planes turned by one of the 8 symmetries of the square.
+
+        Planes are flipped along x (bit 0) and along y (bit 1), then transposed (bit 2).
+
+        Args:
+            symmetry: 0 … 7.
+        """
 
 
 @runtime_checkable
@@ -32,14 +37,24 @@ class Continued(Protocol):
     """A ``Predict`` that keeps where walks are, so that one that was killed continues there."""
 
     def walked(self, run: int) -> tuple[int, Planes] | None:
-        """Visit and x of a run of the sampler, as they were kept; None if nothing was."""
+        """Visit and x of a run of the sampler, as they were kept; None if nothing was.
+
+        Args:
+            run: number of the run.
+        """
 
     def keep_walk(self, run: int, visit: int, x: Planes) -> None:
-        """What ``walked`` is to return; FINISHED in place of the visit for x_0."""
+        """Take visit and x of a run, which ``walked`` may return after a kill.
+
+        Args:
+            run: number of the run.
+            visit: FINISHED if x is x_0.
+            x: (N, 1, H, W).
+        """
 
 
 FINISHED = -1
-"""In place of a visit: the walk has ended."""
+"""Number in place of a visit: the walk has ended."""
 
 Noise = Callable[[int, int], Planes]
 """(visit, draw) -> standard normal planes of y's shape."""
@@ -48,7 +63,7 @@ OBSERVED_RANGE = (-1.15, 2.2)
 """Range that x̂0 may always take with clip "observed": percentile normalisation overshoots [−1, 1]."""
 
 WALK_HALO = 64
-"""Pixels; see ``Resolved.halo``."""
+"""Halo of walks, in pixels; see ``Resolved.halo``."""
 _MAIN, _MIX = 0, 1
 _DRAWS_PER_RUN = 2
 
@@ -59,12 +74,12 @@ class Sampler(ABC):
 
     Attributes:
         noise: "uniform" takes one noise level for all of a channel; "signal" first makes noise that depends
-            on the signal the same everywhere (see equalise.py), and raises the level for correlated noise.
+            on the signal the same everywhere (see equaliser.py), and raises the level for correlated noise.
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     TAKES_GUIDE: ClassVar[bool] = False
-    """Whether another denoiser's output may guide it."""
+    """True if another denoiser's output may guide the sampler."""
 
     noise: Literal["uniform", "signal"] = "uniform"
 
@@ -101,24 +116,30 @@ class Resolved(ABC):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Those of the request, with nothing left automatic."""
+        """Options of the request, with nothing left automatic."""
         settled = vars(self)
         return {name: settled.get(name, value) for name, value in asdict(self.request).items()}
 
     @property
     def noise(self) -> Literal["uniform", "signal"]:
-        """See ``Sampler``."""
+        """Kind of noise that is removed, as the request has it; see ``Sampler``."""
         return self.request.noise
 
     @property
     def halo(self) -> int:
-        """Pixels around a region of a plane that must be denoised with it, beside the rest of the network's
-        windows there: as far as the steps of a walk carry errors (docs/runs.md)."""
+        """Pixels around a region of a plane that must be denoised with it.
+
+        They come to the rest of the network's windows there, and are as many as the steps of a walk carry
+        errors (docs/runs.md).
+        """
         return 0
 
     @abstractmethod
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
         """The schedule that the sampler walks along.
+
+        Args:
+            schedule: of the model.
 
         Raises:
             ConfigError: the respacing does not fit the other options.
@@ -126,11 +147,15 @@ class Resolved(ABC):
 
     @abstractmethod
     def nfe(self, schedule: NoiseSchedule) -> int:
-        """Network evaluations per plane."""
+        """Network evaluations per plane.
+
+        Args:
+            schedule: from ``respace``.
+        """
 
     @abstractmethod
     def summary(self) -> str:
-        """What the sampler does, in a few words."""
+        """The sampler's work, in a few words."""
 
     @abstractmethod
     def sample(
@@ -143,11 +168,14 @@ class Resolved(ABC):
             y: noisy planes (N, 1, H, W) on the network's scale.
             schedule: from ``respace``.
             noise: source of standard normal planes.
-            guide: another denoiser's output for the same planes, such as N2V's, to guide the walk
-                in place of y (the paper's "N2V" variants); for samplers that take one.
+            guide: another denoiser's output for the same planes, such as N2V's, to guide the walk in place of
+                y (the paper's "N2V" variants); for samplers that take one.
 
         Returns:
             x_0, (N, 1, H, W).
+
+        Raises:
+            EngineError: the network failed.
         """
 
 
@@ -186,9 +214,20 @@ class WalkSampler(Sampler):
 
     @property
     def draws(self) -> int:
+        """Random draws whose mean the result is: one for each run."""
         return self.runs
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+        """The walk with start and variance settled; see ``Sampler.resolved``.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+
+        Raises:
+            ConfigError: a start that the model does not have.
+        """
         start, last = self.start, num_timesteps - 1
         if start is None:
             start = min(max(round(self.start_scale * t_star), 1), last)
@@ -197,12 +236,24 @@ class WalkSampler(Sampler):
         return ResolvedWalk(self, start, start, variance if self.variance == "model" else self.variance)
 
     def evaluations(self, start: int, stop: int) -> int:
-        """Network evaluations of a run between two indices of a schedule; see ``Walk``."""
+        """Network evaluations of a run between two indices of a schedule; see ``Walk``.
+
+        Args:
+            start: index of the first timestep.
+            stop: index of the last one at which to mix.
+        """
         return start
 
     @abstractmethod
     def walk(self, walk: Walk) -> Planes:
-        """One run from y to x_0, in the moves of ``walk``."""
+        """One run from y to x_0, in the moves of ``walk``.
+
+        Args:
+            walk: the moves.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
 
 
 @dataclass(frozen=True)
@@ -222,10 +273,18 @@ class ResolvedWalk(Resolved):
 
     @property
     def halo(self) -> int:
+        """Pixels around a region that must be denoised with it: WALK_HALO, since a walk carries errors."""
         return WALK_HALO
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
-        """Raises ConfigError for a respacing that keeps no timestep at or above ``start``."""
+        """Schedule of the walk.
+
+        Args:
+            schedule: of the model.
+
+        Raises:
+            ConfigError: a respacing that keeps no timestep at or above ``start``.
+        """
         steps = self.request.steps
         respaced = schedule.respace(parse_respacing(steps, len(schedule), self.start))
         last = int(respaced.timesteps[-1])
@@ -234,16 +293,36 @@ class ResolvedWalk(Resolved):
         return respaced
 
     def nfe(self, schedule: NoiseSchedule) -> int:
+        """Network evaluations per plane, over all runs.
+
+        Args:
+            schedule: from ``respace``.
+        """
         start, stop = schedule.index_of(self.start), schedule.index_of(self.stop)
         return self.request.runs * self.request.evaluations(start, stop)
 
     def summary(self) -> str:
+        """The timestep that the walk starts from."""
         return f"from timestep {self.start}"
 
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
-        """See ``Resolved.sample``: the mean of the runs."""
+        """Denoise planes: the mean of the runs; see ``Resolved.sample``.
+
+        Args:
+            predict: the network.
+            y: noisy planes (N, 1, H, W) on the network's scale.
+            schedule: from ``respace``.
+            noise: source of standard normal planes.
+            guide: in place of y; None: y.
+
+        Returns:
+            x_0, (N, 1, H, W).
+
+        Raises:
+            EngineError: the network failed.
+        """
         total: Planes = array_namespace(y).zeros_like(y)
         for x0 in self.each_run(predict, y, schedule, noise, guide):
             total += x0
@@ -253,7 +332,21 @@ class ResolvedWalk(Resolved):
     def each_run(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Iterator[Planes]:
-        """As ``sample``, but x_0 of every run."""
+        """Denoise planes by each run in turn; the arguments are those of ``Resolved.sample``.
+
+        Args:
+            predict: the network.
+            y: noisy planes (N, 1, H, W) on the network's scale.
+            schedule: from ``respace``.
+            noise: source of standard normal planes.
+            guide: in place of y; None: y.
+
+        Returns:
+            x_0 of every run, (N, 1, H, W).
+
+        Raises:
+            EngineError: the network failed.
+        """
         guide = y if guide is None else guide
         for run in range(self.request.runs):
             walk = Walk(self, predict, y, guide, schedule, noise, run)
@@ -298,15 +391,28 @@ class Walk:
             self._low, self._high = self._xp.minimum(y, self._low), self._xp.maximum(y, self._high)
 
     def diffuse(self, image: Planes) -> Planes:
-        """q(image, start): where a run begins."""
+        """Noisy planes at the start, where a run begins: q(image, start).
+
+        Args:
+            image: (N, 1, H, W).
+        """
         return self.schedule.q_sample(image, self.start, self._draw(_MAIN))
 
     def take(self, image: Planes) -> Planes:
-        """The image as it is, for one whose noise is already that of the start."""
+        """The image as it is, for one whose noise is already that of the start.
+
+        Args:
+            image: (N, 1, H, W).
+        """
         return math.sqrt(self.schedule.alphas_cumprod[self.start]) * image
 
     def reverse(self, x: Planes, index: int) -> Planes:
-        """One reverse step: x at ``index`` -> x at ``index`` − 1 (Ho et al. 2020, algorithm 2)."""
+        """One reverse step: x at ``index`` -> x at ``index`` − 1 (Ho et al. 2020, algorithm 2).
+
+        Args:
+            x: (N, 1, H, W).
+            index: in the schedule.
+        """
         self._visit += 1
         if self._kept is not None and self._visit <= self._kept[0]:
             return self._kept[1] if self._visit == self._kept[0] else x  # nobody looks at what leads there
@@ -327,19 +433,35 @@ class Walk:
         return self._kept[1] if self._kept is not None and self._kept[0] == FINISHED else None
 
     def keep(self, visit: int, x: Planes) -> None:
-        """Keep where the run is, for one that continues after a kill."""
+        """Keep where the run is, for one that continues after a kill.
+
+        Args:
+            visit: FINISHED if x is x_0.
+            x: (N, 1, H, W).
+        """
         if self._continued is not None:
             self._continued.keep_walk(self._run, visit, x)
 
     def mix(self, x: Planes, index: int, weight: float) -> Planes:
-        """(1 − w)·x + w·q(guide, index) (paper, eq. 5)."""
+        """Mixture of x and the noisy guide: (1 − w)·x + w·q(guide, index) (paper, eq. 5).
+
+        Args:
+            x: (N, 1, H, W).
+            index: in the schedule.
+            weight: w, 0 … 1.
+        """
         if weight == 0:
             return x
         noisy = self.schedule.q_sample(self.guide, index, self._draw(_MIX))
         return float(1 - weight) * x + float(weight) * noisy
 
     def renoise(self, x: Planes, index: int) -> Planes:
-        """One forward step: x at ``index`` − 1 -> x at ``index`` (Lugmayr et al. 2022)."""
+        """One forward step: x at ``index`` − 1 -> x at ``index`` (Lugmayr et al. 2022).
+
+        Args:
+            x: (N, 1, H, W).
+            index: in the schedule.
+        """
         self._visit += 1
         beta = self.schedule.betas[index]
         return math.sqrt(1 - beta) * x + math.sqrt(beta) * self._draw(_MAIN)

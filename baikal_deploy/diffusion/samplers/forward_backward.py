@@ -16,6 +16,14 @@ class ForwardBackward(WalkSampler):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {"paper": {"start": 100, "steps": "1000", "clip": "unit"}}
 
     def walk(self, walk: Walk) -> Planes:
+        """Diffuse, then take every reverse step.
+
+        Args:
+            walk: the moves.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
         x = walk.diffuse(walk.guide)
         for i in reversed(range(walk.start)):
             x = walk.reverse(x, i)

@@ -20,7 +20,7 @@ from baikal_deploy.pixels.arrays import Planes, array_namespace
 MOST_EVALUATIONS = 8
 SYMMETRIES = (1, 2, 4, 8)
 HALO = 32
-"""Pixels, where there are several steps; see ``Resolved.halo``."""
+"""Halo in pixels where there are several steps; see ``Resolved.halo``."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Matched(Sampler):
             raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
 
     def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
+        """The sampler at a timestep; see ``Sampler.resolved``.
+
+        Args:
+            t_star: timestep whose noise level is that of the planes.
+            num_timesteps: T of the model.
+            variance: the model's.
+
+        Raises:
+            ConfigError: a start that the model does not have.
+        """
         last = num_timesteps - 1
         if self.start is not None and self.start > last:
             raise ConfigError(f"start {self.start:g}: out of range; the model allows 0 … {last}")
@@ -69,15 +79,27 @@ class ResolvedMatched(Resolved):
 
     @property
     def halo(self) -> int:
+        """Pixels around a region that must be denoised with it: HALO for several steps, else none."""
         return HALO if self.request.evaluations > 1 else 0
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
+        """The schedule itself: no timestep is left out.
+
+        Args:
+            schedule: of the model.
+        """
         return schedule
 
     def nfe(self, schedule: NoiseSchedule) -> int:
+        """Network evaluations per plane: the steps of every symmetry.
+
+        Args:
+            schedule: from ``respace``.
+        """
         return self.request.evaluations * self.request.symmetries
 
     def summary(self) -> str:
+        """The timestep, and how many steps and symmetries there are."""
         evaluations, symmetries = self.request.evaluations, self.request.symmetries
         steps = f", {evaluations} steps" if evaluations > 1 else ""
         mean = f", mean of {symmetries} symmetries" if symmetries > 1 else ""
@@ -86,6 +108,21 @@ class ResolvedMatched(Resolved):
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
+        """Denoise planes: the mean over the symmetries; see ``Resolved.sample``.
+
+        Args:
+            predict: the network.
+            y: noisy planes (N, 1, H, W) on the network's scale.
+            schedule: from ``respace``.
+            noise: nothing is drawn from it.
+            guide: not used.
+
+        Returns:
+            x̂0, (N, 1, H, W).
+
+        Raises:
+            EngineError: the network failed.
+        """
         level, symmetries = schedule.noise_of_timestep(self.start), self.request.symmetries
         total = self._walk(predict, y, schedule, level)
         if symmetries == 1:
@@ -109,6 +146,15 @@ def posterior_mean(predict: Predict, y: Planes, schedule: NoiseSchedule, level: 
     """x̂0 of planes whose noise has the standard deviation ``level`` on the network's scale: one evaluation.
 
     With ᾱ = 1/(1 + level²), x_t = √ᾱ·y and x̂0 = y − level·ε (Efron 2011, Tweedie's formula).
+
+    Args:
+        predict: the network.
+        y: (N, 1, H, W) on the network's scale.
+        schedule: of the model.
+        level: 0 or greater.
+
+    Returns:
+        (N, 1, H, W).
     """
     eps, _ = predict(y * (1 / math.sqrt(1 + level**2)), schedule.timestep_of_noise(level))
     return y - level * eps
@@ -121,7 +167,7 @@ def _levels(level: float, count: int) -> Iterator[tuple[float, float]]:
 
 
 def _turned(planes: Planes, symmetry: int) -> Planes:
-    """See ``Turnable.turned``; the first 4 symmetries keep the planes' shape."""
+    """Planes turned by a symmetry (see ``Turnable.turned``); the first 4 keep their shape."""
     xp = array_namespace(planes)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit]
     flipped = xp.flip(planes, axis=tuple(axes)) if axes else planes

@@ -21,6 +21,14 @@ class Mixing(MixingSampler):
     }  # fmt: skip
 
     def walk(self, walk: Walk) -> Planes:
+        """Diffuse, then mix at every reverse step.
+
+        Args:
+            walk: the moves.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
         weights = self.mixing_weights(walk.start, walk.stop)
         x = walk.diffuse(walk.y)
         for i in reversed(range(walk.start)):

@@ -22,6 +22,14 @@ class Posterior(WalkSampler):
     noise: Literal["uniform", "signal"] = "signal"
 
     def walk(self, walk: Walk) -> Planes:
+        """Take the planes as they are for the start, then every reverse step.
+
+        Args:
+            walk: the moves.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
         x = walk.take(walk.y)
         for i in reversed(range(walk.start)):
             x = walk.reverse(x, i)

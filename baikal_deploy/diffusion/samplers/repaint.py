@@ -46,6 +46,12 @@ class Repaint(MixingSampler):
                 raise ConfigError(f"{name} {value}: must be at least 1")
 
     def evaluations(self, start: int, stop: int) -> int:
+        """Network evaluations of a run: every step of a block as often as the block is repeated.
+
+        Args:
+            start: index of the first timestep.
+            stop: index of the last one at which to mix.
+        """
         return sum((top - bottom) * repeats for top, bottom, repeats in self._blocks(start, stop))
 
     def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -58,6 +64,14 @@ class Repaint(MixingSampler):
             top = bottom
 
     def walk(self, walk: Walk) -> Planes:
+        """Diffuse, then mix at every reverse step, block by block, each repeated.
+
+        Args:
+            walk: the moves.
+
+        Returns:
+            x_0, (N, 1, H, W).
+        """
         weights = self.mixing_weights(walk.start, walk.stop)
         x = walk.diffuse(walk.y)
         for top, bottom, repeats in self._blocks(walk.start, walk.stop):

@@ -29,20 +29,36 @@ class OneImage:
 
     @property
     def others(self) -> tuple[Path, ...]:
-        """See ``Folder.others``: nothing."""
+        """No other files: there is one image."""
         return ()
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
-        """One, or one for each draw. Raises ConfigError: see ``draws_of``."""
+        """Yield one run, or one for each draw.
+
+        Args:
+            config: the options of the run.
+            dry_run: nothing will be written.
+
+        Raises:
+            ConfigError: see ``draws_of``.
+        """
         yield [config] if self.draws is None else draws_of(config, self.draws)
 
     def finish(self, config: RunConfig) -> None:
-        """See ``Collection.finish``: an image marks itself."""
+        """Nothing is to be marked: an image marks itself.
+
+        Args:
+            config: the options of the run.
+        """
 
 
 def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:
-    """A run for each draw, with the next seed each, to NAME_draw1 and so on.
+    """Runs for the draws, with the next seed each, to NAME_draw1 and so on.
+
+    Args:
+        config: the options that they share.
+        draws: how many.
 
     Raises:
         ConfigError: a number below 1, a sampler that draws nothing, or maps, which are of one output.

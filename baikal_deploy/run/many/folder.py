@@ -1,4 +1,4 @@
-"""A folder of images as input: what is in it, and where the outputs go."""
+"""A folder of images as input: the images in it, and the places of the outputs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class Folder:
     def at(cls, path: Source) -> Folder | None:
         """The images at a path; None if it is no folder, is one image itself, or holds none.
 
+        Args:
+            path: of anything.
+
         Raises:
             VolumeError: the folder cannot be listed.
         """
@@ -52,9 +55,13 @@ class Folder:
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
-        """One for each image, to NAME_denoised.ome.zarr in the output folder.
+        """Yield a run for each image, to NAME_denoised.ome.zarr in the output folder.
 
         The folder is made, and removed again if nothing was written into it.
+
+        Args:
+            config: the options that they share; its output is the folder.
+            dry_run: nothing will be written.
 
         Raises:
             ConfigError: there is no output folder.
@@ -81,10 +88,14 @@ class Folder:
                 target.rmdir()
 
     def finish(self, config: RunConfig) -> None:
-        """See ``Collection.finish``: a folder has no mark."""
+        """Nothing is to be marked: a folder has no mark.
+
+        Args:
+            config: the options of the runs.
+        """
 
     def _claim(self, target: Path) -> bool:
-        """Whether the output folder was there before."""
+        """Make the output folder; True if it was there before."""
         check_writable(target)
         existed = target.exists()
         if existed and target.samefile(self.path):

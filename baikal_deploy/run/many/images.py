@@ -1,4 +1,4 @@
-"""One image after the other, and what becomes of them."""
+"""Several images, one after the other, and their results."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Images:
         """Look what is there.
 
         Args:
+            config: the options of all runs.
             draws: outputs to make of one image, NAME_draw1 and so on, each with the next seed, with a sampler
                 that draws at random; None: one, NAME.
 
@@ -42,7 +43,7 @@ class Images:
 
     @property
     def several(self) -> bool:
-        """Whether there are several images, of which a bad one does not hold up the others."""
+        """True if there are several images, of which a bad one does not hold up the others."""
         return not isinstance(self.found, OneImage)
 
     def execute(
@@ -63,10 +64,12 @@ class Images:
             dry_run: plan all, and write nothing.
 
         Returns:
-            What became of them. An image of several that could not be denoised is in ``failed``.
+            Summary of the images. One of several that could not be denoised is in ``failed``.
 
         Raises:
-            ConfigError, ModelError, EngineUnavailable: what no image could be denoised with.
+            ConfigError: options that no image could be denoised with.
+            ModelError: a model that no image could be denoised with.
+            EngineUnavailable: an engine that no image could be denoised with.
             VolumeError: the output cannot be used.
             BaikalError: there is one image, and it could not be denoised.
         """

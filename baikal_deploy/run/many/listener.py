@@ -1,4 +1,4 @@
-"""Who is told how runs go, and what has become of several images in the end."""
+"""A listener that is told how runs go, and the summary of several images in the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baikal_deploy.volumes.urls import Source
 
 @dataclass
 class Summary:
-    """What became of the images.
+    """Summary of the images of an input: how many were denoised, and which were not.
 
     Attributes:
         path: what holds them, or the one image.
@@ -39,7 +39,7 @@ class Summary:
 
 
 class Listener:
-    """Is told how runs go, and does nothing about it; derive from it what does.
+    """A listener that is told how runs go, and does nothing about it; derive from it one that does.
 
     >>> class Printed(Listener):
     ...     def failed(self, error):
@@ -47,36 +47,64 @@ class Listener:
     """
 
     def image(self, number: int, count: int, path: Source, name: str) -> None:
-        """The next of several images.
+        """Hear of the next of several images.
 
         Args:
             number: counted from 1.
+            count: of all images.
+            path: of the image.
             name: of the image in what holds them all.
         """
 
     def part(self, path: Source, first: Source) -> None:
-        """That image needs no work: it is a part of another one."""
-
-    def planned(self, run: Run, seconds: float | None) -> None:
-        """A run was planned.
+        """Hear of an image that needs no work: it is a part of another one.
 
         Args:
-            seconds: that it would take, if it is not to be done.
+            path: of the image.
+            first: image that it is a part of.
+        """
+
+    def planned(self, run: Run, seconds: float | None) -> None:
+        """Hear that a run was planned.
+
+        Args:
+            run: the run, not executed yet.
+            seconds: that it would take, if it is not to be executed; else None.
         """
 
     def workers(self, description: str) -> None:
-        """Workers are there that the run will be shared out to."""
+        """Hear that there are workers that the run will be shared out to.
+
+        Args:
+            description: of the workers, for people.
+        """
 
     @contextmanager
     def denoising(self, run: Run) -> Iterator[Progress]:
-        """Lasts as long as a run is executed; yields what is told its progress."""
+        """Last as long as a run is executed; yields what is told its progress.
+
+        Args:
+            run: the run.
+        """
         yield lambda done, total: None
 
     def done(self, report: RunReport) -> None:
-        """A run was finished."""
+        """Hear that a run was finished.
+
+        Args:
+            report: of the run.
+        """
 
     def failed(self, error: BaikalError) -> None:
-        """That one of several images could not be denoised; the others follow."""
+        """Hear that one of several images could not be denoised; the others follow.
+
+        Args:
+            error: with a message for people.
+        """
 
     def summary(self, summary: Summary) -> None:
-        """All of several images were tried."""
+        """Hear that all of several images were tried.
+
+        Args:
+            summary: of the images.
+        """

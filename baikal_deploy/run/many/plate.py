@@ -38,6 +38,9 @@ class Collection:
     def at(cls, path: Source) -> Collection | None:
         """The images at a path; None if it is no such store, or holds one image only.
 
+        Args:
+            path: of anything.
+
         Raises:
             VolumeError: its metadata is damaged.
         """
@@ -54,19 +57,23 @@ class Collection:
 
     @property
     def _inner(self) -> dict[Source, str]:
-        """Where in the store each image is."""
+        """Path in the store of each image."""
         return {image: inside(image, self.path) for image in self.images}
 
     @property
     def others(self) -> tuple[Path, ...]:
-        """See ``Folder.others``: nothing."""
+        """No other files: only images are in such a store."""
         return ()
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
-        """One for each image, to the same place in a store with the same metadata.
+        """Yield a run for each image, to the same place in a store with the same metadata.
 
         The store is made, and removed again if nothing was written into it.
+
+        Args:
+            config: the options that they share; its output is the store.
+            dry_run: nothing will be written.
 
         Raises:
             ConfigError: its name is that of no store.
@@ -91,11 +98,18 @@ class Collection:
                 discard(target)
 
     def finish(self, config: RunConfig) -> None:
-        """Mark the store as complete. Raises VolumeError: a full disk and the like."""
+        """Mark the store as complete.
+
+        Args:
+            config: the options of the runs.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         _write_record(config.target, {"complete": True, "asked": _asked(config)})
 
     def _claim(self, target: Path, asked: Mapping[str, Any], overwrite: bool, dry_run: bool) -> bool:
-        """Whether the store was not there before."""
+        """Make the store, or check the one that is there; True if it was not there before."""
         from baikal_deploy.volumes.zarr.groups import described_as, write_groups
         from baikal_deploy.volumes.zarr.reader import attributes_of
 
@@ -121,7 +135,7 @@ class Collection:
 
 
 def _asked(config: RunConfig) -> dict[str, Any]:
-    """What a run was told that decides what it writes, as JSON gives it back."""
+    """Options of a run that decide what it writes, as JSON gives them back."""
     told = {key: value for key, value in asdict(config).items() if key not in OF_NO_EFFECT}
     same: dict[str, Any] = json.loads(json.dumps({**told, "version": __version__}, default=str))
     return same

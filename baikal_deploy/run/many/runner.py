@@ -19,7 +19,7 @@ After = Callable[[Run, RunReport], None]
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of one image.
+    """Result of one image's run.
 
     Attributes:
         files: that it was read from.
@@ -32,7 +32,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Runner:
-    """How each of several runs is done.
+    """The way in which each of several runs is done.
 
     Attributes:
         listener: is told how it goes.
@@ -47,7 +47,14 @@ class Runner:
     dry_run: bool = False
 
     def denoise(self, config: RunConfig) -> Ran:
-        """Plan a run, and do it. Raises BaikalError: see ``Run``."""
+        """Plan a run, and do it.
+
+        Args:
+            config: the options of the run.
+
+        Raises:
+            BaikalError: see ``Run``.
+        """
         if self.workers is not None:
             self.workers.check(config)
         processes = 1 if self.workers is None else self.workers.processes
@@ -56,7 +63,14 @@ class Runner:
             return Ran(files_of(run.volume), run.finished)
 
     def do(self, run: Run) -> None:
-        """Do what was planned. Raises BaikalError: see ``Run.execute``."""
+        """Do what was planned.
+
+        Args:
+            run: not closed.
+
+        Raises:
+            BaikalError: see ``Run.execute``.
+        """
         self.listener.planned(run, run.estimate_seconds() if self.dry_run else None)
         if not self.dry_run:
             report = self._execute(run)

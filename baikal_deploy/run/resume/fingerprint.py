@@ -1,4 +1,4 @@
-"""What must not change while an output is being made."""
+"""The fingerprint of a run: all that must not change while an output is being made."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.urls import stamp
 
 MOST_CHANGES = 5
-"""That are listed in a message."""
+"""Largest number of changes that are listed in a message."""
 
 
 def digest(fingerprint: Mapping[str, Any]) -> str:
-    """What a finished output keeps of the fingerprint of its run: 64 hexadecimal digits."""
+    """Digest of a run's fingerprint, which a finished output keeps: 64 hexadecimal digits.
+
+    Args:
+        fingerprint: as JSON holds it.
+    """
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> dict[str, Any]:
-    """Everything that decides what a run writes, as JSON gives it back: two runs may share their work only
-    if this is the same.
+    """Fingerprint of a run: everything that decides what it writes, as JSON gives it back.
+
+    Two runs may share their work only if this is the same.
 
     Args:
+        config: the options of the run.
         guide: as it was opened.
         recipes: with or without measurements.
     """
@@ -44,7 +50,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
 
 
 def _contents(volume: Volume) -> dict[str, Any]:
-    """What a volume says of itself, and when its metadata was written. Its pixels are not looked at."""
+    """Description that a volume gives of itself, and the times of its metadata; not its pixels."""
     info = volume.info
     files = {}
     for file in volume.metadata_files:
@@ -62,7 +68,13 @@ def _contents(volume: Volume) -> dict[str, Any]:
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], joint: str = "is now") -> str:
-    """In what two fingerprints differ, for people: "seed 0 is now 3, …", or with another joint."""
+    """Differences of two fingerprints, for people: "seed 0 is now 3, …", or with another joint.
+
+    Args:
+        found: of the earlier run.
+        wanted: of this one.
+        joint: words between the two values.
+    """
     changes = [
         f"{name} {_short(old)} {joint} {_short(new)}"
         for name, old, new in _changes(dict(found), dict(wanted), ())

@@ -1,4 +1,4 @@
-"""What a run has finished, kept on disk so that the run can go on after a kill.
+"""The journal of a run: all that it has finished, kept on disk so that it can continue after a kill.
 
 The first line says what the run is. It is there before any output; every other line is added when what it
 speaks of is on disk. A last line that a kill has cut off does not count.
@@ -48,7 +48,15 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, header: Mapping[str, Any]) -> Self:
-        """Write a new journal, in place of an older one. Raises VolumeError: a full disk and the like."""
+        """Write a new journal, in place of an older one.
+
+        Args:
+            path: of its file.
+            header: all that says what the run is.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         line = _line({"journal": FORMAT, "run": uuid4().hex, **header})
         with _translated(path):
             write_file(path, line)
@@ -57,6 +65,9 @@ class Journal:
     @classmethod
     def load(cls, path: Path) -> Self | None:
         """The journal at ``path``; None if there is none.
+
+        Args:
+            path: of its file.
 
         Raises:
             VolumeError: a file that is none, or cannot be read.
@@ -90,6 +101,9 @@ class Journal:
     def record(self, entry: Mapping[str, Any]) -> None:
         """Add a line; it is on disk when this returns. Several threads may.
 
+        Args:
+            entry: as JSON holds it.
+
         Raises:
             VolumeError: a full disk and the like.
         """
@@ -104,7 +118,7 @@ class Journal:
             self._take(line)
 
     def remove(self) -> None:
-        """Raises VolumeError if the system refuses."""
+        """Remove the file. Raises VolumeError if the system refuses."""
         with _translated(self.path):
             self.path.unlink(missing_ok=True)
 
@@ -128,7 +142,11 @@ class Journal:
 
 
 def is_journal_of(path: Path, header: Mapping[str, Any]) -> bool:
-    """Whether the file is there and is the journal of the run of this header, as ``begin`` returned it.
+    """True if the file is there and is the journal of the run of this header.
+
+    Args:
+        path: of its file.
+        header: as ``Journal.begin`` returned it.
 
     Raises:
         VolumeError: it cannot be read.
@@ -142,7 +160,7 @@ def is_journal_of(path: Path, header: Mapping[str, Any]) -> bool:
 
 
 def _is_header(header: Mapping[str, Any]) -> bool:
-    """Whether a first line has all that a run needs; a file may hold anything."""
+    """True if a first line has all that a run needs; a file may hold anything."""
     kinds = {"run": str, "fingerprint": dict, "layout": dict, "places": list}
     if not all(isinstance(header.get(name), kind) for name, kind in kinds.items()):
         return False

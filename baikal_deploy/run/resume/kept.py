@@ -1,4 +1,4 @@
-"""What is finished of items that are not: planes, and steps of one that takes long.
+"""The finished parts of items that are not finished: planes, and steps of one that takes long.
 
 An item may take an hour, and a kill must not cost it. Everything here may be lost without harm: it is only
 computed again. So nothing is synced, and a file that cannot be read counts as none.
@@ -25,7 +25,7 @@ from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.volumes.paths import writing
 
 KEEP_SECONDS = 30.0
-"""Of computing after which what is finished is kept."""
+"""Seconds of computing after which what is finished is kept."""
 _FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.[0-9a-f]{32}\.new)?")
 
 _PIECE = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
@@ -35,7 +35,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a run's items.
+    """Folder of the finished parts of a run's items.
 
     Attributes:
         folder: where; it is there when something is.
@@ -45,11 +45,20 @@ class Kept:
 
     @classmethod
     def of_run(cls, journal: Path, run: str) -> Self:
-        """What is kept of the run of a journal, beside it."""
+        """Folder of a run, beside its journal.
+
+        Args:
+            journal: path of the journal.
+            run: id of the run.
+        """
         return cls(journal.with_name(f"{journal.name.removesuffix('.journal')}.{run}.kept"))
 
     def of(self, index: int) -> KeptItem:
-        """What is kept of one item."""
+        """Parts of one item.
+
+        Args:
+            index: of the item.
+        """
         return KeptItem(self.folder, index)
 
     @property
@@ -58,7 +67,14 @@ class Kept:
         return {index for index, _, _, _ in _pieces(self.folder)}
 
     def forget(self, index: int) -> None:
-        """Remove what is kept of an item, which is finished. Raises VolumeError if the system refuses."""
+        """Remove the parts of an item, which is finished.
+
+        Args:
+            index: of the item.
+
+        Raises:
+            VolumeError: the system refuses.
+        """
         self._remove(lambda number: number == index)
 
     def clear(self) -> None:
@@ -78,7 +94,7 @@ class Kept:
 
 
 class KeptItem:
-    """What is kept of an item: its first planes, and steps of the planes after them.
+    """Parts of an item that are kept: its first planes, and steps of the planes after them.
 
     Attributes:
         planes: how many planes are kept.
@@ -113,6 +129,7 @@ class KeptItem:
         """Keep the planes up to one, if enough was computed since something was kept.
 
         Args:
+            stop: number of these planes in the item.
             denoised: the item, of which all planes up to this one are there and counted.
 
         Raises:
@@ -135,20 +152,36 @@ class KeptItem:
 
     @property
     def is_due(self) -> bool:
-        """See ``steps.Memory``."""
+        """True if enough was computed since something was kept."""
         return time.monotonic() - self._since > KEEP_SECONDS
 
     def recall_step(self, name: str) -> Arrays | None:
-        """See ``steps.Memory``: of the planes after those that are finished."""
+        """A step of the planes after those that are finished, as it was kept; None if it was not.
+
+        Args:
+            name: of the step.
+        """
         return _load(self._step(name))
 
     def keep_step(self, name: str, arrays: Arrays) -> None:
-        """See ``steps.Memory``."""
+        """Keep a step of the planes after those that are finished.
+
+        Args:
+            name: of the step.
+            arrays: by name.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         self.keep()
         self._save(self._step(name).stem, arrays)
 
     def drop(self, prefix: str) -> None:
-        """See ``steps.Memory``."""
+        """Forget the steps whose names begin with a prefix.
+
+        Args:
+            prefix: "" for all.
+        """
         for path in self._folder.glob(f"{self._index}.{prefix}*.npz"):
             path.unlink(missing_ok=True)
 

@@ -38,7 +38,7 @@ from baikal_deploy.volumes.urls import Source
 
 @dataclass
 class Session:
-    """The outputs of a run, and what is finished of them; made by ``open_session``.
+    """Outputs of a run, and the state of their items; made by ``open_session``.
 
     Attributes:
         config: of the run.
@@ -63,21 +63,33 @@ class Session:
 
     @property
     def kept(self) -> Kept:
-        """What is finished of other items."""
+        """Finished parts of the other items."""
         return Kept.of_run(self.journal.path, self.journal.run)
 
     @property
     def tally(self) -> Tally:
-        """Of all items that are done."""
+        """Tally of all items that are done."""
         return sum((Tally.from_record(tally) for tally in self.journal.done.values()), Tally())
 
     def measured(self, group: Group, measurement: Mapping[str, Any]) -> None:
-        """Keep what was measured, for a run that continues. Raises VolumeError: a full disk and the like."""
+        """Keep a measurement, for a run that continues.
+
+        Args:
+            group: that was measured.
+            measurement: as ``Measurement.record`` has it.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         if group not in self.journal.measurements:
             self.journal.record({"group": group, "measurement": measurement})
 
     def write(self, item: WorkItem, denoised: Denoised) -> None:
         """Write an item to all outputs; when this returns, no kill can undo it.
+
+        Args:
+            item: one that is left.
+            denoised: its pixels, and what to know about them.
 
         Raises:
             VolumeError: a full disk and the like.
@@ -88,27 +100,66 @@ class Session:
             self.record(item, denoised.counts)
 
     def record(self, piece: WorkItem | Reduction, tally: Tally) -> None:
-        """Count in what is on disk in all outputs. Raises VolumeError: a full disk and the like."""
+        """Count in what is on disk in all outputs.
+
+        Args:
+            piece: an item or a reduction.
+            tally: of its pixels.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         self.journal.record({"item": piece.index, "tally": asdict(tally)})
         self.kept.forget(piece.index)
 
     def grow(self, info: VolumeInfo) -> None:
-        """Make room for more steps of the first axis. Raises VolumeError: see ``Writer.grown``."""
+        """Make room for more steps of the first axis.
+
+        Args:
+            info: of the result, with these steps.
+
+        Raises:
+            VolumeError: see ``Writer.grown``.
+        """
         with self._reassuring():
             self.outputs = self.outputs.grown(info)
 
     def end(self, steps: int) -> None:
-        """Settle where a growing input has ended. Raises VolumeError: a full disk and the like."""
+        """Settle where a growing input has ended.
+
+        Args:
+            steps: of the first axis.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         if self.journal.ended is None:
             self.journal.record({"ended": steps})
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """See ``Outputs.copy_labels``."""
+        """Give the result the label images of the input; see ``Outputs.copy_labels``.
+
+        Args:
+            labels: the group that holds them.
+
+        Returns:
+            Remarks on labels that it could not have, in sentences.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         with self._reassuring():
             return self.outputs.copy_labels(labels)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Complete all outputs and put them in their places. Raises VolumeError: a full disk and the like."""
+        """Complete all outputs and put them in their places.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         with self._reassuring():
             for reduction in self.outputs.reductions:
                 if reduction.index not in self.journal.done:
@@ -133,13 +184,14 @@ def check_session(config: RunConfig, fingerprint: Mapping[str, Any] | None = Non
     """Check, for a run that is planned, what ``open_session`` checks again once it holds the locks.
 
     Args:
+        config: the options of the run.
         fingerprint: of the run; None: it is not known yet, and what a run has left there may be its own.
 
     Returns:
         The journal of the unfinished run that it continues; None: it begins anew, or is not known yet.
 
     Raises:
-        VolumeError: as ``open_session``.
+        VolumeError: see ``open_session``.
     """
     for path in config.outputs:
         check_unlocked(path)
@@ -147,7 +199,7 @@ def check_session(config: RunConfig, fingerprint: Mapping[str, Any] | None = Non
 
 
 def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Journal | None:
-    """See ``check_session``; for who holds the locks of the outputs."""
+    """Journal of the unfinished run that a run continues; ``check_session`` for who holds the locks."""
     earlier = load_unfinished(config)
     if fingerprint is None:
         if earlier is not None or finished_before(config):
@@ -168,9 +220,10 @@ def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Jour
 
 
 def finished_before(config: RunConfig, fingerprint: Mapping[str, Any] | None = None) -> bool:
-    """Whether all outputs are there and complete, as such a run makes them, and are not to be overwritten.
+    """True if all outputs are complete, as such a run makes them, and are not to be overwritten.
 
     Args:
+        config: the options of the run.
         fingerprint: of the run; None: any run.
     """
     if config.overwrite or Journal.load(journal_path(config)) is not None:
@@ -189,6 +242,7 @@ def open_session(
     """The outputs of a run, locked for as long as the context lasts.
 
     Args:
+        config: the options of the run.
         info: of the result.
         fingerprint: of the run.
         layout: how its outputs are cut into items; that of an unfinished run stays.

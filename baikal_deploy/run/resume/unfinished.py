@@ -1,4 +1,4 @@
-"""What a run left that did not finish, as its journal and its outputs tell."""
+"""The remains of a run that did not finish, as its journal and its outputs tell."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from baikal_deploy.volumes.paths import partial_path
 def load_unfinished(config: RunConfig) -> Journal | None:
     """The journal of a run that wrote these outputs and did not finish; None where nothing is left of it.
 
+    Args:
+        config: the options of the run.
+
     Raises:
         VolumeError: the journal is damaged.
     """
@@ -23,20 +26,38 @@ def load_unfinished(config: RunConfig) -> Journal | None:
 
 
 def journal_path(config: RunConfig) -> Path:
-    """Where the journal of a run lies."""
+    """Path of the journal of a run.
+
+    Args:
+        config: the options of the run.
+    """
     target = config.target.resolve()
     return target.with_name(target.name + ".journal")
 
 
 def places_found(journal: Journal) -> list[Path | None]:
-    """Where each output is: where it was made, or where it is to be; None: it is gone, or another's."""
+    """Path of each output: where it was made, or where it is to be; None: it is gone, or another's.
+
+    Args:
+        journal: of the run.
+
+    Raises:
+        VolumeError: the journal is damaged.
+    """
     own = journal.run, digest(journal.header["fingerprint"])
     pairs = _places(journal)
     return [next((path for path in pair if belongs(path, *own)), None) for pair in pairs]
 
 
 def leftovers(journal: Journal) -> list[Path]:
-    """What must go before the run is started anew. An output that is in its place and complete stays."""
+    """Paths that must go before the run is started anew. An output in its place and complete stays.
+
+    Args:
+        journal: of the run.
+
+    Raises:
+        VolumeError: the journal is damaged.
+    """
     own = journal.run, digest(journal.header["fingerprint"])
     left = [
         place
@@ -48,12 +69,19 @@ def leftovers(journal: Journal) -> list[Path]:
 
 
 def is_whole(journal: Journal) -> bool:
-    """Whether all outputs are there, so that the run can continue."""
+    """True if all outputs are there, so that the run can continue.
+
+    Args:
+        journal: of the run.
+
+    Raises:
+        VolumeError: the journal is damaged.
+    """
     return journal.created and all(places_found(journal))
 
 
 def _places(journal: Journal) -> list[tuple[Path, Path]]:
-    """Where each output grows, and where it is to be.
+    """Paths of each output: where it grows, and where it is to be.
 
     Raises:
         VolumeError: an output that grows where none of this program does.

@@ -1,4 +1,4 @@
-"""What OME-XML says of a volume, and what it cannot express."""
+"""OME-XML of a volume, and what it cannot express."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ OME_UNITS = {
     "centimeter": "cm", "meter": "m", "inch": "in",
     "nanosecond": "ns", "microsecond": "µs", "millisecond": "ms", "second": "s", "minute": "min", "hour": "h",
 }  # fmt: skip
-"""OME-XML's names of NGFF's units."""
+"""Names in OME-XML of NGFF's units."""
 
 
 def check_expressible(path: Path, info: VolumeInfo) -> None:
-    """Refuses an image that OME-TIFF cannot hold.
+    """Refuse an image that OME-TIFF cannot hold.
 
     Args:
         path: the output, for messages.
+        info: the image.
 
     Raises:
         VolumeError: its pixel type, translation, a unit or a name.
@@ -43,10 +44,11 @@ def check_expressible(path: Path, info: VolumeInfo) -> None:
 
 
 def ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:
-    """What tifffile is told to write OME-XML for a volume.
+    """Metadata from which tifffile writes OME-XML for a volume.
 
     Args:
         path: the output, for messages.
+        info: the image.
 
     Raises:
         VolumeError: what OME-XML cannot express.

@@ -1,4 +1,4 @@
-"""Writes volumes as OME-TIFF: one file, uncompressed, plane by plane.
+"""Writer of OME-TIFF: one file, uncompressed, plane by plane.
 
 The file is laid out first, with room for every plane, and lies beside its place until it is complete. Its
 description holds what a Zarr store has as an attribute: how it was made, and whether it is complete.
@@ -56,17 +56,38 @@ class TiffOutput:
 
     @classmethod
     def size(cls, info: VolumeInfo) -> int:
-        """See ``Format.size``."""
+        """Bytes of an image, which is not compressed.
+
+        Args:
+            info: the image.
+        """
         return prod(info.shape) * info.dtype.itemsize
 
     @classmethod
     def check_expressible(cls, path: Path, info: VolumeInfo) -> None:
-        """See ``Format.check_expressible``: pixel type, translation, a unit or a name."""
+        """Refuse an image that OME-TIFF cannot hold.
+
+        Args:
+            path: the output, for messages.
+            info: the image.
+
+        Raises:
+            VolumeError: its pixel type, translation, a unit or a name.
+        """
         check_expressible(path, info)
 
     @classmethod
     def check_begin(cls, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-        """See ``Format.check_begin``."""
+        """Refuse an output that cannot be begun where it is to be; see ``Format.check_begin``.
+
+        Args:
+            path: the output.
+            overwrite: a file that is there already may be replaced.
+            leftovers: paths that will be removed.
+
+        Raises:
+            VolumeError: something is there that must not be overwritten.
+        """
         check_file(path, overwrite)
         partial = partial_path(path.resolve())
         if partial not in leftovers and os.path.lexists(partial):
@@ -77,7 +98,15 @@ class TiffOutput:
 
     @classmethod
     def begin(cls, path: Path, overwrite: bool) -> Path:
-        """See ``Format.begin``."""
+        """Path at which an output grows; see ``Format.begin``.
+
+        Args:
+            path: the output.
+            overwrite: a file that is there already may be replaced.
+
+        Raises:
+            VolumeError: something is there that must not be overwritten.
+        """
         check_file(path.resolve(), overwrite)
         return partial_path(path.resolve())
 
@@ -91,7 +120,18 @@ class TiffOutput:
         layout: Layout | None = None,
         run: str | None = None,
     ) -> Self:
-        """See ``Format.create``: writes the metadata, and leaves room for the planes."""
+        """Write the metadata, and leave room for the planes; see ``Format.create``.
+
+        Args:
+            path: where the image will be.
+            info: the image.
+            overwrite: replace an existing image.
+            layout: of the items; None: the default one.
+            run: id of the run that writes it; None: none.
+
+        Raises:
+            VolumeError: the path is taken, or cannot be written; or an image that OME-TIFF cannot hold.
+        """
         check_expressible(path, info)
         location = cls.begin(path, overwrite)
         metadata = {**ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
@@ -111,7 +151,17 @@ class TiffOutput:
 
     @classmethod
     def resume(cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Self:
-        """See ``Format.resume``."""
+        """Continue a file that ``create`` began; see ``Format.resume``.
+
+        Args:
+            path: where the image will be.
+            info: the image, as ``create`` had it.
+            location: where it is.
+            layout: of the items, as ``create`` had it.
+
+        Raises:
+            VolumeError: it is not there, or is another image.
+        """
         try:
             with tifffile.TiffFile(location) as file:
                 series, plane = file.series[0], file.pages.first
@@ -128,15 +178,27 @@ class TiffOutput:
 
     @property
     def reductions(self) -> Sequence[Reduction]:
-        """None: a TIFF has no pyramid."""
+        """No reductions: a TIFF has no pyramid."""
         return ()
 
     def grown(self, info: VolumeInfo) -> Self:
-        """Raises VolumeError: each plane of a TIFF has its place from the start."""
+        """Raise VolumeError: each plane of a TIFF has its place from the start.
+
+        Args:
+            info: not used.
+        """
         raise VolumeError(f"{self.path}: a TIFF cannot grow; write an .ome.zarr")
 
     def write(self, item: WorkItem, planes: Raw) -> None:
-        """See ``Writer.write``."""
+        """Write one item to its place in the file; see ``Writer.write``.
+
+        Args:
+            item: one of ``items``.
+            planes: (N, H, W), or (N, height, width) of the item's region.
+
+        Raises:
+            VolumeError: planes that do not fit the item, or a full disk and the like.
+        """
         check_item(self.path, self.info, self.items, item, planes)
         with writing(self.path, self.info.describe_range(item.planes)), self.location.open("r+b") as file:
             for at, pixels in self._runs(item, planes):
@@ -144,7 +206,7 @@ class TiffOutput:
                 file.write(np.ascontiguousarray(pixels).data)
 
     def _runs(self, item: WorkItem, planes: Raw) -> Iterator[tuple[int, Raw]]:
-        """What lies together in the file, and the number of its first pixel."""
+        """Number of the first pixel, and the pixels, of each part that lies together in the file."""
         height, width = self.info.plane_shape
         if item.region is None:
             numbered = zip(item.planes, planes, strict=True)
@@ -161,24 +223,50 @@ class TiffOutput:
                 yield row * width + x.start, run
 
     def reduce(self, reduction: Reduction) -> None:
-        """Raises VolumeError: a reduction is one of another image."""
+        """Raise VolumeError: a reduction is one of another image.
+
+        Args:
+            reduction: of another image.
+        """
         raise VolumeError(f"{self.path}: {reduction} is none of this volume's reductions; a TIFF has none")
 
     def files(self, piece: WorkItem | Reduction) -> list[Path]:
-        """See ``Writer.files``: all pieces lie in the same one."""
+        """The file, in which all pieces lie.
+
+        Args:
+            piece: an item.
+        """
         return [self.location]
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """See ``Writer.sync``."""
+        """Return when all that was written is on disk; see ``Writer.sync``.
+
+        Args:
+            piece: an item.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         with writing(self.path, self.info.describe_range(piece.planes)):
             sync_file(self.location, self.location.parent)
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """See ``Writer.copy_labels``: none."""
+        """Remark that label images were left out: a TIFF has no place for them.
+
+        Args:
+            labels: the group that holds them.
+        """
         return [f"label images in {labels} were left out, as a TIFF has no place for them"]
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """See ``Writer.finish``."""
+        """Record how the image was made, mark it complete, and put it in its place; see ``Writer.finish``.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         written = f"<Description>{escape(json.dumps({**provenance, 'complete': True}))}</Description>"
         with writing(self.path, "the provenance"):
             xml = str(tifffile.tiffcomment(self.location))
@@ -190,7 +278,11 @@ class TiffOutput:
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:
-    """What a file of this package says of how it was made; None for anything else."""
+    """Provenance in a file of this package; None for anything else.
+
+    Args:
+        path: of anything.
+    """
     try:
         found = DESCRIPTION.search(str(tifffile.tiffcomment(path))) if path.is_file() else None
         provenance = json.loads(unescape(found[1])) if found else None

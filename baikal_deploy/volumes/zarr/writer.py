@@ -1,4 +1,4 @@
-"""Writes volumes: OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
+"""Writer of OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
 
 from __future__ import annotations
 
@@ -72,24 +72,53 @@ class OutputVolume:
 
     @classmethod
     def size(cls, info: VolumeInfo) -> int:
-        """See ``Format.size``; each level of the pyramid has a quarter of the pixels of the one above."""
+        """Bytes of an image; each level of the pyramid has a quarter of the pixels of the one above.
+
+        Args:
+            info: the image.
+        """
         return prod(info.shape) * info.dtype.itemsize * 4 // 3
 
     @classmethod
     def check_expressible(cls, path: Path, info: VolumeInfo) -> None:
-        """See ``Format.check_expressible``."""
+        """Refuse an image with metadata that is not valid; see ``Format.check_expressible``.
+
+        Args:
+            path: the output.
+            info: the image.
+
+        Raises:
+            VolumeError: metadata that is not valid.
+        """
         _attributes(info)
 
     @classmethod
     def check_begin(cls, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-        """See ``Format.check_begin``."""
+        """Refuse an output that cannot be begun where it is to be; see ``Format.check_begin``.
+
+        Args:
+            path: the output.
+            overwrite: a store that is there already may be replaced.
+            leftovers: paths that will be removed.
+
+        Raises:
+            VolumeError: something is there that must not be overwritten.
+        """
         target, partial = path.resolve(), partial_path(path.resolve())
         if target not in leftovers and not (overwrite and partial in leftovers):
             check_output(path, overwrite)
 
     @classmethod
     def begin(cls, path: Path, overwrite: bool) -> Path:
-        """See ``Format.begin``."""
+        """Clear the place where an output grows, and return it; see ``Format.begin``.
+
+        Args:
+            path: the output.
+            overwrite: a store that is there already may be replaced.
+
+        Raises:
+            VolumeError: something is there that must not be overwritten.
+        """
         return claim_output(path.resolve(), overwrite)
 
     @classmethod
@@ -102,7 +131,18 @@ class OutputVolume:
         layout: Layout | None = None,
         run: str | None = None,
     ) -> Self:
-        """See ``Format.create``: writes the metadata and the empty arrays of every level."""
+        """Write the metadata and the empty arrays of every level; see ``Format.create``.
+
+        Args:
+            path: where the image will be.
+            info: the image.
+            overwrite: replace an existing image.
+            layout: of the items; None: the default one.
+            run: id of the run that writes it; None: none.
+
+        Raises:
+            VolumeError: the path is taken, or cannot be written; or metadata that is not valid.
+        """
         levels = pyramid_levels(info.plane_shape)
         attributes = {**_attributes(info), PROVENANCE: unfinished_by(run)}
         location = cls.begin(path, overwrite)
@@ -124,7 +164,17 @@ class OutputVolume:
 
     @classmethod
     def resume(cls, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Self:
-        """See ``Format.resume``; the image may have had fewer steps of the first axis."""
+        """Continue a store that ``create`` began; see ``Format.resume``.
+
+        Args:
+            path: where the image will be.
+            info: the image, maybe with more steps of the first axis.
+            location: where it is.
+            layout: of the items, as ``create`` had it.
+
+        Raises:
+            VolumeError: it is not there, or is another image.
+        """
         shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
         try:
             group = zarr.open_group(location, mode="r+", use_consolidated=False)
@@ -139,7 +189,14 @@ class OutputVolume:
         return cls._of(path, info, layout or default_layout(info), location, group, arrays).grown(info)
 
     def grown(self, info: VolumeInfo) -> Self:
-        """See ``Writer.grown``."""
+        """The same image with more steps of the first axis; see ``Writer.grown``.
+
+        Args:
+            info: with these steps.
+
+        Raises:
+            VolumeError: a full disk and the like; metadata that is not valid.
+        """
         attributes = _attributes(info)
         with writing(self.path, "the metadata"):
             for number, array in enumerate(self.levels):
@@ -151,7 +208,15 @@ class OutputVolume:
         return self._of(self.path, info, self.layout, self.location, self.group, self.levels)
 
     def write(self, item: WorkItem, planes: Raw) -> None:
-        """See ``Writer.write``: to all levels that the item has a part in."""
+        """Write one item to all levels that it has a part in; see ``Writer.write``.
+
+        Args:
+            item: one of ``items``.
+            planes: (N, H, W), or (N, height, width) of the item's region.
+
+        Raises:
+            VolumeError: planes that do not fit the item, or a full disk and the like.
+        """
         check_item(self.path, self.info, self.items, item, planes)
         with writing(self.path, self.info.describe_range(item.planes)):
             for level, region in self._parts(item):
@@ -159,7 +224,14 @@ class OutputVolume:
                 self._put(level, item.planes, region, planes)
 
     def reduce(self, reduction: Reduction) -> None:
-        """See ``Writer.reduce``."""
+        """Write one shard of a level from the level above; see ``Writer.reduce``.
+
+        Args:
+            reduction: one of ``reductions``.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         above = self.levels[reduction.level - 1]
         sizes = zip(reduction.region, above.shape[-2:], strict=True)
         y, x = (slice(2 * span.start, min(2 * span.stop, size)) for span, size in sizes)
@@ -184,7 +256,11 @@ class OutputVolume:
                 yield level, at_level(region, level)
 
     def files(self, piece: WorkItem | Reduction) -> list[Path]:
-        """See ``Writer.files``: a shard each."""
+        """Shards that hold the pixels of a piece; one with nothing but zeros may be missing.
+
+        Args:
+            piece: an item or a reduction.
+        """
         first = plane_index(self.info, piece.planes)[:-2]
         files = []
         for level, region in self._parts(piece):
@@ -196,18 +272,42 @@ class OutputVolume:
         return files
 
     def sync(self, piece: WorkItem | Reduction) -> None:
-        """See ``Writer.sync``."""
+        """Return when a piece that was written is on disk; see ``Writer.sync``.
+
+        Args:
+            piece: an item or a reduction.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         with writing(self.path, self.info.describe_range(piece.planes)):
             for file in self.files(piece):
                 if file.exists():
                     sync_file(file, self.location)
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """See ``Writer.copy_labels``."""
+        """Give the image the label images of another one; see ``Writer.copy_labels``.
+
+        Args:
+            labels: the group that holds them.
+
+        Returns:
+            Remarks on labels that it could not have, in sentences.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         return copy_labels(labels, self.location)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """See ``Writer.finish``; replaces the image that was to be overwritten."""
+        """Mark the image complete, and replace the one that was to be overwritten; see ``Writer.finish``.
+
+        Args:
+            provenance: anything that JSON can hold.
+
+        Raises:
+            VolumeError: a full disk and the like.
+        """
         with writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
             sync_file(self.location / "zarr.json", self.location)
@@ -217,12 +317,12 @@ class OutputVolume:
 
 
 def _attributes(info: VolumeInfo) -> dict[str, Any]:
-    """Of the group of an image. Raises VolumeError: metadata that is not valid."""
+    """Attributes of the group of an image. Raises VolumeError: metadata that is not valid."""
     return {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
 
 
 def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
-    """Whether an array is one of this shape, or will be when its first axis has grown."""
+    """True if an array is one of this shape, or will be when its first axis has grown."""
     if array.dtype != dtype or len(array.shape) != len(shape):
         return False
     return array.shape == shape or (
