@@ -71,7 +71,8 @@ def test_noise_of_another_kind_is_told(caplog: pytest.LogCaptureFixture) -> None
     """A network that says that it knows noise as correlated as this camera's gets."""
     clean = simulate("nuclei", (1, 2, 128, 128), 5)[0]
     with Denoiser.load("nuclei", "onnx-cpu") as denoiser:
-        denoiser.manifest = replace(denoiser.manifest, noise_correlation=KERNEL)
+        engine = denoiser.predictor.engine
+        engine.manifest = denoiser.manifest = replace(denoiser.manifest, noise_correlation=KERNEL)
         white, own = (
             list(Camera(photons=20, correlated=share).expose(clean, 1).astype(np.float32)) for share in (0, 1)
         )

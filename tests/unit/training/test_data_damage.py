@@ -158,4 +158,4 @@ def test_other_npz_files_are_refused(arrays: dict[str, Any], match: str, tmp_pat
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.nd2").write_bytes(b"nd2")
-    refused(tmp_path / "a.nd2", r"no image that can be read; TIFF, PNG, \.npy, CARE \.npz and Zarr can")
+    refused(tmp_path / "a.nd2", r"not an image that can be read; TIFF, PNG, \.npy, CARE \.npz and Zarr can")
