@@ -14,12 +14,13 @@ from numpy.typing import DTypeLike
 from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem, Writer
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.create import check_output_place, format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.writer import Writer
 
 
 def check_places(config: RunConfig, sources: list[Source]) -> None:

@@ -315,3 +315,22 @@ def translated(path: Path, action: str) -> Iterator[None]:
         raise VolumeError(
             f"{path}: cannot be {action}: {error.strerror or error}; check the path and its permissions"
         ) from error
+
+
+@contextmanager
+def continuing(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while an unfinished output is opened again into a VolumeError.
+
+    Args:
+        path: the output, for the message.
+
+    Raises:
+        VolumeError: any exception within the context: damaged metadata ends in anything.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise VolumeError(
+            f"{path}: the unfinished output cannot be continued ({type(error).__name__}: {error}); "
+            f"remove it, and run again"
+        ) from error

@@ -33,18 +33,7 @@ CHECKSUM = 4
 
 
 def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> Seen:
-    """Look once at a Zarr store; see ``Look``.
-
-    Args:
-        path: the store.
-        series: which image of several; None: the only one.
-        known: how many steps of the first axis were there before.
-        final: whether nothing more will come.
-
-    Raises:
-        CannotFollow: nobody can tell what is written for good.
-        VolumeError: what lies there cannot be read, or cannot be read yet.
-    """
+    """Look once at a Zarr store; see ``Look``."""
     root = _root(path)
     if not is_zarr(root) or (series and root != path):
         return Seen(None)

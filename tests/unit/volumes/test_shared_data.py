@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.reader import open_volume
-from baikal_deploy.volumes.zarr.writer import OutputVolume
 
 FIJI = "ngff_fiji"
 
@@ -102,7 +102,7 @@ def test_a_real_image_survives_the_round_trip(formats: Path, tmp_path: Path) -> 
     assert info.axes[-1].unit == "micrometer"
     assert info.scale[-1] == pytest.approx(0.08519643)
     planes = source.read(range(info.num_planes))
-    output = OutputVolume.create(tmp_path / "out.zarr", info)
+    output = OmeZarr().create(tmp_path / "out.zarr", info)
     for item in output.items:
         output.write(item, planes[list(item.planes)])
     output.finish({})

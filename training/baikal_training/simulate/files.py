@@ -89,10 +89,10 @@ def _write_tiff(path: Path, partial: Path, image: Image) -> None:
 
 
 def _write_zarr(path: Path, partial: Path, image: Image) -> None:
-    from baikal_deploy.volumes.zarr.writer import OutputVolume
+    from baikal_deploy.volumes.zarr.format import OmeZarr
 
     planes = image.pixels.reshape(-1, *image.pixels.shape[-2:])
-    output = OutputVolume.create(partial, _info(path, image))
+    output = OmeZarr().create(partial, _info(path, image))
     for item in output.items:
         output.write(item, planes[item.planes.start : item.planes.stop])
     output.finish(image.provenance)
