@@ -97,13 +97,16 @@ class Outputs:
         return cls._of(config, info, create)
 
     @classmethod
-    def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
+    def resume(
+        cls, config: RunConfig, info: VolumeInfo, layout: Layout, run: str, locations: Sequence[Path]
+    ) -> Self:
         """Continue outputs that ``create`` began.
 
         Args:
             config: the options of the run.
             info: of the result.
             layout: of the items, as ``create`` had it.
+            run: id of the run, as ``create`` had it.
             locations: where they are, in the order of ``RunConfig.outputs``.
 
         Raises:
@@ -112,7 +115,7 @@ class Outputs:
         at = dict(zip(config.outputs, locations, strict=True))
 
         def resume(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).resume(path, own, at[path], layout=layout)
+            return format_of(path).resume(path, own, at[path], layout=layout, run=run)
 
         return cls._of(config, info, resume)
 

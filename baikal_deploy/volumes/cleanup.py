@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.create import provenance_at
-from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, remove_tree, translated
+from baikal_deploy.volumes.paths import aside_path, discard, foreign_file, is_half_made, translated
 
 
 @dataclass(frozen=True)
@@ -90,32 +91,44 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
     These are shards that nobody vouches for, and files that were being written.
 
     Args:
-        root: the store.
+        root: the store; a file, as of a TIFF, holds nothing to remove.
         keep: files, some of which may be missing.
 
     Raises:
-        VolumeError: the system refuses.
+        VolumeError: it holds files of something else, or the system refuses.
     """
     with translated(root, "swept"):
+        foreign = foreign_file(root) if root.is_dir() else None
+        if foreign is not None:
+            raise VolumeError(
+                f"{root}: the unfinished output cannot be continued, as {foreign} is not part of a Zarr "
+                f"store; move that file away"
+            )
         for folder, _, names in os.walk(root):
             for name in names:
                 if name != "zarr.json" and Path(folder, name) not in keep:
                     Path(folder, name).unlink()
 
 
-def sweep_replaced(path: Path) -> None:
-    """Remove the stores that ``replace_store`` had put aside from ``path`` when it was killed.
+def settle_replaced(path: Path, run: str) -> None:
+    """Settle what ``replace_store`` had put aside from ``path`` when it was killed.
+
+    It is removed if something is in its place, and put back if nothing is.
 
     Args:
         path: the output.
+        run: id of the run that was to replace it.
 
     Raises:
-        VolumeError: the system refuses.
+        VolumeError: there are files of something else; the system refuses.
     """
-    with translated(path, "swept"):
-        for aside in path.parent.iterdir():
-            ours = (
-                aside.name.startswith(f"{path.name}.replaced-") and aside.is_dir() and not aside.is_symlink()
-            )
-            if ours and os.listdir(aside) in ([], [path.name]) and foreign_file(aside) is None:
-                remove_tree(aside)
+    aside = aside_path(path, run)
+    if not aside.is_dir():
+        return
+    old = aside / path.name
+    with translated(aside, "settled"):
+        if old.exists() and os.path.lexists(path):
+            discard(old)
+        elif old.exists():
+            old.rename(path)
+        aside.rmdir()

@@ -64,7 +64,7 @@ class Format(Protocol):
         """
 
     def begin(self, path: Path, overwrite: bool) -> Path:
-        """Clear the place where an output grows of what an earlier failed run left there, and return it.
+        """Path at which an output grows, where nothing is.
 
         Args:
             path: the output.
@@ -97,7 +97,15 @@ class Format(Protocol):
             VolumeError: the path is taken, or cannot be written; or see ``check_expressible``.
         """
 
-    def resume(self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Writer:
+    def resume(
+        self,
+        path: Path,
+        info: VolumeInfo,
+        location: Path,
+        *,
+        layout: Layout | None = None,
+        run: str | None = None,
+    ) -> Writer:
         """Continue an image that ``create`` began.
 
         Args:
@@ -105,6 +113,7 @@ class Format(Protocol):
             info: what to write, as ``create`` had it, or with more steps of the first axis if it grows.
             location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
             layout: of the items; as ``create`` had it.
+            run: id of the run; as ``create`` had it.
 
         Raises:
             VolumeError: it is not there, or is another image.

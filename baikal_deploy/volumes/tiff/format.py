@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
@@ -11,11 +10,17 @@ from uuid import uuid4
 
 import tifffile
 
-from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
-from baikal_deploy.volumes.paths import check_file, continuing, partial_path, unfinished_by, writing
+from baikal_deploy.volumes.paths import (
+    check_file,
+    continuing,
+    partial_path,
+    require_free,
+    unfinished_by,
+    writing,
+)
 from baikal_deploy.volumes.tiff.ome import check_expressible, ome_metadata
 from baikal_deploy.volumes.tiff.writer import TiffOutput
 
@@ -44,15 +49,12 @@ class OmeTiff:
         """Refuse a file that must not be overwritten; see ``Format.check_begin``."""
         check_file(path, overwrite)
         partial = partial_path(path.resolve())
-        if partial not in leftovers and os.path.lexists(partial):
-            raise VolumeError(
-                f"{partial}: is in the way, left unfinished by another run or no output of this program; "
-                f"move it away"
-            )
+        if partial not in leftovers:
+            require_free(partial)
 
     def begin(self, path: Path, overwrite: bool) -> Path:
         """Path at which a file grows; see ``Format.begin``."""
-        check_file(path.resolve(), overwrite)
+        self.check_begin(path.resolve(), overwrite, ())
         return partial_path(path.resolve())
 
     def create(
@@ -80,10 +82,16 @@ class OmeTiff:
             )
             sync_file(begun, begun.parent)
             begun.replace(location)
-        return self.resume(path, info, location, layout=layout)
+        return self.resume(path, info, location, layout=layout, run=run)
 
     def resume(
-        self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
+        self,
+        path: Path,
+        info: VolumeInfo,
+        location: Path,
+        *,
+        layout: Layout | None = None,
+        run: str | None = None,
     ) -> TiffOutput:
         """Continue a file that ``create`` began; see ``Format.resume``."""
         with continuing(path), tifffile.TiffFile(location) as file:

@@ -16,9 +16,7 @@ from baikal_deploy.volumes.layout import Layout, chunk_shape, default_layout, sh
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
     check_output,
-    claim_output,
     continuing,
-    partial_path,
     unfinished_by,
     writing,
 )
@@ -45,13 +43,12 @@ class OmeZarr:
 
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
         """Refuse a store that must not be overwritten; see ``Format.check_begin``."""
-        target, partial = path.resolve(), partial_path(path.resolve())
-        if target not in leftovers and not (overwrite and partial in leftovers):
-            check_output(path, overwrite)
+        if path.resolve() not in leftovers:
+            check_output(path, overwrite, leftovers)
 
     def begin(self, path: Path, overwrite: bool) -> Path:
-        """Clear the place where a store grows, and return it; see ``Format.begin``."""
-        return claim_output(path.resolve(), overwrite)
+        """Path at which a store grows; see ``Format.begin``."""
+        return check_output(path.resolve(), overwrite)
 
     def create(
         self,
@@ -72,10 +69,16 @@ class OmeZarr:
                 _create_array(group, index, info, level.plane_shape, layout)
                 for index, level in enumerate(pyramid_levels(info.plane_shape))
             ]
-        return OutputVolume.of(path, info, layout, location, group, arrays)
+        return OutputVolume(path, info, layout, location, group, tuple(arrays), run)
 
     def resume(
-        self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None
+        self,
+        path: Path,
+        info: VolumeInfo,
+        location: Path,
+        *,
+        layout: Layout | None = None,
+        run: str | None = None,
     ) -> OutputVolume:
         """Continue a store that ``create`` began; see ``Format.resume``."""
         shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
@@ -85,7 +88,7 @@ class OmeZarr:
             if not all(map(_is_begun, arrays, shapes, repeat(info.dtype))):
                 raise ValueError("its arrays have other shapes or types")
         layout = layout or default_layout(info)
-        return OutputVolume.of(path, info, layout, location, group, arrays).grown(info)
+        return OutputVolume(path, info, layout, location, group, tuple(arrays), run).grown(info)
 
 
 def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:

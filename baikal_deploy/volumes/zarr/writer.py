@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,44 +30,28 @@ class OutputVolume:
 
     Attributes:
         layout: of the items and shards.
-        items: what there is to write: one shard each of every level that the layout lets them have a part
-            in.
-        reductions: what is then to be made of it; only where planes are cut into regions.
         group: the image.
         levels: the arrays of the pyramid.
+        run: id of the run that writes it; None: none.
     """
 
     path: Path
     info: VolumeInfo
     layout: Layout
-    items: Sequence[WorkItem]
-    reductions: Sequence[Reduction]
     location: Path
     group: zarr.Group
     levels: tuple[zarr.Array[Any], ...]
+    run: str | None
 
-    @classmethod
-    def of(
-        cls,
-        path: Path,
-        info: VolumeInfo,
-        layout: Layout,
-        location: Path,
-        group: zarr.Group,
-        levels: Sequence[zarr.Array[Any]],
-    ) -> Self:
-        """The image in a group that is there.
+    @cached_property
+    def items(self) -> Sequence[WorkItem]:
+        """Items: one shard each of every level that the layout lets them have a part in."""
+        return plan_items(self.info, self.layout)
 
-        Args:
-            path: where it will be.
-            info: its axes, shape, pixel type, and so on.
-            layout: of its items and shards.
-            location: where it is.
-            group: there, open.
-            levels: the arrays of the pyramid, in the group.
-        """
-        pieces = plan_items(info, layout), plan_reductions(info, layout)
-        return cls(path, info, layout, *pieces, location, group, tuple(levels))
+    @cached_property
+    def reductions(self) -> Sequence[Reduction]:
+        """Reductions to be made of the items; only where planes are cut into regions."""
+        return plan_reductions(self.info, self.layout)
 
     def grown(self, info: VolumeInfo) -> Self:
         """The same image with more steps of the first axis; see ``Writer.grown``."""
@@ -78,7 +63,7 @@ class OutputVolume:
                     sync_file(self.location / str(number) / "zarr.json", self.location)
             if self.group.attrs.asdict().get("ome") != attributes["ome"]:
                 self.group.update_attributes(attributes)
-        return self.of(self.path, info, self.layout, self.location, self.group, self.levels)
+        return replace(self, info=info)
 
     def write(self, item: WorkItem, planes: Raw) -> None:
         """Write one item to all levels that it has a part in; see ``Writer.write``."""
@@ -143,7 +128,7 @@ class OutputVolume:
             sync_file(self.location / "zarr.json", self.location)
         target = self.path.resolve()
         if self.location != target:
-            replace_store(self.location, target)
+            replace_store(self.location, target, self.run)
 
 
 def group_attributes(info: VolumeInfo) -> dict[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -197,7 +198,10 @@ def test_an_existing_output_stays_whole_until_the_new_one_is_finished(
     write_all(path, info, old).finish({})
     with pytest.raises(VolumeError, match="exists already"):
         OmeZarr().create(path, info)
-    OmeZarr().create(path, info, overwrite=True)  # a run that failed
+    failed = OmeZarr().create(path, info, overwrite=True)
+    with pytest.raises(VolumeError, match=r"out\.zarr\.partial: is in the way"):
+        OmeZarr().create(path, info, overwrite=True)
+    shutil.rmtree(failed.location)
     output = write_all(path, info, new, overwrite=True)
     np.testing.assert_array_equal(open_volume(path).read([0, 1]), old)
     output.finish({"run": 2})
