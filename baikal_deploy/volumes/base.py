@@ -21,7 +21,7 @@ from baikal_deploy.volumes.urls import Source
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
 MOST_BYTES = 2**62
-"""Largest size of a volume, in bytes: beyond, the numbers of pixels are no numbers for NumPy."""
+"""Largest size of a volume, in bytes: beyond, the numbers of pixels are not numbers for NumPy."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Format(Protocol):
             leftovers: what an earlier run has left, which will be removed.
 
         Raises:
-            VolumeError: something is there that must not be overwritten, or is no output.
+            VolumeError: something is there that must not be overwritten, or is not an output.
         """
 
     def begin(self, path: Path, overwrite: bool) -> Path:

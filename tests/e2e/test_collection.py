@@ -136,7 +136,7 @@ def test_overwriting_needs_the_output_of_the_same_plate(
     raw = make_plate(tmp_path / "raw.zarr", counts)
     refused = baikal_run(plate, raw, "--overwrite")
     assert refused.exit_code == 2
-    assert "is no output for" in refused.stderr
+    assert "is not an output for" in refused.stderr
     assert (open_volume(raw / FIELDS[0]).read([0])[0] == counts[0]).all()
 
 

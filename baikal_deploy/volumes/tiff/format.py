@@ -70,7 +70,7 @@ class OmeTiff:
         check_expressible(path, info)
         location = self.begin(path, overwrite)
         metadata = {**ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
-        begun = location.with_name(f"{location.name}.{run or uuid4().hex}")  # half of it is no image
+        begun = location.with_name(f"{location.name}.{run or uuid4().hex}")  # half of it is not an image
         with writing(path, "the metadata"):
             tifffile.imwrite(
                 begun,

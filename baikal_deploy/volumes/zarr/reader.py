@@ -77,7 +77,7 @@ def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Sou
     if is_plate(attributes):
         raise refuse_plate(path, plate_fields(path, attributes))
     if not is_series_group(attributes):
-        raise VolumeError(f"{path}: is a group, but no image; {_suggest(path, PLATE_DEPTH)}")
+        raise VolumeError(f"{path}: is a group, but not an image; {_suggest(path, PLATE_DEPTH)}")
     return choose_series(path, list_series(path), series)
 
 
@@ -159,7 +159,7 @@ def _require_zarr(path: Source) -> None:
         )
     if not is_zarr(path):
         raise VolumeError(
-            f"{path}: is a folder, but no Zarr store (it has no zarr.json, .zarray or .zgroup); "
+            f"{path}: is a folder, but not a Zarr store (it has no zarr.json, .zarray or .zgroup); "
             f"{_suggest(path, depth=1)}"
         )
 
@@ -283,7 +283,7 @@ class ZarrVolume:
                 raise VolumeError(f"{lost}; {where} could not be read") from error
             raise VolumeError(
                 f"{self.path}: {where} cannot be read ({_reason(error)}); "
-                f"the stored data is damaged: copy the volume again, or go on without it "
+                f"the stored data is damaged: copy the volume again, or continue without it "
                 f"(--on-error keep-raw)"
             ) from error
 

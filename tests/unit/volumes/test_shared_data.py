@@ -85,8 +85,8 @@ def test_sharded_arrays(formats: Path, name: str, dtype: str, expected: NDArray[
         ("zarr3_sharded/webknossos_4D_series_zarr3/color", r"axes \(c, x, y, z\) are not supported"),
         ("zarr3_sharded/webknossos_4D_series_zarr3/color/1", r"axes \(c, t, z, y, x\) are not supported"),
         ("zarr3_sharded/zarrs_sharded.zarr/group", r"such as .*group/array$"),
-        ("zarr3_sharded/n5_zarr_mid_sharded.zarr", r"no Zarr store .* such as .*mid_sharded$"),
-        ("ndtiff/v3", "no Zarr store"),
+        ("zarr3_sharded/n5_zarr_mid_sharded.zarr", r"not a Zarr store .* such as .*mid_sharded$"),
+        ("ndtiff/v3", "not a Zarr store"),
         ("nd2/example-cerevisiae.nd2", "is a file of a format that cannot be read"),
     ],
 )
