@@ -14,7 +14,7 @@ from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.create import provenance_at
-from baikal_deploy.volumes.paths import aside_path, discard, foreign_file, is_half_made, translated
+from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
 
 
 @dataclass(frozen=True)
@@ -108,27 +108,3 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
             for name in names:
                 if name != "zarr.json" and Path(folder, name) not in keep:
                     Path(folder, name).unlink()
-
-
-def settle_replaced(path: Path, run: str) -> None:
-    """Settle what ``replace_store`` had put aside from ``path`` when it was killed.
-
-    It is removed if something is in its place, and put back if nothing is.
-
-    Args:
-        path: the output.
-        run: id of the run that was to replace it.
-
-    Raises:
-        VolumeError: there are files of something else; the system refuses.
-    """
-    aside = aside_path(path, run)
-    if not aside.is_dir():
-        return
-    old = aside / path.name
-    with translated(aside, "settled"):
-        if old.exists() and os.path.lexists(path):
-            discard(old)
-        elif old.exists():
-            old.rename(path)
-        aside.rmdir()

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.urls import Source
@@ -157,50 +156,6 @@ def remove_tree(path: Path) -> None:
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
     shutil.rmtree(path)
-
-
-def aside_path(path: Path, run: str) -> Path:
-    """Path of the folder in which the store that a run replaces lies until the new one is in its place.
-
-    Args:
-        path: the output.
-        run: id of the run, which no other has.
-    """
-    return path.with_name(f"{path.name}.replaced-{run[:8]}")
-
-
-def replace_store(new: Path, path: Path, run: str | None = None) -> None:
-    """Put the store ``new`` in the place of the store ``path``, which is removed last.
-
-    Whenever this is interrupted, both are still whole. If nothing is at ``path``, as after a kill in here,
-    ``new`` is only moved.
-
-    Args:
-        new: a store beside ``path``.
-        path: the output.
-        run: id of the run, by which the next one knows what a kill in here has left; None: none.
-
-    Raises:
-        VolumeError: see ``require_store``; or the system refuses.
-    """
-    if not os.path.lexists(path):
-        with translated(path, f"put in place (the new output is whole, in {new})"):
-            new.rename(path)
-        return
-    require_store(path)
-    with translated(path, f"replaced (the new output is whole, in {new})"):
-        aside = aside_path(path, run or uuid4().hex)
-        aside.mkdir(0o700, exist_ok=run is not None)  # a kill of this run may have left it
-        old = path.rename(aside / path.name)
-        try:
-            new.rename(path)
-        except OSError:
-            old.rename(path)
-            aside.rmdir()
-            raise
-    with translated(aside, "removed (the new output is in place)"):
-        shutil.rmtree(old)
-        aside.rmdir()
 
 
 def foreign_file(path: Path) -> Path | None:

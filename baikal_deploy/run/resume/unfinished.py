@@ -8,8 +8,9 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
-from baikal_deploy.volumes.cleanup import Mark, belongs, is_leftover, settle_replaced
+from baikal_deploy.volumes.cleanup import Mark, belongs, is_leftover
 from baikal_deploy.volumes.paths import partial_path
+from baikal_deploy.volumes.replacing import settle_replaced
 
 
 def load_unfinished(config: RunConfig) -> Journal | None:

@@ -15,8 +15,9 @@ from baikal_deploy.pixels.arrays import Raw, Region
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import at_level, check_item, plane_index
 from baikal_deploy.volumes.layout import Layout, plan_items, plan_reductions
-from baikal_deploy.volumes.paths import PROVENANCE, replace_store, writing
+from baikal_deploy.volumes.paths import PROVENANCE, writing
 from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
+from baikal_deploy.volumes.replacing import replace_store
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.zarr.labels import copy_labels
 from baikal_deploy.volumes.zarr.metadata import image_attributes

@@ -8,18 +8,17 @@ import pytest
 import zarr
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.cleanup import settle_replaced, sweep
+from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
-    aside_path,
     check_output,
     discard,
     is_zarr,
     partial_path,
-    replace_store,
     require_store,
 )
 from baikal_deploy.volumes.places import check_paths
+from baikal_deploy.volumes.replacing import aside_path, replace_store, settle_replaced
 
 ZarrFormat = Literal[2, 3]
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.paths import check_file, check_output, partial_path, replace_store, require_free
+from baikal_deploy.volumes.paths import check_file, check_output, partial_path, require_free
+from baikal_deploy.volumes.replacing import replace_store
 from baikal_training.simulate.scenes.base import Scene
 
 Format = Literal["zarr", "tiff"]
