@@ -248,7 +248,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def translated(path: Path, action: str) -> Iterator[None]:
+def translated(path: Source, action: str) -> Iterator[None]:
     """Turn what the system says while it does something to a path into a VolumeError.
 
     Args:

@@ -16,7 +16,7 @@ from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.names import member, members
-from baikal_deploy.volumes.paths import is_zarr
+from baikal_deploy.volumes.paths import is_zarr, translated
 from baikal_deploy.volumes.urls import Source, Url, explained, stamp
 from baikal_deploy.volumes.zarr.collections import (
     choose_series,
@@ -49,12 +49,8 @@ def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
     Raises:
         VolumeError: nothing there, not Zarr, no single image, or one that is not supported.
     """
-    try:
+    with translated(path, "looked at"):
         return _open_volume(path, series)
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
-        ) from error
 
 
 def _open_volume(path: Source, series: int | None) -> ZarrVolume:
