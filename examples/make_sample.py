@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.zarr.writer import OutputVolume
+from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_training.camera import Camera
 from baikal_training.simulate import PLANE_SPACING, simulate_nuclei
 
@@ -44,7 +44,7 @@ def make_sample(path: Path) -> None:
             ]
         },
     )
-    output = OutputVolume.create(path, info, overwrite=True)
+    output = OmeZarr().create(path, info, overwrite=True)
     for item in output.items:
         output.write(item, counts[item.planes.start : item.planes.stop])
     output.finish({"software": "baikal_training.simulate", "seed": SEED})

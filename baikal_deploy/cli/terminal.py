@@ -21,6 +21,8 @@ from baikal_deploy.untrusted.text import visible
 BUG = 1
 USER_ERROR = 2
 INTERRUPTED = 130
+_SMALLER = ("--memory", "--tile", "--batch")
+"""Options of a command, where it has them, with which it takes less memory."""
 
 
 class PlainConsole(Console):
@@ -66,7 +68,7 @@ def tell_path(path: Path) -> None:
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors raised on purpose into one line on stderr and exit code 2.
+    """Turn errors raised on purpose, and memory that is too small, into one line on stderr and exit code 2.
 
     Anything else is a bug and keeps its traceback. An interrupt ends with exit code 130.
 
@@ -83,12 +85,29 @@ def friendly(command: Callable[..., None]) -> Callable[..., None]:
             except BaikalError as error:
                 tell(f"error: {error}", err=True)
                 sys.exit(USER_ERROR)
+            except MemoryError as error:
+                tell(f"error: {too_large(error)}", err=True)
+                sys.exit(USER_ERROR)
             except KeyboardInterrupt as interrupt:
                 for line in filter(None, (str(interrupt), "interrupted")):
                     tell(line, err=True)
                 sys.exit(INTERRUPTED)
 
     return wrapped
+
+
+def too_large(error: MemoryError) -> str:
+    """Message that says what the memory could not hold, and which options of the command make it smaller.
+
+    Args:
+        error: of Python or NumPy.
+    """
+    context = click.get_current_context(silent=True)
+    known = [name for one in (context.command.params if context else []) for name in one.opts]
+    smaller = [name for name in _SMALLER if name in known]
+    advice = f", or give less for {', '.join(smaller)}" if smaller else ""
+    what = " ".join(str(error).split()) or "something that is needed could not be held"
+    return f"the memory is too small: {what}; close other programs{advice}"
 
 
 class Command(click.RichCommand):

@@ -27,8 +27,12 @@ class Tasks:
     """Items that are done by workers; no more of them are handed out than keep the workers busy."""
 
     def __init__(self, client: Client, job: Job, info: VolumeInfo) -> None:
-        """Args:
-        info: of the run's input.
+        """Begin with nothing handed out.
+
+        Args:
+            client: of the scheduler.
+            job: what the workers must know.
+            info: of the run's input.
         """
         self._client, self._job, self._info = client, job, info
         self._address = client.scheduler.address

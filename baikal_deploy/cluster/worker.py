@@ -157,7 +157,8 @@ def _new(job: Job) -> Opened:
     _take_gpu()
     part = plan_part(job.config, job.header, job.measurements, job.threads)
     try:
-        return Opened(job, part.work, Outputs.resume(job.config, part.written, part.layout, job.places))
+        outputs = Outputs.resume(job.config, part.written, part.layout, job.header["run"], job.places)
+        return Opened(job, part.work, outputs)
     except BaseException:
         part.work.recipes.denoiser.close()
         raise

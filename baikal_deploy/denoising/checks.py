@@ -67,7 +67,7 @@ def stack_of(planes: Raw, guide: Raw | None, *, share_noise: bool) -> Stack:
         share_noise: whether they share a noise field.
 
     Raises:
-        ConfigError: they are no planes of real numbers, or the guide has another shape.
+        ConfigError: they are not planes of real numbers, or the guide has another shape.
     """
     pixels, guides = _as_planes(planes), None if guide is None else _as_planes(guide)
     if guides is not None and guides.shape != pixels.shape:

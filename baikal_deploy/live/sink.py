@@ -11,9 +11,10 @@ import numpy as np
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.volumes.base import Axis, VolumeInfo, Writer
+from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.zarr.writer import OutputVolume
+from baikal_deploy.volumes.writer import Writer
+from baikal_deploy.volumes.zarr.format import OmeZarr
 
 PLACEHOLDER = (1, 1)
 """Shape of planes until the first has come."""
@@ -84,7 +85,7 @@ class FrameSink:
         if self._output is None:
             shape = (*self.info.shape[:-2], *frame.shape)
             self.info = replace(self.info, shape=shape, dtype=frame.dtype)
-            self._output = OutputVolume.create(self.path, self.info, layout=Layout(1))  # a plane each
+            self._output = OmeZarr().create(self.path, self.info, layout=Layout(1))  # a plane each
         return self._output
 
 

@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "nuclei"
 METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
-"""Metadata key of files that hold a whole sampler (docs/fused.md), which are no models."""
+"""Metadata key of files that hold a whole sampler (docs/fused.md), which are not models."""
 SCHEMA = 3
 """Version of the manifest. 2 added ``precision`` and ``verification``; files of schema 1 are fp32. 3 added
 ``noise_correlation``; before, all models knew white noise.

@@ -146,7 +146,7 @@ class MemoryModel:
         """
         if limit is not None and self.needed(layout) > limit:
             raise ConfigError(
-                f"memory {format_size(limit)}: is too little to go on with the unfinished run, whose shards "
+                f"memory {format_size(limit)}: is too little to continue the unfinished run, whose shards "
                 f"need {format_size(self.needed(layout))}; give at least that (--memory), or start anew "
                 "(--overwrite)"
             )

@@ -14,12 +14,13 @@ from numpy.typing import DTypeLike
 from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem, Writer
+from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.create import check_output_place, format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.writer import Writer
 
 
 def check_places(config: RunConfig, sources: list[Source]) -> None:
@@ -96,13 +97,16 @@ class Outputs:
         return cls._of(config, info, create)
 
     @classmethod
-    def resume(cls, config: RunConfig, info: VolumeInfo, layout: Layout, locations: Sequence[Path]) -> Self:
+    def resume(
+        cls, config: RunConfig, info: VolumeInfo, layout: Layout, run: str, locations: Sequence[Path]
+    ) -> Self:
         """Continue outputs that ``create`` began.
 
         Args:
             config: the options of the run.
             info: of the result.
             layout: of the items, as ``create`` had it.
+            run: id of the run, as ``create`` had it.
             locations: where they are, in the order of ``RunConfig.outputs``.
 
         Raises:
@@ -111,7 +115,7 @@ class Outputs:
         at = dict(zip(config.outputs, locations, strict=True))
 
         def resume(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).resume(path, own, at[path], layout=layout)
+            return format_of(path).resume(path, own, at[path], layout=layout, run=run)
 
         return cls._of(config, info, resume)
 

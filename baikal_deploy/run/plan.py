@@ -140,7 +140,7 @@ def plan(
         source: what is read; None: the config's input, which is whole.
         threads: CPU threads of an evaluation; None: all cores.
         processes: of this machine that share its free memory: those that do the items.
-        only_plan: outputs that are there already are no error until the plan is executed.
+        only_plan: outputs that are there already are not an error until the plan is executed.
 
     Returns:
         The plan, whose model is loaded; close it.

@@ -59,7 +59,7 @@ class Run:
             source: what is read; None: the config's input, which is whole.
             threads: CPU threads of an evaluation; None: all cores.
             processes: of this machine that share its free memory: those that do the items.
-            only_plan: outputs that are there already are no error until the run is executed.
+            only_plan: outputs that are there already are not an error until the run is executed.
 
         Raises:
             ConfigError: options that do not go together, or with the input or the model.

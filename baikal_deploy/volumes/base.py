@@ -1,4 +1,4 @@
-"""Volumes: their axes, their planes, and how these are numbered; what reads them, and what writes them.
+"""Volumes: their axes, their planes, and how these are numbered; what reads them.
 
 A plane is one (H, W) image. Planes are numbered in C order of the leading axes, which are all axes
 but y and x.
@@ -7,11 +7,10 @@ but y and x.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from baikal_deploy.volumes.urls import Source
 AXIS_NAMES = ("t", "c", "z", "y", "x")
 
 MOST_BYTES = 2**62
-"""Largest size of a volume, in bytes: beyond, the numbers of pixels are no numbers for NumPy."""
+"""Largest size of a volume, in bytes: beyond, the numbers of pixels are not numbers for NumPy."""
 
 
 @dataclass(frozen=True)
@@ -267,105 +266,4 @@ class Volume(Protocol):
 
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
-        """
-
-
-class Writer(Protocol):
-    """An image that is being written, of whatever format; ``create.format_of`` says who makes one.
-
-    Items may be written in any order and by several threads, but each by one. Until ``finish`` the image says
-    of itself that it is not complete, and what is to be replaced stays whole.
-
-    Attributes:
-        path: where the image will be.
-        info: its axes, shape, pixel type, and so on.
-        items: what there is to write.
-        reductions: what is then to be made of it; none where items are all that there is.
-        location: where the image is until ``finish``: at ``path``, links followed, or beside it.
-    """
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def info(self) -> VolumeInfo: ...
-
-    @property
-    def items(self) -> Sequence[WorkItem]: ...
-
-    @property
-    def reductions(self) -> Sequence[Reduction]: ...
-
-    @property
-    def location(self) -> Path: ...
-
-    def grown(self, info: VolumeInfo) -> Self:
-        """The same image with more steps of the first axis, and the metadata of what they are of.
-
-        Args:
-            info: with these steps.
-
-        Raises:
-            VolumeError: a format that cannot grow; a full disk and the like; metadata that is not valid.
-        """
-
-    def write(self, item: WorkItem, planes: Raw) -> None:
-        """Write one item.
-
-        Args:
-            item: one of ``items``.
-            planes: (N, H, W), or (N, height, width) of the item's region, in ``info.dtype``.
-
-        Raises:
-            VolumeError: planes that do not fit the item, or a full disk and the like.
-        """
-
-    def reduce(self, reduction: Reduction) -> None:
-        """Write one of ``reductions``, all of which before it are written.
-
-        Args:
-            reduction: one of ``reductions``.
-
-        Raises:
-            VolumeError: a reduction of another image; a full disk and the like.
-        """
-
-    def sync(self, piece: WorkItem | Reduction) -> None:
-        """Return when a piece that was written is on disk.
-
-        Args:
-            piece: an item or a reduction.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
-
-    def files(self, piece: WorkItem | Reduction) -> Sequence[Path]:
-        """Files that hold the pixels of a piece; one with nothing but zeros may be missing.
-
-        Args:
-            piece: an item or a reduction.
-        """
-
-    def copy_labels(self, labels: Source) -> list[str]:
-        """Give the image the label images of another one.
-
-        Args:
-            labels: the group that holds them.
-
-        Returns:
-            Remarks on labels that it could not have, in sentences.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
-
-    def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Record how the image was made and mark it complete; then put it in its place.
-
-        Args:
-            provenance: anything that JSON can hold.
-
-        Raises:
-            VolumeError: a full disk and the like.
         """

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.create import provenance_at
-from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, remove_tree, translated
+from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
 
 
 @dataclass(frozen=True)
@@ -90,32 +91,20 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
     These are shards that nobody vouches for, and files that were being written.
 
     Args:
-        root: the store.
+        root: the store; a file, as of a TIFF, holds nothing to remove.
         keep: files, some of which may be missing.
 
     Raises:
-        VolumeError: the system refuses.
+        VolumeError: it holds files of something else, or the system refuses.
     """
     with translated(root, "swept"):
+        foreign = foreign_file(root) if root.is_dir() else None
+        if foreign is not None:
+            raise VolumeError(
+                f"{root}: the unfinished output cannot be continued, as {foreign} is not part of a Zarr "
+                f"store; move that file away"
+            )
         for folder, _, names in os.walk(root):
             for name in names:
                 if name != "zarr.json" and Path(folder, name) not in keep:
                     Path(folder, name).unlink()
-
-
-def sweep_replaced(path: Path) -> None:
-    """Remove the stores that ``replace_store`` had put aside from ``path`` when it was killed.
-
-    Args:
-        path: the output.
-
-    Raises:
-        VolumeError: the system refuses.
-    """
-    with translated(path, "swept"):
-        for aside in path.parent.iterdir():
-            ours = (
-                aside.name.startswith(f"{path.name}.replaced-") and aside.is_dir() and not aside.is_symlink()
-            )
-            if ours and os.listdir(aside) in ([], [path.name]) and foreign_file(aside) is None:
-                remove_tree(aside)

@@ -2,111 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.volumes.base import VolumeInfo, Writer
 from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
-from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.paths import is_zarr, provenance_of, translated
 from baikal_deploy.volumes.places import check_writable
-
-
-class Format(Protocol):
-    """Facts on an output before anything of it is there. Each class of writers is a format.
-
-    Attributes:
-        NAME: of the format, for messages.
-        GROWS: whether the first axis may become longer while it is written.
-        SHARED: whether several processes may write one image.
-        NESTS: whether images may lie in a store of several, such as a plate.
-        KEPT: in what form ``size`` counts the pixels, for people.
-    """
-
-    NAME: str
-    GROWS: bool
-    SHARED: bool
-    NESTS: bool
-    KEPT: str
-
-    def size(self, info: VolumeInfo) -> int:
-        """Bytes of an image, before they are compressed.
-
-        Args:
-            info: the image.
-        """
-
-    def check_expressible(self, path: Path, info: VolumeInfo) -> None:
-        """Refuse an image that the format cannot hold.
-
-        Args:
-            path: the output, for messages.
-            info: the image.
-
-        Raises:
-            VolumeError: what it has no place for; metadata that is not valid.
-        """
-
-    def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
-        """Refuse an output that cannot be begun where it is to be, once the leftovers are removed.
-
-        Args:
-            path: the output.
-            overwrite: an image that is there already may be replaced.
-            leftovers: what an earlier run has left, which will be removed.
-
-        Raises:
-            VolumeError: something is there that must not be overwritten, or is no output.
-        """
-
-    def begin(self, path: Path, overwrite: bool) -> Path:
-        """Clear the place where an output grows of what an earlier failed run left there, and return it.
-
-        Args:
-            path: the output.
-            overwrite: an image that is there already may be replaced.
-
-        Raises:
-            VolumeError: see ``check_begin``.
-        """
-
-    def create(
-        self,
-        path: Path,
-        info: VolumeInfo,
-        *,
-        overwrite: bool = False,
-        layout: Layout | None = None,
-        run: str | None = None,
-    ) -> Writer:
-        """Begin an image; all of it is 0.
-
-        Args:
-            path: where the image will be.
-            info: what to write; ``info.dtype`` is the output's pixel type.
-            overwrite: replace an existing image. It stays whole until ``finish``: until then the new one is
-                NAME.partial beside it.
-            layout: of the items; None: the default one.
-            run: id of the run that writes it, which the image holds until it is complete; None: none.
-
-        Raises:
-            VolumeError: the path is taken, or cannot be written; or see ``check_expressible``.
-        """
-
-    def resume(self, path: Path, info: VolumeInfo, location: Path, *, layout: Layout | None = None) -> Writer:
-        """Continue an image that ``create`` began.
-
-        Args:
-            path: where the image will be.
-            info: what to write, as ``create`` had it, or with more steps of the first axis if it grows.
-            location: where it is: where ``create`` put it, or at ``path`` if it has moved there since.
-            layout: of the items; as ``create`` had it.
-
-        Raises:
-            VolumeError: it is not there, or is another image.
-        """
+from baikal_deploy.volumes.writer import Format
 
 
 def format_of(path: Path) -> Format:
@@ -117,12 +20,12 @@ def format_of(path: Path) -> Format:
     """
     # A format's library is loaded only for those who write such a file.
     if is_tiff(path):
-        from baikal_deploy.volumes.tiff.writer import TiffOutput
+        from baikal_deploy.volumes.tiff.format import OmeTiff
 
-        return TiffOutput
-    from baikal_deploy.volumes.zarr.writer import OutputVolume
+        return OmeTiff()
+    from baikal_deploy.volumes.zarr.format import OmeZarr
 
-    return OutputVolume
+    return OmeZarr()
 
 
 def provenance_at(path: Path) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ def require_beside(folder: Path, name: object) -> None:
     if not fault and "/" in str(name):
         fault = "does not lie beside it"
     if not fault and (folder / str(name)).exists() and not (folder / str(name)).is_file():
-        fault = "is no file"
+        fault = "is not a file"
     if fault:
         raise _refusal(folder, name, "a file", fault)
 
@@ -132,7 +132,7 @@ def folded(name: str) -> str:
 def _fault(name: object, *, remote: bool) -> str:
     """Fault of a name, in words; empty if it is a plain path below a folder."""
     if not isinstance(name, str):
-        return "is no text"
+        return "is not text"
     if visible(name) != name:
         return "holds control characters"
     if len(name.encode()) > LONGEST or any(len(part.encode()) > LONGEST_PART for part in name.split("/")):
@@ -140,7 +140,7 @@ def _fault(name: object, *, remote: bool) -> str:
     if "\\" in name or re.match("[A-Za-z]:", name):
         return "holds a backslash or a drive"
     if remote and (set(name) & set("?#") or unquote(name) != name):
-        return "is no plain part of a URL"
+        return "is not a plain part of a URL"
     return next(filter(None, map(_fault_of_part, name.split("/"))), "")
 
 

@@ -1,6 +1,7 @@
 """Care for the folders that are Zarr stores: what may be overwritten, and how nothing gets lost.
 
-A folder is only ever removed when every file in it belongs to a Zarr store.
+A folder is only ever removed when it is an output that is to be overwritten, or the record of a run says that
+it is its own; and then only when every file in it belongs to a Zarr store.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,17 @@ def partial_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def check_output(path: Path, overwrite: bool) -> Path:
+def check_output(path: Path, overwrite: bool, leftovers: Collection[Path] = ()) -> Path:
     """Path at which to write an output: ``path`` itself, or beside it if it exists and is to be replaced.
 
     Args:
         path: the output.
         overwrite: a store that is there may be replaced.
+        leftovers: paths of what will be removed before.
 
     Raises:
-        VolumeError: ``path`` exists and must not be overwritten, or is no Zarr store.
+        VolumeError: ``path`` exists and must not be overwritten, or is not a Zarr store; or something is in
+            the way beside it.
     """
     if not os.path.lexists(path):
         return path
@@ -79,26 +81,26 @@ def check_output(path: Path, overwrite: bool) -> Path:
             f"{path}: exists already; choose another output, or allow overwriting (--overwrite)"
         )
     require_store(path)
-    partial = partial_path(path)
-    if os.path.lexists(partial) and not _is_ours(partial):
-        raise VolumeError(f"{partial}: is in the way and no unfinished output of this program; move it away")
+    partial = partial_path(path.resolve())
+    if partial not in leftovers:
+        require_free(partial)
     return partial
 
 
-def claim_output(path: Path, overwrite: bool) -> Path:
-    """Clear the place of ``check_output`` of what an earlier failed run left there, and return it.
+def require_free(path: Path) -> None:
+    """Refuse to begin where something lies already that no record of this run tells of.
 
     Args:
-        path: the output.
-        overwrite: a store that is there may be replaced.
+        path: where an output will grow.
 
     Raises:
-        VolumeError: see ``check_output`` and ``discard``.
+        VolumeError: something is there.
     """
-    location = check_output(path, overwrite)
-    if location != path and os.path.lexists(location):
-        discard(location)
-    return location
+    if os.path.lexists(path):
+        raise VolumeError(
+            f"{path}: is in the way: either another run left it unfinished, or it is not an output of this "
+            f"program. It will not be removed; move it away, or remove it if nobody needs it"
+        )
 
 
 def require_store(path: Path) -> None:
@@ -108,36 +110,22 @@ def require_store(path: Path) -> None:
         path: something that exists.
 
     Raises:
-        VolumeError: not a folder, no Zarr store, or one with files that belong to something else.
+        VolumeError: not a folder, not a Zarr store, or one with files that belong to something else.
     """
     with translated(path, "looked through"):
         known = path.is_dir() and is_zarr(path)
         foreign = foreign_file(path) if known else None
     if not known:
-        raise VolumeError(f"{path}: is no Zarr store and will not be overwritten; choose another output")
+        raise VolumeError(f"{path}: is not a Zarr store and will not be overwritten; choose another output")
     if foreign is not None:
         raise VolumeError(
-            f"{path}: will not be overwritten, as {foreign} is no part of a Zarr store; "
+            f"{path}: will not be overwritten, as {foreign} is not part of a Zarr store; "
             f"move that file away, or choose another output"
         )
 
 
-def remove_store(path: Path) -> None:
-    """Remove a Zarr store.
-
-    Args:
-        path: the store.
-
-    Raises:
-        VolumeError: see ``require_store``; or the system refuses.
-    """
-    require_store(path)
-    with translated(path, "removed"):
-        remove_tree(path)
-
-
 def discard(path: Path) -> None:
-    """Remove an output that was never finished, which may not even have its metadata yet.
+    """Remove a store that is this run's own: an output that was never finished may not even have metadata.
 
     Args:
         path: the output.
@@ -149,8 +137,7 @@ def discard(path: Path) -> None:
         foreign = foreign_file(path) if path.is_dir() and not path.is_symlink() else path
     if foreign is not None:
         raise VolumeError(
-            f"{path}: an unfinished output that cannot be removed, as {foreign} is no part of a Zarr store; "
-            f"move that file away"
+            f"{path}: cannot be removed, as {foreign} is not part of a Zarr store; move that file away"
         )
     with translated(path, "removed"):
         remove_tree(path)
@@ -169,37 +156,6 @@ def remove_tree(path: Path) -> None:
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)
     shutil.rmtree(path)
-
-
-def replace_store(new: Path, path: Path) -> None:
-    """Put the store ``new`` in the place of the store ``path``, which is removed last.
-
-    Whenever this is interrupted, both are still whole. If nothing is at ``path``, as after a kill in here,
-    ``new`` is only moved.
-
-    Args:
-        new: a store beside ``path``.
-        path: the output.
-
-    Raises:
-        VolumeError: see ``require_store``; or the system refuses.
-    """
-    if not os.path.lexists(path):
-        with translated(path, f"put in place (the new output is whole, in {new})"):
-            new.rename(path)
-        return
-    require_store(path)
-    with translated(path, f"replaced (the new output is whole, in {new})"):
-        aside = Path(tempfile.mkdtemp(prefix=f"{path.name}.replaced-", dir=path.parent))
-        old = path.rename(aside / path.name)
-        try:
-            new.rename(path)
-        except OSError:
-            old.rename(path)
-            aside.rmdir()
-            raise
-    with translated(aside, "removed (the new output is in place)"):
-        shutil.rmtree(aside)
 
 
 def foreign_file(path: Path) -> Path | None:
@@ -235,13 +191,6 @@ def is_half_made(path: Path) -> bool:
     return all(entry.is_file() and _PARTIAL.fullmatch(entry.name) for entry in path.iterdir())
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        return is_half_made(path) or (provenance_of(path) or {}).get("complete") is False
-    except OSError:
-        return False
-
-
 def provenance_of(path: Path) -> dict[str, Any] | None:
     """Provenance in a store of this package; None where nothing is, or something else.
 
@@ -266,7 +215,7 @@ def check_file(path: Path, overwrite: bool) -> None:
         overwrite: a file that is there may be replaced.
 
     Raises:
-        VolumeError: ``path`` exists and must not be overwritten, or is no file.
+        VolumeError: ``path`` exists and must not be overwritten, or is not a file.
     """
     if not os.path.lexists(path):
         return
@@ -275,7 +224,7 @@ def check_file(path: Path, overwrite: bool) -> None:
             f"{path}: exists already; choose another output, or allow overwriting (--overwrite)"
         )
     if not path.is_file():
-        raise VolumeError(f"{path}: is no file and will not be overwritten; choose another output")
+        raise VolumeError(f"{path}: is not a file and will not be overwritten; choose another output")
 
 
 @contextmanager
@@ -299,7 +248,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def translated(path: Path, action: str) -> Iterator[None]:
+def translated(path: Source, action: str) -> Iterator[None]:
     """Turn what the system says while it does something to a path into a VolumeError.
 
     Args:
@@ -314,4 +263,23 @@ def translated(path: Path, action: str) -> Iterator[None]:
     except OSError as error:
         raise VolumeError(
             f"{path}: cannot be {action}: {error.strerror or error}; check the path and its permissions"
+        ) from error
+
+
+@contextmanager
+def continuing(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while an unfinished output is opened again into a VolumeError.
+
+    Args:
+        path: the output, for the message.
+
+    Raises:
+        VolumeError: any exception within the context: damaged metadata ends in anything.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise VolumeError(
+            f"{path}: the unfinished output cannot be continued ({type(error).__name__}: {error}); "
+            f"remove it, and run again"
         ) from error

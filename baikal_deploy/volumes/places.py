@@ -12,7 +12,7 @@ from baikal_deploy.volumes.paths import partial_path, translated
 from baikal_deploy.volumes.urls import Source, Url
 
 LONGEST_ENDING = ".replaced-12345678"
-"""Longest ending of the names beside an output while it is written; see paths.py."""
+"""Longest ending of the names beside an output while it is written; see replacing.py."""
 
 
 def real_path(path: Source) -> Source:

@@ -114,7 +114,7 @@ class Url:
         except Exception as error:
             if _NO_BUCKET in str(error):
                 return "there is no such bucket"
-        return "is no Zarr store (there is no zarr.json, .zarray or .zgroup in it)"
+        return "is not a Zarr store (there is no zarr.json, .zarray or .zgroup in it)"
 
     def stamp(self) -> list[Any] | None:
         """Size and version of an object, which tell that it was written again; None if there is none.

@@ -1,4 +1,4 @@
-"""The contract of every engine in the folder, in every precision that it offers.
+"""The contract of every engine in the folder, in every precision that it offers: what it computes.
 
 What this machine cannot run is skipped, with its reason, by one test; all others run over the rest.
 """
@@ -6,121 +6,38 @@ What this machine cannot run is skipped, with its reason, by one test; all other
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import get_args
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
-from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.engines import engine_class, engine_names, open_engine
-from baikal_deploy.engines._tensorrt.runtime import TensorRtEngine
-from baikal_deploy.engines.base import Engine, EngineOptions
-from baikal_deploy.errors import ConfigError, EngineBuildError, EngineError, EngineUnavailable, ModelError
+from baikal_deploy.engines.base import Engine
+from baikal_deploy.errors import EngineError, EngineUnavailable
 from baikal_deploy.host import machine
 from baikal_deploy.models.manifest import Precision, read_manifest
-from baikal_deploy.pixels.arrays import Planes
-from baikal_training.losses import Prediction
-from tests.contract.stored import stored
+from tests.contract.cases import (
+    CASES,
+    MODELS,
+    NETWORKS,
+    TOLERANCE,
+    Case,
+    error,
+    planes,
+    predict,
+    refused,
+    tolerance,
+)
 from tests.models import eps_network, exported, tiny_checkpoint
-
-MODELS: list[tuple[Prediction, Variance]] = [("velocity", "fixed_small"), ("eps", "learned_range")]
-TOLERANCE = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2, "int8": 8e-2}
-"""Largest relative error (L2) of what was stored or computed in a precision."""
-OPTIONS = EngineOptions(threads=1, batch=7, side=64)
-"""Engines that are built for a range of shapes take those of these tests."""
-MOST_GROWTH = 4 << 20
-"""Bytes that the process may grow by in 2,000 calls, whose results have twice as many."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An engine, how the model is stored, what it is computed in, and the model."""
-
-    engine: str
-    stored: Precision
-    precision: Precision
-    model: tuple[Prediction, Variance]
-
-    def __str__(self) -> str:
-        return "-".join([self.engine, self.stored, self.precision, *self.model])
-
-    @property
-    def path(self) -> Path:
-        return stored(self.stored, *self.model)
-
-    def open(self, threads: int = 1) -> Engine:
-        return open_engine(self.engine, self.path, read_manifest(self.path), self.options(threads))
-
-    def options(self, threads: int = 1) -> EngineOptions:
-        return replace(OPTIONS, threads=threads, precision=self.precision)
-
-
-def works(name: str, precision: Precision) -> bool:
-    try:
-        engine_class(name).check(precision)
-    except EngineUnavailable:
-        return False
-    return True
-
-
-def cases() -> Iterator[Case]:
-    """All that this machine can run; the model without v only as it is stored by default."""
-    for name in engine_names():
-        for kind, offered in engine_class(name).COMPUTES.items():
-            if name == "analytic" and kind != "fp32":
-                continue  # it does not read the file
-            for precision in offered:
-                if works(name, precision):
-                    models = MODELS if kind == "fp32" else MODELS[1:]
-                    yield from (Case(name, kind, precision, model) for model in models)
-
-
-CASES = list(cases())
-NETWORKS = [case for case in CASES if case.engine != "analytic"]
-"""Engines that read the model's file; the analytic oracle does not."""
-FIRST = list({(case.engine, case.precision): case for case in NETWORKS}.values())
-"""One for each engine and precision."""
-LOADERS = sorted({case.engine for case in NETWORKS})
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with request.param.open() as engine:
         yield engine
-
-
-def planes(*shape: int, seed: int = 0) -> Planes:
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)
-
-
-def predict(engine: Engine, x: Planes, t: float) -> tuple[Planes, Planes | None]:
-    """One evaluation of NumPy planes, by way of the engine's device."""
-    eps, v = engine.predict(engine.upload(x), t)
-    return engine.download(eps), None if v is None else engine.download(v)
-
-
-def refused(engine: Engine, shape: tuple[int, ...]) -> bool:
-    """Whether OpenVINO would compute the planes wrongly: narrow ones by AMX (docs/engines.md)."""
-    features = machine.cpu().features
-    amx = features is None or features["AMX"]
-    return amx and engine.name == "openvino" and engine.precision != "fp32" and shape[3] < 8
-
-
-def tolerance(engine: Engine) -> float:
-    return max(TOLERANCE[engine.precision], TOLERANCE[engine.manifest.precision])
-
-
-def error(found: Planes | None, expected: Planes | None) -> float:
-    assert found is not None
-    assert expected is not None
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 @functools.cache
@@ -295,133 +212,10 @@ def test_several_threads_may_call_one_engine(engine: Engine) -> None:
         assert error(eps, wanted) < 1e-6
 
 
-@pytest.mark.parametrize("case", FIRST, ids=str)
-def test_results_do_not_depend_on_the_number_of_threads(case: Case) -> None:
-    x = planes(1, 1, 64, 64)
-    with case.open(threads=1) as one, case.open(threads=2) as two:
-        assert error(predict(two, x, 300.0)[0], predict(one, x, 300.0)[0]) < TOLERANCE[case.precision]
-
-
-@pytest.mark.skipif(machine.resident_bytes() is None, reason="this system does not tell")
-@pytest.mark.parametrize("case", FIRST, ids=str)
-def test_memory_does_not_grow_over_2000_calls(case: Case) -> None:
-    x = planes(1, 1, 32, 32)
-    with case.open() as engine:
-        for _ in range(200):
-            predict(engine, x, 300.0)
-        before = machine.resident_bytes() or 0
-        for _ in range(2000):
-            predict(engine, x, 300.0)
-        after = machine.resident_bytes() or 0
-    assert after - before < MOST_GROWTH
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_is_a_context_manager_and_may_be_closed_twice(case: Case) -> None:
-    engine = case.open()
-    with engine as entered:
-        assert entered is engine
-    engine.close()
-
-
-@pytest.mark.parametrize("case", NETWORKS, ids=str)
-def test_use_after_close_is_an_error(case: Case) -> None:
-    with case.open() as engine:
-        predict(engine, planes(1, 1, 4, 4), 1.0)
-    with pytest.raises(EngineError, match=f"engine {case.engine}: used after close"):
-        predict(engine, planes(1, 1, 4, 4), 1.0)
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.model == MODELS[0]], ids=str)
-def test_two_engines_live_side_by_side(case: Case) -> None:
-    x = planes(2, 1, 16, 16)
-    other_case = replace(case, model=MODELS[1])
-    cosine = replace(read_manifest(other_case.path), schedule=ScheduleSpec("cosine"))
-    with (
-        case.open() as first,
-        open_engine(case.engine, other_case.path, cosine, case.options()) as second,
-    ):
-        before, other = predict(first, x, 300.0)[0], predict(second, x, 300.0)[0]
-        np.testing.assert_array_equal(predict(first, x, 300.0)[0], before)
-        first.close()
-        np.testing.assert_array_equal(predict(second, x, 300.0)[0], other)
-    assert error(other, before) > 0.01
-
-
 def test_engines_say_what_they_compute_in_and_with(engine: Engine) -> None:
     assert engine.precision in engine.COMPUTES[engine.manifest.precision]
     assert engine.device
     assert any(character.isdigit() for character in engine.version())
-
-
-@pytest.mark.parametrize("name", engine_names())
-def test_a_precision_that_an_engine_does_not_offer_is_refused_with_those_it_does(name: str) -> None:
-    for kind in get_args(Precision):
-        manifest = replace(read_manifest(exported()), precision=kind)
-        offered = engine_class(name).COMPUTES.get(kind, ())
-        for precision in set(get_args(Precision)) - set(offered):
-            with pytest.raises(ConfigError) as caught:
-                open_engine(name, exported(), manifest, EngineOptions(precision=precision))
-            message = str(caught.value)
-            assert f"engine {name}: " in message
-            assert f"stored in {kind}" in message
-            assert all(one in message for one in offered)
-
-
-def test_unknown_engine_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="unknown engine 'abacus'") as caught:
-        open_engine("abacus", exported(), read_manifest(exported()))
-    assert all(name in str(caught.value) for name in engine_names())
-
-
-@pytest.mark.parametrize(
-    ("name", "package", "extra"), [("onnx-cpu", "onnxruntime", "cpu"), ("openvino", "openvino", "openvino")]
-)
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
-    name: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = read_manifest(exported())
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(EngineUnavailable, match=f"engine {name}: .* is not installed") as caught:
-        open_engine(name, exported(), manifest)
-    assert caught.value.fix == f"pip install 'baikal-deploy[{extra}]'"
-
-
-@pytest.mark.parametrize("name", LOADERS)
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "random"])
-def test_damaged_model_file_is_named(
-    name: str, damage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    whole, path = exported().read_bytes(), tmp_path / "damaged.onnx"
-    contents = {"empty": b"", "truncated": whole[: len(whole) // 2], "random": planes(1000).tobytes()}
-    if damage in contents:
-        path.write_bytes(contents[damage])
-    with pytest.raises(ModelError) as caught:
-        open_engine(name, path, read_manifest(exported()))
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert "".join(capfd.readouterr()) == ""
-
-
-@pytest.mark.parametrize("name", LOADERS)
-def test_graph_of_another_contract_fails_as_an_engine_error(name: str, tmp_path: Path) -> None:
-    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1])
-    result = onnx.helper.make_tensor_value_info("result", onnx.TensorProto.FLOAT, [1])
-    node = onnx.helper.make_node("Neg", ["image"], ["result"])
-    graph = onnx.helper.make_graph([node], "foreign", [image], [result])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, tmp_path / "foreign.onnx")
-    manifest, path = read_manifest(exported()), tmp_path / "foreign.onnx"
-    if issubclass(engine_class(name), TensorRtEngine):  # it looks at the graph before it builds anything
-        with pytest.raises(EngineBuildError, match="its inputs are image, not x_t, timesteps") as caught:
-            open_engine(name, path, manifest)
-    else:
-        with (
-            open_engine(name, path, manifest) as engine,
-            pytest.raises(EngineError, match="evaluation failed") as caught,
-        ):
-            predict(engine, planes(1, 1, 4, 4), 1.0)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("t", [0, 40, 700, 999])

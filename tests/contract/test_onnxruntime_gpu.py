@@ -25,12 +25,13 @@ from baikal_deploy.engines._tensorrt.profile import Profile
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError, ShapeOutsideProfile
 from baikal_deploy.models.manifest import read_manifest
+from tests.contract import cases
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
 from tests.fakes.device import Stream, Work
 from tests.models import exported
 
-OPTIONS = contract.OPTIONS
+OPTIONS = cases.OPTIONS
 MODULES = {"onnx-cuda": onnx_cuda, "onnx-tensorrt": onnx_tensorrt}
 
 
@@ -78,7 +79,7 @@ class Binding:
         self.real.bind_output(name, "cpu", 0, dtype, shape, pointer)
 
 
-@pytest.fixture(params=contract.MODELS, ids="-".join)
+@pytest.fixture(params=cases.MODELS, ids="-".join)
 def model(request: pytest.FixtureRequest) -> Path:
     return exported(*request.param)
 
@@ -117,18 +118,18 @@ globals().update(
 @pytest.mark.parametrize("name", MODULES)
 def test_planes_stay_on_the_gpu(name: str, gpu: Device) -> None:
     with open_engine(name, exported(), read_manifest(exported()), OPTIONS) as engine:
-        x = engine.upload(contract.planes(1, 1, 8, 8))
+        x = engine.upload(cases.planes(1, 1, 8, 8))
         first, _ = engine.predict(x, 300.0)
         second, _ = engine.predict(first * 0.5 + x, 200.0)
         assert type(second) is type(x)
         with pytest.raises(EngineError, match="pass them through the engine's upload"):
-            engine.predict(contract.planes(1, 1, 8, 8), 300.0)
+            engine.predict(cases.planes(1, 1, 8, 8), 300.0)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_use_after_close_is_an_error(name: str, gpu: Device) -> None:
     with open_engine(name, exported(), read_manifest(exported()), OPTIONS) as engine:
-        x = engine.upload(contract.planes(1, 1, 8, 8))
+        x = engine.upload(cases.planes(1, 1, 8, 8))
     with pytest.raises(EngineError, match=f"engine {name}: used after close"):
         engine.predict(x, 300.0)
 
@@ -140,7 +141,7 @@ def test_a_failing_evaluation_is_one_line(name: str, gpu: Device, monkeypatch: p
 
     monkeypatch.setattr(Session, "run_with_iobinding", fail)
     with open_engine(name, exported(), read_manifest(exported()), OPTIONS) as engine:
-        x = engine.upload(contract.planes(1, 1, 8, 8))
+        x = engine.upload(cases.planes(1, 1, 8, 8))
         with pytest.raises(EngineError) as caught:
             engine.predict(x, 300.0)
     assert (
@@ -185,7 +186,7 @@ def test_planes_outside_tensorrt_s_shapes_are_refused(gpu: Device) -> None:
     with open_engine(
         "onnx-tensorrt", exported(), read_manifest(exported()), EngineOptions(side=16)
     ) as engine:
-        x = engine.upload(contract.planes(1, 1, 20, 16))
+        x = engine.upload(cases.planes(1, 1, 20, 16))
         with pytest.raises(ShapeOutsideProfile, match=r"\(1, 1, 20, 16\).*1x4x4,1x16x16,1x16x16"):
             engine.predict(x, 300.0)
 

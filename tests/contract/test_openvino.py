@@ -25,8 +25,8 @@ from baikal_deploy.errors import EngineError, EngineUnavailable
 from baikal_deploy.host.machine import Cpu
 from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
 from baikal_deploy.pixels.arrays import Planes
+from tests.contract.cases import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.contract.stored import stored
-from tests.contract.test_engines import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.models import exported
 
 X = planes(1, 1, 16, 16)

@@ -16,6 +16,7 @@ import pytest
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine
 from baikal_deploy.models.manifest import read_manifest
+from tests.contract import cases
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
 from tests.models import exported
@@ -35,7 +36,7 @@ def gpu(model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Device:
 
 @pytest.fixture(params=["tensorrt", "tensorrt-rtx"])
 def engine(request: pytest.FixtureRequest, gpu: Device, model: Path) -> Iterator[Engine]:
-    with open_engine(request.param, model, read_manifest(model), contract.OPTIONS) as engine:
+    with open_engine(request.param, model, read_manifest(model), cases.OPTIONS) as engine:
         yield engine
     assert gpu.misuses == []
     left = gpu.live() | {"device": 0}  # exceptions that tests caught may hold arrays

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from click.testing import CliRunner, Result
 from baikal_deploy.cli.run import main
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
+
+if TYPE_CHECKING:
+    from tests.serving import Served
 
 BaikalRun = Callable[..., Result]
 
@@ -47,3 +50,25 @@ def write_zarr(path: Path, pixels: np.ndarray, **options: Any) -> Path:
     array = zarr.create_array(path, shape=pixels.shape, dtype=pixels.dtype, **options)
     array[...] = pixels
     return path
+
+
+# What only the tests of the server need is loaded by them.
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server that shares memory and has room for many streams."""
+    from baikal_deploy.serve import Limits
+    from tests.e2e.inference import SHARED
+    from tests.serving import served
+
+    with served(Limits(largest=8, shared_memory=SHARED if SHARED.is_dir() else None, streams=99)) as made:
+        yield made
+
+
+@pytest.fixture
+def client(server: Served) -> Iterator[Any]:
+    """A client of the Open Inference Protocol."""
+    import tritonclient.http as triton
+
+    client = triton.InferenceServerClient(server.host, concurrency=8)
+    yield client
+    client.close()

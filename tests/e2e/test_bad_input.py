@@ -97,11 +97,11 @@ def test_inputs(tmp_path: Path, baikal_run: BaikalRun) -> None:
     write_zarr(tmp_path / "axes.zarr", np.zeros((4, 4, 4)), dimension_names=["x", "y", "z"])
     expected = {
         "missing.zarr": "does not exist",
-        "folder": "no Zarr",
+        "folder": "not a Zarr",
         "stack.tif": "cannot be read as a TIFF file",
         "stack.czi": "cannot be read as a CZI file",
         "stack.lif": "bioformats2raw",
-        "group.zarr": "no image",
+        "group.zarr": "not an image",
         "complex.zarr": "complex128",
         "bool.zarr": "bool",
         "line.zarr": "dimension",
@@ -120,7 +120,7 @@ def test_outputs(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> Non
     assert "inside the input" in refused(baikal_run, noisy_zarr, noisy_zarr / "out.zarr")
     assert "folder does not exist" in refused(baikal_run, noisy_zarr, tmp_path / "no" / "out.zarr")
     (tmp_path / "precious.zarr").mkdir()
-    assert "no Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious.zarr", "--overwrite")
+    assert "not a Zarr" in refused(baikal_run, noisy_zarr, tmp_path / "precious.zarr", "--overwrite")
 
 
 def test_a_guide_of_another_shape(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:

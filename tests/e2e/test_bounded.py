@@ -100,7 +100,7 @@ def test_what_is_no_file(tmp_path: Path, name: str, replace: Callable[[Path], No
     replace(path / name)
     said = bounded("read", path)
     assert said.startswith("error: ")
-    assert re.search("no file|larger than anything|no Zarr store", said)
+    assert re.search("not a file|larger than anything|not a Zarr store", said)
 
 
 def deflated(bits: int) -> bytes:
@@ -148,7 +148,7 @@ def test_chunks_that_unpack_to_too_much(tmp_path: Path, kind: str) -> None:
     assert bounded("read", path) == "15.5"
     file = path / ("c/0/0/0" if zarr_format == 3 else "0.0.0")
     file.write_bytes(make())
-    assert "are no chunk of this array" in bounded("read", path)
+    assert "are not a chunk of this array" in bounded("read", path)
 
 
 def test_chunks_of_a_shard_that_unpack_to_too_much(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_chunks_of_a_shard_that_unpack_to_too_much(tmp_path: Path) -> None:
     content["shape"], content["chunk_grid"] = [2, 64, 64], grid(2, 64, 64)
     content["codecs"][0]["configuration"]["chunk_shape"] = [1, 64, 64]
     (path / "zarr.json").write_text(json.dumps(content))
-    assert "are no chunk of this array" in bounded("read", path)
+    assert "are not a chunk of this array" in bounded("read", path)
 
 
 def ome(path: Path, **numbers: int) -> Path:

@@ -136,7 +136,7 @@ def test_overwriting_needs_the_output_of_the_same_plate(
     raw = make_plate(tmp_path / "raw.zarr", counts)
     refused = baikal_run(plate, raw, "--overwrite")
     assert refused.exit_code == 2
-    assert "is no output for" in refused.stderr
+    assert "is not an output for" in refused.stderr
     assert (open_volume(raw / FIELDS[0]).read([0])[0] == counts[0]).all()
 
 
@@ -175,6 +175,13 @@ def test_all_series_of_a_store(
     assert attributes(output)["ome"] == {"version": "0.5", "bioformats2raw.layout": 3}
     assert attributes(output / "OME")["ome"]["series"] == ["1", "0"]
     assert (output / "OME" / "METADATA.ome.xml").read_text() == "<OME/>"
+    with (store / "OME" / "METADATA.ome.xml").open("r+b") as xml:
+        xml.truncate(2**26 + 1)
+    result = baikal_run(store, other := tmp_path / "other.zarr")
+    assert result.exit_code == 2
+    assert "METADATA.ome.xml: is larger than any metadata, of 67108865 bytes; move it away" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not other.exists()
     assert [open_volume(output, series).info.name for series in range(2)] == ["image 1", "image 0"]
     one = baikal_run(store, "--series", "1")
     assert one.exit_code == 0, one.output

@@ -15,12 +15,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cli._log import json as _json_log
 from baikal_deploy.cli._log import text as _log
+from baikal_deploy.cli.terminal import friendly
+from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.result import RunReport
 from tests.e2e.conftest import BaikalRun, write_zarr
@@ -50,6 +53,42 @@ def test_quiet_says_where_the_output_is_and_nothing_else(baikal_run: BaikalRun, 
     assert again.exit_code == 2
     assert again.stderr.startswith("error: ")
     assert again.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", ["text", "json"])
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_memory_that_is_too_small_is_no_bug(
+    baikal_run: BaikalRun, noisy_zarr: Path, monkeypatch: pytest.MonkeyPatch, how: str, bare: bool
+) -> None:
+    def hold(*args: Any, **named: Any) -> Any:
+        if bare:
+            raise MemoryError
+        return np.empty((2**28, 2**28))
+
+    monkeypatch.setattr(Denoiser, "run", hold)
+    result = baikal_run(noisy_zarr, "--log", how)
+    assert result.exit_code == 2
+    last = result.stderr.splitlines()[-1]
+    if how == "json":
+        assert (json.loads(last)["kind"], json.loads(last)["exit_code"]) == ("MemoryError", 2)
+        last = json.loads(last)["message"]
+    what = "something that is needed could not be held" if bare else "Unable to allocate 512. PiB for"
+    assert f"the memory is too small: {what}" in last
+    assert last.endswith("; close other programs, or give less for --memory, --tile, --batch")
+    assert "Traceback" not in result.stderr
+
+
+def test_only_options_of_the_command_at_hand_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    @click.option("--batch", type=int)
+    @friendly
+    def command(batch: int) -> None:
+        raise MemoryError("no room")
+
+    with pytest.raises(SystemExit, match="2"):
+        command(["--batch", "3"])
+    said = "error: the memory is too small: no room; close other programs, or give less for --batch\n"
+    assert capsys.readouterr().err == said
 
 
 def test_json_tells_a_run_from_plan_to_end(

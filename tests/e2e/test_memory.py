@@ -72,7 +72,7 @@ def test_the_recorded_layout_must_fit(
     monkeypatch.undo()
     done = baikal_run(path, tmp_path / "out.zarr", "--memory", "1MB")
     assert done.exit_code == 2
-    assert "is too little to go on with the unfinished run" in done.stderr
+    assert "is too little to continue the unfinished run" in done.stderr
     assert baikal_run(path, tmp_path / "out.zarr").exit_code == 0
 
 

@@ -221,7 +221,7 @@ def test_a_series_is_not_written_over_the_group_that_lists_it(
 ) -> None:
     store = series_store(tmp_path / "a.zarr", counts)
     name_series(store, name)
-    assert "'OME', which is no image" in refused(baikal_run(store))
+    assert "'OME', which is not an image" in refused(baikal_run(store))
     edit(store / "OME", lambda block: block.update(series="0"))
     assert "no list of series" in refused(baikal_run(store))
 

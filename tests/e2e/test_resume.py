@@ -252,7 +252,7 @@ def test_the_journal_is_no_other_file(tmp_path: Path, channels_zarr: Path, baika
     (tmp_path / "out.zarr.journal").write_text("my diary")
     result = baikal_run(channels_zarr, tmp_path / "out.zarr")
     assert result.exit_code == 2
-    assert "out.zarr.journal: is no journal of this program" in result.stderr
+    assert "out.zarr.journal: is not a journal of this program" in result.stderr
     assert (tmp_path / "out.zarr.journal").read_text() == "my diary"
 
 

@@ -20,6 +20,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.locks import locked
 from baikal_deploy.run.outputs import Outputs
 from baikal_deploy.volumes.formats import is_tiff
+from baikal_deploy.volumes.tiff.format import OmeTiff
 from baikal_deploy.volumes.tiff.writer import TiffOutput
 from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.e2e import killed
@@ -93,7 +94,7 @@ def contents(folder: Path) -> dict[str, Any]:
     ("owner", "name", "calls"),
     [
         (Outputs, "create", 1),
-        (TiffOutput, "create", 1),
+        (OmeTiff, "create", 1),
         (Denoiser, "run", 3),
         (Outputs, "finish", 1),
         (TiffOutput, "finish", 1),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.reader import open_volume
-from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.conftest import MakeInfo
 from tests.e2e.conftest import BaikalRun
 from tests.unit.volumes.test_tiff import multifile
@@ -95,7 +95,7 @@ def test_what_ome_tiff_cannot_hold_is_refused_at_once(
 ) -> None:
     """A translation, that is; neither output is begun."""
     info = make_info("zyx", (1, 96, 80), translation=(0.0, 1.0, 2.0))
-    output = OutputVolume.create(tmp_path / "in.zarr", info)
+    output = OmeZarr().create(tmp_path / "in.zarr", info)
     output.write(output.items[0], np.arange(96 * 80, dtype="u2").reshape(1, 96, 80))
     output.finish({})
     outputs = (

@@ -151,7 +151,7 @@ def test_failures_that_stay_end_the_run(remote: str, s3: Server, baikal_run: Bai
 def test_what_is_wrong_is_said(
     remote: str, s3: Server, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert "is no Zarr store" in refused(baikal_run, "s3://data/nothing.zarr")
+    assert "is not a Zarr store" in refused(baikal_run, "s3://data/nothing.zarr")
     assert "there is no such bucket" in refused(baikal_run, "s3://nowhere/a.zarr")
     assert "only Zarr stores are read from URLs" in refused(baikal_run, f"{remote}/zarr.json")
     assert "give a whole URL" in refused(baikal_run, "s3://")

@@ -256,7 +256,7 @@ def test_places_without_pairs(tmp_path: Path) -> None:
     needed = r"needed is a folder with noisy/ and clean/, .* \.csv with the columns name, noisy, clean"
     refused(tmp_path, f"no pairs of images in it; {needed}; TIFF, PNG")
     refused(tmp_path / "typo", f"typo: no such file or folder; {needed}")
-    refused(save(tmp_path / "a.png", counts(20, 30)), rf"a\.png: is no data set; {needed}")
+    refused(save(tmp_path / "a.png", counts(20, 30)), rf"a\.png: is not a data set; {needed}")
     (tmp_path / "noisy").mkdir()
     refused(tmp_path, "no pairs")
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
@@ -276,7 +276,7 @@ def test_places_without_pairs(tmp_path: Path) -> None:
         (b"name,noisy,clean\na,a.npy,gone.npy", r"gone\.npy: no such image"),
         (b"name,noisy,clean\na,two.npz,", r"two\.npz: holds both sides of many pairs"),
         (b"name,noisy,clean\na,two.tif,", r"two\.tif: holds 2 images; save each in a file"),
-        (b"name,noisy,clean\n\xff\xfe,a,b", "is no CSV file in UTF-8"),
+        (b"name,noisy,clean\n\xff\xfe,a,b", "is not a CSV file in UTF-8"),
     ],
 )
 def test_tables_that_are_refused(text: bytes, match: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import click
 from baikal_deploy.cli._log.meter import Interval, Meter
 from baikal_deploy.cli._log.text import Log
 from baikal_deploy.cli._streams import check_told
-from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR
+from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR, too_large
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.many.listener import Summary
@@ -56,6 +56,8 @@ class JsonLog(Log):
             check_told()
         except BaikalError as error:
             self._end(error, str(error), USER_ERROR)
+        except MemoryError as error:
+            self._end(MemoryError(), too_large(error), USER_ERROR)  # NumPy's is of a kind of its own
         except KeyboardInterrupt as interrupt:
             self._end(interrupt, str(interrupt) or "interrupted", INTERRUPTED)
         except Exception as error:

@@ -53,7 +53,7 @@ def make_sampler(name: str, options: Mapping[str, Any], recommended: Mapping[str
         )
     values = {**(recommended if preset is None else kind.PRESETS[preset]), **given}
     for key in {"steps", "budget"} & values.keys():
-        # A plain number is a respacing or a budget too. Bytes that are no text have no place in JSON.
+        # A plain number is a respacing or a budget too. Bytes that are not text have no place in JSON.
         values[key] = str(values[key]).encode(errors="backslashreplace").decode()
     known = [field.name for field in fields(kind)]
     for key in values:

@@ -25,7 +25,7 @@ class Folder:
     Attributes:
         path: the folder.
         images: what ``is_image`` takes for one.
-        others: what is no image that can be read; hidden files are not looked at.
+        others: what is not an image that can be read; hidden files are not looked at.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Folder:
 
     @classmethod
     def at(cls, path: Source) -> Folder | None:
-        """The images at a path; None if it is no folder, is one image itself, or holds none.
+        """The images at a path; None if it is not a folder, is one image itself, or holds none.
 
         Args:
             path: of anything.
@@ -65,7 +65,7 @@ class Folder:
 
         Raises:
             ConfigError: there is no output folder.
-            VolumeError: it is the folder itself, is no folder, or cannot be made; two images of one name.
+            VolumeError: it is the folder itself, is not a folder, or cannot be made; two images of one name.
         """
         if config.output is None:
             raise ConfigError(

@@ -19,7 +19,7 @@ class Summary:
 
     Attributes:
         path: what holds them, or the one image.
-        others: what is no image that can be read, in a folder; hidden files are not looked at.
+        others: what is not an image that can be read, in a folder; hidden files are not looked at.
         dry_run: whether all was planned alone; ``done`` is how many can be denoised then.
         done: how many were denoised.
         before: how many others an earlier run had denoised.

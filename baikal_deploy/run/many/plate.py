@@ -36,7 +36,7 @@ class Collection:
 
     @classmethod
     def at(cls, path: Source) -> Collection | None:
-        """The images at a path; None if it is no such store, or holds one image only.
+        """The images at a path; None if it is not such a store, or holds one image only.
 
         Args:
             path: of anything.
@@ -121,7 +121,9 @@ class Collection:
         attributes = attributes_of(target) if is_zarr(target) else {}
         record = attributes.pop(PROVENANCE, None)
         if record is None or attributes != described_as(self.path):
-            raise VolumeError(f"{target}: exists, and is no output for {self.path}; choose another output")
+            raise VolumeError(
+                f"{target}: exists, and is not an output for {self.path}; choose another output"
+            )
         if overwrite:
             _write_record(target, {"complete": False, "asked": asked})
         elif record["asked"] != asked:

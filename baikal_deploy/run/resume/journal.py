@@ -79,7 +79,9 @@ class Journal:
                 return None
         header = _entry(first)
         if header is None or "journal" not in header:
-            raise VolumeError(f"{path}: is no journal of this program, and in the way of one; move it away")
+            raise VolumeError(
+                f"{path}: is not a journal of this program, and in the way of one; move it away"
+            )
         if header["journal"] != FORMAT:
             raise VolumeError(
                 f"{path}: is the journal of a run of another version of this program; finish the run with "

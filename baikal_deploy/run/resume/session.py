@@ -28,9 +28,10 @@ from baikal_deploy.run.resume.unfinished import (
     leftovers,
     load_unfinished,
     places_found,
+    settle_aside,
 )
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
-from baikal_deploy.volumes.cleanup import Mark, remove_leftover, sweep_replaced
+from baikal_deploy.volumes.cleanup import Mark, remove_leftover
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.urls import Source
@@ -167,8 +168,7 @@ class Session:
                     self.outputs.sync(reduction)
                     self.record(reduction, Tally())
             self.outputs.finish(provenance)
-        for output in self.outputs.all:
-            sweep_replaced(output.path.resolve())
+        settle_aside(self.journal)
         self.kept.clear()
         self.journal.remove()
 
@@ -257,7 +257,7 @@ def open_session(
         journal = _continued(config, fingerprint)
         if journal is not None:
             where = [place for place in places_found(journal) if place is not None]
-            outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), where)
+            outputs = Outputs.resume(config, info, Layout(**journal.header["layout"]), journal.run, where)
             outputs.sweep(journal.done)
             yield Session(config, outputs, journal)
         else:
@@ -268,6 +268,7 @@ def _begin(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], 
     """New outputs, in place of those that an earlier run left unfinished."""
     earlier = load_unfinished(config)
     if earlier is not None:
+        settle_aside(earlier)  # first: what is left tells the next run of it, should this one be killed here
         for place in leftovers(earlier):
             remove_leftover(place)
         Kept.of_run(earlier.path, earlier.run).clear()

@@ -10,6 +10,7 @@ from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.volumes.cleanup import Mark, belongs, is_leftover
 from baikal_deploy.volumes.paths import partial_path
+from baikal_deploy.volumes.replacing import settle_replaced
 
 
 def load_unfinished(config: RunConfig) -> Journal | None:
@@ -66,6 +67,19 @@ def leftovers(journal: Journal) -> list[Path]:
     ]
     begun = (place.with_name(f"{place.name}.{journal.run}") for place, _ in _places(journal))
     return left + [path for path in begun if path.is_file()]
+
+
+def settle_aside(journal: Journal) -> None:
+    """Put stores that a run was replacing back where nothing is, and remove them where something is.
+
+    Args:
+        journal: of the run.
+
+    Raises:
+        VolumeError: see ``settle_replaced``; the journal is damaged.
+    """
+    for _, target in _places(journal):
+        settle_replaced(target, journal.run)
 
 
 def is_whole(journal: Journal) -> bool:

@@ -46,16 +46,6 @@ def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> S
     """Look once at an NDTiff data set; see ``Look``.
 
     An axis of one step is not an axis for ``open_ndtiff``: a second step is waited for.
-
-    Args:
-        path: the folder.
-        series: which image of several; None: the only one.
-        known: how many steps of the first axis were there before.
-        final: whether nothing more will come.
-
-    Raises:
-        CannotFollow: nobody can tell what is written for good.
-        VolumeError: what lies there cannot be read, or cannot be read yet.
     """
     entries = list(_entries(path, read_index(path / INDEX)))
     if not entries:

@@ -24,6 +24,7 @@ from baikal_deploy.volumes.growing.base import CannotFollow, Seen
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import stamp
 from baikal_deploy.volumes.zarr.collections import is_plate, is_series_group
+from baikal_deploy.volumes.zarr.guarded import METADATA
 from baikal_deploy.volumes.zarr.reader import ZarrVolume, attributes_of, list_series, open_volume
 
 MISSING = np.uint64(2**64 - 1)
@@ -33,18 +34,7 @@ CHECKSUM = 4
 
 
 def look_at_zarr(path: Path, series: int | None, known: int, final: bool) -> Seen:
-    """Look once at a Zarr store; see ``Look``.
-
-    Args:
-        path: the store.
-        series: which image of several; None: the only one.
-        known: how many steps of the first axis were there before.
-        final: whether nothing more will come.
-
-    Raises:
-        CannotFollow: nobody can tell what is written for good.
-        VolumeError: what lies there cannot be read, or cannot be read yet.
-    """
+    """Look once at a Zarr store; see ``Look``."""
     root = _root(path)
     if not is_zarr(root) or (series and root != path):
         return Seen(None)
@@ -218,6 +208,8 @@ def _metadata(path: Path) -> dict[str, Any] | None:
     if not (path / "zarr.json").is_file():
         return None
     try:
+        if (size := (path / "zarr.json").stat().st_size) > METADATA:
+            raise ValueError(f"it is larger than any metadata, of {size} bytes")
         found: dict[str, Any] = json.loads((path / "zarr.json").read_bytes())
     except FileNotFoundError:
         return None

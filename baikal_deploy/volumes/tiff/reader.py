@@ -18,6 +18,7 @@ from baikal_deploy.volumes.calibration import (
     ome_master,
     resolution_calibration,
 )
+from baikal_deploy.volumes.paths import translated
 from baikal_deploy.volumes.series import SeriesVolume, choose, describe_file
 from baikal_deploy.volumes.tiff.file import (
     UNNAMED,
@@ -49,15 +50,10 @@ def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
     Raises:
         VolumeError: a file that is damaged, truncated or not supported; several series and no choice.
     """
-    try:
-        with opened(path, KINDS) as file:
-            _require_described(path, file)
-            number = choose(path, series_names(file), series)
-            return _open_series(path, file, number)
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
-        ) from error
+    with translated(path, "looked at"), opened(path, KINDS) as file:
+        _require_described(path, file)
+        number = choose(path, series_names(file), series)
+        return _open_series(path, file, number)
 
 
 def _require_described(path: Path, file: Any) -> None:

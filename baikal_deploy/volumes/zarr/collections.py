@@ -49,7 +49,7 @@ def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
         raise VolumeError(f"{path}: its metadata has no list of series; correct the metadata")
     if any(folded(str(name)).split("/")[0] == "ome" for name in listed):
         raise VolumeError(
-            f"{path}: its metadata names a series 'OME', which is no image; correct the metadata"
+            f"{path}: its metadata names a series 'OME', which is not an image; correct the metadata"
         )
     if listed:
         return [path / name for name in members(path, listed, "a series")]

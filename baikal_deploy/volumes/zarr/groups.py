@@ -8,11 +8,13 @@ from typing import Any
 
 import zarr
 
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file, write_file
 from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.paths import PROVENANCE, is_zarr, writing
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, stamp
 from baikal_deploy.volumes.zarr.collections import as_05, is_plate
+from baikal_deploy.volumes.zarr.guarded import METADATA
 from baikal_deploy.volumes.zarr.metadata import validate
 from baikal_deploy.volumes.zarr.reader import attributes_of
 
@@ -45,10 +47,11 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
         record: what to say of the group, beside its own attributes.
 
     Raises:
-        VolumeError: attributes that are not valid, links out of the group, or a full disk and the like.
+        VolumeError: attributes that are not valid, links out of the group, XML that is too large, or a full
+            disk and the like.
     """
     ome = member(source, "OME", "a group")
-    xml = member(ome, XML, "a file")
+    xml = _read_xml(member(ome, XML, "a file"))
     attributes = {**described_as(source), PROVENANCE: dict(record)}
     parents = {parent for image in images for parent in Path(image).parents if parent.name}
     with writing(target, "the metadata"):
@@ -62,8 +65,25 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
             )
         if is_zarr(ome):
             zarr.create_group(target / "OME", attributes=as_05(attributes_of(ome)), zarr_format=3)
-            if xml.is_file():
-                write_file(target / "OME" / XML, xml.read_bytes())
+            if xml is not None:
+                write_file(target / "OME" / XML, xml)
+
+
+def _read_xml(file: Source) -> bytes | None:
+    """What bioformats2raw keeps of the original file; None where there is none.
+
+    Raises:
+        VolumeError: a file that is too large.
+    """
+    found = stamp(file) if file.is_file() else None
+    if found is None:
+        return None
+    if found[0] > METADATA:
+        raise VolumeError(
+            f"{file}: is larger than any metadata, of {found[0]} bytes; move it away, or export the images "
+            f"again"
+        )
+    return file.read_bytes()
 
 
 def write_record(target: Path, record: Mapping[str, Any]) -> None:

@@ -79,7 +79,7 @@ class GuardedFolder(_Guarded, LocalStore):
             return
         if not stat.S_ISDIR(status.st_mode):
             if not stat.S_ISREG(status.st_mode):
-                raise ValueError(f"{key} is no file, but a pipe, a device or the like")
+                raise ValueError(f"{key} is not a file, but a pipe, a device or the like")
             self.require(key, status.st_size, asked)
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:

@@ -122,7 +122,7 @@ def _copy_label(source: Source, target: Path) -> None:
     zarr.create_group(target, attributes=attributes, zarr_format=3)
     for path, array in levels.items():
         if not isinstance(array, zarr.Array):
-            raise _Unreadable(f"{path} is no array")
+            raise _Unreadable(f"{path} is not an array")
         _copy_array(source / path, array, target / path, axes)
 
 

@@ -223,7 +223,7 @@ def validate(path: Source, block: dict[str, Any]) -> None:
 
     model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a unit which is no NGFF name: allowed, and carried over
+        warnings.simplefilter("ignore")  # a unit which is not an NGFF name: allowed, and carried over
         try:
             model.model_validate(block)
             json.dumps(block, allow_nan=False, ensure_ascii=False).encode()

@@ -16,7 +16,7 @@ from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.names import member, members
-from baikal_deploy.volumes.paths import is_zarr
+from baikal_deploy.volumes.paths import is_zarr, translated
 from baikal_deploy.volumes.urls import Source, Url, explained, stamp
 from baikal_deploy.volumes.zarr.collections import (
     choose_series,
@@ -49,12 +49,8 @@ def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
     Raises:
         VolumeError: nothing there, not Zarr, no single image, or one that is not supported.
     """
-    try:
+    with translated(path, "looked at"):
         return _open_volume(path, series)
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: cannot be looked at: {error.strerror or error}; check the path and its permissions"
-        ) from error
 
 
 def _open_volume(path: Source, series: int | None) -> ZarrVolume:
@@ -77,7 +73,7 @@ def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Sou
     if is_plate(attributes):
         raise refuse_plate(path, plate_fields(path, attributes))
     if not is_series_group(attributes):
-        raise VolumeError(f"{path}: is a group, but no image; {_suggest(path, PLATE_DEPTH)}")
+        raise VolumeError(f"{path}: is a group, but not an image; {_suggest(path, PLATE_DEPTH)}")
     return choose_series(path, list_series(path), series)
 
 
@@ -159,7 +155,7 @@ def _require_zarr(path: Source) -> None:
         )
     if not is_zarr(path):
         raise VolumeError(
-            f"{path}: is a folder, but no Zarr store (it has no zarr.json, .zarray or .zgroup); "
+            f"{path}: is a folder, but not a Zarr store (it has no zarr.json, .zarray or .zgroup); "
             f"{_suggest(path, depth=1)}"
         )
 
@@ -283,7 +279,7 @@ class ZarrVolume:
                 raise VolumeError(f"{lost}; {where} could not be read") from error
             raise VolumeError(
                 f"{self.path}: {where} cannot be read ({_reason(error)}); "
-                f"the stored data is damaged: copy the volume again, or go on without it "
+                f"the stored data is damaged: copy the volume again, or continue without it "
                 f"(--on-error keep-raw)"
             ) from error
 

@@ -32,7 +32,7 @@ def require_unpacks(codec: str, data: Bytes, most: int) -> None:
         ValueError: they unpack to more, or are cut short.
     """
     if (size := _SIZES.get(codec)) is not None and size(memoryview(data).cast("B"), most) > most:
-        raise ValueError(f"compressed bytes that unpack to more than {most} are no chunk of this array")
+        raise ValueError(f"compressed bytes that unpack to more than {most} are not a chunk of this array")
 
 
 def _number(data: memoryview, start: int, size: int) -> int:

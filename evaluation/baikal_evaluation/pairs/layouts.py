@@ -38,7 +38,7 @@ def pairs_at(path: Path, channel: Channel) -> Iterable[Pair]:
         return _in_npz(path, channel)
     if path.suffix.lower() == ".csv":
         return _in_table(path, channel)
-    problem = "is no data set" if path.exists() else "no such file or folder"
+    problem = "is not a data set" if path.exists() else "no such file or folder"
     raise EvaluationError(f"{path}: {problem}; needed is {LAYOUTS}")
 
 
@@ -89,7 +89,7 @@ def _in_table(path: Path, channel: Channel) -> Iterator[Pair]:
             table = csv.DictReader(file)
             rows, columns = list(table), table.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as error:
-        raise EvaluationError(f"{path}: is no CSV file in UTF-8 ({error}); save it as one") from error
+        raise EvaluationError(f"{path}: is not a CSV file in UTF-8 ({error}); save it as one") from error
     if not set(COLUMNS) <= set(columns):
         raise EvaluationError(
             f"{path}: has the columns {', '.join(columns)}; needed are {', '.join(COLUMNS)}"

@@ -165,8 +165,8 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise EvaluationError(
-            "a process was killed, by a lack of memory perhaps; the same command goes on from what is done, "
-            "with fewer --jobs if need be"
+            "a process was killed, by a lack of memory perhaps; the same command continues from what is "
+            "done, with fewer --jobs if need be"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

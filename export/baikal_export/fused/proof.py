@@ -64,7 +64,7 @@ class Proof:
 
     @cached_property
     def y(self) -> Planes:
-        """Two planes whose sides are no multiples of the downsampling."""
+        """Two planes whose sides are not multiples of the downsampling."""
         factor = self.manifest.downsampling
         return _normal(0, 2, 1, 2 * factor + 3, factor + 1)
 

@@ -155,11 +155,15 @@ def test_a_write_that_fails_leaves_nothing(
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
-    assert run("nuclei", tmp_path, "--size", 32).exit_code == 0
-    (tmp_path / "clean" / ZARR).rename(tmp_path / "clean" / f"{ZARR}.partial")
-    assert run("nuclei", tmp_path, "--size", 32, "--overwrite").exit_code == 0
-    assert names(tmp_path) == [f"clean/{ZARR}", f"noisy/{ZARR}"]
+@pytest.mark.parametrize("suffix", ["zarr", "tiff"])
+def test_what_lies_where_an_image_is_prepared_is_refused(tmp_path: Path, suffix: str) -> None:
+    name, words = ZARR if suffix == "zarr" else TIFF, ("--size", 32, "--format", suffix, "--overwrite")
+    assert run("nuclei", tmp_path, *words).exit_code == 0
+    partial = (tmp_path / "clean" / name).rename(tmp_path / "clean" / f"{name}.partial")
+    result = run("nuclei", tmp_path, *words)
+    assert result.exit_code == 2
+    assert f"{name}.partial: is in the way" in result.output
+    assert partial.exists()
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.volumes.base import VolumeInfo, WorkItem, Writer
+from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import Mark, sweep
 from baikal_deploy.volumes.create import check_output_place, format_of
 from baikal_deploy.volumes.layout import Layout, plan_reductions
 from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.writer import Writer
 from tests.conftest import MakeInfo
 
 NAMES = ["out.ome.zarr", "out.ome.tif"]

@@ -72,7 +72,7 @@ def test_any_other_is_refused(tmp_path: Path, name: Any, remote: bool) -> None:
 
 @pytest.mark.parametrize("name", BAD_REMOTE.values(), ids=BAD_REMOTE)
 def test_what_a_url_takes_for_something_else_is_refused(tmp_path: Path, name: str) -> None:
-    assert "is no plain part of a URL" in refusal(REMOTE, name)
+    assert "is not a plain part of a URL" in refusal(REMOTE, name)
     assert member(tmp_path, name, "an image") == tmp_path / name
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo, WorkItem
 from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.pyramid import downsample
+from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.reader import open_volume
 from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.valid import assert_valid
@@ -52,7 +54,7 @@ def random_planes(info: VolumeInfo) -> Pixels:
 
 
 def write_all(path: Path, info: VolumeInfo, planes: Pixels, **options: Any) -> OutputVolume:
-    output = OutputVolume.create(path, info, **options)
+    output = OmeZarr().create(path, info, **options)
     for item in reversed(output.items):
         output.write(item, planes[list(item.planes)])
     return output
@@ -95,7 +97,7 @@ def test_every_level_is_the_mean_of_the_one_above(
 
 def test_each_level_has_its_scale_and_translation(tmp_path: Path, make_info: MakeInfo) -> None:
     info = make_info("zyx", (2, 512, 256), scale=(2.0, 0.5, 0.25), translation=(7.0, 10.0, 20.0))
-    OutputVolume.create(tmp_path / "out.zarr", info)
+    OmeZarr().create(tmp_path / "out.zarr", info)
     datasets = attributes(tmp_path / "out.zarr")["ome"]["multiscales"][0]["datasets"]
     geometry = [[t[t["type"]] for t in dataset["coordinateTransformations"]] for dataset in datasets]
     assert geometry == [
@@ -135,7 +137,7 @@ def test_omero_units_and_names_are_carried_over(tmp_path: Path, make_info: MakeI
     info = make_info("cyx", (2, 8, 8), "i1", omero=OMERO, name="cells")
     axes = (Axis("c"), Axis("y", "micrometer"), Axis("x", "pixel"))
     info = VolumeInfo(**{**vars(info), "axes": axes})
-    OutputVolume.create(tmp_path / "out.zarr", info)
+    OmeZarr().create(tmp_path / "out.zarr", info)
     found = open_volume(tmp_path / "out.zarr").info
     assert (found.axes, found.name) == (axes, "cells")
     window = {"min": -128.0, "max": 127.0, "start": -128.0, "end": 127.0}
@@ -157,7 +159,7 @@ def test_omero_units_and_names_are_carried_over(tmp_path: Path, make_info: MakeI
 def test_a_broken_omero_block_does_not_stop_the_output(
     tmp_path: Path, make_info: MakeInfo, omero: dict[str, Any]
 ) -> None:
-    OutputVolume.create(tmp_path / "out.zarr", make_info("yx", (8, 8), "f4", omero=omero))
+    OmeZarr().create(tmp_path / "out.zarr", make_info("yx", (8, 8), "f4", omero=omero))
     assert_valid(tmp_path / "out.zarr")
 
 
@@ -166,7 +168,7 @@ def test_metadata_that_cannot_be_made_valid_is_refused(tmp_path: Path, make_info
     with pytest.raises(
         VolumeError, match=r"in\.zarr: its metadata does not make valid OME-NGFF 0\.5 \(.*label"
     ):
-        OutputVolume.create(tmp_path / "out.zarr", info)
+        OmeZarr().create(tmp_path / "out.zarr", info)
     assert not (tmp_path / "out.zarr").exists()
 
 
@@ -181,7 +183,7 @@ def test_the_output_is_valid_ngff(tmp_path: Path, make_info: MakeInfo, names: st
 
 
 def test_provenance_marks_the_output_complete(tmp_path: Path, make_info: MakeInfo) -> None:
-    output = OutputVolume.create(tmp_path / "out.zarr", make_info("yx", (8, 8)))
+    output = OmeZarr().create(tmp_path / "out.zarr", make_info("yx", (8, 8)))
     assert attributes(output.path)["baikal"] == {"complete": False}
     output.finish({"model": "nuclei", "seed": 3})
     assert attributes(output.path)["baikal"] == {"model": "nuclei", "seed": 3, "complete": True}
@@ -195,8 +197,11 @@ def test_an_existing_output_stays_whole_until_the_new_one_is_finished(
     old, new = random_planes(info), random_planes(info) // 2
     write_all(path, info, old).finish({})
     with pytest.raises(VolumeError, match="exists already"):
-        OutputVolume.create(path, info)
-    OutputVolume.create(path, info, overwrite=True)  # a run that failed
+        OmeZarr().create(path, info)
+    failed = OmeZarr().create(path, info, overwrite=True)
+    with pytest.raises(VolumeError, match=r"out\.zarr\.partial: is in the way"):
+        OmeZarr().create(path, info, overwrite=True)
+    shutil.rmtree(failed.location)
     output = write_all(path, info, new, overwrite=True)
     np.testing.assert_array_equal(open_volume(path).read([0, 1]), old)
     output.finish({"run": 2})
@@ -218,7 +223,7 @@ def test_a_linked_output_is_replaced_where_it_lies(tmp_path: Path, make_info: Ma
 
 
 def test_planes_that_do_not_fit_are_refused(tmp_path: Path, make_info: MakeInfo) -> None:
-    output = OutputVolume.create(tmp_path / "out.zarr", make_info("zyx", (3, 8, 8)))
+    output = OmeZarr().create(tmp_path / "out.zarr", make_info("zyx", (3, 8, 8)))
     item = output.items[0]
     with pytest.raises(VolumeError, match=r"planes 0 to 2 .* came as float32 .*; the output needs uint16"):
         output.write(item, np.zeros((3, 8, 8), np.float32))
@@ -233,7 +238,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, make_info: Make
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "out.zarr"
     with pytest.raises(VolumeError, match=r"out\.zarr: the metadata could not be written: .*; free space"):
-        OutputVolume.create(path, make_info("yx", (8, 8)))
+        OmeZarr().create(path, make_info("yx", (8, 8)))
 
 
 FULL_DISK = """
@@ -243,6 +248,7 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import default_layout
+from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.valid import assert_valid
 
@@ -250,7 +256,7 @@ path = Path(sys.argv[1])
 axes = tuple(Axis(name) for name in "zyx")
 info = VolumeInfo(path, axes, (4, 100, 100), np.dtype("u2"), (1.0,) * 3, (0.0,) * 3)
 planes = np.random.default_rng(0).integers(0, 65535, (4, 100, 100), dtype="u2")
-output = OutputVolume.create(path, info, layout=default_layout(info, 2 * 100 * 100 * 2))
+output = OmeZarr().create(path, info, layout=default_layout(info, 2 * 100 * 100 * 2))
 output.write(output.items[0], planes[:2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = 100 if sys.argv[2] == "finish" else 20_000

@@ -2,22 +2,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import zarr
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
-    claim_output,
+    check_output,
+    discard,
     is_zarr,
     partial_path,
-    remove_store,
-    replace_store,
     require_store,
 )
 from baikal_deploy.volumes.places import check_paths
+from baikal_deploy.volumes.replacing import aside_path, replace_store, settle_replaced
 
 ZarrFormat = Literal[2, 3]
 
@@ -49,7 +50,7 @@ def test_zarr_stores_are_known_by_their_metadata(tmp_path: Path) -> None:
 def test_stores_are_removed(tmp_path: Path, zarr_format: ZarrFormat) -> None:
     store = make_store(tmp_path / "a", zarr_format=zarr_format)
     (store / f"zarr.{'0f' * 16}.partial").touch()  # what zarr-python leaves when killed
-    remove_store(store)
+    discard(store)
     assert not store.exists()
 
 
@@ -60,12 +61,11 @@ def test_a_store_with_a_users_file_in_it_is_never_removed(tmp_path: Path, name: 
     store = make_store(tmp_path / "a")
     (store / name).parent.mkdir(exist_ok=True)
     (store / name).write_text("years of work")
-    for attempt in (remove_store, require_store):
-        with pytest.raises(
-            VolumeError, match=rf"a: will not be overwritten, as .*{name} is no part of a Zarr"
-        ):
-            attempt(store)
-    with pytest.raises(VolumeError, match="is no part of a Zarr"):
+    with pytest.raises(VolumeError, match=rf"a: will not be overwritten, as .*{name} is not part of a Zarr"):
+        require_store(store)
+    with pytest.raises(VolumeError, match=rf"a: cannot be removed, as .*{name} is not part of a Zarr"):
+        discard(store)
+    with pytest.raises(VolumeError, match="is not part of a Zarr"):
         replace_store(make_store(tmp_path / "new"), store)
     assert (store / name).read_text() == "years of work"
     assert stored_value(store) == 1
@@ -80,10 +80,8 @@ def test_what_is_no_store_is_never_removed(tmp_path: Path, kind: str) -> None:
         path.mkdir()
     if kind == "folder":
         make_store(path / "inner.zarr")
-    with pytest.raises(VolumeError, match="a: is no Zarr store and will not be overwritten"):
-        claim_output(path, overwrite=True)
-    with pytest.raises(VolumeError, match="is no Zarr store"):
-        remove_store(path)
+    with pytest.raises(VolumeError, match="a: is not a Zarr store and will not be overwritten"):
+        check_output(path, overwrite=True)
     assert path.exists()
 
 
@@ -91,35 +89,40 @@ def test_links_inside_a_store_are_not_followed(tmp_path: Path) -> None:
     outside = make_store(tmp_path / "outside")
     store = make_store(tmp_path / "a")
     (store / "link").symlink_to(outside)
-    remove_store(store)
+    discard(store)
     assert stored_value(outside) == 1
 
 
 def test_claiming_an_output(tmp_path: Path) -> None:
     path = tmp_path / "out.zarr"
-    assert claim_output(path, overwrite=True) == claim_output(path, overwrite=False) == path
+    assert check_output(path, overwrite=True) == check_output(path, overwrite=False) == path
     make_store(path)
     with pytest.raises(VolumeError, match=r"out\.zarr: exists already; choose another output, or allow over"):
-        claim_output(path, overwrite=False)
-    assert claim_output(path, overwrite=True) == tmp_path / "out.zarr.partial"
+        check_output(path, overwrite=False)
+    assert check_output(path, overwrite=True) == tmp_path / "out.zarr.partial"
     assert stored_value(path) == 1
 
 
-def test_only_our_own_leftovers_are_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [None, {"complete": False}, {"complete": False, "run": 32 * "a"}, "broken"])
+def test_what_no_record_of_this_run_tells_of_is_never_removed(tmp_path: Path, mark: Any) -> None:
+    """An image that is not complete may be another run's."""
     path = make_store(tmp_path / "out.zarr")
     leftover = make_store(partial_path(path), 5)
-    with pytest.raises(VolumeError, match=r"partial: is in the way and no unfinished output of this program"):
-        claim_output(path, overwrite=True)
+    if mark == "broken":
+        (leftover / "zarr.json").write_bytes(b"[" * 100_000)
+    elif mark is not None:
+        zarr.open_group(leftover).update_attributes({PROVENANCE: mark})
+    with pytest.raises(VolumeError, match=r"out\.zarr\.partial: is in the way.*; move it away, or remove it"):
+        check_output(path, overwrite=True)
     assert stored_value(leftover) == 5
-    metadata = leftover / "zarr.json"
-    whole = metadata.read_bytes()
-    metadata.write_bytes(b"[" * 100_000)
-    with pytest.raises(VolumeError, match=r"partial: is in the way and no unfinished output of this program"):
-        claim_output(path, overwrite=True)
-    metadata.write_bytes(whole)
-    zarr.open_group(leftover).update_attributes({PROVENANCE: {"complete": False}})
-    assert claim_output(path, overwrite=True) == leftover
-    assert not leftover.exists()
+    assert check_output(path, overwrite=True, leftovers=[leftover]) == leftover
+
+
+def test_an_empty_folder_in_the_way_is_never_removed(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "out.zarr")
+    partial_path(path).mkdir()
+    with pytest.raises(VolumeError, match="is in the way"):
+        check_output(path, overwrite=True)
 
 
 def test_replacing_leaves_the_new_store_only(tmp_path: Path) -> None:
@@ -127,6 +130,61 @@ def test_replacing_leaves_the_new_store_only(tmp_path: Path) -> None:
     replace_store(new, old)
     assert stored_value(old) == 2
     assert os.listdir(tmp_path) == ["a"]
+
+
+MINE, OTHER = 32 * "a", 32 * "b"
+
+
+def killed_while_replacing(path: Path, run: str) -> Path:
+    """A folder with the store that was to be replaced, as a kill leaves it."""
+    aside = aside_path(path, run)
+    aside.mkdir()
+    return make_store(aside / path.name, 7)
+
+
+def test_what_this_run_had_put_aside_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "out.zarr")
+    mine, other = (killed_while_replacing(path, run) for run in (MINE, OTHER))
+    looks_like_it = make_store(tmp_path / "out.zarr.replaced-backup")
+    settle_replaced(path, MINE)
+    assert not mine.parent.exists()
+    assert (stored_value(other), stored_value(looks_like_it), stored_value(path)) == (7, 1, 1)
+
+
+def test_what_was_put_aside_is_put_back_where_nothing_is(tmp_path: Path) -> None:
+    path = tmp_path / "out.zarr"
+    killed_while_replacing(path, MINE)
+    settle_replaced(path, MINE)
+    assert stored_value(path) == 7
+    assert os.listdir(tmp_path) == ["out.zarr"]
+
+
+def test_a_users_file_beside_what_was_put_aside_is_kept(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "out.zarr")
+    old = killed_while_replacing(path, MINE)
+    (old / "notes.txt").write_text("years")
+    with pytest.raises(VolumeError, match=r"notes\.txt is not part of a Zarr store; move that file away"):
+        settle_replaced(path, MINE)
+    (old / "notes.txt").rename(old.parent / "notes.txt")
+    with pytest.raises(VolumeError, match=r"replaced-aaaaaaaa: cannot be settled"):
+        settle_replaced(path, MINE)
+    assert (old.parent / "notes.txt").read_text() == "years"
+
+
+def test_a_replacement_that_was_killed_before_it_began_is_made(tmp_path: Path) -> None:
+    old, new = make_store(tmp_path / "a", 1), make_store(tmp_path / "b", 2)
+    aside_path(old, MINE).mkdir()
+    replace_store(new, old, MINE)
+    assert stored_value(old) == 2
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_users_file_in_an_unfinished_output_is_never_swept(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "a")
+    (store / "0" / "notes.txt").write_text("years")
+    with pytest.raises(VolumeError, match=r"cannot be continued, as .*notes\.txt is not part of a Zarr"):
+        sweep(store, set())
+    assert stored_value(store) == 1
 
 
 def test_a_failed_replacement_puts_the_old_store_back(tmp_path: Path) -> None:

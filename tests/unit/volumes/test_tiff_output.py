@@ -15,8 +15,8 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import default_layout
 from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.tiff.format import OmeTiff
 from baikal_deploy.volumes.tiff.ome import OME_TYPES
-from baikal_deploy.volumes.tiff.writer import TiffOutput
 from tests.conftest import MakeInfo
 
 SUBSETS = ["".join(names) + "yx" for size in range(4) for names in itertools.combinations("tcz", size)]
@@ -32,7 +32,7 @@ def planes_of(info: VolumeInfo) -> np.ndarray:
 
 
 def write_all(path: Path, info: VolumeInfo, planes: np.ndarray, **options: Any) -> None:
-    output = TiffOutput.create(path, info, **options)
+    output = OmeTiff().create(path, info, **options)
     for item in reversed(output.items):
         output.write(item, planes[list(item.planes)])
     output.finish({"model": "<nuclei> & more", "notes": ["µ"]})
@@ -83,8 +83,8 @@ def test_nothing_is_there_until_it_is_complete(tmp_path: Path, make_info: MakeIn
     info = make_info("zyx", (3, 20, 30))
     (tmp_path / "a.tif").write_text("older")
     with pytest.raises(VolumeError, match="exists already"):
-        TiffOutput.create(tmp_path / "a.tif", info)
-    output = TiffOutput.create(tmp_path / "a.tif", info, overwrite=True)
+        OmeTiff().create(tmp_path / "a.tif", info)
+    output = OmeTiff().create(tmp_path / "a.tif", info, overwrite=True)
     output.write(output.items[0], planes_of(info))
     assert (tmp_path / "a.tif").read_text() == "older"
     output.finish({})
@@ -102,7 +102,7 @@ def test_what_ome_tiff_cannot_express(
     tmp_path: Path, make_info: MakeInfo, change: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(VolumeError, match=match) as caught:
-        TiffOutput.create(tmp_path / "a.tif", make_info("yx", (20, 30), **change))
+        OmeTiff().create(tmp_path / "a.tif", make_info("yx", (20, 30), **change))
     assert ".ome.zarr" in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -111,15 +111,15 @@ def test_a_unit_that_ome_does_not_know(tmp_path: Path) -> None:
     axes = (Axis("y", "parsec"), Axis("x", "parsec"))
     info = VolumeInfo(tmp_path / "in", axes, (20, 30), np.dtype("u1"), (1, 1), (0, 0))
     with pytest.raises(VolumeError, match="no name for the unit 'parsec' of axis y"):
-        TiffOutput.create(tmp_path / "a.tif", info)
+        OmeTiff().create(tmp_path / "a.tif", info)
 
 
 def test_planes_that_do_not_fit(tmp_path: Path, make_info: MakeInfo) -> None:
-    output = TiffOutput.create(tmp_path / "a.tif", make_info("zyx", (3, 20, 30)))
+    output = OmeTiff().create(tmp_path / "a.tif", make_info("zyx", (3, 20, 30)))
     with pytest.raises(VolumeError, match=r"came as uint16 \(2, 20, 30\)"):
         output.write(output.items[0], np.zeros((2, 20, 30), "u2"))
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path, make_info: MakeInfo) -> None:
     with pytest.raises(VolumeError, match="metadata could not be written"):
-        TiffOutput.create(tmp_path / "none" / "a.tif", make_info("yx", (20, 30)))
+        OmeTiff().create(tmp_path / "none" / "a.tif", make_info("yx", (20, 30)))

@@ -24,7 +24,7 @@ def test_honest_bytes_pass(name: str, size: int, kind: str) -> None:
     data = bytes(CODECS[name].encode(noise if kind == "noise" else np.zeros(size, "u1")))
     require_unpacks(name, data, size)
     if len(data) * 1032 > size:  # else deflate need not be looked at
-        with pytest.raises(ValueError, match="are no chunk"):
+        with pytest.raises(ValueError, match="are not a chunk"):
             require_unpacks(name, data, size - 1)
 
 

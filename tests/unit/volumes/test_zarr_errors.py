@@ -65,7 +65,7 @@ def test_a_file_inside_a_store_names_the_store(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_zarr(tmp_path: Path) -> None:
-    assert "no Zarr store (it has no zarr.json, .zarray or .zgroup); check the path" in message(tmp_path)
+    assert "not a Zarr store (it has no zarr.json, .zarray or .zgroup); check the path" in message(tmp_path)
     make_array(tmp_path / "a.zarr")
     assert f"choose one inside it, such as {tmp_path / 'a.zarr'}" in message(tmp_path)
 
@@ -73,12 +73,12 @@ def test_a_folder_is_no_zarr(tmp_path: Path) -> None:
 def test_a_group_lists_its_images(tmp_path: Path) -> None:
     plate = tmp_path / "plate.zarr"
     zarr.create_group(plate)
-    assert "is a group, but no image; check the path" in message(plate)
+    assert "is a group, but not an image; check the path" in message(plate)
     zarr.create_group(plate / "A" / "1")
     make_image(plate / "A" / "1" / "0", image_block())
     make_image(plate / "B", image_block())
     choices = f"such as {plate / 'A' / '1' / '0'} (also {plate / 'B'})"
-    assert f"is a group, but no image; choose one inside it, {choices}" in message(plate)
+    assert f"is a group, but not an image; choose one inside it, {choices}" in message(plate)
 
 
 @pytest.mark.parametrize(("shape", "found"), [((4,), 1), ((1, 1, 1, 1, 2, 2), 6)])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
-from baikal_deploy.volumes.paths import check_file, check_output, partial_path, remove_store, replace_store
+from baikal_deploy.volumes.paths import check_file, check_output, partial_path, require_free
+from baikal_deploy.volumes.replacing import replace_store
 from baikal_training.simulate.scenes.base import Scene
 
 Format = Literal["zarr", "tiff"]
@@ -51,11 +52,10 @@ def write(path: Path, image: Image, file_format: Format) -> None:
     """Write one image, in the place of an older one.
 
     Raises:
-        VolumeError: a full disk and the like; nothing is left behind.
+        VolumeError: something is in the way; or a full disk and the like. Nothing is left behind.
     """
     partial = partial_path(path)
-    if partial.is_dir():  # left by a run that was killed
-        remove_store(partial)
+    require_free(partial)
     writers: dict[Format, Callable[[Path, Path, Image], None]] = {"zarr": _write_zarr, "tiff": _write_tiff}
     try:
         writers[file_format](path, partial, image)
@@ -89,10 +89,10 @@ def _write_tiff(path: Path, partial: Path, image: Image) -> None:
 
 
 def _write_zarr(path: Path, partial: Path, image: Image) -> None:
-    from baikal_deploy.volumes.zarr.writer import OutputVolume
+    from baikal_deploy.volumes.zarr.format import OmeZarr
 
     planes = image.pixels.reshape(-1, *image.pixels.shape[-2:])
-    output = OutputVolume.create(partial, _info(path, image))
+    output = OmeZarr().create(partial, _info(path, image))
     for item in output.items:
         output.write(item, planes[item.planes.start : item.planes.stop])
     output.finish(image.provenance)

@@ -12,6 +12,7 @@ import numpy as np
 
 from baikal_deploy._version import __version__
 from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.volumes.paths import translated
 from baikal_training.camera import PSNR_RANGE, Camera
 from baikal_training.seeds import Stream, generator
 from baikal_training.simulate import check_shape, load_scene, simulate
@@ -117,11 +118,7 @@ class PairSet:
 
 
 def _prepare_folder(folder: Path) -> None:
-    try:
+    with translated(folder, "made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise VolumeError(
-            f"{folder}: cannot be made: {error.strerror or error}; check the path and its permissions"
-        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise VolumeError(f"{folder}: is not writable; choose another folder, or correct its permissions")

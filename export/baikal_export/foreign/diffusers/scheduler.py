@@ -63,7 +63,7 @@ def schedule_of(config: Mapping[str, Any]) -> ScheduleSpec:
     count, start, end = config["num_train_timesteps"], config["beta_start"], config["beta_end"]
     try:
         spec = _linear(start, end, count) if kind == "linear" else ScheduleSpec(kind, count)
-        spec.build()  # refuses what is no β
+        spec.build()  # refuses what is not a β
     except (ConfigError, TypeError, ValueError) as error:
         raise ModelError(
             f"num_train_timesteps {count!r}, beta_start {start!r}, beta_end {end!r}: "
