@@ -65,6 +65,17 @@ class Round:
             if index < len(self.items)
         )
 
+    def has_steps_in(self, journal: Journal | None) -> bool:
+        """True if an unfinished run has kept a part of the evaluations of planes that are not finished.
+
+        Args:
+            journal: of that run; None: there is none.
+        """
+        if journal is None:
+            return False
+        kept = Kept.of_run(journal.path, journal.run)
+        return bool(kept.indices_of_steps - set(journal.done))
+
     def estimate_seconds(self) -> float:
         """Expected seconds of the network evaluations, from a timed call with one window.
 

@@ -140,6 +140,11 @@ class Run:
         return self.round.evaluations_in(load_unfinished(self.config))
 
     @property
+    def steps_kept(self) -> bool:
+        """True if a part of the evaluations of a plane that is not finished is on disk besides."""
+        return self.round.has_steps_in(load_unfinished(self.config))
+
+    @property
     def windows_per_plane(self) -> int:
         """Network windows over a whole plane."""
         return len(self.denoiser.predictor.plan(self.volume.info.plane_shape).windows)
