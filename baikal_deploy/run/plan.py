@@ -134,6 +134,17 @@ class Plan:
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 
+    def next_round(self, done: int) -> Round:
+        """The round that follows, for which one that grows is waited for; see ``Input.next_round``.
+
+        Args:
+            done: steps of the first axis that are done.
+
+        Raises:
+            VolumeError: the input has become another one, or cannot be read any more.
+        """
+        return self.round(self.input.next_round(self.chosen, self.layout, done))
+
     def close(self) -> None:
         """Free the model."""
         self.denoiser.close()

@@ -189,7 +189,7 @@ class Run:
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()
-        self._next_round(0)
+        self.round = self.plan.next_round(0)
         with open_session(self.config, self.written, self.plan.fingerprint, self.layout) as session:
             for group, measurement in self.recipes.measurements.items():
                 session.measured(group, measurement)
@@ -198,9 +198,6 @@ class Run:
             notes = [*tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
             session.finish(self.provenance(tally, notes))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
-
-    def _next_round(self, done: int) -> None:
-        self.round = self.plan.round(self.plan.input.next_round(self.plan.chosen, self.layout, done))
 
     def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
         """Do all rounds, the first of which is the present one; the evaluations that they took."""
@@ -212,7 +209,7 @@ class Run:
             computed += _do_round(self.round, source, session, workers, progress)
             if last:
                 return computed
-            self._next_round(self.written.shape[0])
+            self.round = self.plan.next_round(self.written.shape[0])
             session.grow(self.written)
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:

@@ -148,21 +148,7 @@ class ResolvedWalk(Resolved):
     def sample(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Planes:
-        """Denoise planes: the mean of the runs; see ``Resolved.sample``.
-
-        Args:
-            predict: the network.
-            y: noisy planes (N, 1, H, W) on the network's scale.
-            schedule: from ``respace``.
-            noise: source of standard normal planes.
-            guide: in place of y; None: y.
-
-        Returns:
-            x_0, (N, 1, H, W).
-
-        Raises:
-            EngineError: the network failed.
-        """
+        """Denoise planes: the mean of the runs; arguments and errors are those of ``Resolved.sample``."""
         total: Planes = array_namespace(y).zeros_like(y)
         for x0 in self.each_run(predict, y, schedule, noise, guide):
             total += x0
@@ -172,20 +158,10 @@ class ResolvedWalk(Resolved):
     def each_run(
         self, predict: Predict, y: Planes, schedule: NoiseSchedule, noise: Noise, guide: Planes | None = None
     ) -> Iterator[Planes]:
-        """Denoise planes by each run in turn; the arguments are those of ``Resolved.sample``.
-
-        Args:
-            predict: the network.
-            y: noisy planes (N, 1, H, W) on the network's scale.
-            schedule: from ``respace``.
-            noise: source of standard normal planes.
-            guide: in place of y; None: y.
+        """Denoise planes by each run in turn; arguments and errors are those of ``Resolved.sample``.
 
         Returns:
             x_0 of every run, (N, 1, H, W).
-
-        Raises:
-            EngineError: the network failed.
         """
         stretch = self.stretch(schedule)
         guide = y if guide is None else guide
