@@ -16,8 +16,8 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	$(BIN)/baikal-run examples/nuclei.ome.zarr demo/nuclei_denoised.ome.zarr --overwrite \
 		--preview demo/before_after.png --report demo/report.html
 
-test: $(VENV)/.dev  ## all tests
-	$(BIN)/pytest
+test: $(VENV)/.dev  ## all tests, in two processes
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.dev $(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow

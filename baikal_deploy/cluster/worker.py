@@ -20,7 +20,7 @@ from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.outputs import Outputs
-from baikal_deploy.run.plan import plan_part
+from baikal_deploy.run.planner import plan_part
 from baikal_deploy.run.recipes import Group
 from baikal_deploy.run.resume.journal import is_journal_of
 from baikal_deploy.run.resume.kept import Kept

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from baikal_deploy.live.denoiser import LiveDenoiser, LiveResult
+from baikal_deploy.live.denoiser import LiveDenoiser
+from baikal_deploy.live.frame import LiveResult
 from baikal_deploy.live.statistics import LiveStatistics
 from baikal_deploy.live.waiting import FrameDropped, WhenFull
 

@@ -4,67 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Hashable
+from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock, Thread, current_thread
 from typing import Any, Self, get_args
 
 import numpy as np
 
-from baikal_deploy.denoising.denoiser import Denoiser
-from baikal_deploy.denoising.provenance import made_with
-from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Stack, Wanted
-from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import BaikalError, ConfigError
-from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.frame import Frame, LiveResult
+from baikal_deploy.live.model import LiveModel
 from baikal_deploy.live.priority import give_way
-from baikal_deploy.live.settling import Settling
+from baikal_deploy.live.readers import OnResult, Readers
 from baikal_deploy.live.statistics import Counts, LiveStatistics
-from baikal_deploy.live.timed import TimedEngine
 from baikal_deploy.live.waiting import FrameDropped, Waiting, WhenFull
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.arrays import Raw
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LiveResult:
-    """A denoised frame.
-
-    Attributes:
-        number: of the frame, from 0, as they were submitted.
-        image: (H, W), in the pixel type and units of the frame.
-        raw: (H, W), the frame as it was submitted.
-        metadata, channel: what was submitted with it.
-        evaluations: network evaluations that it got.
-        latency_ms: from ``submit`` until it was done.
-        engine_ms: of that, in calls of the engine.
-    """
-
-    number: int
-    image: Raw
-    raw: Raw
-    metadata: Any
-    channel: Hashable
-    evaluations: int
-    latency_ms: float
-    engine_ms: float
-
-
-@dataclass(frozen=True)
-class _Frame:
-    number: int
-    pixels: Raw
-    metadata: Any
-    channel: Hashable
-    submitted: float
-    future: Future[LiveResult]
 
 
 class LiveDenoiser:
@@ -86,7 +45,7 @@ class LiveDenoiser:
         queue: int = 8,
         when_full: WhenFull = "drop-oldest",
         latency_ms: float | None = None,
-        on_result: Callable[[LiveResult], None] | None = None,
+        on_result: OnResult | None = None,
         seed: int = 0,
         **options: Any,
     ) -> None:
@@ -113,22 +72,12 @@ class LiveDenoiser:
             raise ConfigError(f"queue {queue}: must hold at least 1 frame")
         if when_full not in get_args(WhenFull):
             raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
-        with ExitStack() as stack:
-            self._pool = stack.enter_context(ThreadPoolExecutor(1, "baikal-measure", give_way))
-            # Loaded there, as the engine's threads have the priority of the one that starts them.
-            self._denoiser = stack.enter_context(self._pool.submit(Denoiser.load, model, engine).result())
-            self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
-            self._denoiser.check(self._sampler)
-            self._budget = Budget.of(self._sampler, latency_ms)
-            stack.pop_all()
-        self._made_with = made_with(self._denoiser)
-        self._engine = TimedEngine(self._denoiser.predictor.engine)
-        self._denoiser.predictor = replace(self._denoiser.predictor, engine=self._engine)
-        self._queue: Waiting[_Frame] = Waiting(queue, when_full)
-        self._outboxes: list[Waiting[LiveResult]] = []
-        self._on_result, self._seed = on_result, seed
         self._counts = Counts(latency_ms)
-        self._streams: dict[Hashable, Settling] = {}
+        self._model = LiveModel(
+            model, engine, sampler, options, latency_ms=latency_ms, seed=seed, counts=self._counts
+        )
+        self._queue: Waiting[Frame] = Waiting(queue, when_full)
+        self._readers = Readers(queue, on_result, self._counts)
         self._lock, self._number, self._closed = Lock(), 0, False
         self._thread = Thread(target=self._run, name="baikal-live", daemon=True)
         self._thread.start()
@@ -157,7 +106,7 @@ class LiveDenoiser:
         with self._lock:
             if self._closed:
                 raise ConfigError("the live denoiser is closed: make another one for further frames")
-            made = _Frame(self._number, pixels, metadata, channel, time.perf_counter(), future)
+            made = Frame(self._number, pixels, metadata, channel, time.perf_counter(), future)
             self._number += 1
             self._counts.add("submitted")
         if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
@@ -175,16 +124,11 @@ class LiveDenoiser:
         As many wait to be read as frames may wait in the queue; beyond that the oldest is left out and
         counted as unread.
         """
-        outbox: Waiting[LiveResult] = Waiting(self._queue.size, "drop-oldest")
-        with self._lock:
-            self._outboxes.append(outbox)
-            if self._closed and not self._thread.is_alive():
-                outbox.close()
-        return outbox
+        return self._readers.new()
 
     def forget(self, channel: Hashable, dtype: np.dtype[Any]) -> None:
         """Free the mapping of intensities of a channel in a pixel type: its next frame is as its first."""
-        self._streams.pop((channel, dtype), None)
+        self._model.streams.pop((channel, dtype), None)
 
     @property
     def queue(self) -> int:
@@ -198,18 +142,12 @@ class LiveDenoiser:
 
     def provenance(self) -> dict[str, Any]:
         """A record of what denoises the frames, as JSON holds it."""
-        return {
-            **self._made_with,
-            "sampler": type(self._sampler).__name__.lower(),
-            "options": asdict(self._sampler),
-            "seed": self._seed,
-        }
+        return self._model.provenance()
 
     @property
     def statistics(self) -> LiveStatistics:
         """Counts and times of the frames so far."""
-        streams = list(self._streams.values())
-        return self._counts.statistics(bool(streams) and all(stream.settled for stream in streams))
+        return self._counts.statistics(self._model.settled)
 
     def close(self, *, drain: bool = True) -> None:
         """Take no more frames, and end when those that were taken are denoised.
@@ -227,8 +165,7 @@ class LiveDenoiser:
         for frame in self._queue.close(keep=drain):
             self._drop(frame)
         self._thread.join()
-        self._pool.shutdown(cancel_futures=True)
-        self._denoiser.close()
+        self._model.close()
 
     def __enter__(self) -> Self:
         return self
@@ -243,54 +180,15 @@ class LiveDenoiser:
                 self._counts.add("dropped")
                 continue
             try:
-                result = self._denoised(frame)
+                result = self._model.denoise(frame, len(self._queue))
             except Exception as error:  # whatever it is, the stream continues
                 if not isinstance(error, BaikalError):
                     log.exception("frame %d failed", frame.number)
                 self._fail(frame, error)
                 continue
             frame.future.set_result(result)
-            self._tell(result)
-        with self._lock:
-            for outbox in self._outboxes:
-                outbox.close()
-
-    def _denoised(self, frame: _Frame) -> LiveResult:
-        started = time.perf_counter()
-        engine_before = self._engine.seconds
-        recipe = self._recipe(frame, started - frame.submitted)
-        stack, wanted = Stack(frame.pixels[None], [frame.number]), Wanted(frame.pixels.dtype, guard=False)
-        planes = self._denoiser.run(recipe, stack, wanted=wanted).planes
-        finished = time.perf_counter()
-        self._budget.learn(recipe.nfe, finished - started)
-        latency, computed = finished - frame.submitted, self._engine.seconds - engine_before
-        self._counts.add_done(finished, latency, finished - started, computed, recipe.nfe)
-        times = 1e3 * latency, 1e3 * computed
-        given = frame.metadata, frame.channel
-        return LiveResult(frame.number, planes[0], frame.pixels, *given, recipe.nfe, *times)
-
-    def _recipe(self, frame: _Frame, waited: float) -> Recipe:
-        key = (frame.channel, frame.pixels.dtype)
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams.setdefault(key, Settling(self._denoiser, self._sampler, self._pool))
-        measurement = stream.measurement(frame.pixels)
-        sampler = self._budget.fitting(self._sampler, waited, len(self._queue))
-        return self._denoiser.recipe(sampler, measurement, self._seed)
-
-    def _tell(self, result: LiveResult) -> None:
-        with self._lock:
-            self._outboxes = [outbox for outbox in self._outboxes if not outbox.closed]
-            outboxes = list(self._outboxes)
-        for outbox in outboxes:
-            self._counts.add("unread", len(outbox.put(result)))
-        if self._on_result is None:
-            return
-        try:
-            self._on_result(result)
-        except Exception:  # the consumer's own
-            self._counts.add("consumer_errors")
-            log.exception("on_result failed for frame %d", result.number)
+            self._readers.tell(result)
+        self._readers.end()
 
     def _leave(self, future: Future[LiveResult]) -> None:
         """Take the frame of a future that is cancelled out of the queue."""
@@ -298,7 +196,7 @@ class LiveDenoiser:
             for frame in self._queue.remove(lambda one: one.future is future):
                 self._drop(frame)
 
-    def _drop(self, frame: _Frame) -> None:
+    def _drop(self, frame: Frame) -> None:
         self._counts.add("dropped")
         if frame.future.set_running_or_notify_cancel():
             frame.future.set_exception(
@@ -307,6 +205,6 @@ class LiveDenoiser:
                 )
             )
 
-    def _fail(self, frame: _Frame, error: Exception) -> None:
+    def _fail(self, frame: Frame, error: Exception) -> None:
         self._counts.add("failed")
         frame.future.set_exception(error)

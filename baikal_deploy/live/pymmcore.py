@@ -22,7 +22,8 @@ from pymmcore_plus import CMMCorePlus, GeneratorMDASequence
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
 from baikal_deploy.host.locks import locked
 from baikal_deploy.live.acquisition import Acquisition, index_of
-from baikal_deploy.live.denoiser import LiveDenoiser, LiveResult
+from baikal_deploy.live.denoiser import LiveDenoiser
+from baikal_deploy.live.frame import LiveResult
 from baikal_deploy.live.waiting import FrameDropped
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.naming import renamed

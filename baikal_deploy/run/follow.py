@@ -42,7 +42,7 @@ class Follow(Run):
         Args:
             config: the options of the run.
             timeout: seconds without growth after which the input has ended.
-            only_plan: see ``plan.plan``.
+            only_plan: see ``Run``.
 
         Raises:
             ConfigError: an option that does not go with the input, the model or a run that follows.

@@ -214,20 +214,6 @@ class Outputs:
             kept = (output.files(piece) for piece in pieces)
             sweep(output.location, set(chain.from_iterable(kept)))
 
-    def copy_labels(self, labels: Source) -> list[str]:
-        """Give the result the label images of the input; see ``Writer.copy_labels``.
-
-        Args:
-            labels: the group that holds them.
-
-        Returns:
-            Remarks on labels that it could not have, in sentences.
-
-        Raises:
-            VolumeError: a full disk and the like.
-        """
-        return self.result.copy_labels(labels)
-
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs, the result last: then all is complete.
 

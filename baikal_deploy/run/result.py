@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.volumes.cleanup import Mark
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,18 @@ class RunReport:
     tally: Tally
     notes: list[str]
     before: bool = False
+
+    @classmethod
+    def of_finished(cls, output: Path) -> Self:
+        """Report of an earlier run, which has finished an output.
+
+        Args:
+            output: what it has written.
+        """
+        mark = Mark.at(output)
+        made = {} if mark is None else mark.provenance
+        tally = Tally.from_record(made.get("counts", {}))
+        return cls(output, 0.0, 0, tally, list(made.get("notes", ())), before=True)
 
     @property
     def per_second(self) -> float:

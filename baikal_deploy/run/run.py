@@ -12,18 +12,17 @@ from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.plan import Round, plan
+from baikal_deploy.run.plan import Round
+from baikal_deploy.run.planner import plan
 from baikal_deploy.run.provenance import provenance
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
-from baikal_deploy.run.resume.kept import Kept
 from baikal_deploy.run.resume.session import Session, open_session
 from baikal_deploy.run.resume.unfinished import load_unfinished
 from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
-from baikal_deploy.volumes.cleanup import Mark
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.open import labels_of
@@ -52,7 +51,7 @@ class Run:
         processes: int = 1,
         only_plan: bool = False,
     ) -> None:
-        """Plan a run; see ``plan.plan``.
+        """Plan a run.
 
         Args:
             config: the options of the run.
@@ -133,23 +132,17 @@ class Run:
     @property
     def evaluations_done(self) -> int:
         """Network evaluations that an unfinished run, which this one continues, has done."""
-        return self._evaluations_in(self.earlier)
+        return self.round.evaluations_in(self.earlier)
 
     @property
     def evaluations_kept(self) -> int:
         """Network evaluations that are on disk now, when this run was interrupted."""
-        return self._evaluations_in(load_unfinished(self.config))
+        return self.round.evaluations_in(load_unfinished(self.config))
 
-    def _evaluations_in(self, journal: Journal | None) -> int:
-        if journal is None:
-            return 0
-        kept = Kept.of_run(journal.path, journal.run)
-        begun = {index: kept.of(index).planes for index in kept.indices - set(journal.done)}
-        return sum(
-            self.work.evaluations(self.items[index], begun.get(index))
-            for index in {*journal.done, *begun}
-            if index < len(self.items)
-        )
+    @property
+    def steps_kept(self) -> bool:
+        """True if a part of the evaluations of a plane that is not finished is on disk besides."""
+        return self.round.has_steps_in(load_unfinished(self.config))
 
     @property
     def windows_per_plane(self) -> int:
@@ -168,12 +161,7 @@ class Run:
             EngineError: the run is closed, or the network failed.
         """
         self.denoiser.check_open()
-        started = time.perf_counter()
-        self.denoiser.predictor.evaluate_once(self.volume.info.plane_shape)
-        seconds = (time.perf_counter() - started) / self.config.batch
-        regions = self.round.regions_per_plane
-        windows = sum(map(self.work.windows, self.items[:regions])) / regions
-        return seconds * windows * self.evaluations
+        return self.round.estimate_seconds()
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write; what an unfinished run of the same kind has left is not done again.
@@ -192,73 +180,37 @@ class Run:
             BaikalError: the workers cannot do it.
         """
         self.denoiser.check_open()
-        source = self.plan.input
-        if workers is not None and source.grows:
+        if workers is not None and self.plan.input.grows:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
         if self.refused is not None:
             raise self.refused
         if self.finished:
-            return self._report_before()
+            return RunReport.of_finished(self.config.target)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
-        started, computed = time.perf_counter(), 0
-        self._next_round(0)
+        started = time.perf_counter()
+        self.round = self.plan.next_round(0)
         with open_session(self.config, self.written, self.plan.fingerprint, self.layout) as session:
             for group, measurement in self.recipes.measurements.items():
                 session.measured(group, measurement)
-            while True:
-                last = source.ended
-                if last and source.grows:
-                    session.end(self.written.shape[0])
-                computed += self._do_round(session, workers, progress)
-                if last:
-                    break
-                self._next_round(self.written.shape[0])
-                session.grow(self.written)
+            computed = self._do_rounds(session, workers, progress)
             tally = session.tally
-            notes = [*tally.notes(), *source.notes(), *self._copy_labels(session)]
+            notes = [*tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
             session.finish(self.provenance(tally, notes))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
 
-    def _next_round(self, done: int) -> None:
-        self.round = self.plan.round(self.plan.input.next_round(self.plan.chosen, self.layout, done))
-
-    def _do_round(self, session: Session, workers: Workers, progress: Progress | None) -> int:
-        """Do what is there; the evaluations that it took."""
-        done = sum(map(self.work.evaluations, session.done))
-        computed, known, total = 0, len(self.recipes.known), self.evaluations
-
-        def advance(planes: int, evaluated: int) -> None:
-            nonlocal done, computed, known, total
-            if known != len(self.recipes.known):
-                known, total = len(self.recipes.known), self.evaluations
-            done += planes
-            computed += evaluated
-            if progress is not None:
-                progress(done, total)
-
-        advance(0, 0)
-        try:
-            workers.work(self.work, session, advance)
-        except KeyboardInterrupt:
-            self.plan.input.interrupt()
-        return computed
-
-    def _report_before(self) -> RunReport:
-        """Report of the run that has finished the output."""
-        mark = Mark.at(self.config.target)
-        made = {} if mark is None else mark.provenance
-        tally = Tally.from_record(made.get("counts", {}))
-        return RunReport(self.config.target, 0.0, 0, tally, list(made.get("notes", ())), before=True)
-
-    def _copy_labels(self, session: Session) -> list[str]:
-        """Give the outputs the input's labels; what to know of it."""
-        labels = labels_of(self.volume.whole)
-        if labels is None:
-            return []
-        if self.volume.is_cut:
-            return ["label images belong to the whole image and were left out of a part of it"]
-        return session.copy_labels(labels)
+    def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
+        """Do all rounds, the first of which is the present one; the evaluations that they took."""
+        source, computed = self.plan.input, 0
+        while True:
+            last = source.ended
+            if last and source.grows:
+                session.end(self.written.shape[0])
+            computed += _do_round(self.round, source, session, workers, progress)
+            if last:
+                return computed
+            self.round = self.plan.next_round(self.written.shape[0])
+            session.grow(self.written)
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """Provenance of the output; see ``provenance.provenance``.
@@ -279,3 +231,38 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _do_round(
+    now: Round, source: Input, session: Session, workers: Workers, progress: Progress | None
+) -> int:
+    """Do what is there of an input; the evaluations that it took."""
+    recipes = now.work.recipes
+    done = sum(map(now.work.evaluations, session.done))
+    computed, known, total = 0, len(recipes.known), now.evaluations
+
+    def advance(planes: int, evaluated: int) -> None:
+        nonlocal done, computed, known, total
+        if known != len(recipes.known):
+            known, total = len(recipes.known), now.evaluations
+        done += planes
+        computed += evaluated
+        if progress is not None:
+            progress(done, total)
+
+    advance(0, 0)
+    try:
+        workers.work(now.work, session, advance)
+    except KeyboardInterrupt:
+        source.interrupt()
+    return computed
+
+
+def _copy_labels(volume: SelectedVolume, session: Session) -> list[str]:
+    """Give the outputs the input's labels; what to know of it."""
+    labels = labels_of(volume.whole)
+    if labels is None:
+        return []
+    if volume.is_cut:
+        return ["label images belong to the whole image and were left out of a part of it"]
+    return session.copy_labels(labels)

@@ -20,7 +20,7 @@ from baikal_deploy.denoising.stack import Denoised
 from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.resume import kept
-from baikal_deploy.run.resume.kept import KeptItem
+from baikal_deploy.run.resume.kept import Kept, KeptItem
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 from tests.e2e.conftest import BaikalRun, write_zarr
@@ -125,9 +125,24 @@ def test_the_plan_and_the_message_tell_what_is_kept(
         patch.setattr(Analytic, "_predict", interrupted)
         result = baikal_run(stack_zarr, "--budget", "best")
     assert result.exit_code == 130
-    assert "not complete yet; 16 of 48 network evaluations are kept" in result.stderr
+    told = " ".join(result.stderr.split())
+    kept = "16 of 48 network evaluations are kept, with what was computed of a plane that is not finished"
+    assert f"not complete yet; {kept}, and the same command continues from there" in told
     again = baikal_run(stack_zarr, "--budget", "best", "--dry-run")
     assert "continues an unfinished run: 16 of these evaluations are done" in again.stderr
+
+
+def test_steps_of_finished_planes_do_not_count(tmp_path: Path) -> None:
+    """A step is found again by how many planes were finished before its own."""
+    item = KeptItem(tmp_path / "kept", 4)
+    assert Kept(tmp_path / "kept").indices_of_steps == set()
+    item.keep_step("walk0", {"x": np.ones(3)})
+    assert Kept(tmp_path / "kept").indices_of_steps == {4}
+    before = list((tmp_path / "kept").iterdir())
+    item.finished(1, Denoised(np.ones((4, 2, 3), np.uint16), None, None, Tally(6)))
+    item.keep()
+    before[0].touch()  # as if another worker had kept it meanwhile
+    assert Kept(tmp_path / "kept").indices_of_steps == set()
 
 
 def test_nothing_is_kept_of_what_takes_a_moment(tmp_path: Path, stack_zarr: Path) -> None:

@@ -195,7 +195,7 @@ def test_streams_of_somebody_gone_make_room(counts: np.ndarray, monkeypatch: pyt
         assert infer(own.host, counts[0], channel="b").status == 200
         for _ in range(9):
             assert infer(own.host, counts[0], channel="c").status == 200
-        known = {channel for channel, _ in own.live._streams}
+        known = {channel for channel, _ in own.live._model.streams}
         assert known == {"b", "c"}, "a rested longest, and is forgotten"
 
 

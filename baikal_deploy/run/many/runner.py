@@ -87,7 +87,13 @@ class Runner:
             with self.listener.denoising(run) as progress:
                 return run.execute(progress, self.workers)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"{run.config.target}: not complete yet; {run.evaluations_kept} of {run.evaluations} network "
-                "evaluations are kept, and the same command continues from there"
-            ) from None
+            raise KeyboardInterrupt(_interrupted(run)) from None
+
+
+def _interrupted(run: Run) -> str:
+    """Message about what is kept of a run that was interrupted."""
+    steps = " with what was computed of a plane that is not finished," if run.steps_kept else ""
+    return (
+        f"{run.config.target}: not complete yet; {run.evaluations_kept} of {run.evaluations} network "
+        f"evaluations are kept,{steps} and the same command continues from there"
+    )

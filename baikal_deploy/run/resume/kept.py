@@ -29,6 +29,7 @@ KEEP_SECONDS = 30.0
 _FILE = re.compile(r"(\d+)[-.][\w.-]*\.npz(\.[0-9a-f]{32}\.new)?")
 
 _PIECE = re.compile(r"(\d+)-(\d+)-(\d+)\.npz")
+_STEP = re.compile(r"(\d+)\..+\.(\d+)\.npz")
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -65,6 +66,13 @@ class Kept:
     def indices(self) -> set[int]:
         """The items of which something is kept."""
         return {index for index, _, _, _ in _pieces(self.folder)}
+
+    @property
+    def indices_of_steps(self) -> set[int]:
+        """The items of which steps are kept, of the planes after those that are."""
+        steps = (_STEP.fullmatch(path.name) for path in self.folder.glob("*.npz"))
+        found = {(int(name[1]), int(name[2])) for name in steps if name is not None}
+        return {index for index, finished in found if finished == self.of(index).planes}
 
     def forget(self, index: int) -> None:
         """Remove the parts of an item, which is finished.

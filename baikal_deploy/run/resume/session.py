@@ -138,7 +138,7 @@ class Session:
             self.journal.record({"ended": steps})
 
     def copy_labels(self, labels: Source) -> list[str]:
-        """Give the result the label images of the input; see ``Outputs.copy_labels``.
+        """Give the result the label images of the input; see ``Writer.copy_labels``.
 
         Args:
             labels: the group that holds them.
@@ -150,7 +150,7 @@ class Session:
             VolumeError: a full disk and the like.
         """
         with self._reassuring():
-            return self.outputs.copy_labels(labels)
+            return self.outputs.result.copy_labels(labels)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Complete all outputs and put them in their places.

@@ -1,0 +1,73 @@
+"""What a run reads: the part of the input that is chosen, and of its guide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.inputs import Input
+from baikal_deploy.run.outputs import check_formats, check_places
+from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.channels import find_channels
+from baikal_deploy.volumes.open import files_of, open_input
+from baikal_deploy.volumes.selection import SelectedVolume, select, select_alike
+from baikal_deploy.volumes.urls import Source
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The part of input and guide that a run reads.
+
+    Attributes:
+        volume: of the input.
+        guide: the same part of the guide; None if there is none.
+        channels: numbers of those that are denoised.
+        written: what the output is.
+    """
+
+    volume: SelectedVolume
+    guide: SelectedVolume | None
+    channels: Collection[int]
+    written: VolumeInfo
+
+
+def choose(config: RunConfig, source: Input) -> Choice:
+    """Open the input, and the guide if there is one, and choose the part that the options name.
+
+    Args:
+        config: the options of the run.
+        source: the input.
+
+    Raises:
+        ConfigError: options that do not go with what is there.
+        VolumeError: something cannot be read, or an output cannot be written where it is to be.
+    """
+    whole = source.open()
+    channels = None if config.channels is None else find_channels(whole.info, config.channels)
+    kept = channels if config.other_channels == "drop" else None
+    volume = select(whole, config.spans, kept)
+    guide = None if config.guide is None else open_input(config.guide)
+    written = replace(volume.info, dtype=np.dtype(config.dtype or volume.info.dtype))
+    _check_paths(config, volume, guide, written)
+    own = None if guide is None else select_alike(guide, volume)
+    denoised = range(volume.info.num_channels) if channels is None or kept else channels
+    return Choice(volume, own, denoised, written)
+
+
+def _check_paths(
+    config: RunConfig, volume: SelectedVolume, guide: Volume | None, written: VolumeInfo
+) -> None:
+    sources: list[Source] = [config.input, *files_of(volume)]
+    if guide is not None:
+        sources += [guide.info.path, *files_of(guide)]
+    check_places(config, sources)
+    check_formats(config, written)
+    shape = volume.whole.info.shape
+    if guide is not None and guide.info.shape != shape:
+        raise VolumeError(
+            f"{config.guide}: a guide of shape {guide.info.shape}; it must have the input's, {shape}"
+        )
