@@ -18,7 +18,7 @@ from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Raw, Values
 
 Kernel = tuple[tuple[float, ...], ...]
-"""Autocorrelation of noise at distances of up to 3 pixels, 7x7: 1 in the centre."""
+"""Autocorrelation of noise at each distance up to a number of pixels along x and y: 1 in the centre."""
 
 BINS = 24
 """Number of bins that hold equal numbers of pixels, and of as many equal ranges, as bright parts are few."""
@@ -52,7 +52,9 @@ class NoiseModel:
             are independent.
         raised: factor on ``level`` at which the network removes it; for one that knows this noise that is
             ``correlation``, for one that knows white noise alone it is more.
-        kernel: autocorrelation of the noise where it is equalised; None where neighbours are independent.
+        kernel: autocorrelation of the noise where it is equalised, without what lines share; None where pixels
+            are independent.
+        rows, columns: variance of what all pixels of a row, of a column, share, over that of the rest.
         unlike: by how much the correlation of direct neighbours differs from ``kernel``, where that is not
             measured but what the network was fine-tuned to.
     """
@@ -64,6 +66,8 @@ class NoiseModel:
     correlation: float = 1.0
     raised: float = 1.0
     kernel: Kernel | None = None
+    rows: float = 0.0
+    columns: float = 0.0
     unlike: float = 0.0
 
     @classmethod
