@@ -15,7 +15,8 @@ from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import PROBES, contradictions, mean_and_std, relative_std
 from baikal_deploy.diffusion.random_field import noise_source
-from baikal_deploy.diffusion.samplers.base import Noise, ResolvedWalk
+from baikal_deploy.diffusion.samplers._walk import ResolvedWalk
+from baikal_deploy.diffusion.samplers.base import Noise
 from baikal_deploy.errors import NotFinite
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import is_constant

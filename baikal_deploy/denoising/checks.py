@@ -6,7 +6,8 @@ import numpy as np
 
 from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.denoising.trust import Maps
-from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
+from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Raw

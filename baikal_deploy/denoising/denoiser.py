@@ -21,7 +21,8 @@ from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
-from baikal_deploy.diffusion.samplers.base import Sampler, WalkSampler
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
+from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from baikal_deploy.diffusion.samplers.base import Walk
+from baikal_deploy.diffusion.samplers._moves import Walk
 from baikal_deploy.diffusion.samplers.forward_backward import ForwardBackward
 from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance, parse_respacing
 
@@ -50,8 +50,9 @@ def test_reverse_steps(name: str, variance: Variance, steps: str) -> None:
     z = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     noise = z.numpy().astype(np.float32)
     sampler = ForwardBackward(start=1, clip="unit").resolved(1.0, 1000, variance)
+    stretch = sampler.stretch(schedule)
     for index in (0, 1, 2, len(kept) // 2, len(kept) - 1):
-        walk = Walk(sampler, lambda x, t: (eps, v), x, x, schedule, lambda visit, draw: noise, 0)
+        walk = Walk(stretch, lambda x, t: (eps, v), x, x, lambda visit, draw: noise, 0)
         expected = reference.step(
             output, kept[index], torch.from_numpy(x).double(), generator=torch.Generator().manual_seed(1)
         ).prev_sample

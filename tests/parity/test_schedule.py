@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from baikal_deploy.diffusion.samplers.base import Walk
+from baikal_deploy.diffusion.samplers._moves import Walk
 from baikal_deploy.diffusion.samplers.forward_backward import ForwardBackward
 from baikal_deploy.diffusion.schedule import NoiseSchedule, ScheduleSpec, Variance, parse_respacing
 
@@ -64,7 +64,7 @@ def torch_step(betas: torch.Tensor, i: int, variance: Variance, z: np.ndarray = 
 def our_step(schedule: NoiseSchedule, index: int, variance: Variance, z: np.ndarray = Z) -> np.ndarray:
     sampler = ForwardBackward(start=1, clip="unit").resolved(1.0, 1000, variance)
     v = V if variance == "learned_range" else None
-    walk = Walk(sampler, lambda x, t: (EPS, v), X, X, schedule, lambda visit, draw: z, 0)
+    walk = Walk(sampler.stretch(schedule), lambda x, t: (EPS, v), X, X, lambda visit, draw: z, 0)
     return walk.reverse(X, index)
 
 

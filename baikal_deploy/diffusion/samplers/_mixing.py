@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Walk, WalkSampler
+from baikal_deploy.diffusion.samplers._moves import Walk
+from baikal_deploy.diffusion.samplers._walk import ResolvedWalk, WalkSampler
 from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Planes

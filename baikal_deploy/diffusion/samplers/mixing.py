@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from baikal_deploy.diffusion.samplers._mixing import MixingSampler
-from baikal_deploy.diffusion.samplers.base import Walk
+from baikal_deploy.diffusion.samplers._moves import Walk
 from baikal_deploy.pixels.arrays import Planes
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from baikal_deploy.diffusion.samplers.base import Walk, WalkSampler
+from baikal_deploy.diffusion.samplers._moves import Walk
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.pixels.arrays import Planes
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baikal_deploy.diffusion.samplers import sampler_class
-from baikal_deploy.diffusion.samplers.base import WalkSampler
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.naming import renamed

@@ -13,7 +13,7 @@ import onnx
 from baikal_deploy._version import __version__
 from baikal_deploy.denoising.checks import check_noise
 from baikal_deploy.diffusion.samplers import make_sampler
-from baikal_deploy.diffusion.samplers.base import WalkSampler
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Precision, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256

@@ -12,7 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import compose, helper, numpy_helper, parser
 
-from baikal_deploy.diffusion.samplers.base import OBSERVED_RANGE, WalkSampler
+from baikal_deploy.diffusion.samplers._moves import OBSERVED_RANGE
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.program import Instruction, Program
 

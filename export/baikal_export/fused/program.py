@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Walk, WalkSampler
+from baikal_deploy.diffusion.samplers._moves import Stretch, Walk
+from baikal_deploy.diffusion.samplers._walk import ResolvedWalk, WalkSampler
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
@@ -137,7 +138,7 @@ def _recorded(
     """All runs of a sampler; their shares in the mean make 1."""
     runs = sampler.request.runs
     for run in range(runs):
-        recorder = Recorder(sampler, schedule, run, learned, draws)
+        recorder = Recorder(sampler.stretch(schedule), run, learned, draws)
         sampler.request.walk(recorder)
         yield from recorder.instructions[:-1]
         yield recorder.instructions[-1]._replace(share=1 / runs)
@@ -153,15 +154,13 @@ class Recorder(Walk):
         instructions: the moves so far.
     """
 
-    def __init__(
-        self, sampler: ResolvedWalk, schedule: NoiseSchedule, run: int, learned: bool, draws: dict[Draw, int]
-    ) -> None:
+    def __init__(self, stretch: Stretch, run: int, learned: bool, draws: dict[Draw, int]) -> None:
         """
         Args:
             learned: whether the network returns v.
             draws: planes of the noise input by what they stand for; new ones are added.
         """
-        super().__init__(sampler, self._evaluate, _Y, _Y, schedule, self._take, run)
+        super().__init__(stretch, self._evaluate, _Y, _Y, self._take, run)
         self.instructions: list[Instruction] = []
         self._learned, self._draws = learned, draws
         self._taken = list[int]()

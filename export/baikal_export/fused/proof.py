@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.tiled import TiledPredictor
-from baikal_deploy.diffusion.samplers.base import Predict, WalkSampler
+from baikal_deploy.diffusion.samplers._walk import WalkSampler
+from baikal_deploy.diffusion.samplers.base import Predict
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines._onnxruntime.session import open_session
 from baikal_deploy.engines.base import EngineOptions

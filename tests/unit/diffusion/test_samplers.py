@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class, sampler_names
-from baikal_deploy.diffusion.samplers.base import ResolvedWalk, Sampler
+from baikal_deploy.diffusion.samplers._walk import ResolvedWalk
+from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.forward_backward import ForwardBackward
 from baikal_deploy.diffusion.samplers.mixing import Mixing
 from baikal_deploy.diffusion.samplers.repaint import Repaint
