@@ -275,7 +275,8 @@ class LiveDenoiser:
         if stream is None:
             stream = self._streams.setdefault(key, Settling(self._denoiser, self._sampler, self._pool))
         measurement = stream.measurement(frame.pixels)
-        sampler = self._budget.fitting(self._sampler, waited, len(self._queue))
+        correlated = self._denoiser.unknown_spectrum(self._sampler, measurement) is not None
+        sampler = self._budget.fitting(self._sampler, waited, len(self._queue), correlated)
         return self._denoiser.recipe(sampler, measurement, self._seed)
 
     def _tell(self, result: LiveResult) -> None:

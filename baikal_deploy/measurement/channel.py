@@ -65,7 +65,7 @@ class Measurement:
         noise = record["noise"]
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
-            "noise": None if noise is None else NoiseModel(**noise),
+            "noise": None if noise is None else NoiseModel.from_record(noise),
         }
         return cls(**{**record, **parts})
 

@@ -42,12 +42,14 @@ GRID = (64, 64)
 PROBE = 1.5
 """Level at which a network removes nearly all white noise, as a factor on its standard deviation."""
 SUSPECT, CERTAIN = 1.08, 1.15
-"""Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and is,
-correlated: in the planes less their background, and in what a denoiser removes."""
+"""Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and
+is, correlated: in the planes less their background, and in what a denoiser removes."""
 ERRORS = 4.0
 """Standard errors by which the power of bands must differ as well."""
 LOW = 0.15
 """Frequency, in cycles per pixel, below which structure is stronger than noise may be."""
+LOWEST = 0.05
+"""Frequency below which the power is taken for that just above: with the background, noise was taken off."""
 STRONG = 1.2
 """Level at which a network removes correlated noise, as a factor on the root of its strongest power."""
 PEAK = 98
@@ -131,12 +133,13 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
     if not _is_uneven(fine, masks, CERTAIN) and not any(lines):
         return Correlation()
     seen = _power(planes, masks, lines)
-    power = np.where(_radius() < LOW, np.minimum(seen, seen[_ring()].mean()), seen)
+    power = np.where(_radius() < LOW, np.minimum(seen, seen[_ring(LOW)].mean()), seen)
     for _ in range(2):
         level = STRONG * math.sqrt(max(float(np.percentile(power, PEAK)), 1.0))
         taken = removed(level)
         lines = _lines(taken, masks)
         power = np.minimum(_power(planes, masks, lines), _power(taken, masks, lines))
+        power = np.where(_radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
     return _correlation(power, lines)
 
 
@@ -201,8 +204,9 @@ def _radius() -> Values:
     return radius
 
 
-def _ring() -> NDArray[np.bool_]:
-    ring: NDArray[np.bool_] = (_radius() >= LOW) & (_radius() < LOW + 0.04)
+def _ring(frequency: float) -> NDArray[np.bool_]:
+    """The frequencies just above one."""
+    ring: NDArray[np.bool_] = (_radius() >= frequency) & (_radius() < frequency + 0.04)
     return ring
 
 

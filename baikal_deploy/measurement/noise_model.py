@@ -8,9 +8,9 @@ little of structure, in bins of a first estimate, since the noisy intensities wo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -52,8 +52,8 @@ class NoiseModel:
             are independent.
         raised: factor on ``level`` at which the network removes it; for one that knows this noise that is
             ``correlation``, for one that knows white noise alone it is more.
-        kernel: autocorrelation of the noise where it is equalised, without what lines share; None where pixels
-            are independent.
+        kernel: autocorrelation of the noise where it is equalised, without what lines share; None where
+            pixels are independent.
         rows, columns: variance of what all pixels of a row, of a column, share, over that of the rest.
         unlike: by how much the correlation of direct neighbours differs from ``kernel``, where that is not
             measured but what the network was fine-tuned to.
@@ -74,6 +74,12 @@ class NoiseModel:
     def uniform(cls, sigma: float) -> Self:
         """Noise of one standard deviation everywhere."""
         return cls(0.0, sigma**2, sigma**2, sigma)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The model whose fields these are, as JSON holds them."""
+        kernel = record["kernel"]
+        return cls(**{**record, "kernel": None if kernel is None else tuple(map(tuple, kernel))})
 
     @property
     def is_correlated(self) -> bool:

@@ -1,8 +1,8 @@
 """The spectrum of noise: how strong it is at every frequency, by its autocovariance.
 
 Noise is described by the covariance of two pixels at every distance up to REACH, and by what all pixels of
-a row, or of a column, share (scanners, cameras with an amplifier for each row). Its Fourier transform is the
-variance of each orthonormal Fourier coefficient, S: white noise of standard deviation σ has S = σ² everywhere.
+a row, or of a column, share (scanners, cameras with an amplifier for each row). Its Fourier transform is S,
+the variance of each orthonormal Fourier coefficient: white noise of standard deviation σ has S = σ² everywhere.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Spectrum:
         own = min(len(values) // 2, reach)
         middle = slice(len(values) // 2 - own, len(values) // 2 + own + 1)
         total = np.pad(values[middle, middle], reach - own)
-        line = np.cos(np.linspace(-1, 1, 2 * reach + 3)[1:-1] * np.pi / 2) ** 2
+        line = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)  # whose spectrum is nowhere negative
         total[reach] += self.rows * line
         total[:, reach] += self.columns * line
         return self.variance * total
@@ -180,8 +180,8 @@ def check_kernel(kernel: Kernel) -> None:
     values = np.asarray(kernel) if square else np.zeros((3, 3))
     if not (np.abs(values) <= 1).all() or values[len(values) // 2, len(values) // 2] != 1:
         raise ConfigError(
-            f"noise_correlation: must be as many rows as columns, an odd number of up to {2 * REACH + 1}, with "
-            "numbers within −1 … 1, and 1 in the centre"
+            f"noise_correlation: must be as many rows as columns, an odd number of up to {2 * REACH + 1}, "
+            "with numbers within −1 … 1, and 1 in the centre"
         )
     if (values != values[::-1, ::-1]).any() or not fine_variance(values) > 0:
         raise ConfigError("noise_correlation: no noise has this autocorrelation; export the model again")

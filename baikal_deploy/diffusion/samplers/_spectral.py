@@ -1,14 +1,14 @@
 """Spectral steps: how ``matched`` removes noise that is stronger at some frequencies than at others.
 
-A network knows white noise. Kawar et al. (DDRM, NeurIPS 2022) take off noise of any spectrum coefficient by
-coefficient: with the levels n falling, and s the noise's standard deviation at a frequency, data count as they are
-where s ≤ n, and elsewhere what the estimate X0 leaves of them is weakened until noise of level n is left,
+A network knows white noise. Kawar et al. (DDRM, NeurIPS 2022) take off noise of any spectrum frequency by
+frequency: with the levels n falling, and s the noise's standard deviation at a frequency, the data Y count as
+they are where s ≤ n, and elsewhere what the estimate X0 leaves of them is weakened to noise of level n,
 
     X = X0 + min(1, n/s)·(Y − X0),
 
 in the Fourier domain. Nothing is drawn. Where all s are equal there is one level and one evaluation: the
-posterior mean. The filter min(1, n/s) reaches no farther than the noise is correlated, or little, and is cut off there, so
-that a part of a plane is treated as the whole is.
+posterior mean. The filter min(1, n/s) hardly reaches farther than the noise is correlated, and is cut off there,
+so that a part of a plane is treated as the whole is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.measurement.spectrum import LINE_REACH, Spectrum, covariance_of
-from baikal_deploy.pixels.arrays import Planes, array_namespace
+from baikal_deploy.pixels.arrays import Planes, array_namespace, device
 
 REACH = 32
 """Pixels that the filter looks around; where lines share noise, LINE_REACH of them."""
@@ -87,7 +87,7 @@ def filtered(planes: Planes, kernel: NDArray[np.float32]) -> Planes:
     height, width = planes.shape[2:]
     sides = [min(side, BLOCK) for side in (height, width)]
     shape = tuple(_fast(side + 2 * reach) for side in sides)
-    waves = xp.fft.rfftn(xp.asarray(_around_origin(kernel, shape)), axes=(0, 1))
+    waves = xp.fft.rfftn(xp.asarray(_around_origin(kernel, shape), device=device(planes)), axes=(0, 1))
     for top in range(0, height, sides[0]):
         for left in range(0, width, sides[1]):
             part = padded[..., top : top + sides[0] + 2 * reach, left : left + sides[1] + 2 * reach]
@@ -103,7 +103,7 @@ def _reflected(planes: Planes, margin: int) -> Planes:
     xp: Any = array_namespace(planes)
     for axis in (2, 3):
         indices = np.pad(np.arange(planes.shape[axis]), margin, mode="reflect")
-        planes = xp.take(planes, xp.asarray(indices), axis=axis)
+        planes = xp.take(planes, xp.asarray(indices, device=device(planes)), axis=axis)
     return planes
 
 
@@ -124,4 +124,3 @@ def _smooth(length: int) -> bool:
         while length % factor == 0:
             length //= factor
     return length == 1
-
