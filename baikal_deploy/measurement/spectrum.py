@@ -2,7 +2,7 @@
 
 Noise is described by the covariance of two pixels at every distance up to REACH, and by what all pixels of
 a row, or of a column, share (scanners, cameras with an amplifier for each row). Its Fourier transform is S,
-the variance of each orthonormal Fourier coefficient: white noise of standard deviation σ has S = σ² everywhere.
+the variance of each orthonormal Fourier coefficient: white noise of standard deviation σ has S = σ².
 """
 
 from __future__ import annotations

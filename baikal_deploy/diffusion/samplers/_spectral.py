@@ -7,8 +7,8 @@ they are where s ≤ n, and elsewhere what the estimate X0 leaves of them is wea
     X = X0 + min(1, n/s)·(Y − X0),
 
 in the Fourier domain. Nothing is drawn. Where all s are equal there is one level and one evaluation: the
-posterior mean. The filter min(1, n/s) hardly reaches farther than the noise is correlated, and is cut off there,
-so that a part of a plane is treated as the whole is.
+posterior mean. The filter min(1, n/s) hardly reaches farther than the noise is correlated, and is cut off
+there, so that a part of a plane is treated as the whole is.
 """
 
 from __future__ import annotations

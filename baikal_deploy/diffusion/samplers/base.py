@@ -87,8 +87,8 @@ class Sampler(ABC):
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
-            spectrum: of noise that the model does not know, on the network's scale; None: it knows the noise, or
-                that is white.
+            spectrum: of noise that the model does not know, on the network's scale; None: it knows it, or it is
+                white.
 
         Raises:
             ConfigError: options that the model does not allow.

@@ -36,8 +36,8 @@ class Matched(Sampler):
         start: timestep whose noise level is taken for that of the plane, and may be fractional; None: that of
             the measured noise, t*.
         evaluations: 1 is the posterior mean; more walk on to it in deterministic steps: of equal noise
-            (DDIM, Song et al. 2021), which is sharper, or spectral ones where the noise is not white. None: 1,
-            and STEPS where it is not white.
+            (DDIM, Song et al. 2021), which is sharper, or spectral ones where the noise is not white. None:
+            1, and STEPS where it is not white.
         symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
             much again.
     """
