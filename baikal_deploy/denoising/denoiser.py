@@ -28,6 +28,7 @@ from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
@@ -209,8 +210,19 @@ class Denoiser:
         t_star = 1.0
         if not measurement.intensity.is_constant:
             t_star = self._schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
-        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
+        unknown = self.unknown_spectrum(sampler, measurement)
+        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance, unknown)
         return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
+
+    def unknown_spectrum(self, sampler: Sampler, measurement: Measurement) -> Spectrum | None:
+        """Spectrum of noise that the model does not know; None where it is white, or known.
+
+        Args:
+            sampler: as asked for.
+            measurement: of the planes' channel.
+        """
+        known = self.manifest.noise_correlation is not None
+        return None if known or sampler.noise == "uniform" else measurement.spectrum
 
     def run(
         self,

@@ -104,7 +104,8 @@ class LiveModel:
         if stream is None:
             stream = self.streams.setdefault(key, Settling(self._denoiser, self._sampler, self._pool))
         measurement = stream.measurement(frame.pixels)
-        sampler = self._budget.fitting(self._sampler, waited, waiting)
+        correlated = self._denoiser.unknown_spectrum(self._sampler, measurement) is not None
+        sampler = self._budget.fitting(self._sampler, waited, waiting, correlated)
         return self._denoiser.recipe(sampler, measurement, self._seed)
 
     def close(self) -> None:

@@ -13,11 +13,18 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.measurement.correlation import FOREIGN, find_correlation, total_std, unlikeness
+from baikal_deploy.measurement.correlation import (
+    FOREIGN,
+    background,
+    dark_pixels,
+    find_correlation,
+    unlikeness,
+)
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation, fill_non_finite
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
 from baikal_deploy.measurement.sample import block_means, noise_std
+from baikal_deploy.measurement.spectrum import Spectrum, total_std
 from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
@@ -58,7 +65,7 @@ class Measurement:
         noise = record["noise"]
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
-            "noise": None if noise is None else NoiseModel(**noise),
+            "noise": None if noise is None else NoiseModel.from_record(noise),
         }
         return cls(**{**record, **parts})
 
@@ -81,6 +88,15 @@ class Measurement:
         if self.noise is None:
             return self.normalised_sigma
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """Spectrum of the noise of equalised planes, on the network's scale; None where it is white."""
+        if self.noise is None or self.noise.kernel is None:
+            return None
+        noise, std = self.noise, self.intensity.normalised_sigma(self.noise.level * self.noise.correlation)
+        lines = noise.rows + noise.columns
+        return Spectrum(std**2 / (1 + lines), noise.kernel, noise.rows, noise.columns)
 
     def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
         """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""
@@ -144,7 +160,7 @@ def analyse(
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
-    filled = _part([fill_non_finite(plane) for plane in planes])
+    said, filled = _part(planes), _part([fill_non_finite(plane) for plane in planes])
     total = 1.0 if kernel is None else total_std(kernel)
     noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
     for _ in range(FITS):  # the second estimates keep less noise where it is strong
@@ -154,8 +170,8 @@ def analyse(
             return replace(found, noise=noise)
     if kernel is not None:
         known = replace(noise, correlation=total, raised=total, kernel=kernel)
-        return replace(found, noise=_compared(filled, intensity, known, estimate))
-    noise = _with_correlation(filled, intensity, noise, estimate)
+        return replace(found, noise=_compared(said, filled, intensity, known, estimate))
+    noise = _with_correlation(said, filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
         intensity = normalisation.of(estimates)
@@ -185,27 +201,55 @@ def estimate_equalised(
 
 
 def _with_correlation(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+    planes: Sequence[Raw],
+    filled: Sequence[Raw],
+    intensity: IntensityMap,
+    noise: NoiseModel,
+    estimate: Estimate,
 ) -> NoiseModel:
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
+    """The same noise with its correlation.
 
-    def residuals(factor: float) -> list[NDArray[Any]]:
-        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in planes]
-        return _scaled(planes, estimates, noise, surroundings)
+    Args:
+        planes: (H, W) each; NaN where a pixel says nothing.
+        filled: the same planes with some value there.
+        intensity, noise, estimate: as they were found.
+    """
+    surroundings = [base(plane.astype(np.float64)) for plane in filled]
+    masks = dark_pixels(planes, surroundings)
 
-    found = find_correlation(_scaled(planes, surroundings, noise, surroundings), surroundings, residuals)
-    return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
+    def removed(factor: float) -> list[NDArray[Any]]:
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in filled]
+        return _scaled(filled, estimates, noise, surroundings)
+
+    backgrounds = [background(plane, mask) for plane, mask in zip(planes, masks, strict=True)]
+    found = find_correlation(_scaled(filled, backgrounds, noise, surroundings), masks, removed)
+    return replace(
+        noise,
+        correlation=found.std,
+        raised=found.raised,
+        kernel=found.kernel,
+        rows=found.rows,
+        columns=found.columns,
+    )
 
 
 def _compared(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+    planes: Sequence[Raw],
+    filled: Sequence[Raw],
+    intensity: IntensityMap,
+    noise: NoiseModel,
+    estimate: Estimate,
 ) -> NoiseModel:
-    """Noise that is taken for what the network knows, with how far it is from that."""
+    """Noise that is taken for what the network knows, with how far it is from that.
+
+    Args:
+        planes, filled, intensity, noise, estimate: as for ``_with_correlation``.
+    """
     assert noise.kernel is not None
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
-    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in planes]
-    removed = _scaled(planes, estimates, noise, surroundings)
-    return replace(noise, unlike=unlikeness(noise.kernel, surroundings, removed))
+    surroundings = [base(plane.astype(np.float64)) for plane in filled]
+    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
+    removed = _scaled(filled, estimates, noise, surroundings)
+    return replace(noise, unlike=unlikeness(noise.kernel, dark_pixels(planes, surroundings), removed))
 
 
 def _scaled(

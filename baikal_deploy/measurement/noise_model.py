@@ -8,9 +8,9 @@ little of structure, in bins of a first estimate, since the noisy intensities wo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Raw, Values
 
 Kernel = tuple[tuple[float, ...], ...]
-"""Autocorrelation of noise at distances of up to 3 pixels, 7x7: 1 in the centre."""
+"""Autocorrelation of noise at each distance up to a number of pixels along x and y: 1 in the centre."""
 
 BINS = 24
 """Number of bins that hold equal numbers of pixels, and of as many equal ranges, as bright parts are few."""
@@ -52,7 +52,9 @@ class NoiseModel:
             are independent.
         raised: factor on ``level`` at which the network removes it; for one that knows this noise that is
             ``correlation``, for one that knows white noise alone it is more.
-        kernel: autocorrelation of the noise where it is equalised; None where neighbours are independent.
+        kernel: autocorrelation of the noise where it is equalised, without what lines share; None where
+            pixels are independent.
+        rows, columns: variance of what all pixels of a row, of a column, share, over that of the rest.
         unlike: by how much the correlation of direct neighbours differs from ``kernel``, where that is not
             measured but what the network was fine-tuned to.
     """
@@ -64,12 +66,20 @@ class NoiseModel:
     correlation: float = 1.0
     raised: float = 1.0
     kernel: Kernel | None = None
+    rows: float = 0.0
+    columns: float = 0.0
     unlike: float = 0.0
 
     @classmethod
     def uniform(cls, sigma: float) -> Self:
         """Noise of one standard deviation everywhere."""
         return cls(0.0, sigma**2, sigma**2, sigma)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The model whose fields these are, as JSON holds them."""
+        kernel = record["kernel"]
+        return cls(**{**record, "kernel": None if kernel is None else tuple(map(tuple, kernel))})
 
     @property
     def is_correlated(self) -> bool:

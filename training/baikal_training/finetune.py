@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.channel import Estimate, analyse, measure
-from baikal_deploy.measurement.correlation import total_std
+from baikal_deploy.measurement.spectrum import total_std
 from baikal_deploy.pixels.arrays import Plane
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.data import noisy_sample

@@ -14,9 +14,9 @@ from PIL import Image
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.measurement.correlation import REACH, autocorrelation
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.measurement.spectrum import REACH, autocovariance
 from baikal_deploy.models.manifest import SCHEMA, read_manifest
 from baikal_export.cli import main as export_main
 from baikal_training.checkpoint import Checkpoint
@@ -43,7 +43,7 @@ SMALL = "channels = [8, 16]\nblocks = [1, 1]\n"
 
 def kernel_of(centre: list[float]) -> Kernel:
     values = np.zeros((2 * REACH + 1, 2 * REACH + 1))
-    values[REACH] = centre
+    values[REACH, REACH - len(centre) // 2 : REACH + len(centre) // 2 + 1] = centre
     return tuple(map(tuple, values.tolist()))
 
 
@@ -72,7 +72,7 @@ def test_drawn_noise_has_the_autocorrelation(kernel: Kernel, shape: tuple[int, i
     drawn = correlated(torch.randn((60, *shape), generator=torch.Generator().manual_seed(1)), kernel)
     assert drawn.dtype == torch.float32
     everywhere = [np.ones(shape, dtype=bool)] * 60
-    found = autocorrelation([plane.numpy() for plane in drawn], everywhere)
+    found, _ = autocovariance([plane.numpy() for plane in drawn], everywhere)
     np.testing.assert_allclose(found, kernel, atol=0.015)
 
 
