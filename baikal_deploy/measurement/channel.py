@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from baikal_deploy.measurement.correlation import FOREIGN, find_correlation, total_std, unlikeness
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.intensity import IntensityMap, Normalisation, fill_non_finite
+from baikal_deploy.measurement.bright import below, ceiling, scale_of
+from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
-from baikal_deploy.measurement.sample import block_means, noise_std
-from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.measurement.sample import block_means, noise_std, part_of, telling
+from baikal_deploy.measurement.screen import Screen, known_of
+from baikal_deploy.measurement.surroundings import known_base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
@@ -28,8 +30,6 @@ SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""
 MAX_PASSES = 4
 FITS = 2
-FIT_PIXELS = 2**19
-"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Measurement:
         sigma: standard deviation of the noise, in raw units.
         passes: denoised estimates it took for the percentiles to settle.
         noise: how the noise depends on the signal, and between pixels; None where nobody asked.
+        screen: tells the pixels that say nothing.
     """
 
     intensity: IntensityMap
     sigma: float
     passes: int
     noise: NoiseModel | None = None
+    screen: Screen = Screen()
 
     def record(self) -> dict[str, Any]:
         """The measurement as JSON holds it."""
@@ -59,6 +61,7 @@ class Measurement:
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel(**noise),
+            "screen": Screen.from_record(record["screen"]),
         }
         return cls(**{**record, **parts})
 
@@ -70,6 +73,11 @@ class Measurement:
             "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
             f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
         ]
+
+    @property
+    def ceiling(self) -> float:
+        """Intensity, in raw units, beyond which the network is not shown more."""
+        return ceiling(self.intensity, self.noise or NoiseModel.uniform(self.sigma))
 
     @property
     def normalised_sigma(self) -> float:
@@ -101,20 +109,43 @@ def measure(
     Returns:
         A measurement without a noise model.
     """
-    sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
-    current = normalisation.of([block_means(plane) for plane in planes])
-    filled = [fill_non_finite(plane) for plane in planes]
+    screen = Screen.of(telling(planes))
+    known, filled = _screened(planes, screen)
+    sigma = noise_std(known) * (1.0 if kernel is None else total_std(kernel))
+    noise = NoiseModel.uniform(sigma)
+    current = scale_of(normalisation, [block_means(plane) for plane in known], sigma)
     passes = 0
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
-        level = current.normalised_sigma(sigma)
-        estimates = [
-            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
-        ]
-        previous, current = current, normalisation.of(estimates)
+        estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
+        previous, current = current, scale_of(normalisation, _of_known(estimates, known), sigma)
         if _settled(previous, current):
             break
-    return Measurement(current, sigma, passes)
+    return Measurement(current, sigma, passes, screen=screen)
+
+
+def _screened(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
+    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of them."""
+    windows = telling(planes)
+    screened = [screen.screened(plane) for plane in windows]
+    pairs = zip(windows, screened, strict=True)
+    known = [known_of(plane, found.unfilled, found.defects) for plane, found in pairs]
+    return known, [found.plane for found in screened]
+
+
+def _of_known(estimates: Sequence[Raw], known: Sequence[Raw]) -> list[Raw]:
+    """Estimates, with NaN where nothing is known."""
+    pairs = zip(estimates, known, strict=True)
+    return [x if (finite := np.isfinite(plane)).all() else np.where(finite, x, np.nan) for x, plane in pairs]
+
+
+def _estimated(
+    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NDArray[np.float64]:
+    low, beyond = below(plane, ceiling(intensity, noise))
+    x = estimate(intensity.normalise(low), intensity.normalised_sigma(noise.level))
+    raw: NDArray[np.float64] = intensity.denormalise(x, np.float64)
+    return raw if beyond is None else raw + beyond
 
 
 def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
@@ -144,21 +175,21 @@ def analyse(
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
-    filled = _part([fill_non_finite(plane) for plane in planes])
+    known, filled = (part_of(part) for part in _screened(planes, found.screen))
     total = 1.0 if kernel is None else total_std(kernel)
     noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
     for _ in range(FITS):  # the second estimates keep less noise where it is strong
         estimates = [estimate_equalised(plane, intensity, noise, estimate, total) for plane in filled]
-        noise = fit_noise(filled, estimates)
+        noise = fit_noise(known, estimates)
         if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
             return replace(found, noise=noise)
     if kernel is not None:
-        known = replace(noise, correlation=total, raised=total, kernel=kernel)
-        return replace(found, noise=_compared(filled, intensity, known, estimate))
-    noise = _with_correlation(filled, intensity, noise, estimate)
+        learnt = replace(noise, correlation=total, raised=total, kernel=kernel)
+        return replace(found, noise=_compared(known, filled, intensity, learnt, estimate))
+    noise = _with_correlation(known, filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
-        intensity = normalisation.of(estimates)
+        intensity = scale_of(normalisation, _of_known(estimates, known), found.sigma)
     return replace(found, intensity=intensity, noise=noise)
 
 
@@ -166,46 +197,57 @@ def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -
     """The points (bins, 3) that the noise model is fitted to, see ``noise_bins``; none without a model."""
     if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
         return np.empty((0, 3))
-    filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise
+    known, filled = (part_of(part) for part in _screened(planes, found.screen))
+    noise = found.noise
     estimates = [
         estimate_equalised(plane, found.intensity, noise, estimate, noise.raised) for plane in filled
     ]
-    return noise_bins(filled, estimates)
+    return noise_bins(known, estimates)
 
 
 def estimate_equalised(
     plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
 ) -> NDArray[np.float64]:
     """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
-    normalised = intensity.normalise(plane)
+    low, beyond = below(plane, ceiling(intensity, noise))
+    normalised = intensity.normalise(low)
     equaliser = Equaliser.of(normalised[None], noise, intensity)
     x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
     raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
-    return raw
+    return raw if beyond is None else raw + beyond
 
 
 def _with_correlation(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+    known: Sequence[Raw],
+    filled: Sequence[Raw],
+    intensity: IntensityMap,
+    noise: NoiseModel,
+    estimate: Estimate,
 ) -> NoiseModel:
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
+    surroundings = [known_base(plane) for plane in known]
 
     def residuals(factor: float) -> list[NDArray[Any]]:
-        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in planes]
-        return _scaled(planes, estimates, noise, surroundings)
+        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in filled]
+        return _scaled(filled, estimates, noise, surroundings)
 
-    found = find_correlation(_scaled(planes, surroundings, noise, surroundings), surroundings, residuals)
+    own = _of_known(surroundings, known)
+    found = find_correlation(_scaled(filled, surroundings, noise, surroundings), own, residuals)
     return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
 
 
 def _compared(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+    known: Sequence[Raw],
+    filled: Sequence[Raw],
+    intensity: IntensityMap,
+    noise: NoiseModel,
+    estimate: Estimate,
 ) -> NoiseModel:
     """Noise that is taken for what the network knows, with how far it is from that."""
     assert noise.kernel is not None
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
-    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in planes]
-    removed = _scaled(planes, estimates, noise, surroundings)
-    return replace(noise, unlike=unlikeness(noise.kernel, surroundings, removed))
+    surroundings = [known_base(plane) for plane in known]
+    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
+    removed = _scaled(filled, estimates, noise, surroundings)
+    return replace(noise, unlike=unlikeness(noise.kernel, _of_known(surroundings, known), removed))
 
 
 def _scaled(
@@ -216,9 +258,3 @@ def _scaled(
         (plane - other) / noise.std(around)
         for plane, other, around in zip(planes, others, surroundings, strict=True)
     ]
-
-
-def _part(planes: Sequence[Raw]) -> list[Raw]:
-    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
-    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
-    return list(planes[::step])

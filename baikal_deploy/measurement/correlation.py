@@ -171,5 +171,5 @@ def spectrum(correlation: Values, shape: tuple[int, int] = (32, 32)) -> Values:
 
 
 def _dark(surroundings: Sequence[Values]) -> list[NDArray[np.bool_]]:
-    limit = np.percentile(np.concatenate([plane.ravel() for plane in surroundings]), DARK)
+    limit = np.nanpercentile(np.concatenate([plane.ravel() for plane in surroundings]), DARK)
     return [plane <= limit for plane in surroundings]

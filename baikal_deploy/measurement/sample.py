@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.pixels.arrays import Raw
 
 SAMPLE_PIXELS = 2**21
 """Most pixels of a channel that are looked at to measure it."""
 SAMPLE_SIDE = 256
 """Side of the windows that make up a sample of a channel too large to look at whole."""
+FIT_PIXELS = 2**19
+"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 
@@ -35,6 +38,17 @@ def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, s
         left = int((0.5 + i * 0.5698402910) % 1 * (width - columns + 1))
         windows.append((plane, slice(top, top + rows), slice(left, left + columns)))
     return windows
+
+
+def telling(windows: Sequence[Raw]) -> list[Raw]:
+    """The windows that hold more than one value: dropped frames and empty tiles tell nothing; all, if none does."""
+    return [window for window in windows if not is_constant(window)] or list(windows)
+
+
+def part_of(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
+    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
+    return list(planes[::step])
 
 
 def noise_std(planes: Sequence[Raw]) -> float:

@@ -322,7 +322,8 @@ def _work(config: RunConfig, opened: _Opened, denoiser: Denoiser, sampler: Sampl
     recipes = Recipes(
         opened.volume, denoiser, sampler, config.seed, opened.channels, by_time, config.on_error
     )
-    wanted = Wanted(opened.written.dtype, config.uncertainty is not None, config.mask is not None)
+    std, suspect = config.uncertainty is not None, config.mask is not None
+    wanted = Wanted(opened.written.dtype, std, suspect, config.defects)
     return Work(recipes, opened.guide, wanted, config.shared_axes, config.on_error)
 
 
