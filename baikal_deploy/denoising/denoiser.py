@@ -27,7 +27,7 @@ from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.measurement.sample import sampled
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
@@ -140,8 +140,11 @@ class Denoiser:
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
         check_beside(chosen, sampler, stack, maps)
-        windows = sample_windows(len(stack.pixels), stack.pixels.shape[1:])
-        measurement = self.measure([stack.pixels[plane, y, x] for plane, y, x in windows], chosen)
+        shape = stack.pixels.shape
+        sample = sampled(
+            lambda windows: [stack.pixels[window] for window in windows], len(stack.pixels), shape[1:]
+        )
+        measurement = self.measure(sample, chosen)
         wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
         denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
         maps.fill(denoised)

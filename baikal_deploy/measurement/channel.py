@@ -42,6 +42,7 @@ class Measurement:
         passes: denoised estimates it took for the percentiles to settle.
         noise: how the noise depends on the signal, and between pixels; None where nobody asked.
         screen: tells the pixels that say nothing.
+        doubts: what is to be said before anything is denoised, in sentences.
     """
 
     intensity: IntensityMap
@@ -49,6 +50,7 @@ class Measurement:
     passes: int
     noise: NoiseModel | None = None
     screen: Screen = Screen()
+    doubts: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The measurement as JSON holds it."""
@@ -62,16 +64,18 @@ class Measurement:
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel(**noise),
             "screen": Screen.from_record(record["screen"]),
+            "doubts": tuple(record["doubts"]),
         }
         return cls(**{**record, **parts})
 
     def notes(self) -> list[str]:
         """Notes on the measurement that a user should read."""
         if self.noise is None or self.noise.unlike < FOREIGN:
-            return []
+            return list(self.doubts)
         return [
+            *self.doubts,
             "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
-            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
+            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume",
         ]
 
     @property
@@ -95,6 +99,24 @@ class Measurement:
         return self.matched_sigma if noise == "signal" else self.normalised_sigma
 
 
+def measure_roughly(planes: Sequence[Raw], normalisation: Normalisation) -> Measurement:
+    """Noise level and intensity map of noisy planes, from block means; no network is asked.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+
+    Returns:
+        A measurement without a noise model.
+    """
+    screen = Screen.of(telling(planes))
+    known, _ = _screened(planes, screen)
+    sigma = noise_std(known)
+    return Measurement(
+        scale_of(normalisation, [block_means(plane) for plane in known], sigma), sigma, 0, None, screen
+    )
+
+
 def measure(
     planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate, kernel: Kernel | None = None
 ) -> Measurement:
@@ -109,11 +131,10 @@ def measure(
     Returns:
         A measurement without a noise model.
     """
-    screen = Screen.of(telling(planes))
-    known, filled = _screened(planes, screen)
-    sigma = noise_std(known) * (1.0 if kernel is None else total_std(kernel))
-    noise = NoiseModel.uniform(sigma)
-    current = scale_of(normalisation, [block_means(plane) for plane in known], sigma)
+    rough = measure_roughly(planes, normalisation)
+    known, filled = _screened(planes, rough.screen)
+    sigma = rough.sigma * (1.0 if kernel is None else total_std(kernel))
+    noise, current = NoiseModel.uniform(sigma), rough.intensity
     passes = 0
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
@@ -121,7 +142,7 @@ def measure(
         previous, current = current, scale_of(normalisation, _of_known(estimates, known), sigma)
         if _settled(previous, current):
             break
-    return Measurement(current, sigma, passes, screen=screen)
+    return replace(rough, intensity=current, sigma=sigma, passes=passes)
 
 
 def _screened(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
