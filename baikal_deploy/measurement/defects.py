@@ -26,6 +26,8 @@ SHARED = 0.25
 """Share of its excess that no neighbour but one has; at the plane's border none at all."""
 CERTAIN = 20.0
 """Standard deviations from which on two neighbours may have more."""
+STRIP = 64
+"""Rows that are looked at together."""
 PASSES = 2
 WINDOW = 2
 """Pixels on each side of one whose median it is compared with, and replaced by."""
@@ -109,22 +111,36 @@ def _pixels(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
 
 def _candidates(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
     """Pixels that may be defects, which are few: they differ from three of their neighbours by enough."""
-    own = np.pad(plane.astype(np.float32), 1, mode="reflect")
-    up, down, left, right = own[:-2, 1:-1], own[2:, 1:-1], own[1:-1, :-2], own[1:-1, 2:]
-    own = own[1:-1, 1:-1]
-    total = up + down
-    total += left
-    total += right
+    padded = np.pad(plane, 1, mode="reflect")
+    found = [np.nonzero(_are_candidates(padded[top : top + STRIP + 2], noise)) for top in _strips(len(plane))]
+    tops = np.repeat(_strips(len(plane)), [len(rows) for rows, _ in found])
+    return np.concatenate([rows for rows, _ in found]) + tops, np.concatenate(
+        [columns for _, columns in found]
+    )
+
+
+def _strips(height: int) -> NDArray[np.intp]:
+    """First rows of strips that stay in a core's cache."""
+    return np.arange(0, height, STRIP)
+
+
+def _are_candidates(padded: Raw, noise: NoiseModel) -> Mask:
+    """Candidates in a strip with one more pixel on each side."""
+    padded = padded.astype(np.float32)
+    own, up, down = padded[1:-1, 1:-1], padded[:-2, 1:-1], padded[2:, 1:-1]
+    left, right = padded[1:-1, :-2], padded[1:-1, 2:]
     highest, lowest = np.maximum(up, down), np.minimum(up, down)
+    total = up + down
     for other in (left, right):
+        total += other
         np.maximum(highest, other, out=highest)
         np.minimum(lowest, other, out=lowest)
-    enough = own * np.float32(noise.gain)
-    enough += np.float32(noise.intercept)
-    np.maximum(enough, np.float32(noise.floor), out=enough)
-    np.sqrt(enough, out=enough)
+    variance = own * np.float32(noise.gain)
+    variance += np.float32(noise.intercept)
+    np.maximum(variance, np.float32(noise.floor), out=variance)
+    enough = np.sqrt(variance, out=variance)
     enough *= np.float32(3 * FAR * (1 - SHARED) * 0.999)
-    above = 3 * own - (total - highest) > enough
-    above |= (total - lowest) - 3 * own > enough
-    rows, columns = np.nonzero(above)
-    return rows, columns
+    total -= 3 * own
+    found: Mask = highest - total > enough
+    found |= total - lowest > enough
+    return found
