@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from baikal_deploy.denoising.checks import check_beside, check_noise, stack_of
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.measuring import Measuring
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Denoised, Stack, Wanted
+from baikal_deploy.denoising.stack import Defects, Denoised, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
@@ -27,7 +28,7 @@ from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.measurement.sample import sampled
 from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
@@ -108,6 +109,7 @@ class Denoiser:
         progress: Progress | None = None,
         maps: Maps = NO_MAPS,
         dtype: DTypeLike | None = None,
+        defects: Defects = "replace",
         share_noise: bool = True,
         **options: Any,
     ) -> Raw:
@@ -122,6 +124,7 @@ class Denoiser:
             maps: filled in beside the result: its standard deviation, and where it contradicts the data;
                 make them with ``Maps.of((N, H, W), …)``.
             dtype: of the result, which keeps the units of the planes; None: theirs.
+            defects: whether hot and dead pixels are replaced by what is around them, or keep their values.
             share_noise: whether samplers that draw take the same random numbers for all planes, as for the
                 planes of a stack, which flicker less so.
             options: of the sampler, such as ``start=200``; the rest is what the model recommends.
@@ -139,9 +142,12 @@ class Denoiser:
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
         check_beside(chosen, sampler, stack, maps)
-        windows = sample_windows(len(stack.pixels), stack.pixels.shape[1:])
-        measurement = self.measure([stack.pixels[plane, y, x] for plane, y, x in windows], chosen)
-        wanted = maps.wanted(stack.pixels.dtype if dtype is None else dtype)
+        shape = stack.pixels.shape
+        sample = sampled(
+            lambda windows: [stack.pixels[window] for window in windows], len(stack.pixels), shape[1:]
+        )
+        measurement = self.measure(sample, chosen)
+        wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
         denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
         maps.fill(denoised)
         for note in measurement.notes() + denoised.counts.notes():

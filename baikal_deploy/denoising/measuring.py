@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
+from baikal_deploy.measurement.doubts import doubts
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 
@@ -38,9 +39,10 @@ class Measuring:
         manifest = self.predictor.engine.manifest
         normalisation, kernel = manifest.normalisation, manifest.noise_correlation
         found = measure(sample, normalisation, self._estimate, kernel)
-        if sampler.noise == "uniform":
-            return found
-        return analyse(sample, normalisation, found, self._estimate, kernel)
+        if sampler.noise != "uniform":
+            found = analyse(sample, normalisation, found, self._estimate, kernel)
+        level = found.sigma if found.noise is None else found.noise.level
+        return replace(found, doubts=doubts(sample, found.intensity, level))
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Noise of a channel over its intensity; the work of ``Denoiser.noise_curve``.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.shown import Shown
+from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.intensity import fill_non_finite
 from baikal_deploy.pixels.arrays import Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
@@ -49,21 +49,20 @@ class Recipe:
         """Make planes ready for the sampler.
 
         Args:
-            planes: (N, H, W) in raw units.
+            planes: (N, H, W) in raw units, finite, as they are shown (see ``Shown``).
 
         Returns:
             Planes as the sampler takes them, (N, 1, H, W), and what ``finish`` needs.
         """
-        filled = np.stack([fill_non_finite(plane) for plane in planes])
         noise, intensity = self.measurement.noise, self.measurement.intensity
-        normalised = intensity.normalise(filled)
+        normalised = intensity.normalise(planes)
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
             return normalised[:, None], None
         equaliser = Equaliser.of(normalised, noise, intensity)
         return equaliser.forward(normalised)[:, None], equaliser
 
     def finish(
-        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, crop: Crop, dtype: DTypeLike
+        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, shown: Shown, crop: Crop, wanted: Wanted
     ) -> tuple[Raw, Tally]:
         """Turn what the sampler returned into raw units.
 
@@ -71,20 +70,27 @@ class Recipe:
             x0: (N, 1, H, W).
             equaliser: from ``prepare``.
             planes: that it was made of, (N, H, W) in raw units.
+            shown: what was shown of them; the rest is put back.
             crop: which part of larger planes they are, and what of it is wanted.
-            dtype: of the result, whose pixels are those of the planes where these are not finite.
+            wanted: of the result, whose pixels are those of the planes where these say nothing.
 
         Returns:
             The wanted part of the planes, (N, height, width), and what to know about its pixels.
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
-        x0, planes = crop.trimmed(x0), crop.trimmed(planes)
-        result, tally = np.empty(planes.size, dtype), Tally()
-        flat_x0, flat_planes = x0.reshape(-1), planes.reshape(-1)
+        kept = shown.kept(defects=wanted.defects == "keep")
+        tally = shown.counts(planes, crop)
+        x0, planes, beyond, kept = (
+            None if pixels is None else crop.trimmed(pixels).reshape(-1)
+            for pixels in (x0, planes, shown.beyond, kept)
+        )
+        result = np.empty(planes.size, wanted.dtype)
         for block in blocks(planes.size):
-            raw = self.measurement.intensity.raw(flat_x0[block])
-            if planes.dtype.kind == "f":
-                raw = np.where(np.isfinite(flat_planes[block]), raw, flat_planes[block])
-            result[block], changed = converted(raw, dtype)
+            raw = self.measurement.intensity.raw(x0[block])
+            if beyond is not None:
+                raw += beyond[block]
+            if kept is not None:
+                raw = np.where(kept[block], planes[block], raw)
+            result[block], changed = converted(raw, wanted.dtype)
             tally += changed
-        return result.reshape(planes.shape), tally
+        return result.reshape(len(shown.planes), *crop.wanted_shape), tally

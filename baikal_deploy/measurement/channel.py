@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.bright import below, ceiling, scale_of
 from baikal_deploy.measurement.correlation import (
     FOREIGN,
     background,
@@ -21,11 +22,12 @@ from baikal_deploy.measurement.correlation import (
     unlikeness,
 )
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.intensity import IntensityMap, Normalisation, fill_non_finite
+from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
-from baikal_deploy.measurement.sample import block_means, noise_std
+from baikal_deploy.measurement.sample import block_means, noise_std, part_of, telling
+from baikal_deploy.measurement.screen import Screen, known_of
 from baikal_deploy.measurement.spectrum import Spectrum, total_std
-from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.measurement.surroundings import known_base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
@@ -35,8 +37,6 @@ SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""
 MAX_PASSES = 4
 FITS = 2
-FIT_PIXELS = 2**19
-"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,16 @@ class Measurement:
         sigma: standard deviation of the noise, in raw units.
         passes: denoised estimates it took for the percentiles to settle.
         noise: how the noise depends on the signal, and between pixels; None where nobody asked.
+        screen: tells the pixels that say nothing.
+        doubts: what is to be said before anything is denoised, in sentences.
     """
 
     intensity: IntensityMap
     sigma: float
     passes: int
     noise: NoiseModel | None = None
+    screen: Screen = Screen()
+    doubts: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The measurement as JSON holds it."""
@@ -66,17 +70,25 @@ class Measurement:
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel.from_record(noise),
+            "screen": Screen.from_record(record["screen"]),
+            "doubts": tuple(record["doubts"]),
         }
         return cls(**{**record, **parts})
 
     def notes(self) -> list[str]:
         """Notes on the measurement that a user should read."""
         if self.noise is None or self.noise.unlike < FOREIGN:
-            return []
+            return list(self.doubts)
         return [
+            *self.doubts,
             "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
-            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
+            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume",
         ]
+
+    @property
+    def ceiling(self) -> float:
+        """Intensity, in raw units, beyond which the network is not shown more."""
+        return ceiling(self.intensity, self.noise or NoiseModel.uniform(self.sigma))
 
     @property
     def normalised_sigma(self) -> float:
@@ -103,6 +115,24 @@ class Measurement:
         return self.matched_sigma if noise == "signal" else self.normalised_sigma
 
 
+def measure_roughly(planes: Sequence[Raw], normalisation: Normalisation) -> Measurement:
+    """Noise level and intensity map of noisy planes, from block means; no network is asked.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+
+    Returns:
+        A measurement without a noise model.
+    """
+    screen = Screen.of(telling(planes))
+    known, _ = _screened(planes, screen)
+    sigma = noise_std(known)
+    return Measurement(
+        scale_of(normalisation, [block_means(plane) for plane in known], sigma), sigma, 0, None, screen
+    )
+
+
 def measure(
     planes: Sequence[Raw], normalisation: Normalisation, estimate: Estimate, kernel: Kernel | None = None
 ) -> Measurement:
@@ -117,20 +147,42 @@ def measure(
     Returns:
         A measurement without a noise model.
     """
-    sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
-    current = normalisation.of([block_means(plane) for plane in planes])
-    filled = [fill_non_finite(plane) for plane in planes]
+    rough = measure_roughly(planes, normalisation)
+    known, filled = _screened(planes, rough.screen)
+    sigma = rough.sigma * (1.0 if kernel is None else total_std(kernel))
+    noise, current = NoiseModel.uniform(sigma), rough.intensity
     passes = 0
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
-        level = current.normalised_sigma(sigma)
-        estimates = [
-            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
-        ]
-        previous, current = current, normalisation.of(estimates)
+        estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
+        previous, current = current, scale_of(normalisation, _of_known(estimates, known), sigma)
         if _settled(previous, current):
             break
-    return Measurement(current, sigma, passes)
+    return replace(rough, intensity=current, sigma=sigma, passes=passes)
+
+
+def _screened(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
+    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of them."""
+    windows = telling(planes)
+    screened = [screen.screened(plane) for plane in windows]
+    pairs = zip(windows, screened, strict=True)
+    known = [known_of(plane, found.unfilled, found.defects) for plane, found in pairs]
+    return known, [found.plane for found in screened]
+
+
+def _of_known(estimates: Sequence[Raw], known: Sequence[Raw]) -> list[Raw]:
+    """Estimates, with NaN where nothing is known."""
+    pairs = zip(estimates, known, strict=True)
+    return [x if (finite := np.isfinite(plane)).all() else np.where(finite, x, np.nan) for x, plane in pairs]
+
+
+def _estimated(
+    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NDArray[np.float64]:
+    low, beyond = below(plane, ceiling(intensity, noise))
+    x = estimate(intensity.normalise(low), intensity.normalised_sigma(noise.level))
+    raw: NDArray[np.float64] = intensity.denormalise(x, np.float64)
+    return raw if beyond is None else raw + beyond
 
 
 def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
@@ -160,21 +212,21 @@ def analyse(
     """
     if found.intensity.is_constant or not found.sigma > 0:
         return replace(found, noise=NoiseModel.uniform(found.sigma))
-    said, filled = _part(planes), _part([fill_non_finite(plane) for plane in planes])
+    known, filled = (part_of(part) for part in _screened(planes, found.screen))
     total = 1.0 if kernel is None else total_std(kernel)
     noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
     for _ in range(FITS):  # the second estimates keep less noise where it is strong
         estimates = [estimate_equalised(plane, intensity, noise, estimate, total) for plane in filled]
-        noise = fit_noise(filled, estimates)
+        noise = fit_noise(known, estimates)
         if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
             return replace(found, noise=noise)
     if kernel is not None:
-        known = replace(noise, correlation=total, raised=total, kernel=kernel)
-        return replace(found, noise=_compared(said, filled, intensity, known, estimate))
-    noise = _with_correlation(said, filled, intensity, noise, estimate)
+        learnt = replace(noise, correlation=total, raised=total, kernel=kernel)
+        return replace(found, noise=_compared(known, filled, intensity, learnt, estimate))
+    noise = _with_correlation(known, filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
-        intensity = normalisation.of(estimates)
+        intensity = scale_of(normalisation, _of_known(estimates, known), found.sigma)
     return replace(found, intensity=intensity, noise=noise)
 
 
@@ -182,26 +234,28 @@ def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -
     """The points (bins, 3) that the noise model is fitted to, see ``noise_bins``; none without a model."""
     if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
         return np.empty((0, 3))
-    filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise
+    known, filled = (part_of(part) for part in _screened(planes, found.screen))
+    noise = found.noise
     estimates = [
         estimate_equalised(plane, found.intensity, noise, estimate, noise.raised) for plane in filled
     ]
-    return noise_bins(filled, estimates)
+    return noise_bins(known, estimates)
 
 
 def estimate_equalised(
     plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
 ) -> NDArray[np.float64]:
     """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
-    normalised = intensity.normalise(plane)
+    low, beyond = below(plane, ceiling(intensity, noise))
+    normalised = intensity.normalise(low)
     equaliser = Equaliser.of(normalised[None], noise, intensity)
     x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
     raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
-    return raw
+    return raw if beyond is None else raw + beyond
 
 
 def _with_correlation(
-    planes: Sequence[Raw],
+    known: Sequence[Raw],
     filled: Sequence[Raw],
     intensity: IntensityMap,
     noise: NoiseModel,
@@ -210,18 +264,18 @@ def _with_correlation(
     """The same noise with its correlation.
 
     Args:
-        planes: (H, W) each; NaN where a pixel says nothing.
+        known: (H, W) each; NaN where a pixel says nothing.
         filled: the same planes with some value there.
         intensity, noise, estimate: as they were found.
     """
-    surroundings = [base(plane.astype(np.float64)) for plane in filled]
-    masks = dark_pixels(planes, surroundings)
+    surroundings = [known_base(plane) for plane in known]
+    masks = dark_pixels(known, surroundings)
 
     def removed(factor: float) -> list[NDArray[Any]]:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in filled]
         return _scaled(filled, estimates, noise, surroundings)
 
-    backgrounds = [background(plane, mask) for plane, mask in zip(planes, masks, strict=True)]
+    backgrounds = [background(plane, mask) for plane, mask in zip(filled, masks, strict=True)]
     found = find_correlation(_scaled(filled, backgrounds, noise, surroundings), masks, removed)
     return replace(
         noise,
@@ -234,7 +288,7 @@ def _with_correlation(
 
 
 def _compared(
-    planes: Sequence[Raw],
+    known: Sequence[Raw],
     filled: Sequence[Raw],
     intensity: IntensityMap,
     noise: NoiseModel,
@@ -243,13 +297,13 @@ def _compared(
     """Noise that is taken for what the network knows, with how far it is from that.
 
     Args:
-        planes, filled, intensity, noise, estimate: as for ``_with_correlation``.
+        known, filled, intensity, noise, estimate: as for ``_with_correlation``.
     """
     assert noise.kernel is not None
-    surroundings = [base(plane.astype(np.float64)) for plane in filled]
+    surroundings = [known_base(plane) for plane in known]
     estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
     removed = _scaled(filled, estimates, noise, surroundings)
-    return replace(noise, unlike=unlikeness(noise.kernel, dark_pixels(planes, surroundings), removed))
+    return replace(noise, unlike=unlikeness(noise.kernel, dark_pixels(known, surroundings), removed))
 
 
 def _scaled(
@@ -260,9 +314,3 @@ def _scaled(
         (plane - other) / noise.std(around)
         for plane, other, around in zip(planes, others, surroundings, strict=True)
     ]
-
-
-def _part(planes: Sequence[Raw]) -> list[Raw]:
-    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
-    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
-    return list(planes[::step])

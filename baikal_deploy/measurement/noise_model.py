@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.measurement.surroundings import known_base
 from baikal_deploy.pixels.arrays import Raw, Values
 
 Kernel = tuple[tuple[float, ...], ...]
@@ -37,6 +37,8 @@ it would be scaled without bounds.
 """
 SATURATED_SHARE = 1e-4
 """Share of the pixels at the highest value from which on it is the detector's limit."""
+PILED_UP = 2.0
+"""Pixels at the detector's limit for each at the value below it, at least."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,21 @@ class NoiseModel:
 
     def with_level(self, planes: Sequence[Raw]) -> Self:
         """The same noise with the ``level`` of these planes, (H, W) each."""
-        logs = [np.log(self.std(base(plane.astype(np.float64)))).mean() for plane in planes]
+        logs = [_mean_log(self.std(known_base(plane)), plane) for plane in planes if np.isfinite(plane).any()]
         return replace(self, level=math.exp(float(np.mean(logs))))
+
+
+def _mean_log(std: Values, plane: Raw) -> float:
+    """Mean logarithm where the plane is known."""
+    known = np.isfinite(plane)
+    return float(np.log(std if known.all() else std[known]).mean())
 
 
 def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:
     """Fit a line to the variance in bins of the estimate.
 
     Args:
-        planes: noisy, (H, W) each, finite, in raw units.
+        planes: noisy, (H, W) each, in raw units, with NaN where a pixel says nothing.
         estimates: of what they show without noise.
 
     Returns:
@@ -129,7 +137,7 @@ def noise_bins(planes: Sequence[Raw], estimates: Sequence[Raw]) -> Values:
 def _details(planes: Sequence[Raw], estimates: Sequence[Raw]) -> tuple[Values, Values]:
     """Diagonal Haar details and mean estimates of 2x2 blocks, without those at the detector's limit."""
     details, means = [np.empty(0)], [np.empty(0)]
-    limit = _limit(planes)
+    limit = detector_limit(planes)
     for plane, estimate in zip(planes, estimates, strict=True):
         quads, means_of = _quads(plane), _quads(estimate).mean(axis=(1, 3))
         kept = quads.max(axis=(1, 3)) < limit
@@ -139,12 +147,25 @@ def _details(planes: Sequence[Raw], estimates: Sequence[Raw]) -> tuple[Values, V
     return np.concatenate(details), np.concatenate(means)
 
 
-def _limit(planes: Sequence[Raw]) -> float:
-    """The value at which the detector saturates; infinite where it does not."""
-    highest = max((float(plane.max()) for plane in planes), default=math.inf)
-    count = sum(int((plane == highest).sum()) for plane in planes)
+def detector_limit(planes: Sequence[Raw]) -> float:
+    """The value at which the detector saturates; infinite where it does not.
+
+    Args:
+        planes: (H, W) each; NaN counts for nothing.
+    """
+    highest, count = _highest(planes, math.inf)
     pixels = sum(plane.size for plane in planes)
-    return highest if count > max(1, SATURATED_SHARE * pixels) else math.inf
+    if not count > max(1, SATURATED_SHARE * pixels):
+        return math.inf
+    below = _highest(planes, highest)[1]  # without a limit, higher values are rarer
+    return highest if PILED_UP * below < count else math.inf
+
+
+def _highest(planes: Sequence[Raw], limit: float) -> tuple[float, int]:
+    """The highest value below a limit, and how many pixels have it."""
+    found = [plane[plane < limit] for plane in planes]
+    highest = max((values.max() for values in found if values.size), default=-math.inf)
+    return float(highest), sum(int((values == highest).sum()) for values in found)
 
 
 def _quads(plane: Raw) -> Values:

@@ -1,0 +1,147 @@
+"""What is wrong with a channel's pixels before anything is measured: unfilled, defect, or saturated ones.
+
+The rules are found once, in the channel's sample, and then look at the pixels around one only: they find the same
+in planes that are cut, and in batches of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from baikal_deploy.measurement import blank, defects
+from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
+from baikal_deploy.measurement.fills import find_fills
+from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise
+from baikal_deploy.measurement.sample import part_of
+from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
+from baikal_deploy.pixels.arrays import Raw, Values
+
+REACH = blank.REACH + defects.REACH + BASE_REACH
+"""Pixels that a screened pixel depends on around it."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A plane, or a part of one, as it may be measured and denoised.
+
+    Attributes:
+        plane: finite, (H, W) in raw units: unfilled pixels have what is around them, and defects too; as it was,
+            where it has neither.
+        unfilled: the pixels that say nothing; None: there are none.
+        defects: the hot and dead ones; None: there are none.
+    """
+
+    plane: Raw
+    unfilled: Mask | None = None
+    defects: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The rules of a channel.
+
+    Attributes:
+        fills: values of unfilled areas.
+        typical: intensity that stands in unfilled areas far from any other pixel.
+        noise: as far as it is known before anything is measured, to tell defects from.
+        limit: value at which the detector saturates; None: it does not.
+    """
+
+    fills: tuple[Fill, ...] = ()
+    typical: float = 0.0
+    noise: NoiseModel = NoiseModel.uniform(0.0)
+    limit: float | None = None
+
+    @classmethod
+    def of(cls, windows: Sequence[Raw]) -> Self:
+        """The rules of a channel, from a sample of it.
+
+        Args:
+            windows: (H, W) each, of one dtype, in raw units.
+        """
+        windows = [window for window in windows if window.size]
+        if not windows:
+            return cls()
+        screen = cls(find_fills(windows))
+        unfilled = [blank.blank(window, screen.fills) for window in windows]
+        filled = [mask is None or not mask.all() for mask in unfilled]
+        known = [
+            known_of(window, mask)
+            for window, mask, some in zip(windows, unfilled, filled, strict=True)
+            if some
+        ]
+        if not known:
+            return screen
+        screen = replace(screen, typical=_typical(known))
+        few = part_of(known)
+        screen = replace(screen, noise=fit_noise(few, [_medians(window) for window in few]))
+        good = [screen.known(window) for window in windows]
+        limit = detector_limit(good)
+        return replace(screen, limit=limit if np.isfinite(limit) else None)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The rules whose ``asdict`` went through JSON."""
+        fills = tuple(Fill(**fill) for fill in record["fills"])
+        return cls(**{**record, "fills": fills, "noise": NoiseModel(**record["noise"])})
+
+    def screened(self, plane: Raw, borders: Borders = ALL_BORDERS) -> Screened:
+        """A plane as it may be denoised.
+
+        Args:
+            plane: (H, W), in raw units.
+            borders: of the plane, where it is a part of a larger one.
+        """
+        unfilled = blank.blank(plane, self.fills, borders)
+        whole = plane if unfilled is None else filled_in(plane, unfilled, self.typical)
+        found = defects.defects(whole, self.noise, unfilled)
+        if found is None:
+            return Screened(whole, unfilled)
+        if unfilled is not None:  # what was filled in has seen them
+            mended = defects.replaced(whole, found)
+            whole = filled_in(mended, unfilled, self.typical)
+        return Screened(defects.replaced(whole, found), unfilled, found)
+
+    def known(self, plane: Raw) -> Raw:
+        """A plane with NaN in place of pixels that say nothing, and of defects; itself without any."""
+        found = self.screened(plane)
+        return known_of(plane, found.unfilled, found.defects)
+
+    def saturated(self, plane: Raw) -> Mask | None:
+        """The saturated pixels of a plane (H, W); None without any."""
+        if self.limit is None:
+            return None
+        found = plane >= plane.dtype.type(self.limit)
+        return found if found.any() else None
+
+
+def known_of(plane: Raw, *masks: Mask | None) -> Raw:
+    """A plane with NaN where a mask is set, float64 then; itself without any."""
+    known = plane
+    for mask in masks:
+        if mask is not None:
+            known = np.where(mask, np.nan, known)
+    return known
+
+
+def _typical(known: Sequence[Raw]) -> float:
+    values = np.concatenate([plane[np.isfinite(plane)].ravel() for plane in known])
+    return float(np.median(values)) if values.size else 0.0
+
+
+def _medians(plane: Raw) -> Values:
+    """A first estimate that no defect spoils: the median of 3x3 blocks of 2x2 pixels, at each pixel."""
+    height, width = (max(side - side % 2, 1) for side in plane.shape)
+    even = plane[:height, :width].astype(np.float64)
+    if min(plane.shape) < 2:
+        return even
+    means = (even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]) / 4
+    unknown = np.isnan(means)
+    if unknown.any():
+        means = np.where(unknown, np.nanmedian(means) if not unknown.all() else 0.0, means)
+    return median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
