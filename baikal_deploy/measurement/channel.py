@@ -215,7 +215,7 @@ def _with_correlation(
         intensity, noise, estimate: as they were found.
     """
     surroundings = [base(plane.astype(np.float64)) for plane in filled]
-    masks = dark_pixels(planes, surroundings)
+    masks = dark_pixels(planes, [base(around) for around in surroundings])
 
     def removed(factor: float) -> list[NDArray[Any]]:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in filled]
