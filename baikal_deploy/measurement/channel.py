@@ -27,7 +27,7 @@ from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise,
 from baikal_deploy.measurement.sample import block_means, noise_std, part_of, telling
 from baikal_deploy.measurement.screen import Screen, known_of
 from baikal_deploy.measurement.spectrum import Spectrum, total_std
-from baikal_deploy.measurement.surroundings import known_base
+from baikal_deploy.measurement.surroundings import base, known_base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
@@ -269,7 +269,7 @@ def _with_correlation(
         intensity, noise, estimate: as they were found.
     """
     surroundings = [known_base(plane) for plane in known]
-    masks = dark_pixels(known, surroundings)
+    masks = dark_pixels(known, [base(around) for around in surroundings])
 
     def removed(factor: float) -> list[NDArray[Any]]:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in filled]

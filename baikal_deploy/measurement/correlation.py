@@ -46,11 +46,13 @@ SUSPECT, CERTAIN = 1.08, 1.15
 is, correlated: in the planes less their background, and in what a denoiser removes."""
 ERRORS = 4.0
 """Standard errors by which the power of bands must differ as well."""
-LOW = 0.15
-"""Frequency, in cycles per pixel, below which structure is stronger than noise may be."""
+HIGH = 0.33
+"""Frequency, in cycles per pixel, above which there is next to no structure."""
+LOW = 0.2
+"""Frequency below which there is so much that noise is what high frequencies lead to expect, at most."""
 LOWEST = 0.05
 """Frequency below which the power is taken for that just above: with the background, noise was taken off."""
-STRONG = 1.2
+STRONG = 2.0
 """Level at which a network removes correlated noise, as a factor on the root of its strongest power."""
 PEAK = 98
 """Percentile of the spectrum that the raised level hides."""
@@ -132,15 +134,33 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
     lines = _lines(fine, masks)
     if not _is_uneven(fine, masks, CERTAIN) and not any(lines):
         return Correlation()
-    seen = _power(planes, masks, lines)
-    power = np.where(_radius() < LOW, np.minimum(seen, seen[_ring(LOW)].mean()), seen)
+    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines))
     for _ in range(2):
         level = STRONG * math.sqrt(max(float(np.percentile(power, PEAK)), 1.0))
         taken = removed(level)
         lines = _lines(taken, masks)
-        power = np.minimum(_power(planes, masks, lines), _power(taken, masks, lines))
+        seen, held = _power(planes, masks, lines), _power(taken, masks, lines)
+        power = _credible(np.minimum(seen, held), held)
         power = np.where(_radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
     return _correlation(power, lines)
+
+
+def _credible(power: Values, fine: Values) -> Values:
+    """The power without what structure adds at low frequencies.
+
+    There it is no more than high frequencies lead to expect, with a margin that is the wider the more these
+    differ: noise that was filtered along x and along y has S(x, y) = S(x, high)·S(high, y)/S(high, high).
+
+    Args:
+        power: on GRID, with structure.
+        fine: the same where there is no fine structure.
+    """
+    y, x = (np.abs(np.fft.fftfreq(side)) > HIGH for side in GRID)
+    expected = np.outer(fine[:, x].mean(axis=1), fine[y].mean(axis=0)) / fine[np.ix_(y, x)].mean()
+    bands = [float(fine[band].mean()) for band in _bands()]
+    middle = float(fine[(_radius() > LOW) & (_radius() < 0.3)].mean())
+    margin = 1 + (max(*bands, middle) / min(bands) - 1) ** 2
+    return np.where(_radius() < LOW, np.minimum(power, margin * expected), power)
 
 
 def _correlation(power: Values, lines: tuple[float, float]) -> Correlation:
@@ -214,7 +234,7 @@ def _bands() -> list[NDArray[np.bool_]]:
     """High frequencies along x, along y, and along both."""
     y, x = (np.abs(np.fft.fftfreq(side)) for side in GRID)
     y, x = np.broadcast_arrays(y[:, None], x)
-    return [(x > 0.33) & (y < 0.25), (y > 0.33) & (x < 0.25), (x > 0.33) & (y > 0.33)]
+    return [(x > HIGH) & (y < 0.25), (y > HIGH) & (x < 0.25), (x > HIGH) & (y > HIGH)]
 
 
 def unlikeness(kernel: Kernel, masks: Masks, removed: Sequence[Values]) -> float:
