@@ -172,7 +172,7 @@ def _bins(details: Values, means: Values) -> Values:
             np.quantile(means, np.linspace(0, 1, BINS + 1)), np.linspace(means.min(), means.max(), BINS)
         )
     )
-    place = np.clip(np.searchsorted(edges, means, side="right") - 1, 0, len(edges) - 2)
+    place = np.clip(np.searchsorted(edges, means, side="right") - 1, 0, max(len(edges) - 2, 0))
     order = np.argsort(place, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(place, minlength=max(len(edges) - 1, 1)))[:-1])
     rows = [
