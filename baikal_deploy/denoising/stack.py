@@ -13,7 +13,6 @@ from baikal_deploy.pixels.arrays import Planes, Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
 
-
 Defects = Literal["replace", "keep"]
 """Fate of hot and dead pixels in the result; the network sees them replaced."""
 

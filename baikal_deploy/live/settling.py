@@ -17,6 +17,7 @@ from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement, measure_roughly
 from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.measurement.sample import telling_crop
 from baikal_deploy.pixels.arrays import Raw
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.bright import below, ceiling, scale_of
 from baikal_deploy.measurement.correlation import FOREIGN, find_correlation, total_std, unlikeness
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.bright import below, ceiling, scale_of
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
 from baikal_deploy.measurement.sample import block_means, noise_std, part_of, telling
-from baikal_deploy.measurement.screen import Screen, known_of
+from baikal_deploy.measurement.screen import NOTHING_WRONG, Screen, known_of
 from baikal_deploy.measurement.surroundings import known_base
 from baikal_deploy.pixels.arrays import Plane, Raw
 
@@ -49,7 +49,7 @@ class Measurement:
     sigma: float
     passes: int
     noise: NoiseModel | None = None
-    screen: Screen = Screen()
+    screen: Screen = NOTHING_WRONG
     doubts: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -146,7 +146,8 @@ def measure(
 
 
 def _screened(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
-    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of them."""
+    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of
+    them."""
     windows = telling(planes)
     screened = [screen.screened(plane) for plane in windows]
     pairs = zip(windows, screened, strict=True)
