@@ -1,10 +1,10 @@
 """Pixels that were never filled: where a plane holds one value over areas that no detector leaves so.
 
-Registration, deskewing, stitching, rotation, dropped frames and missing chunks leave areas of 0, of the lowest or
-highest value of the type, or of NaN. A pixel is one of them if it lies in a square, or in a long band, that holds
-the value throughout; how large these must be follows from how often the value occurs by itself (see fills.py).
-What touches them and holds the value as well, such as the tip of a wedge, belongs to them. The rule looks no
-farther than REACH, so that a part of a plane has the same pixels.
+Registration, deskewing, stitching, rotation, dropped frames and missing chunks leave areas of 0, of the
+lowest or highest value of the type, or of NaN. A pixel is one of them if it lies in a square, or in a long
+band, that holds the value throughout; how large these must be follows from how often the value occurs by
+itself (see fills.py). What touches them and holds the value as well, such as the tip of a wedge, belongs to
+them. The rule looks no farther than REACH, so that a part of a plane has the same pixels.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Borders = tuple[bool, bool, bool, bool]
 
 ALL_BORDERS: Borders = (True, True, True, True)
 BAND = 4
-"""Width of a band, in pixels; one at the plane's border may be narrower. Inside, narrower ones are taken to be
-rows or columns of a detector that do not work."""
+"""Width of a band, in pixels; one at the plane's border may be narrower. Inside, narrower ones are taken to
+be rows or columns of a detector that do not work."""
 GROWTH = 24
 """Pixels that an area grows by, into what holds its value and is narrower than a square or a band."""
 LARGEST_SIDE = 32

@@ -1,9 +1,9 @@
 """Objects far brighter than all the rest: they do not set the scale, and the network does not see how bright.
 
-A bead, a dead cell or debris of a few thousandths of the pixels takes the upper percentile, and then the cells lie
-in a hundredth of the network's range. Where leaving out the brightest pixels shrinks the range by much, and what is
-left shows more than noise, the scale is that of the rest. Sparse puncta or cells on an empty background are the
-signal, and keep it.
+A bead, a dead cell or debris of a few thousandths of the pixels takes the upper percentile, and then the
+cells lie in a hundredth of the network's range. Where leaving out the brightest pixels shrinks the range by
+much, and what is left shows more than noise, the scale is that of the rest. Sparse puncta or cells on an
+empty background are the signal, and keep it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def scale_of(normalisation: Normalisation, planes: Sequence[Raw], sigma: float) 
 
 
 def ceiling(intensity: IntensityMap, noise: NoiseModel) -> float:
-    """The intensity, in raw units, from which on the network is not shown more; noise alone does not exceed it."""
+    """The intensity, in raw units, from which on the network is not shown more; noise alone does not exceed
+    it."""
     brightest = float(intensity.low + (BRIGHTEST_TRAINED + 1) * intensity.half)
     return brightest + NOISE * float(noise.std(np.array(brightest)))
 

@@ -25,7 +25,7 @@ from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
 from baikal_deploy.measurement.sample import block_means, noise_std, part_of, telling
-from baikal_deploy.measurement.screen import Screen, known_of
+from baikal_deploy.measurement.screen import NOTHING_WRONG, Screen, known_of
 from baikal_deploy.measurement.spectrum import Spectrum, total_std
 from baikal_deploy.measurement.surroundings import base, known_base
 from baikal_deploy.pixels.arrays import Plane, Raw
@@ -56,7 +56,7 @@ class Measurement:
     sigma: float
     passes: int
     noise: NoiseModel | None = None
-    screen: Screen = Screen()
+    screen: Screen = NOTHING_WRONG
     doubts: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
@@ -162,7 +162,8 @@ def measure(
 
 
 def _screened(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
-    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of them."""
+    """What is measured of planes, with NaN for pixels that say nothing; and what a network is shown of
+    them."""
     windows = telling(planes)
     screened = [screen.screened(plane) for plane in windows]
     pairs = zip(windows, screened, strict=True)

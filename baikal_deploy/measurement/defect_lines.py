@@ -1,7 +1,8 @@
 """Rows and columns of a detector that do not work: hot, dead, or saturated, and up to three pixels wide.
 
-In their mean over LINE pixels they exceed what is beside them by far, and that is even: light that went through a
-lens would light up the next pixels as well. They do so in each PIECE, while what light draws is seldom straight.
+In their mean over LINE pixels they exceed what is beside them by far, and that is even: light that went
+through a lens would light up the next pixels as well. They do so in each PIECE, while what light draws is
+seldom straight.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from baikal_deploy.pixels.arrays import Raw, Values
 
 PIECE = 8
 LINE = 4 * PIECE
-"""Pixels of a row or column that are looked at together; they begin at multiples of this in the whole plane."""
+"""Pixels of a row or column that are looked at together; they begin at multiples of this in the whole
+plane."""
 FAR = 4.0
 """Standard deviations of a pixel's noise that a line exceeds what is beside it by."""
 ALONE_FAR = 20.0
@@ -107,8 +109,8 @@ def _jumps(means: Values, noise: NoiseModel) -> NDArray[np.bool_]:
 
 
 def _excess(means: Values, noise: NoiseModel, width: int) -> tuple[Values, Values, Values]:
-    """For lines that begin at each column: how far they exceed what is beside them (the least of their columns,
-    with its sign); how far that differs among itself; and how far a line must. (blocks, W) each.
+    """For lines that begin at each column: how far they exceed what is beside them (the least of their
+    columns, with its sign); how far that differs among itself; and how far a line must. (blocks, W) each.
     """
     padded = np.pad(means, [(0, 0), (BESIDE, BESIDE + WIDEST)], constant_values=np.nan)
 

@@ -1,9 +1,10 @@
 """Pixels of a detector that do not work: hot, or dead.
 
-Light that went through a lens lights up neighbours too: of a point as narrow as 0.8 pixels (sigma) at least 0.46
-of the peak reaches each of the four next to it. A pixel that exceeds the median around it by many standard
-deviations of the noise at its own value, and at most one of its eight neighbours with it, is a defect. Single pixels
-and pairs are found, and most threes, in two passes. Rows and columns come first: see defect_lines.py.
+Light that went through a lens lights up neighbours too: of a point as narrow as 0.8 pixels (sigma) at least
+0.46 of the peak reaches each of the four next to it. A pixel that exceeds the median around it by many
+standard deviations of the noise at its own value, and at most one of its eight neighbours with it, is a
+defect. Single pixels and pairs are found, and most threes, in two passes. Rows and columns come first: see
+defect_lines.py.
 """
 
 from __future__ import annotations

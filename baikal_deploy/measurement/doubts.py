@@ -40,14 +40,14 @@ def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> It
         yield copies
     elif not level > 0:
         yield (
-            "no noise was found in it, though its planes vary, so it is not denoised: is it noise-free, a mask, or "
+            "no noise was found, though its planes vary, so it is not denoised: is it noise-free, a mask, or "
             "of so few grey levels that they hide the noise?"
         )
     levels = intensity.high - intensity.low
     if windows[0].dtype.kind != "f" and levels < FEW_LEVELS:
         yield (
-            f"the signal spans {levels:.2g} grey levels only: in whole numbers its means are off by up to half a "
-            "level; --dtype float32 keeps what was computed"
+            f"the signal spans {levels:.2g} grey levels only: in whole numbers its means are off by up to "
+            "half a level; --dtype float32 keeps what was computed"
         )
 
 
@@ -55,8 +55,8 @@ def _thin(windows: Sequence[Raw]) -> str | None:
     for axis, name, other in ((0, "row", "rows"), (1, "column", "columns")):
         if all(window.shape[axis] == 1 for window in windows):
             return (
-                f"planes of one {name} are not denoised, since noise is measured on blocks of 2x2 pixels: save them "
-                f"as one image whose {other} are the time points (a scan over time), and denoise that"
+                f"planes of one {name} are not denoised, since noise is measured on blocks of 2x2 pixels: "
+                f"save them as one image whose {other} are the time points (a scan over time), and denoise that"
             )
     return None
 
@@ -71,8 +71,8 @@ def _copies(windows: Sequence[Raw]) -> str | None:
     if not named:
         return None
     return (
-        f"{' and '.join(named)}, so that its noise cannot be measured and it is not denoised as it should be: take "
-        f"one of {max(factors)} first (or bin by that), and enlarge the result"
+        f"{' and '.join(named)}, so that the noise cannot be measured and it is not denoised as it should "
+        f"be: take one of {max(factors)} first (or bin by that), and enlarge the result"
     )
 
 

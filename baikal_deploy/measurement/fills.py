@@ -1,9 +1,9 @@
 """The values that fill areas of a channel's planes, found in a sample of it.
 
-A detector that counts few photons, or whose zero is clipped, holds the same value in large areas too. So each value
-must fill squares so large that its frequency beside them could not bring about one in a whole channel; what is rare
-needs small ones. And around what was never filled the image begins at once, while it fades into a background of its
-own.
+A detector that counts few photons, or whose zero is clipped, holds the same value in large areas too. So each
+value must fill squares so large that its frequency beside them could not bring about one in a whole channel;
+what is rare needs small ones. And around what was never filled the image begins at once, while it fades into
+a background of its own.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ FEW_LEVELS = 2.0
 def find_fills(windows: Sequence[Raw]) -> tuple[Fill, ...]:
     """The fill values of a channel.
 
-    Zero and the type's lowest value are among them also where the sample has no such areas, unless they are values
-    of the image.
+    Zero and the type's lowest value are among them also where the sample has no such areas, unless they are
+    values of the image.
 
     Args:
         windows: a sample of the channel, (H, W) each, of one dtype, in raw units.

@@ -25,6 +25,10 @@ BINS = 24
 LEAST_IN_BIN = 50
 CLIP = 3.5
 """Standard deviations beyond which details are edges or hot pixels."""
+LEAST_CLIP = 2.0
+"""Grey levels that no detail is an outlier below: where hardly any photons come, single ones exceed CLIP."""
+LEVEL_PIXELS = 2**17
+"""Pixels that the distance of grey levels is told by."""
 CLIP_GAIN = 1.0027
 """Standard deviation of a Gaussian over that of what CLIP leaves of it."""
 MODEL_ERROR = 0.03
@@ -115,9 +119,9 @@ def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:
         A model without correlation; ``uniform`` where the signal's range is too small for a line, or the
         variance does not grow with it.
     """
-    details, means = _details(planes, estimates)
-    bins = _bins(details, means)
-    overall = _clipped_variance(details)
+    details, means, clip = *_details(planes, estimates), LEAST_CLIP * grey_level(planes)
+    bins = _bins(details, means, clip)
+    overall = _clipped_variance(details, clip)
     uniform = NoiseModel.uniform(math.sqrt(overall))
     if len(bins) < 3 or not overall > 0:
         return uniform
@@ -131,7 +135,19 @@ def fit_noise(planes: Sequence[Raw], estimates: Sequence[Raw]) -> NoiseModel:
 
 def noise_bins(planes: Sequence[Raw], estimates: Sequence[Raw]) -> Values:
     """The points that ``fit_noise`` fits to: (bins, 3) of mean intensity, variance, and number of details."""
-    return _bins(*_details(planes, estimates))
+    return _bins(*_details(planes, estimates), LEAST_CLIP * grey_level(planes))
+
+
+def grey_level(planes: Sequence[Raw]) -> float:
+    """Smallest difference of two values of some planes, in raw units; 0 where they hold one.
+
+    Args:
+        planes: (H, W) each; what is not finite counts for nothing.
+    """
+    pixels = np.concatenate([np.empty(0), *(plane.ravel() for plane in planes)])
+    values = np.unique(pixels[:: len(pixels) // LEVEL_PIXELS + 1])
+    values = values[np.isfinite(values)]
+    return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
 
 def _details(planes: Sequence[Raw], estimates: Sequence[Raw]) -> tuple[Values, Values]:
@@ -174,7 +190,7 @@ def _quads(plane: Raw) -> Values:
     return plane[:height, :width].astype(np.float64).reshape(height // 2, 2, width // 2, 2)
 
 
-def _bins(details: Values, means: Values) -> Values:
+def _bins(details: Values, means: Values, clip: float) -> Values:
     if not means.size:
         return np.empty((0, 3))
     edges = np.unique(
@@ -182,22 +198,22 @@ def _bins(details: Values, means: Values) -> Values:
             np.quantile(means, np.linspace(0, 1, BINS + 1)), np.linspace(means.min(), means.max(), BINS)
         )
     )
-    place = np.clip(np.searchsorted(edges, means, side="right") - 1, 0, len(edges) - 2)
+    place = np.clip(np.searchsorted(edges, means, side="right") - 1, 0, max(len(edges) - 2, 0))
     order = np.argsort(place, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(place, minlength=max(len(edges) - 1, 1)))[:-1])
     rows = [
-        (means[group].mean(), _clipped_variance(details[group]), len(group))
+        (means[group].mean(), _clipped_variance(details[group], clip), len(group))
         for group in groups
         if len(group) >= LEAST_IN_BIN
     ]
     return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
-def _clipped_variance(details: Values) -> float:
-    """Mean square of the details without outliers."""
+def _clipped_variance(details: Values, clip: float) -> float:
+    """Mean square of the details without outliers, none of which is smaller than ``clip``."""
     std = float(np.sqrt(np.mean(details**2))) if details.size else 0.0
     for _ in range(5):
-        inside = details[np.abs(details) <= CLIP * std]
+        inside = details[np.abs(details) <= max(CLIP * std, clip)]
         std = CLIP_GAIN * float(np.sqrt(np.mean(inside**2))) if inside.size else 0.0
     return std**2
 

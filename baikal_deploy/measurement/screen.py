@@ -1,7 +1,7 @@
 """What is wrong with a channel's pixels before anything is measured: unfilled, defect, or saturated ones.
 
-The rules are found once, in the channel's sample, and then look at the pixels around one only: they find the same
-in planes that are cut, and in batches of any size.
+The rules are found once, in the channel's sample, and then look at the pixels around one only: they find the
+same in planes that are cut, and in batches of any size.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from baikal_deploy.pixels.arrays import Raw, Values
 REACH = blank.REACH + defects.REACH + BASE_REACH
 """Pixels that a screened pixel depends on around it."""
 
+NO_NOISE = NoiseModel.uniform(0.0)
+
 
 @dataclass(frozen=True)
 class Screened:
     """A plane, or a part of one, as it may be measured and denoised.
 
     Attributes:
-        plane: finite, (H, W) in raw units: unfilled pixels have what is around them, and defects too; as it was,
+        plane: finite, (H, W) in raw units: unfilled pixels have what is around them, and defects too; as it
+            was,
             where it has neither.
         unfilled: the pixels that say nothing; None: there are none.
         defects: the hot and dead ones; None: there are none.
@@ -54,7 +57,7 @@ class Screen:
 
     fills: tuple[Fill, ...] = ()
     typical: float = 0.0
-    noise: NoiseModel = NoiseModel.uniform(0.0)
+    noise: NoiseModel = NO_NOISE
     limit: float | None = None
 
     @classmethod
@@ -118,6 +121,9 @@ class Screen:
             return None
         found = plane >= plane.dtype.type(self.limit)
         return found if found.any() else None
+
+
+NOTHING_WRONG = Screen()
 
 
 def known_of(plane: Raw, *masks: Mask | None) -> Raw:

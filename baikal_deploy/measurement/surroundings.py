@@ -40,17 +40,19 @@ SMALL = 1e-3
 """Share of known pixels around one beside which the typical intensity counts as much."""
 
 
-def known_base(plane: Raw, typical: float = 0.0) -> Values:
+def known_base(plane: Raw, typical: float | None = None) -> Values:
     """The mean intensity around each pixel of what is known there: (H, W) -> (H, W), float64.
 
     Args:
         plane: with NaN where nothing is known; without any this is ``base``.
-        typical: intensity where nothing is known far around.
+        typical: intensity where nothing is known far around; None: the mean of the plane.
     """
     values = plane.astype(np.float64)
     unknown = np.isnan(values)
     if not unknown.any():
         return base(values)
+    if typical is None:
+        typical = 0.0 if unknown.all() else float(values[~unknown].mean())
     share = base((~unknown).astype(np.float64))
     around: Values = base(np.where(unknown, 0, values - typical)) / (share + SMALL) + typical
     return around

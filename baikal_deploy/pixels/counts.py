@@ -88,13 +88,13 @@ class Tally:
             notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
         if self.unfilled:
             notes.append(
-                f"pixels that were never filled (areas of one value, such as the frame that registration leaves), "
-                f"left as they are and not measured: {self._share(self.unfilled)}"
+                "pixels that were never filled (areas of one value, such as the frame that registration "
+                f"leaves), left as they are and not measured: {self._share(self.unfilled)}"
             )
         if self.defects:
             notes.append(
-                "hot and dead pixels, rows or columns of the detector, replaced by what is around them before "
-                f"denoising: {self._share(self.defects)} (--defects keep leaves their values in the result)"
+                "hot and dead pixels, rows or columns of the detector, replaced by what is around them "
+                f"before they are denoised: {self._share(self.defects)} (--defects keep leaves their values)"
             )
         if self.saturated:
             notes.append(

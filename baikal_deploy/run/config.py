@@ -52,7 +52,8 @@ class RunConfig:
         roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
         memory: most that a process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
             it decides the output's shards where the usual ones are too large. None: half of what is free.
-        defects: whether hot and dead pixels are replaced by what is around them, or keep their values ("keep").
+        defects: whether hot and dead pixels are replaced by what is around them, or keep their values
+            ("keep").
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
             continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
             read; "zero" writes 0.
