@@ -23,6 +23,7 @@ from baikal_deploy.measurement.blank import (
     filled,
     grown,
 )
+from baikal_deploy.measurement.noise_model import grey_level
 from baikal_deploy.pixels.arrays import Raw
 
 LEAST_SIDE, LEAST_BAND = 4, 32
@@ -42,7 +43,6 @@ MOST_VALUES = 6
 """Values that are looked at beside those of the type."""
 FADES = 0.6
 """Distance of an image from the value 2 pixels beside an area, over that at 5 to 6, below which it fades."""
-LEVEL_PIXELS = 2**17
 FEW_SIGMAS = 3.0
 """Standard deviations of the noise by which it must, unless the value is a usual one."""
 MEDIAN_STEP = 0.954
@@ -174,15 +174,8 @@ def _is_background(windows: Sequence[Raw], areas: Sequence[Mask | None], value: 
     mean_near, mean_far = near[0] / near[1], far[0] / far[1]
     if mean_near < FADES * mean_far:
         return True
+    few_levels = FEW_LEVELS * grey_level([window[window != value] for window in windows])
     if usual:
-        return bool(mean_near < FEW_LEVELS * _grey_level(windows, value))
+        return bool(mean_near < few_levels)
     noise = float(np.nanmedian(np.concatenate(steps))) / MEDIAN_STEP
-    return bool(mean_near < max(FEW_LEVELS * _grey_level(windows, value), FEW_SIGMAS * noise))
-
-
-def _grey_level(windows: Sequence[Raw], value: float) -> float:
-    """Smallest difference of two values of the image."""
-    values = np.concatenate([window.ravel() for window in windows])
-    values = np.unique(values[:: len(values) // LEVEL_PIXELS + 1])
-    values = values[np.isfinite(values) & (values != value)].astype(np.float64)
-    return float(np.diff(values).min()) if len(values) > 1 else 0.0
+    return bool(mean_near < max(few_levels, FEW_SIGMAS * noise))
