@@ -102,8 +102,7 @@ class Batch:
 
     def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8], Tally]:
         """Map of suspect pixels, and a tally of them."""
-        level = self.recipe.level
-        suspect = self.crop.trimmed(contradictions((y - x0)[:, 0] / np.float32(level)))
+        suspect = self.crop.trimmed(contradictions(y, x0, self.recipe.spectrum))
         return suspect.view(np.uint8), Tally(suspect=int(np.count_nonzero(suspect)))
 
     def _sampled(self, y: Planes, equaliser: Equaliser | None) -> tuple[Planes, NDArray[np.float32] | None]:
@@ -164,14 +163,13 @@ class Batch:
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
         draws = self._noise(like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
-        return relative_std(denoise, y, x0, self.recipe.level, signs, self.crop)[:, 0]
+        return relative_std(denoise, y, x0, self.recipe.spectrum, signs, self.crop)[:, 0]
 
     def _raw_std(self, relative: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of what is relative to the noise."""
-        measurement = self.recipe.measurement
-        correlation = 1.0 if measurement.noise is None else measurement.noise.correlation
-        std = measurement.normalised_sigma if equaliser is None else equaliser.spread * equaliser.level
-        return (relative * std * np.float32(correlation * measurement.intensity.half)).astype(np.float32)
+        spread = np.float32(1) if equaliser is None else equaliser.spread
+        std = np.float32(self.recipe.spectrum.std * self.recipe.measurement.intensity.half)
+        return (relative * spread * std).astype(np.float32)
 
     def _raw_spread(self, spread: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of a spread on the sampler's scale."""

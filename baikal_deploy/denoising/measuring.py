@@ -14,6 +14,7 @@ from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
 from baikal_deploy.measurement.doubts import doubts
+from baikal_deploy.measurement.sample import unaligned
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 
@@ -36,6 +37,7 @@ class Measuring:
             sample: planes or windows (H, W) of the channel, in raw units.
             sampler: decides whether noise that depends on the signal is measured.
         """
+        sample = unaligned(sample)
         manifest = self.predictor.engine.manifest
         normalisation, kernel = manifest.normalisation, manifest.noise_correlation
         found = measure(sample, normalisation, self._estimate, kernel)
@@ -51,7 +53,7 @@ class Measuring:
             sample: planes or windows (H, W) of the channel, in raw units.
             measurement: of the same channel.
         """
-        return noise_curve(sample, measurement, self._estimate)
+        return noise_curve(unaligned(sample), measurement, self._estimate)
 
     def _estimate(self, y: Plane, sigma: float) -> Plane:
         """The posterior mean at the noise level sigma."""

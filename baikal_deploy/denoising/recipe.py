@@ -13,6 +13,7 @@ from baikal_deploy.diffusion.samplers.base import Resolved
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.arrays import Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
@@ -44,6 +45,12 @@ class Recipe:
         """The noise level of prepared planes, on the network's scale; at least the model's least."""
         sigma = self.measurement.sigma_for(self.sampler.noise)
         return max(sigma, float(self.schedule.noise_levels[0]))
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Spectrum of the noise of prepared planes, on the network's scale."""
+        found = self.measurement.spectrum if self.sampler.noise == "signal" else None
+        return Spectrum.white(self.level) if found is None else found
 
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
         """Make planes ready for the sampler.

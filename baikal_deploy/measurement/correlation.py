@@ -34,7 +34,7 @@ Removed = Callable[[float], list[Values]]
 standard deviation."""
 Masks = Sequence[NDArray[np.bool_]]
 
-DARK = 40
+DARK = 15
 """Percentile of the surroundings below which it is dark."""
 BACKGROUND_SIGMA = 24.0
 """Sigma, in pixels, of the blur of dark pixels that tells the background."""
@@ -44,6 +44,9 @@ PROBE = 1.5
 SUSPECT, CERTAIN = 1.08, 1.15
 """Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and
 is, correlated: in the planes less their background, and in what a denoiser removes."""
+BROAD, FAR = 4.7, 4.0
+"""Power at 0.15 cycles per pixel over that of the weakest of these bands, from which on it is noise: in the
+planes less their background, and in what a denoiser removes at FAR times the noise's level."""
 ERRORS = 4.0
 """Standard errors by which the power of bands must differ as well."""
 HIGH = 0.33
@@ -52,9 +55,9 @@ LOW = 0.2
 """Frequency below which there is so much that noise is what high frequencies lead to expect, at most."""
 LOWEST = 0.05
 """Frequency below which the power is taken for that just above: with the background, noise was taken off."""
-STRONG = 2.0
+STRONG = 1.4
 """Level at which a network removes correlated noise, as a factor on the root of its strongest power."""
-PEAK = 98
+PEAK = 97
 """Percentile of the spectrum that the raised level hides."""
 LEAST_LINES = 0.006
 """Share of the variance from which on lines count."""
@@ -128,24 +131,26 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
         masks: of the pixels that are dark, (H, W) each.
         removed: see ``Removed``.
     """
-    if not _is_uneven(planes, masks, SUSPECT) and not any(_lines(planes, masks)):
+    broad = _is_broad(planes, masks)
+    if not (broad or _is_uneven(planes, masks, SUSPECT) or any(_lines(planes, masks))):
         return Correlation()
     fine = removed(PROBE)
     lines = _lines(fine, masks)
-    if not _is_uneven(fine, masks, CERTAIN) and not any(lines):
+    if not (_is_uneven(fine, masks, CERTAIN) or any(lines) or (broad and _is_broad(removed(FAR), masks))):
         return Correlation()
-    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines))
+    even = broad and not _is_uneven(fine, masks, CERTAIN)
+    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines), even)
     for _ in range(2):
         level = STRONG * math.sqrt(max(float(np.percentile(power, PEAK)), 1.0))
         taken = removed(level)
         lines = _lines(taken, masks)
         seen, held = _power(planes, masks, lines), _power(taken, masks, lines)
-        power = _credible(np.minimum(seen, held), held)
+        power = _credible(np.minimum(seen, held), held, even)
         power = np.where(_radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
     return _correlation(power, lines)
 
 
-def _credible(power: Values, fine: Values) -> Values:
+def _credible(power: Values, fine: Values, broad: bool) -> Values:
     """The power without what structure adds at low frequencies.
 
     There it is no more than high frequencies lead to expect, with a margin that is the wider the more these
@@ -154,7 +159,10 @@ def _credible(power: Values, fine: Values) -> Values:
     Args:
         power: on GRID, with structure.
         fine: the same where there is no fine structure.
+        broad: whether high frequencies tell nothing of it.
     """
+    if broad:
+        return power
     y, x = (np.abs(np.fft.fftfreq(side)) > HIGH for side in GRID)
     expected = np.outer(fine[:, x].mean(axis=1), fine[y].mean(axis=0)) / fine[np.ix_(y, x)].mean()
     bands = [float(fine[band].mean()) for band in _bands()]
@@ -193,6 +201,13 @@ def _is_uneven(planes: Sequence[Values], masks: Masks, ratio: float) -> bool:
     pixels = count[REACH, REACH] * min(float(band.mean()) for band in _bands())
     error = math.sqrt(2 * 2 / max(pixels, 1))  # of a ratio of two variances
     return min(means) > 0 and max(means) / min(means) > ratio + ERRORS * error if pixels else False
+
+
+def _is_broad(planes: Sequence[Values], masks: Masks) -> bool:
+    """Whether there is noise beside white noise that is too broad to be seen at the highest frequencies."""
+    power = _power(planes, masks, (0.0, 0.0))
+    weakest = min(float(power[band].mean()) for band in _bands())
+    return float(power[(_radius() > 0.12) & (_radius() < 0.18)].mean()) > BROAD * weakest
 
 
 def _lines(planes: Sequence[Values], masks: Masks) -> tuple[float, float]:

@@ -25,6 +25,8 @@ SAMPLE_SIDE = 256
 """Side of the windows that make up a sample of a channel too large to look at whole."""
 FIT_PIXELS = 2**19
 """Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
+LEFT_OUT = (0, 1, 3, 7)
+"""Numbers of rows and columns that are left out of planes whose pixels are drawn up to 8 times as large."""
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 
@@ -131,6 +133,22 @@ def noise_std(planes: Sequence[Raw]) -> float:
         detail = detail[np.isfinite(detail)]
         total, count = total + float(np.square(detail).sum()), count + detail.size
     return float(np.sqrt(total / count)) if count else 0.0
+
+
+def unaligned(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes whose blocks of 2x2 pixels show the noise.
+
+    Where rows, columns or pixels are doubled (displays, software zoom), blocks that begin with them hold
+    the same value twice, and their detail is 0: then the first rows and columns are left out.
+
+    Args:
+        planes: (H, W) each.
+    """
+    for left_out in LEFT_OUT:
+        cut = [plane[left_out:, left_out:] for plane in planes]
+        if noise_std(cut) > 0:
+            return cut
+    return list(planes)
 
 
 def block_means(plane: Raw) -> NDArray[np.float64]:

@@ -43,6 +43,20 @@ class Spectrum:
     rows: float = 0.0
     columns: float = 0.0
 
+    @classmethod
+    def white(cls, std: float) -> Self:
+        """Spectrum of white noise of a standard deviation."""
+        return cls(std**2, ((0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)))
+
+    @property
+    def is_white(self) -> bool:
+        return not self.has_lines and float(np.abs(self.kernel).sum()) == 1
+
+    @property
+    def reach(self) -> int:
+        """Largest distance, in pixels, at which pixels share noise."""
+        return LINE_REACH if self.has_lines else len(self.kernel) // 2
+
     @property
     def std(self) -> float:
         """Standard deviation of the noise, all together."""
@@ -90,8 +104,7 @@ class Spectrum:
 
 @lru_cache(maxsize=32)
 def _power(spectrum: Spectrum) -> Values:
-    reach = LINE_REACH if spectrum.has_lines else len(spectrum.kernel) // 2
-    power = power_of(spectrum.covariance(reach), (SIDE, SIDE))
+    power = power_of(spectrum.covariance(spectrum.reach), (SIDE, SIDE))
     power.flags.writeable = False
     return power
 

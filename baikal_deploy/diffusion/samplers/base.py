@@ -87,7 +87,7 @@ class Sampler(ABC):
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
-            spectrum: of noise that the model does not know, on the network's scale; None: the noise is known, or
+            spectrum: of noise that the model does not know, on the network's scale; None: it is known, or
                 white.
 
         Raises:
