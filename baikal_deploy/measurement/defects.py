@@ -106,9 +106,10 @@ def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]
         around[:, nearest] - median[:, None]
     )  # the pixel is one of them, and NaN none
     sharing = (neighbours > SHARED * np.abs(excess)[:, None]).sum(axis=1) - 1
-    # A model without a gain, where few bright pixels were there to tell it, has too little noise in these.
     local = MAD_STD * np.nanmedian(np.abs(around - median[:, None]), axis=1)
-    std = np.maximum(noise.std(np.where(sign > 0, own, median)), local)
+    std = noise.std(np.where(sign > 0, own, median))
+    if noise.gain == 0:  # perhaps there were too few bright pixels to tell it
+        std = np.maximum(std, local)
     # Where most pixels are the same, as photons are few, each may add a unit.
     std = np.where(local == 0, np.maximum(std, np.sqrt(unit * np.abs(excess))), std)
     distance = np.abs(excess) / std

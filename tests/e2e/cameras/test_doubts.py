@@ -41,7 +41,7 @@ def made(name: str, counts: NDArray[Any]) -> NDArray[Any]:
         case "photons":
             return np.random.default_rng(0).poisson(4 * blobs()).astype(np.uint16)
         case _:
-            return np.add.outer(*2 * [100 * np.sin(np.arange(96) / 9) ** 2]).astype(np.float32)
+            return np.add.outer(*2 * [np.rint(100 * np.sin(np.arange(96) / 9) ** 2)]).astype(np.uint16)
 
 
 @pytest.mark.parametrize("name", CASES)
