@@ -88,7 +88,8 @@ def _around(plane: Raw, rows: Places, columns: Places) -> Raw:
     y, x = rows[:, None, None] + steps[:, None], columns[:, None, None] + steps
     inside = (y >= 0) & (y < plane.shape[0]) & (x >= 0) & (x < plane.shape[1])
     values = plane[y.clip(0, plane.shape[0] - 1), x.clip(0, plane.shape[1] - 1)]
-    return np.where(inside, values, plane.dtype.type(np.nan)).reshape(len(rows), len(steps) ** 2)
+    around: Raw = np.where(inside, values, plane.dtype.type(np.nan)).reshape(len(rows), len(steps) ** 2)
+    return around
 
 
 def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]:

@@ -23,7 +23,7 @@ from baikal_deploy.measurement.blank import (
     filled,
     grown,
 )
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Raw, Values
 
 LEAST_SIDE, LEAST_BAND = 4, 32
 CHANCE = 30.0
@@ -100,12 +100,13 @@ def _repeated(windows: Sequence[Raw]) -> list[float]:
     return [float(value) for value in found[np.argsort(-counts, kind="stable")][:MOST_VALUES]]
 
 
-def _constant(rows: Raw) -> NDArray[np.float64]:
+def _constant(rows: Raw) -> Values:
     """The values of the rows that hold one."""
     if not rows.size:
         return np.empty(0)
     first = rows[:, 0]
-    return first[(rows == first[:, None]).all(axis=1)].astype(np.float64)
+    values: Values = first[(rows == first[:, None]).all(axis=1)].astype(np.float64)
+    return values
 
 
 def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:

@@ -152,4 +152,5 @@ def _medians(plane: Raw) -> Values:
     unknown = np.isnan(means)
     if unknown.any():
         means = np.where(unknown, np.nanmedian(means) if not unknown.all() else 0.0, means)
-    return median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
+    medians: Values = median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
+    return medians
