@@ -86,18 +86,20 @@ class Recipe:
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
         kept = shown.kept(defects=wanted.defects == "keep")
-        tally = shown.counts(planes, crop)
-        x0, planes, beyond, kept = (
-            None if pixels is None else crop.trimmed(pixels).reshape(-1)
-            for pixels in (x0, planes, shown.beyond, kept)
-        )
-        result = np.empty(planes.size, wanted.dtype)
-        for block in blocks(planes.size):
-            raw = self.measurement.intensity.raw(x0[block])
-            if beyond is not None:
-                raw += beyond[block]
-            if kept is not None:
-                raw = np.where(kept[block], planes[block], raw)
+        beyond, tally = shown.beyond, shown.counts(planes, crop)
+
+        def flat(pixels: Raw) -> Raw:
+            return crop.trimmed(pixels).reshape(-1)
+
+        flat_x0, flat_planes = flat(x0), flat(planes)
+        flat_beyond, flat_kept = (None if pixels is None else flat(pixels) for pixels in (beyond, kept))
+        result = np.empty(flat_x0.size, wanted.dtype)
+        for block in blocks(result.size):
+            raw = self.measurement.intensity.raw(flat_x0[block])
+            if flat_beyond is not None:
+                raw += flat_beyond[block]
+            if flat_kept is not None:
+                raw = np.where(flat_kept[block], flat_planes[block], raw)
             result[block], changed = converted(raw, wanted.dtype)
             tally += changed
         return result.reshape(len(shown.planes), *crop.wanted_shape), tally

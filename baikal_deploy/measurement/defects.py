@@ -25,8 +25,10 @@ FAR = 7.0
 """Standard deviations of the noise that a defect exceeds its surroundings by."""
 SHARED = 0.25
 """Share of its excess that no neighbour but one has; at the plane's border none at all."""
-CERTAIN = 20.0
+CERTAIN = 12.0
 """Standard deviations from which on two neighbours may have more."""
+MAD_STD = 1.4826
+"""Standard deviation of a Gaussian over its median absolute deviation."""
 STRIP = 64
 """Rows that are looked at together."""
 PASSES = 2
@@ -36,12 +38,13 @@ REACH = PASSES * 2 * WINDOW + LINES_REACH
 """Pixels that the rules look around."""
 
 
-def defects(plane: Raw, noise: NoiseModel, ignored: Mask | None = None) -> Mask | None:
+def defects(plane: Raw, noise: NoiseModel, unit: float, ignored: Mask | None = None) -> Mask | None:
     """Find the hot and dead pixels, rows and columns of a plane.
 
     Args:
         plane: (H, W), finite, in raw units.
         noise: of its channel.
+        unit: smallest difference of two values of the channel.
         ignored: pixels that are none; None: all may be.
 
     Returns:
@@ -52,7 +55,7 @@ def defects(plane: Raw, noise: NoiseModel, ignored: Mask | None = None) -> Mask 
     found = defect_lines(plane, noise, ignored)
     for _ in range(PASSES):
         current = plane if found is None else replaced(plane, found)
-        rows, columns = _pixels(current, noise)
+        rows, columns = _pixels(current, noise, unit)
         kept = np.ones(len(rows), bool) if ignored is None else ~ignored[rows, columns]
         if found is not None:
             kept &= ~found[rows, columns]
@@ -85,10 +88,11 @@ def _around(plane: Raw, rows: Places, columns: Places) -> Raw:
     y, x = rows[:, None, None] + steps[:, None], columns[:, None, None] + steps
     inside = (y >= 0) & (y < plane.shape[0]) & (x >= 0) & (x < plane.shape[1])
     values = plane[y.clip(0, plane.shape[0] - 1), x.clip(0, plane.shape[1] - 1)]
-    return np.where(inside, values, plane.dtype.type(np.nan)).reshape(len(rows), len(steps) ** 2)
+    around: Raw = np.where(inside, values, plane.dtype.type(np.nan)).reshape(len(rows), len(steps) ** 2)
+    return around
 
 
-def _pixels(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
+def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]:
     """Rows and columns of the defects of one pass."""
     rows, columns = _candidates(plane, noise)
     if not len(rows):
@@ -103,7 +107,12 @@ def _pixels(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
         around[:, nearest] - median[:, None]
     )  # the pixel is one of them, and NaN none
     sharing = (neighbours > SHARED * np.abs(excess)[:, None]).sum(axis=1) - 1
+    local = MAD_STD * np.nanmedian(np.abs(around - median[:, None]), axis=1)
     std = noise.std(np.where(sign > 0, own, median))
+    if noise.gain == 0:  # perhaps there were too few bright pixels to tell it
+        std = np.maximum(std, local)
+    # Where most pixels are the same, as photons are few, each may add a unit.
+    std = np.where(local == 0, np.maximum(std, np.sqrt(unit * np.abs(excess))), std)
     distance = np.abs(excess) / std
     inner = np.isfinite(around[:, nearest]).all(axis=1)
     found = (distance > FAR) & (sharing <= np.where(inner, np.where(distance > CERTAIN, 2, 1), 0))

@@ -56,7 +56,7 @@ def _thin(windows: Sequence[Raw]) -> str | None:
         if all(window.shape[axis] == 1 for window in windows):
             return (
                 f"planes of one {name} are not denoised, since noise is measured on blocks of 2x2 pixels: "
-                f"save them as one image whose {other} are the time points (a scan over time), and denoise that"
+                f"save them as one image whose {other} are the time points, and denoise that"
             )
     return None
 

@@ -24,25 +24,32 @@ from baikal_deploy.measurement.blank import (
     grown,
 )
 from baikal_deploy.measurement.noise_model import grey_level
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Raw, Values
 
 LEAST_SIDE, LEAST_BAND = 4, 32
 CHANCE = 30.0
 """−ln of the probability that a window is filled by chance: 1e-3 in a channel of 1e10 pixels."""
 RARE = 1e-3
 """Frequency of a value up to which its pixels are taken to be independent."""
-ALONE = 0.05
+ALONE = 0.2
 """Frequency up to which pixels that hold it touch by chance too seldom to lead anywhere."""
 CLUSTERED = 3.0
 """Where a value is more frequent, the factor on the area of its windows: its pixels come in clusters."""
 COMMON = 0.9
 """Frequency from which on a value is the background."""
+RINGS = (4, 8), (1, 4)
+"""Distances from areas, in pixels, between which a value's frequency beside them is taken. Text in a box
+leaves gaps that hold its value close to it; but where areas are a matter of chance they are close to each
+other, and little is left at some distance.
+"""
 TILE = 32
 """Side of the tiles in which the frequency of a value is highest."""
 MOST_VALUES = 6
 """Values that are looked at beside those of the type."""
 FADES = 0.6
 """Distance of an image from the value 2 pixels beside an area, over that at 5 to 6, below which it fades."""
+OUTLIER = 3.0
+"""Distance, over the usual one, that counts for no more."""
 FEW_SIGMAS = 3.0
 """Standard deviations of the noise by which it must, unless the value is a usual one."""
 MEDIAN_STEP = 0.954
@@ -93,12 +100,13 @@ def _repeated(windows: Sequence[Raw]) -> list[float]:
     return [float(value) for value in found[np.argsort(-counts, kind="stable")][:MOST_VALUES]]
 
 
-def _constant(rows: Raw) -> NDArray[np.float64]:
+def _constant(rows: Raw) -> Values:
     """The values of the rows that hold one."""
     if not rows.size:
         return np.empty(0)
     first = rows[:, 0]
-    return first[(rows == first[:, None]).all(axis=1)].astype(np.float64)
+    values: Values = first[(rows == first[:, None]).all(axis=1)].astype(np.float64)
+    return values
 
 
 def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
@@ -133,16 +141,26 @@ def needed(frequency: float, value: float) -> Fill | None:
 
 def _frequency(equal: Sequence[Mask], areas: Sequence[Mask | None]) -> float:
     """How often a value occurs beside its areas: close to them, or where it is most frequent."""
+    found = [_shell(equal, areas, *ring) for ring in RINGS]
+    highest, near, count = found[0] if found[0][2] >= found[1][2] else found[1]
+    return max(highest, near / count if count else 0.0)
+
+
+def _shell(
+    equal: Sequence[Mask], areas: Sequence[Mask | None], inner: int, outer: int
+) -> tuple[float, int, int]:
+    """The highest frequency in any tile beyond some pixels around areas; and between these and others, how
+    many pixels hold the value, of how many."""
     highest, near, count = 0.0, 0, 0
     for mask, area in zip(equal, areas, strict=True):
         if not mask.any():
             continue
-        outside = np.ones_like(mask) if area is None else ~grown(area, 1)
+        outside = np.ones_like(mask) if area is None else ~grown(area, inner)
         highest = max(highest, _highest(mask & outside, outside))
         if area is not None:
-            shell = outside & grown(area, 4)
+            shell = outside & grown(area, outer)
             near, count = near + int((mask & shell).sum()), count + int(shell.sum())
-    return max(highest, near / count if count else 0.0)
+    return highest, near, count
 
 
 def _highest(mask: Mask, outside: Mask) -> float:
@@ -160,18 +178,20 @@ def _tile_sums(mask: Mask) -> NDArray[np.int64]:
 
 def _is_background(windows: Sequence[Raw], areas: Sequence[Mask | None], value: float, usual: bool) -> bool:
     """True if the image fades into the areas, or differs from them by few grey levels."""
-    near, far, steps = np.zeros(2), np.zeros(2), [np.empty(0)]
+    near, far, steps = [np.empty(0)], [np.empty(0)], [np.empty(0)]
     for window, area in zip(windows, areas, strict=True):
         if area is None:
             continue
         distance = np.abs(window.astype(np.float64) - value)
-        for total, inner, outer in ((near, 1, 2), (far, 4, 6)):
+        for found, inner, outer in ((near, 1, 2), (far, 4, 6)):
             shell = grown(area, outer) & ~grown(area, inner) & np.isfinite(distance)
-            total += distance[shell].sum(), shell.sum()
+            found.append(distance[shell])
             steps.append(np.abs(np.diff(distance, axis=1))[shell[:, 1:]])
-    if not near[1] or not far[1]:  # there is nothing else
+    beside, beyond = np.concatenate(near), np.concatenate(far)
+    if not beside.size or not beyond.size:  # there is nothing else
         return True
-    mean_near, mean_far = near[0] / near[1], far[0] / far[1]
+    most = OUTLIER * float(np.median(beyond)) or np.inf  # such as text in a box
+    mean_near, mean_far = (float(np.minimum(found, most).mean()) for found in (beside, beyond))
     if mean_near < FADES * mean_far:
         return True
     few_levels = FEW_LEVELS * grey_level([window[window != value] for window in windows])

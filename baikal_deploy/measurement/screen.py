@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 from baikal_deploy.measurement import blank, defects
 from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
 from baikal_deploy.measurement.fills import find_fills
-from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise
+from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise, grey_level
 from baikal_deploy.measurement.sample import part_of
 from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
 from baikal_deploy.pixels.arrays import Raw, Values
@@ -52,12 +52,14 @@ class Screen:
         fills: values of unfilled areas.
         typical: intensity that stands in unfilled areas far from any other pixel.
         noise: as far as it is known before anything is measured, to tell defects from.
+        unit: smallest difference of two values.
         limit: value at which the detector saturates; None: it does not.
     """
 
     fills: tuple[Fill, ...] = ()
     typical: float = 0.0
     noise: NoiseModel = NO_NOISE
+    unit: float = 0.0
     limit: float | None = None
 
     @classmethod
@@ -70,7 +72,7 @@ class Screen:
         windows = [window for window in windows if window.size]
         if not windows:
             return cls()
-        screen = cls(find_fills(windows))
+        screen = cls(find_fills(windows), unit=grey_level(windows))
         unfilled = [blank.blank(window, screen.fills) for window in windows]
         filled = [mask is None or not mask.all() for mask in unfilled]
         known = [
@@ -102,7 +104,7 @@ class Screen:
         """
         unfilled = blank.blank(plane, self.fills, borders)
         whole = plane if unfilled is None else filled_in(plane, unfilled, self.typical)
-        found = defects.defects(whole, self.noise, unfilled)
+        found = defects.defects(whole, self.noise, self.unit, unfilled)
         if found is None:
             return Screened(whole, unfilled)
         if unfilled is not None:  # what was filled in has seen them
@@ -150,4 +152,5 @@ def _medians(plane: Raw) -> Values:
     unknown = np.isnan(means)
     if unknown.any():
         means = np.where(unknown, np.nanmedian(means) if not unknown.all() else 0.0, means)
-    return median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
+    medians: Values = median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
+    return medians
