@@ -9,8 +9,8 @@ import numpy as np
 from baikal_deploy.measurement.intensity import IntensityMap, is_constant
 from baikal_deploy.pixels.arrays import Raw, Values
 
-LARGEST_FACTOR = 4
-"""Times that a row may be there."""
+DOUBLED, LARGEST_FACTOR = 2, 4
+"""Times that a row may be there without harm, as the spectrum of its noise tells, and that it is looked for."""
 SAME, DIFFERENT = 0.98, 0.8
 """Share of equal pixels in rows that are copies at least, and in others at most."""
 FEW_LEVELS = 16
@@ -66,13 +66,13 @@ def _copies(windows: Sequence[Raw]) -> str | None:
     named = [
         f"each {name} is there {factor} times"
         for factor, name in zip(factors, ("row", "column"), strict=True)
-        if factor > 1
+        if factor > DOUBLED
     ]
     if not named:
         return None
     return (
-        f"{' and '.join(named)}, so that the noise cannot be measured and it is not denoised as it should "
-        f"be: take one of {max(factors)} first (or bin by that), and enlarge the result"
+        f"{' and '.join(named)}, which is denoised less well than what was enlarged: take one of "
+        f"{max(factors)} first (or bin by that), and enlarge the result"
     )
 
 
@@ -82,7 +82,7 @@ def _factor(windows: Sequence[Raw], axis: int) -> int:
     equal = [shares for shares in equal if len(shares) >= LARGEST_FACTOR * 2]
     if not equal:
         return 1
-    for factor in range(2, LARGEST_FACTOR + 1):
+    for factor in range(LARGEST_FACTOR, 1, -1):  # what is there 4 times is there twice as well
         if all(_is_repeated(shares, factor) for shares in equal):
             return factor
     return 1
