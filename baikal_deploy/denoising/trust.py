@@ -32,6 +32,10 @@ KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
 WINDOW, DETAIL_WINDOW = 4, 16
 """Sides of the windows, in cells, in which means, and detail, of result and data are compared."""
+LACKING = 0.5
+"""Share of the detail in a window that the data must lack for it to be suspect: contrast may be a bit off."""
+FAINT = 0.1
+"""Strength of detail in a window, in standard deviations of the noise, below which it does not matter."""
 BAND = 4.0
 """Standard deviations that a window's mean may lie off."""
 REACH = max(int(4 * SMOOTH), (DETAIL_WINDOW // 2 + 1) * CELL)
@@ -184,12 +188,14 @@ def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.bool
     means = _windowed(residual, WINDOW)
     outside = np.abs(means, out=means) > wider * _allowed(shape)
     detail = np.stack([plane - base(plane) for plane in x0[:, 0]])
-    held, variance = (
+    held, variance, whole = (
         _windowed(detail * other, DETAIL_WINDOW)
-        for other in (residual, _shared(spectrum)(detail[:, None])[:, 0])
+        for other in (residual, _shared(spectrum)(detail[:, None])[:, 0], detail)
     )
     cells = np.float32(prod(_window(held.shape[1:], DETAIL_WINDOW)))
-    outside |= held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)
+    invented = held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)
+    invented &= held < -whole * np.float32(LACKING / spectrum.std)
+    outside |= invented & (whole > np.float32((CELL * FAINT * spectrum.std) ** 2))
     suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
     return suspect[:, : shape[0], : shape[1]]
 

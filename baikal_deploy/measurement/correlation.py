@@ -41,13 +41,13 @@ BACKGROUND_SIGMA = 24.0
 GRID = (64, 64)
 PROBE = 1.5
 """Level at which a network removes nearly all white noise, as a factor on its standard deviation."""
-SUSPECT, CERTAIN = 1.08, 1.15
+SUSPECT, CERTAIN = 1.08, 1.25
 """Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and
 is, correlated: in the planes less their background, and in what a denoiser removes."""
 BROAD, FAR = 4.7, 4.0
 """Power at 0.15 cycles per pixel over that of the weakest of these bands, from which on it is noise: in the
 planes less their background, and in what a denoiser removes at FAR times the noise's level."""
-ERRORS = 4.0
+ERRORS = 3.0
 """Standard errors by which the power of bands must differ as well."""
 HIGH = 0.33
 """Frequency, in cycles per pixel, above which there is next to no structure."""

@@ -27,6 +27,8 @@ FIT_PIXELS = 2**19
 """Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 LEFT_OUT = (0, 1, 3, 7)
 """Numbers of rows and columns that are left out of planes whose pixels are drawn up to 8 times as large."""
+VISIBLE = 1e-3
+"""Share of the noise from which on blocks show it: less is rounding."""
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 
@@ -144,11 +146,9 @@ def unaligned(planes: Sequence[Raw]) -> list[Raw]:
     Args:
         planes: (H, W) each.
     """
-    for left_out in LEFT_OUT:
-        cut = [plane[left_out:, left_out:] for plane in planes]
-        if noise_std(cut) > 0:
-            return cut
-    return list(planes)
+    cuts = [[plane[left_out:, left_out:] for plane in planes] for left_out in LEFT_OUT]
+    levels = [noise_std(cut) for cut in cuts]
+    return next(cut for cut, level in zip(cuts, levels, strict=True) if level >= VISIBLE * max(levels))
 
 
 def block_means(plane: Raw) -> NDArray[np.float64]:
