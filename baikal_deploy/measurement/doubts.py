@@ -10,7 +10,7 @@ from baikal_deploy.measurement.intensity import IntensityMap, is_constant
 from baikal_deploy.pixels.arrays import Raw, Values
 
 DOUBLED, LARGEST_FACTOR = 2, 4
-"""Times that a row may be there without harm, as the spectrum of its noise tells, and that it is looked for."""
+"""Times that a row may be there without harm, as its noise has a spectrum too; and that are looked for."""
 SAME, DIFFERENT = 0.98, 0.8
 """Share of equal pixels in rows that are copies at least, and in others at most."""
 FEW_LEVELS = 16
