@@ -8,7 +8,8 @@ defects  pixels that say nothing or the wrong thing: PSNR of the good pixels wit
 noise    noise that pixels share, five kinds, two models: PSNR of the noisy plane, of the Gaussian blur that
          is nearest to the truth, of BM3D told the measured spectrum (where bm3d is installed), and of
          matched with 1, 2 and 3 evaluations
-alarms   planes of each model with white noise: how many are said to have correlated noise
+alarms   planes of each model with white noise: how many are said to have correlated noise, and how many of
+         their pixels are taken for hot or dead
 """
 
 from __future__ import annotations
@@ -101,13 +102,20 @@ def report_alarms(side: int, seed: int, planes: int) -> None:
     print()
     for model in ALL_MODELS:
         with Denoiser.load(model) as denoiser:
-            correlated = 0
+            correlated = broken = 0
             for number in range(planes):
                 clean = scene(model, side, seed + 100 + number).astype(np.float32)
                 noisy = Camera.at_psnr(clean, LEVELS[number % len(LEVELS)]).expose(clean, number)
-                noise = denoiser.measure([noisy], sampler).noise
-                correlated += noise is not None and noise.is_correlated
-        print(f"{model}: {planes} planes of white noise, {correlated} said to be correlated", flush=True)
+                found = denoiser.measure([noisy], sampler)
+                correlated += found.noise is not None and found.noise.is_correlated
+                bad = found.screen.screened(noisy).defects
+                broken += 0 if bad is None else int(np.count_nonzero(bad))
+        share = broken / (planes * side**2)
+        print(
+            f"{model}: {planes} planes of white noise, {correlated} said to be correlated; "
+            f"{share:.5%} of the pixels taken for hot or dead",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.measurement.noise_model import Kernel, NoiseModel
+from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_evaluation.methods.spectral_bm3d import LEAST, bm3d_of, denoised, power_spectrum, whole
 
 ROWS = 1.0, 2 / 3, 1 / 6
 """Correlation of noise smoothed by 1, 2, 1 along rows at distances of 0, 1 and 2 pixels."""
 
 
-def along_rows(side: int) -> Kernel:
+def along_rows(side: int) -> NoiseModel:
     values = np.zeros((side, side))
     for distance, correlation in enumerate(ROWS):
         values[side // 2, side // 2 + distance] = values[side // 2, side // 2 - distance] = correlation
-    return tuple(map(tuple, values.tolist()))
+    return replace(NoiseModel.uniform(1.0), kernel=tuple(map(tuple, values.tolist())))
 
 
 def row_noise(shape: tuple[int, int], seed: int) -> NDArray[np.float64]:
@@ -40,7 +42,17 @@ def test_the_spectrum_is_the_variance_of_orthonormal_coefficients() -> None:
 def test_a_kernel_of_any_odd_side_gives_the_same_spectrum(shape: tuple[int, int]) -> None:
     """Also where it is larger than the plane."""
     np.testing.assert_allclose(power_spectrum(along_rows(25), shape), power_spectrum(along_rows(7), shape))
-    np.testing.assert_allclose(power_spectrum(((1.0,),), shape), 1)
+    np.testing.assert_allclose(power_spectrum(replace(along_rows(7), kernel=((1.0,),)), shape), 1)
+
+
+def test_what_lines_share_is_in_the_waves_across_them() -> None:
+    """Offsets of whole rows change along y alone, those of columns along x."""
+    rng = np.random.default_rng(3)
+    white, rows, columns = (rng.standard_normal((2000, *shape)) for shape in ((16, 24), (16, 1), (1, 24)))
+    fields = (white + np.sqrt(0.5) * rows + np.sqrt(0.2) * columns) / np.sqrt(1.7)
+    power = np.square(np.abs(np.fft.fft2(fields, norm="ortho"))).mean(axis=0)
+    noise = replace(along_rows(7), kernel=((1.0,),), rows=0.5, columns=0.2)
+    np.testing.assert_allclose(power_spectrum(noise, (16, 24)), power, rtol=0.2)
 
 
 def test_no_frequency_is_without_power() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from baikal_deploy._version import __version__
 from baikal_deploy.diffusion.samplers import make_sampler
-from baikal_deploy.measurement.noise_model import Kernel, NoiseModel
+from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.sample import sample_windows
 from baikal_deploy.pixels.arrays import Values
 from baikal_evaluation.methods._model import Model
@@ -70,27 +70,29 @@ def denoised(plane: Values, noise: NoiseModel) -> Values:
     """
     if not noise.level > 0:
         return plane
-    spectrum = None if noise.kernel is None else power_spectrum(noise.kernel, plane.shape)
+    spectrum = power_spectrum(noise, plane.shape) if noise.is_correlated else None
     if noise.gain == 0:
         return bm3d_of(plane / noise.level, spectrum) * noise.level
     return inverse(bm3d_of(transformed(plane, noise), spectrum), noise)
 
 
-def power_spectrum(kernel: Kernel, shape: tuple[int, ...]) -> Values:
+def power_spectrum(noise: NoiseModel, shape: tuple[int, ...]) -> Values:
     """Power spectrum of noise of variance 1 on the frequencies of a plane; white noise has 1 everywhere.
 
     Args:
-        kernel: autocorrelation with odd sides, 1 in the centre; what it has beyond half a plane wraps around.
+        noise: its kernel, which wraps around where it is larger than the plane, and what lines share.
         shape: of the plane.
 
     Returns:
         The variance of each coefficient of the orthonormal Fourier transform, in the order of
         ``np.fft.fft2``; LEAST times the mean or more.
     """
-    values, grid = np.asarray(kernel, dtype=np.float64), np.zeros(shape)
+    values, grid = np.asarray(noise.kernel, dtype=np.float64), np.zeros(shape)
     rows, columns = (np.arange(side) - side // 2 for side in values.shape)
     np.add.at(grid, np.ix_(rows % shape[0], columns % shape[1]), values)
-    spectrum: Values = np.fft.fft2(grid).real
+    grid[0] += noise.rows  # a row has its share in common from one end to the other
+    grid[:, 0] += noise.columns
+    spectrum: Values = np.fft.fft2(grid).real / (1 + noise.rows + noise.columns)
     return np.maximum(spectrum, LEAST * spectrum.mean())
 
 
