@@ -96,7 +96,8 @@ def _repeated(windows: Sequence[Raw]) -> list[float]:
         for line in (window[0], window[-1], window[:, 0], window[:, -1]):
             length = len(line) - len(line) % LEAST_BAND
             values.append(_constant(line[:length].reshape(-1, LEAST_BAND)))
-    found, counts = np.unique(np.concatenate(values), return_counts=True)
+    repeated = np.concatenate(values)
+    found, counts = np.unique(repeated[np.isfinite(repeated)], return_counts=True)
     return [float(value) for value in found[np.argsort(-counts, kind="stable")][:MOST_VALUES]]
 
 
@@ -182,7 +183,7 @@ def _is_background(windows: Sequence[Raw], areas: Sequence[Mask | None], value: 
     for window, area in zip(windows, areas, strict=True):
         if area is None:
             continue
-        distance = np.abs(window.astype(np.float64) - value)
+        distance = np.abs(np.where(np.isfinite(window), window, np.nan) - value)
         for found, inner, outer in ((near, 1, 2), (far, 4, 6)):
             shell = grown(area, outer) & ~grown(area, inner) & np.isfinite(distance)
             found.append(distance[shell])
