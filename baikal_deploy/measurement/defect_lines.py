@@ -104,8 +104,8 @@ def _jumps(means: Values, noise: NoiseModel) -> NDArray[np.bool_]:
     before, after = means[:, :-1], means[:, 1:]
     enough = FAR * (1 - SHARED) * 0.99 * noise.std(np.minimum(before, after))
     with np.errstate(invalid="ignore"):
-        steps: NDArray[np.bool_] = np.abs(after - before) > enough
-    return np.any(steps, axis=1)
+        found: NDArray[np.bool_] = np.any(np.abs(after - before) > enough, axis=1)
+    return found
 
 
 def _excess(means: Values, noise: NoiseModel, width: int) -> tuple[Values, Values, Values]:

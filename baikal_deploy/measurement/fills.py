@@ -31,16 +31,15 @@ CHANCE = 30.0
 """−ln of the probability that a window is filled by chance: 1e-3 in a channel of 1e10 pixels."""
 RARE = 1e-3
 """Frequency of a value up to which its pixels are taken to be independent."""
-ALONE = 0.2
+ALONE = 0.05
 """Frequency up to which pixels that hold it touch by chance too seldom to lead anywhere."""
 CLUSTERED = 3.0
 """Where a value is more frequent, the factor on the area of its windows: its pixels come in clusters."""
 COMMON = 0.9
 """Frequency from which on a value is the background."""
-RINGS = (4, 8), (1, 4)
-"""Distances from areas, in pixels, between which a value's frequency beside them is taken. Text in a box
-leaves gaps that hold its value close to it; but where areas are a matter of chance they are close to each
-other, and little is left at some distance.
+RINGS = (1, 4), (4, 8)
+"""Distances from areas, in pixels, between which a value is counted: beside them, where text in a box
+leaves gaps that hold its value, and farther away.
 """
 TILE = 32
 """Side of the tiles in which the frequency of a value is highest."""
@@ -96,7 +95,8 @@ def _repeated(windows: Sequence[Raw]) -> list[float]:
         for line in (window[0], window[-1], window[:, 0], window[:, -1]):
             length = len(line) - len(line) % LEAST_BAND
             values.append(_constant(line[:length].reshape(-1, LEAST_BAND)))
-    found, counts = np.unique(np.concatenate(values), return_counts=True)
+    repeated = np.concatenate(values)
+    found, counts = np.unique(repeated[np.isfinite(repeated)], return_counts=True)
     return [float(value) for value in found[np.argsort(-counts, kind="stable")][:MOST_VALUES]]
 
 
@@ -111,13 +111,13 @@ def _constant(rows: Raw) -> Values:
 
 def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
     equal = [window == window.dtype.type(value) for window in windows]
-    fill: Fill | None = needed(0.0, value)
+    fill: Fill | None = needed(0.0, 0.0, value)
     if not any(mask.any() for mask in equal):
         return fill if usual else None
     while True:
         assert fill is not None
         areas = [filled(mask, fill, ALL_BORDERS) for mask in equal]
-        own = needed(_frequency(equal, areas), value)
+        own = needed(*_frequencies(equal, areas), value)
         if own is None:
             return None
         if own.side <= fill.side:
@@ -128,22 +128,22 @@ def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
     return None if _is_background(windows, areas, value, usual) else fill
 
 
-def needed(frequency: float, value: float) -> Fill | None:
-    """The windows that a value must fill which has a frequency beside them; None: no windows tell."""
+def needed(frequency: float, farther: float, value: float) -> Fill | None:
+    """The windows that a value must fill, by its frequency beside them and farther away; None: none tell."""
     if frequency >= COMMON:
         return None
     area = CHANCE / -math.log(max(frequency, 1e-6)) * (1 if frequency <= RARE else CLUSTERED)
     side, band = max(LEAST_SIDE, math.ceil(math.sqrt(area))), max(LEAST_BAND, math.ceil(area))
     if side > LARGEST_SIDE:
         return None
-    return Fill(value, side, band if band <= LONGEST_BAND else 0, frequency <= ALONE)
+    return Fill(value, side, band if band <= LONGEST_BAND else 0, farther <= ALONE)
 
 
-def _frequency(equal: Sequence[Mask], areas: Sequence[Mask | None]) -> float:
-    """How often a value occurs beside its areas: close to them, or where it is most frequent."""
+def _frequencies(equal: Sequence[Mask], areas: Sequence[Mask | None]) -> tuple[float, float]:
+    """How often a value occurs beside its areas, and farther away: there, or where it is most frequent."""
     found = [_shell(equal, areas, *ring) for ring in RINGS]
-    highest, near, count = found[0] if found[0][2] >= found[1][2] else found[1]
-    return max(highest, near / count if count else 0.0)
+    near, far = (max(highest, held / count if count else 0.0) for highest, held, count in found)
+    return max(near, far), far
 
 
 def _shell(
@@ -182,7 +182,7 @@ def _is_background(windows: Sequence[Raw], areas: Sequence[Mask | None], value: 
     for window, area in zip(windows, areas, strict=True):
         if area is None:
             continue
-        distance = np.abs(window.astype(np.float64) - value)
+        distance = np.abs(np.where(np.isfinite(window), window, np.nan) - value)
         for found, inner, outer in ((near, 1, 2), (far, 4, 6)):
             shell = grown(area, outer) & ~grown(area, inner) & np.isfinite(distance)
             found.append(distance[shell])
