@@ -104,11 +104,11 @@ class Measurement:
     @property
     def spectrum(self) -> Spectrum | None:
         """Spectrum of the noise of equalised planes, on the network's scale; None where it is white."""
-        if self.noise is None or self.noise.kernel is None:
+        noise = self.noise
+        if noise is None or noise.kernel is None:
             return None
-        noise, std = self.noise, self.intensity.normalised_sigma(self.noise.level * self.noise.correlation)
-        lines = noise.rows + noise.columns
-        return Spectrum(std**2 / (1 + lines), noise.kernel, noise.rows, noise.columns)
+        std = self.intensity.normalised_sigma(noise.level * noise.correlation)
+        return Spectrum(std**2 / (1 + noise.rows + noise.columns), noise.kernel, noise.rows, noise.columns)
 
     def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
         """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""

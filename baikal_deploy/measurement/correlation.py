@@ -34,11 +34,13 @@ Removed = Callable[[float], list[Values]]
 standard deviation."""
 Masks = Sequence[NDArray[np.bool_]]
 
-DARK = 15
+DARK = 25
 """Percentile of the surroundings below which it is dark."""
 BACKGROUND_SIGMA = 24.0
 """Sigma, in pixels, of the blur of dark pixels that tells the background."""
 GRID = (64, 64)
+UNLIKE = 3.0
+"""Strongest over weakest band of high frequencies, from which on these tell nothing of low ones."""
 PROBE = 1.5
 """Level at which a network removes nearly all white noise, as a factor on its standard deviation."""
 SUSPECT, CERTAIN = 1.08, 1.25
@@ -167,7 +169,10 @@ def _credible(power: Values, fine: Values, broad: bool) -> Values:
     expected = np.outer(fine[:, x].mean(axis=1), fine[y].mean(axis=0)) / fine[np.ix_(y, x)].mean()
     bands = [float(fine[band].mean()) for band in _bands()]
     middle = float(fine[(_radius() > LOW) & (_radius() < 0.3)].mean())
-    margin = 1 + (max(*bands, middle) / min(bands) - 1) ** 2
+    uneven = max(*bands, middle) / max(min(bands), 1e-9)
+    if uneven > UNLIKE:  # then it tells nothing
+        return power
+    margin = 1 + (uneven - 1) ** 2
     return np.where(_radius() < LOW, np.minimum(power, margin * expected), power)
 
 
@@ -229,7 +234,8 @@ def _line(planes: Sequence[Values], masks: Masks) -> float:
     pairs = float(count[2, far].sum())
     excess = same - (two_below + two_above) / 2
     variance = covariance[2, LINE_REACH]
-    error = variance * math.sqrt(1.5 / max(pairs, 1))
+    near = covariance[2, LINE_REACH - REACH : LINE_REACH + REACH + 1] / max(variance, 1e-9)
+    error = variance * float(np.square(near).sum()) * math.sqrt(1.5 / max(pairs, 1))
     return excess if excess > max(LEAST_LINES * variance, ERRORS * error) else 0.0
 
 

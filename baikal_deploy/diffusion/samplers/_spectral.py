@@ -83,7 +83,7 @@ def filtered(planes: Planes, kernel: NDArray[np.float32]) -> Planes:
     """
     xp, reach = array_namespace(planes), len(kernel) // 2
     padded = _reflected(planes, reach)
-    result = xp.empty_like(planes)
+    result: Planes = xp.empty_like(planes)
     height, width = planes.shape[2:]
     sides = [min(side, BLOCK) for side in (height, width)]
     shape = tuple(_fast(side + 2 * reach) for side in sides)

@@ -69,7 +69,7 @@ def test_blobs_are_found_as_far_as_they_reach(sigma: float) -> None:
     assert correlation.kernel is not None
     lag = np.arange(-12, 13)
     expected = np.exp(-(lag[:, None] ** 2 + lag**2) / (4 * sigma**2))
-    np.testing.assert_allclose(correlation.kernel, expected, atol=0.15)
+    np.testing.assert_allclose(correlation.kernel, expected, atol=0.25)
     assert correlation.std == pytest.approx(1, rel=0.1)
 
 
