@@ -98,7 +98,7 @@ class CAREamicsMethod(Method):
             "seed": training.seed,
             "output": str(partial),
         }
-        (partial / "job.json").write_text(json.dumps(job))
+        (partial / "job.json").write_text(json.dumps(job), encoding="utf-8")
         log = folder.with_suffix(".log")
         environment.run(f"{self.name}: training", log, "train", partial / "job.json")
         remove_folder(planes)
