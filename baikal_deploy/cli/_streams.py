@@ -35,7 +35,7 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
         raise error
     bars = {block: "#" if i >= len(BLOCKS) // 2 else " " for i, block in enumerate(BLOCKS)}
     lacking = error.object[error.start : error.end]
-    plain = SPELLINGS | bars
+    plain = SPELLINGS | SHADES | bars
     text = "".join(plain.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
     return text, error.end
 
