@@ -14,18 +14,8 @@ from baikal_deploy.errors import VolumeError
 
 SPELLED = "baikal_deploy.spelled"
 """Error handler that spells out what a stream's encoding lacks, as those of Windows' consoles do."""
-SPELLINGS = {
-    "−": "-",
-    "…": "...",
-    "×": "x",
-    "µ": "u",
-    "μ": "u",
-    "·": "*",
-    "²": "^2",
-    "≥": ">=",
-    "≤": "<=",
-    "→": "->",
-}
+SPELLINGS = {"−": "-", "…": "...", "×": "x", "µ": "u", "·": "*", "²": "^2", "≥": ">=", "≤": "<=", "→": "->"}
+SHADES = {"░": ".", "▒": "+", "▓": "*"}
 BLOCKS = "▏▎▍▌▋▊▉█"
 """What bars are drawn with, from an eighth of a column to a whole one."""
 

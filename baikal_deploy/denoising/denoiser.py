@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.denoising.batch import Batch, Progress, in_batches
-from baikal_deploy.denoising.checks import check_beside, check_noise, stack_of
+from baikal_deploy.denoising.checks import check_beside, check_sampler, stack_of
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.measuring import Measuring
 from baikal_deploy.denoising.recipe import Recipe
@@ -22,14 +22,11 @@ from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
-from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
-from baikal_deploy.errors import ConfigError, EngineError
+from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.sample import sampled
-from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
@@ -142,11 +139,7 @@ class Denoiser:
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
         check_beside(chosen, sampler, stack, maps)
-        shape = stack.pixels.shape
-        sample = sampled(
-            lambda windows: [stack.pixels[window] for window in windows], len(stack.pixels), shape[1:]
-        )
-        measurement = self.measure(sample, chosen)
+        measurement = self.measure(stack.sample(), chosen)
         wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
         denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
         maps.fill(denoised)
@@ -192,15 +185,7 @@ class Denoiser:
         Args:
             sampler: as asked for.
         """
-        check_noise(sampler, self.manifest)
-        wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
-        if wants == "learned_range" != self.manifest.variance:
-            raise ConfigError(
-                f"variance learned_range: model {self.manifest.name} has no variance output; "
-                "choose fixed_small or fixed_large"
-            )
-        last = len(self._schedule) - 1
-        sampler.resolved(last, len(self._schedule), self.manifest.variance)
+        check_sampler(sampler, self.manifest, len(self._schedule))
 
     def recipe(self, sampler: Sampler, measurement: Measurement, seed: int) -> Recipe:
         """Settle everything that is automatic, for planes with a measurement.
@@ -213,22 +198,7 @@ class Denoiser:
         Raises:
             ConfigError: a sampler whose start, stop or steps do not fit the model.
         """
-        t_star = 1.0
-        if not measurement.intensity.is_constant:
-            t_star = self._schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
-        unknown = self.unknown_spectrum(sampler, measurement)
-        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance, unknown)
-        return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
-
-    def unknown_spectrum(self, sampler: Sampler, measurement: Measurement) -> Spectrum | None:
-        """Spectrum of noise that the model does not know; None where it is white, or known.
-
-        Args:
-            sampler: as asked for.
-            measurement: of the planes' channel.
-        """
-        known = self.manifest.noise_correlation is not None
-        return None if known or sampler.noise == "uniform" else measurement.spectrum
+        return Recipe.of(sampler, measurement, self.manifest, self._schedule, seed)
 
     def run(
         self,

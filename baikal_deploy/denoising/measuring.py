@@ -12,7 +12,8 @@ from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.diffusion.schedule import NoiseSchedule
-from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
+from baikal_deploy.measurement.analysis import analyse, noise_curve
+from baikal_deploy.measurement.channel import Measurement, measure
 from baikal_deploy.measurement.doubts import doubts
 from baikal_deploy.measurement.sample import unaligned
 from baikal_deploy.pixels.arrays import Plane, Raw

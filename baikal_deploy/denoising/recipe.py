@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.shown import Shown
 from baikal_deploy.denoising.stack import Wanted
-from baikal_deploy.diffusion.samplers.base import Resolved
+from baikal_deploy.diffusion.samplers.base import Resolved, Sampler
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.spectrum import Spectrum
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
@@ -34,6 +36,34 @@ class Recipe:
     schedule: NoiseSchedule
     measurement: Measurement
     seed: int
+
+    @classmethod
+    def of(
+        cls,
+        sampler: Sampler,
+        measurement: Measurement,
+        manifest: ModelManifest,
+        schedule: NoiseSchedule,
+        seed: int,
+    ) -> Self:
+        """Settle everything that is automatic, for planes with a measurement.
+
+        Args:
+            sampler: as asked for.
+            measurement: of the planes' channel.
+            manifest: of the model.
+            schedule: the model's, not respaced.
+            seed: of the noise, 0 … 2⁶⁴−1.
+
+        Raises:
+            ConfigError: a sampler whose start, stop or steps do not fit the model.
+        """
+        t_star = 1.0
+        if not measurement.intensity.is_constant:
+            t_star = schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
+        unknown = unknown_spectrum(sampler, measurement, manifest)
+        resolved = sampler.resolved(t_star, len(schedule), manifest.variance, unknown)
+        return cls(resolved, resolved.respace(schedule), measurement, seed)
 
     @property
     def nfe(self) -> int:
@@ -103,3 +133,15 @@ class Recipe:
             result[block], changed = converted(raw, wanted.dtype)
             tally += changed
         return result.reshape(len(shown.planes), *crop.wanted_shape), tally
+
+
+def unknown_spectrum(sampler: Sampler, measurement: Measurement, manifest: ModelManifest) -> Spectrum | None:
+    """Spectrum of noise that a model does not know; None where it is white, or known.
+
+    Args:
+        sampler: as asked for.
+        measurement: of the planes' channel.
+        manifest: of the model.
+    """
+    known = manifest.noise_correlation is not None
+    return None if known or sampler.noise == "uniform" else measurement.spectrum

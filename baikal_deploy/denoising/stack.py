@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from baikal_deploy.measurement.sample import sampled
 from baikal_deploy.pixels.arrays import Planes, Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
@@ -37,6 +38,11 @@ class Stack:
     def noise_fields(self) -> Sequence[int]:
         """Numbers of the planes' noise fields."""
         return self.indices if self.fields is None else self.fields
+
+    def sample(self) -> list[Raw]:
+        """A bounded sample of the planes, (H, W) windows in raw units."""
+        count, *shape = self.pixels.shape
+        return sampled(lambda windows: [self.pixels[window] for window in windows], count, (*shape,))
 
     def some(self, places: Sequence[int]) -> Self:
         """A copy of the planes at these places in the stack.

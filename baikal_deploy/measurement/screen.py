@@ -17,7 +17,7 @@ from baikal_deploy.measurement import blank, defects
 from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
 from baikal_deploy.measurement.fills import find_fills
 from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise, grey_level
-from baikal_deploy.measurement.sample import part_of
+from baikal_deploy.measurement.sample import part_of, telling
 from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
 from baikal_deploy.pixels.arrays import Raw, Values
 
@@ -154,3 +154,28 @@ def _medians(plane: Raw) -> Values:
         means = np.where(unknown, np.nanmedian(means) if not unknown.all() else 0.0, means)
     medians: Values = median_filter(means, 3).repeat(2, axis=0).repeat(2, axis=1)
     return medians
+
+
+def known_and_filled(planes: Sequence[Raw], screen: Screen) -> tuple[list[Raw], list[Raw]]:
+    """What is measured of planes, with NaN for pixels that say nothing, and what a network is shown of them.
+
+    Args:
+        planes: (H, W) each, in raw units; those of one value are left out, unless all are.
+        screen: of their channel.
+    """
+    windows = telling(planes)
+    screened = [screen.screened(plane) for plane in windows]
+    pairs = zip(windows, screened, strict=True)
+    known = [known_of(plane, found.unfilled, found.defects) for plane, found in pairs]
+    return known, [found.plane for found in screened]
+
+
+def where_known(estimates: Sequence[Raw], known: Sequence[Raw]) -> list[Raw]:
+    """Estimates, with NaN where nothing is known.
+
+    Args:
+        estimates: (H, W) each.
+        known: see ``known_and_filled``.
+    """
+    pairs = zip(estimates, known, strict=True)
+    return [x if (finite := np.isfinite(plane)).all() else np.where(finite, x, np.nan) for x, plane in pairs]

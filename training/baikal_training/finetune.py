@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.measurement.channel import Estimate, analyse, measure
+from baikal_deploy.measurement.analysis import analyse
+from baikal_deploy.measurement.channel import Estimate, measure
 from baikal_deploy.pixels.arrays import Plane
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.data import noisy_sample
