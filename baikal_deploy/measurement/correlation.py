@@ -34,7 +34,7 @@ Removed = Callable[[float], list[Values]]
 standard deviation."""
 Masks = Sequence[NDArray[np.bool_]]
 
-DARK = 25
+DARK = 20
 """Percentile of the surroundings below which it is dark."""
 BACKGROUND_SIGMA = 24.0
 """Sigma, in pixels, of the blur of dark pixels that tells the background."""
