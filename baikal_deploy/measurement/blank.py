@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
+from baikal_deploy.measurement import marks as drawing
+from baikal_deploy.measurement.marks import Mark
 from baikal_deploy.pixels.arrays import Raw
 
 Mask = NDArray[np.bool_]
@@ -31,7 +33,7 @@ GROWTH = 24
 """Pixels that an area grows by, into what holds its value and is narrower than a square or a band."""
 LARGEST_SIDE = 32
 LONGEST_BAND = 48
-REACH = LONGEST_BAND + GROWTH
+REACH = LONGEST_BAND + GROWTH + drawing.REACH
 """Pixels that the rule looks around."""
 
 
@@ -52,24 +54,30 @@ class Fill:
     grows: bool
 
 
-def blank(plane: Raw, fills: Sequence[Fill], borders: Borders = ALL_BORDERS) -> Mask | None:
-    """Find the pixels that say nothing: not finite, or never filled.
+def blank(
+    plane: Raw, fills: Sequence[Fill], borders: Borders = ALL_BORDERS, marks: Sequence[Mark] = ()
+) -> Mask | None:
+    """Find the pixels that say nothing: not finite, never filled, or drawn in.
 
     Args:
         plane: (H, W), in raw units.
         fills: of its channel.
         borders: of the plane, where it is a part of a larger one.
+        marks: of its channel.
 
     Returns:
         The mask; None where there are none.
     """
-    found: Mask | None = None
+    found = strokes = drawing.drawn(plane, marks)
     if plane.dtype.kind == "f" and not (finite := np.isfinite(plane)).all():
-        found = ~finite
+        found = ~finite if found is None else found | ~finite
     held, areas = None, None
     for fill in fills:
         equal = plane == plane.dtype.type(fill.value)
-        if equal.any() and (area := filled(equal, fill, borders)) is not None:
+        if not equal.any():
+            continue
+        whole = equal if strokes is None else equal | strokes  # text in a box
+        if (area := filled(whole, fill, borders)) is not None:
             areas = area if areas is None else areas | area
         if fill.grows:
             held = equal if held is None else held | equal

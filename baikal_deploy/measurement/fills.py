@@ -57,7 +57,7 @@ FEW_LEVELS = 2.0
 """Grey levels by which an image must differ from areas that are not its own."""
 
 
-def find_fills(windows: Sequence[Raw]) -> tuple[Fill, ...]:
+def find_fills(windows: Sequence[Raw], drawn: Sequence[Mask | None]) -> tuple[Fill, ...]:
     """The fill values of a channel.
 
     Zero and the type's lowest value are among them also where the sample has no such areas, unless they are
@@ -65,10 +65,11 @@ def find_fills(windows: Sequence[Raw]) -> tuple[Fill, ...]:
 
     Args:
         windows: a sample of the channel, (H, W) each, of one dtype, in raw units.
+        drawn: pixels of each that are drawn in, such as text in a box; None: none are.
     """
     if not windows:
         return ()
-    found = (_fill_of(windows, value, usual) for value, usual in _candidates(windows))
+    found = (_fill_of(windows, drawn, value, usual) for value, usual in _candidates(windows))
     return tuple(fill for fill in found if fill is not None)
 
 
@@ -109,8 +110,14 @@ def _constant(rows: Raw) -> Values:
     return values
 
 
-def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
+def _fill_of(
+    windows: Sequence[Raw], drawn: Sequence[Mask | None], value: float, usual: bool
+) -> Fill | None:
     equal = [window == window.dtype.type(value) for window in windows]
+    equal = [
+        mask if strokes is None or not mask.any() else mask | strokes
+        for mask, strokes in zip(equal, drawn, strict=True)
+    ]
     fill: Fill | None = needed(0.0, 0.0, value)
     if not any(mask.any() for mask in equal):
         return fill if usual else None

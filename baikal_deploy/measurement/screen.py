@@ -16,6 +16,7 @@ from scipy.ndimage import median_filter
 from baikal_deploy.measurement import blank, defects
 from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
 from baikal_deploy.measurement.fills import find_fills
+from baikal_deploy.measurement.marks import Mark, drawn, find_marks
 from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise, grey_level
 from baikal_deploy.measurement.sample import part_of
 from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
@@ -50,6 +51,7 @@ class Screen:
 
     Attributes:
         fills: values of unfilled areas.
+        marks: values of text, graphics and gaps drawn in.
         typical: intensity that stands in unfilled areas far from any other pixel.
         noise: as far as it is known before anything is measured, to tell defects from.
         unit: smallest difference of two values.
@@ -57,6 +59,7 @@ class Screen:
     """
 
     fills: tuple[Fill, ...] = ()
+    marks: tuple[Mark, ...] = ()
     typical: float = 0.0
     noise: NoiseModel = NO_NOISE
     unit: float = 0.0
@@ -72,8 +75,10 @@ class Screen:
         windows = [window for window in windows if window.size]
         if not windows:
             return cls()
-        screen = cls(find_fills(windows), unit=grey_level(windows))
-        unfilled = [blank.blank(window, screen.fills) for window in windows]
+        marks = find_marks(windows)
+        fills = find_fills(windows, [drawn(window, marks) for window in windows])
+        screen = cls(fills, marks, unit=grey_level(windows))
+        unfilled = [screen.unfilled(window) for window in windows]
         filled = [mask is None or not mask.all() for mask in unfilled]
         known = [
             known_of(window, mask)
@@ -93,7 +98,12 @@ class Screen:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The rules whose ``asdict`` went through JSON."""
         fills = tuple(Fill(**fill) for fill in record["fills"])
-        return cls(**{**record, "fills": fills, "noise": NoiseModel(**record["noise"])})
+        marks = tuple(Mark(**mark) for mark in record["marks"])
+        return cls(**{**record, "fills": fills, "marks": marks, "noise": NoiseModel(**record["noise"])})
+
+    def unfilled(self, plane: Raw, borders: Borders = ALL_BORDERS) -> Mask | None:
+        """The pixels of a plane, or of a part of one, that say nothing; None without any."""
+        return blank.blank(plane, self.fills, borders, self.marks)
 
     def screened(self, plane: Raw, borders: Borders = ALL_BORDERS) -> Screened:
         """A plane as it may be denoised.
@@ -102,7 +112,7 @@ class Screen:
             plane: (H, W), in raw units.
             borders: of the plane, where it is a part of a larger one.
         """
-        unfilled = blank.blank(plane, self.fills, borders)
+        unfilled = self.unfilled(plane, borders)
         whole = plane if unfilled is None else filled_in(plane, unfilled, self.typical)
         found = defects.defects(whole, self.noise, self.unit, unfilled)
         if found is None:
