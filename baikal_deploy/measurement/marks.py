@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, convolve, find_objects, label
+from scipy.ndimage import binary_dilation, binary_opening, convolve, find_objects, label
 
 from baikal_deploy.pixels.arrays import Raw, Values
 
@@ -27,8 +27,11 @@ REACH = RIM + 1
 """Pixels that the rule looks around one."""
 LEAST = 12
 """Pixels of the value that a channel's sample has at least."""
-OUTSIDE = 50.0
-"""Range of the bulk between the value and it from which on it need not be repeated: small smooth letters."""
+OUTSIDE = 200.0
+"""Range of the bulk between the value and it from which on it need not be repeated: small smooth letters,
+none of which is as wide as a bead: THICK."""
+THICK = 0.2
+"""Share of a stroke that lies in squares of 3x3, at most."""
 REPEATED = 0.1
 """Share of the far pixels that have it."""
 BULK = 5.0
@@ -119,11 +122,12 @@ def _marks(windows: Sequence[Raw]) -> Iterator[Mark]:
         bulk, opposite = (float(end) for end in np.percentile(others, [share, 100 - share]))
         distance = float(value) - bulk
         held = pixels.size - others.size
-        enough = LEAST if abs(distance) < OUTSIDE * abs(bulk - opposite) else 1
-        if held < enough:
+        repeated = held >= LEAST
+        if not repeated and abs(distance) < OUTSIDE * abs(bulk - opposite):
             continue
-        mark = Mark(float(value), bulk + FULL * distance, bulk + distance / 2)
-        if _is_drawn(windows, mark, abs(distance), held if enough > 1 else math.inf):
+        half = bulk + distance / 2
+        mark = Mark(float(value), bulk + FULL * distance if repeated else half, half)
+        if _is_drawn(windows, mark, abs(distance), held if repeated else math.inf):
             yield _with_rim(windows, mark)
 
 
@@ -140,7 +144,8 @@ def _is_drawn(windows: Sequence[Raw], mark: Mark, distance: float, held: float) 
     )
     if apart > APART * count:
         return False
-    return sum(_in_strokes(mask) for mask in far) >= max(LEAST, STROKES * count)
+    thick = 1.0 if held < math.inf else THICK
+    return sum(_in_strokes(mask, thick) for mask in far) >= max(LEAST, STROKES * count)
 
 
 def _near(mask: Mask) -> Mask:
@@ -160,16 +165,18 @@ def _noise(windows: Sequence[Raw], far: Sequence[Mask]) -> float:
     return max(float(np.median(steps)) / MEDIAN_STEP, MEAN_STEP * float(steps.mean())) if steps.size else 0.0
 
 
-def _in_strokes(far: Mask) -> int:
+def _in_strokes(far: Mask, thick: float) -> int:
     """How many pixels lie in strokes."""
     if not far.any():
         return 0
     labels, _ = label(far, TOUCHING)
+    squares = binary_opening(far, TOUCHING)
     count = 0
     for number, box in enumerate(find_objects(labels), 1):
-        size = int(np.count_nonzero(labels[box] == number))
-        height, width = labels[box].shape
-        if min(height, width) > THIN and max(height, width) >= LONG and size <= LOOSE * height * width:
+        stroke = labels[box] == number
+        size, (height, width) = int(np.count_nonzero(stroke)), stroke.shape
+        loose = min(height, width) > THIN and max(height, width) >= LONG and size <= LOOSE * height * width
+        if loose and np.count_nonzero(stroke & squares[box]) <= thick * size:
             count += size
     return count
 
