@@ -128,9 +128,13 @@ def measure_roughly(planes: Sequence[Raw], normalisation: Normalisation) -> Meas
     screen = Screen.of(telling(planes))
     known, _ = _screened(planes, screen)
     sigma = noise_std(known)
-    return Measurement(
-        scale_of(normalisation, [block_means(plane) for plane in known], sigma), sigma, 0, None, screen
-    )
+    means = [block_means(plane) for plane in known]
+    return Measurement(scale_of(normalisation, means, _of_the_rest(screen, sigma)), sigma, 0, None, screen)
+
+
+def _of_the_rest(screen: Screen, sigma: float) -> NoiseModel:
+    """The noise as the screen found it, which bright objects spoil less than a mean over all pixels."""
+    return screen.noise if screen.noise.level > 0 else NoiseModel.uniform(sigma)
 
 
 def measure(
@@ -155,7 +159,9 @@ def measure(
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
         estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
-        previous, current = current, scale_of(normalisation, _of_known(estimates, known), sigma)
+        previous, current = current, scale_of(
+            normalisation, _of_known(estimates, known), _of_the_rest(rough.screen, sigma)
+        )
         if _settled(previous, current):
             break
     return replace(rough, intensity=current, sigma=sigma, passes=passes)
@@ -227,7 +233,9 @@ def analyse(
     noise = _with_correlation(known, filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
-        intensity = scale_of(normalisation, _of_known(estimates, known), found.sigma)
+        intensity = scale_of(
+            normalisation, _of_known(estimates, known), _of_the_rest(found.screen, found.sigma)
+        )
     return replace(found, intensity=intensity, noise=noise)
 
 
