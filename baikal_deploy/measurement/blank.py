@@ -46,12 +46,14 @@ class Fill:
         side: of the squares that hold it throughout, in pixels.
         band: length of the bands that do, BAND wide or at the plane's border; 0: bands tell nothing.
         grows: whether whatever touches an area and holds a fill value belongs to it.
+        saturated: whether the detector gives it where it has too much light.
     """
 
     value: float
     side: int
     band: int
     grows: bool
+    saturated: bool = False
 
 
 def blank(

@@ -159,8 +159,9 @@ def measure(
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
         estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
-        previous, current = current, scale_of(
-            normalisation, _of_known(estimates, known), _of_the_rest(rough.screen, sigma)
+        previous, current = (
+            current,
+            scale_of(normalisation, _of_known(estimates, known), _of_the_rest(rough.screen, sigma)),
         )
         if _settled(previous, current):
             break

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
 
 from baikal_deploy.measurement.blank import (
     ALL_BORDERS,
@@ -41,6 +43,8 @@ RINGS = (1, 4), (4, 8)
 """Distances from areas, in pixels, between which a value is counted: beside them, where text in a box
 leaves gaps that hold its value, and farther away.
 """
+CORNERS = 2
+"""Corners of the box around an area that it has at least, if its edges are straight."""
 TILE = 32
 """Side of the tiles in which the frequency of a value is highest."""
 MOST_VALUES = 6
@@ -110,9 +114,7 @@ def _constant(rows: Raw) -> Values:
     return values
 
 
-def _fill_of(
-    windows: Sequence[Raw], drawn: Sequence[Mask | None], value: float, usual: bool
-) -> Fill | None:
+def _fill_of(windows: Sequence[Raw], drawn: Sequence[Mask | None], value: float, usual: bool) -> Fill | None:
     equal = [window == window.dtype.type(value) for window in windows]
     equal = [
         mask if strokes is None or not mask.any() else mask | strokes
@@ -132,7 +134,29 @@ def _fill_of(
         fill = own
     if not any(area is not None for area in areas):
         return fill if usual else None
-    return None if _is_background(windows, areas, value, usual) else fill
+    if _is_background(windows, areas, value, usual):
+        return None
+    return replace(fill, saturated=_is_saturated(windows, equal, value))
+
+
+def _is_saturated(windows: Sequence[Raw], equal: Sequence[Mask], value: float) -> bool:
+    """True if a value is the highest, and most of its areas inside have no straight edges."""
+    if any((window > value)[np.isfinite(window)].any() for window in windows):
+        return False
+    straight = rounded = 0
+    for mask in equal:
+        labels, _ = label(mask)
+        for number, (rows, columns) in enumerate(find_objects(labels), 1):
+            inside = rows.start and columns.start and rows.stop < len(mask)
+            own = labels[rows, columns] == number
+            size = int(np.count_nonzero(own))
+            if not inside or columns.stop == mask.shape[1] or size < LEAST_SIDE**2:
+                continue
+            if np.count_nonzero(own[[0, 0, -1, -1], [0, -1, 0, -1]]) < CORNERS:
+                rounded += size
+            else:
+                straight += size
+    return rounded > straight
 
 
 def needed(frequency: float, farther: float, value: float) -> Fill | None:

@@ -139,9 +139,7 @@ def _is_drawn(windows: Sequence[Raw], mark: Mark, distance: float, held: float) 
         return False
     if distance < FAR * _noise(windows, far):
         return False
-    apart = sum(
-        int(np.count_nonzero(mask & ~_near(values))) for mask, values in zip(far, own, strict=True)
-    )
+    apart = sum(int(np.count_nonzero(mask & ~_near(values))) for mask, values in zip(far, own, strict=True))
     if apart > APART * count:
         return False
     thick = 1.0 if held < math.inf else THICK
@@ -183,9 +181,7 @@ def _in_strokes(far: Mask, thick: float) -> int:
 
 def _with_rim(windows: Sequence[Raw], mark: Mark) -> Mark:
     """The mark with the intensity that hardly any pixel away from strokes has."""
-    away = [
-        window[~_near(mark.far(window)) & np.isfinite(window)].astype(np.float64) for window in windows
-    ]
+    away = [window[~_near(mark.far(window)) & np.isfinite(window)].astype(np.float64) for window in windows]
     pixels = np.concatenate([np.empty(0), *away])
     if not pixels.size:
         return mark

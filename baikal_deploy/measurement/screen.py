@@ -90,9 +90,7 @@ class Screen:
         screen = replace(screen, typical=_typical(known))
         few = part_of(known)
         screen = replace(screen, noise=fit_noise(few, [_medians(window) for window in few]))
-        good = [screen.known(window) for window in windows]
-        limit = detector_limit(good)
-        return replace(screen, limit=limit if np.isfinite(limit) else None)
+        return replace(screen, limit=screen._limit(windows))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -122,10 +120,22 @@ class Screen:
             whole = filled_in(mended, unfilled, self.typical)
         return Screened(defects.replaced(whole, found), unfilled, found)
 
-    def known(self, plane: Raw) -> Raw:
-        """A plane with NaN in place of pixels that say nothing, and of defects; itself without any."""
-        found = self.screened(plane)
-        return known_of(plane, found.unfilled, found.defects)
+    def _limit(self, windows: Sequence[Raw]) -> float | None:
+        """The value at which the detector saturates; not one that hot pixels share."""
+        areas = [fill.value for fill in self.fills if fill.saturated]
+        if areas:
+            return max(areas)
+        screened = [self.screened(window) for window in windows]
+        pairs = list(zip(windows, screened, strict=True))
+        limit = detector_limit([known_of(plane, found.unfilled, found.defects) for plane, found in pairs])
+        if not np.isfinite(limit):
+            return None
+        hot = others = 0
+        for plane, found in pairs:
+            if found.defects is not None:
+                hot += int(np.count_nonzero(found.defects & (plane == limit)))
+            others += int(np.count_nonzero(plane == limit))
+        return None if 2 * hot > others else limit
 
     def saturated(self, plane: Raw) -> Mask | None:
         """The saturated pixels of a plane (H, W); None without any."""
