@@ -58,8 +58,8 @@ def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> It
         few = f"the mean of all pixels is {mean:.2g} only"
     if few is not None:
         yield (
-            f"{few}: in whole numbers its means are off by up to half a level; --dtype float32 keeps what was "
-            "computed"
+            f"{few}: in whole numbers its means are off by up to half a level; --dtype float32 keeps "
+            "what was computed"
         )
 
 

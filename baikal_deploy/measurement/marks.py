@@ -23,10 +23,14 @@ Mask = NDArray[np.bool_]
 TOUCHING = np.ones((3, 3), bool)
 RIM = 3
 """Pixels that a letter's smooth rim is wide at most."""
-REACH = RIM + 1
+DOTS = 6
+"""Pixels from strokes up to which single ones of the value are dots."""
+REACH = 1 + DOTS + RIM
 """Pixels that the rule looks around one."""
 LEAST = 12
 """Pixels of the value that a channel's sample has at least."""
+SPREAD = 1.5
+"""The same, if it is the highest, in ranges of the bulk: thin structures saturate as well."""
 OUTSIDE = 200.0
 """Range of the bulk between the value and it from which on it need not be repeated: small smooth letters,
 none of which is as wide as a bead: THICK."""
@@ -95,6 +99,7 @@ def drawn(plane: Raw, marks: Sequence[Mark]) -> Mask | None:
         around = convolve(far.astype(np.uint8), TOUCHING.astype(np.uint8), mode="constant")
         seeds = own & (around > 2)  # the pixel itself, and two that touch it
         if seeds.any():
+            seeds |= own & binary_dilation(seeds, TOUCHING, DOTS)
             strokes = binary_dilation(seeds, TOUCHING, RIM, mask=far)
             found = strokes if found is None else found | strokes
     return found
@@ -122,6 +127,8 @@ def _marks(windows: Sequence[Raw]) -> Iterator[Mark]:
         bulk, opposite = (float(end) for end in np.percentile(others, [share, 100 - share]))
         distance = float(value) - bulk
         held = pixels.size - others.size
+        if value > bulk and distance < SPREAD * abs(bulk - opposite):
+            continue
         repeated = held >= LEAST
         if not repeated and abs(distance) < OUTSIDE * abs(bulk - opposite):
             continue
