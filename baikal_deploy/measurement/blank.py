@@ -78,8 +78,7 @@ def blank(
         equal = plane == plane.dtype.type(fill.value)
         if not equal.any():
             continue
-        whole = equal if strokes is None else equal | strokes  # text in a box
-        if (area := filled(whole, fill, borders)) is not None:
+        if (area := filled(drawing.with_drawn(equal, strokes), fill, borders)) is not None:
             areas = area if areas is None else areas | area
         if fill.grows:
             held = equal if held is None else held | equal

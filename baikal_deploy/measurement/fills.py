@@ -25,6 +25,7 @@ from baikal_deploy.measurement.blank import (
     filled,
     grown,
 )
+from baikal_deploy.measurement.marks import with_drawn
 from baikal_deploy.measurement.noise_model import grey_level
 from baikal_deploy.pixels.arrays import Raw, Values
 
@@ -116,10 +117,7 @@ def _constant(rows: Raw) -> Values:
 
 def _fill_of(windows: Sequence[Raw], drawn: Sequence[Mask | None], value: float, usual: bool) -> Fill | None:
     equal = [window == window.dtype.type(value) for window in windows]
-    equal = [
-        mask if strokes is None or not mask.any() else mask | strokes
-        for mask, strokes in zip(equal, drawn, strict=True)
-    ]
+    equal = [with_drawn(mask, strokes) for mask, strokes in zip(equal, drawn, strict=True)]
     fill: Fill | None = needed(0.0, 0.0, value)
     if not any(mask.any() for mask in equal):
         return fill if usual else None

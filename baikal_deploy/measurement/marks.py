@@ -24,8 +24,8 @@ TOUCHING = np.ones((3, 3), bool)
 RIM = 3
 """Pixels that a letter's smooth rim is wide at most."""
 DOTS = 6
-"""Pixels from strokes up to which single ones of the value are dots."""
-REACH = 1 + DOTS + RIM
+"""Pixels from strokes up to which single ones are dots."""
+REACH = 1 + DOTS + 2 * RIM
 """Pixels that the rule looks around one."""
 LEAST = 12
 """Pixels of the value that a channel's sample has at least."""
@@ -78,6 +78,10 @@ class Mark:
         """The pixels of a plane that may belong to a stroke, or its rim."""
         return self._outside(plane, self.beyond)
 
+    def may_be_dots(self, plane: Raw) -> Mask:
+        """The pixels of a plane that may be dots, if there are strokes near."""
+        return self._outside(plane, (self.full + self.beyond) / 2)
+
     def _outside(self, plane: Raw, limit: float) -> Mask:
         found: Mask = plane > limit if self.value > self.beyond else plane < limit
         return found
@@ -99,9 +103,24 @@ def drawn(plane: Raw, marks: Sequence[Mark]) -> Mask | None:
         around = convolve(far.astype(np.uint8), TOUCHING.astype(np.uint8), mode="constant")
         seeds = own & (around > 2)  # the pixel itself, and two that touch it
         if seeds.any():
-            seeds |= own & binary_dilation(seeds, TOUCHING, DOTS)
+            seeds |= mark.may_be_dots(plane) & binary_dilation(seeds, TOUCHING, DOTS)
             strokes = binary_dilation(seeds, TOUCHING, RIM, mask=far)
             found = strokes if found is None else found | strokes
+    return found
+
+
+def with_drawn(equal: Mask, strokes: Mask | None) -> Mask:
+    """The pixels of a value, with what is drawn between them and its dim rim: text in a box.
+
+    Args:
+        equal: pixels that have the value, (H, W).
+        strokes: what is drawn in; None: nothing.
+    """
+    if strokes is None or not equal.any():
+        return equal
+    beside = binary_dilation(equal & ~strokes, TOUCHING, RIM)
+    rim = binary_dilation(strokes, TOUCHING, RIM) & beside
+    found: Mask = equal | strokes | rim
     return found
 
 

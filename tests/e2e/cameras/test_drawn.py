@@ -20,7 +20,7 @@ Y, X = np.mgrid[:SIDE, :SIDE]
 def text(size: int, *, smooth: bool) -> NDArray[np.float64]:
     """Opacity of a time stamp, 0 … 1."""
     image = Image.new("L", (SIDE, SIDE))
-    ImageDraw.Draw(image).text((100, 148), "t = 05:27 s", fill=255, font=ImageFont.load_default(size))
+    ImageDraw.Draw(image).text((90, 148), "t = 05:27 s", fill=255, font=ImageFont.load_default(size))
     opacity = np.asarray(image) / 255
     return opacity if smooth else np.rint(opacity)
 
@@ -31,7 +31,7 @@ def written(counts: NDArray[Any], opacity: NDArray[np.float64], value: float) ->
 
 def drawn(name: str, counts: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """A plane with something in it, and where."""
-    smooth, sharp = text(13, smooth=True), text(15, smooth=False)
+    smooth, sharp = text(17, smooth=True), text(15, smooth=False)
     match name:
         case "white text":
             return written(counts, sharp, 65535), sharp == 1
@@ -43,7 +43,7 @@ def drawn(name: str, counts: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], ND
         case "smooth black text":
             return written(counts, smooth, 0), smooth > 0.8
         case "text in a black box":
-            box = (Y > 145) & (Y < 170) & (X > 95) & (X < 187)
+            box = (Y > 145) & (Y < 170) & (X > 85) & (X < 187)
             return written(np.where(box, 0, counts), smooth, 4095), box
         case _:
             width, value = (int(part) for part in name.split(" ")[::3])
