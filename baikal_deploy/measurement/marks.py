@@ -52,6 +52,8 @@ STROKES = 0.25
 """Share of the far pixels that lie in strokes."""
 APART = 0.05
 """Share of the far pixels that may lie beyond the rim of all that have the value."""
+BESIDE = 0.6, 0.15
+"""Share of the pixels 1 and 2 pixels from strokes that have a quarter of the distance, at most."""
 MEDIAN_STEP = 0.954
 """Median of the absolute difference of two pixels of white noise of standard deviation 1."""
 MEAN_STEP = 0.3
@@ -173,8 +175,28 @@ def _is_drawn(windows: Sequence[Raw], mark: Mark, distance: float, held: float) 
     apart = sum(int(np.count_nonzero(mask & ~_near(values))) for mask, values in zip(far, own, strict=True))
     if apart > APART * count:
         return False
+    quarter = replace(mark, beyond=mark.beyond - (mark.value - mark.beyond) / 2)
+    if _fades(own, [quarter.far(window) for window in windows]):
+        return False
     thick = 1.0 if held < math.inf else THICK
     return sum(_in_strokes(mask, thick) for mask in far) >= max(LEAST, STROKES * count)
+
+
+def _fades(own: Sequence[Mask], outside: Sequence[Mask]) -> bool:
+    """True if many pixels beside strokes are outside of the bulk as well: light through a lens fades."""
+    for distance, most in enumerate(BESIDE, 1):
+        count = marked = 0
+        for mask, outer in zip(own, outside, strict=True):
+            if mask.any():
+                beside = binary_dilation(mask, TOUCHING, distance)
+                if distance > 1:
+                    beside &= ~binary_dilation(mask, TOUCHING, distance - 1)
+                beside &= ~mask
+                count += int(np.count_nonzero(beside))
+                marked += int(np.count_nonzero(beside & outer))
+        if marked > most * count:
+            return True
+    return False
 
 
 def _near(mask: Mask) -> Mask:

@@ -95,7 +95,13 @@ def filaments(plane: NDArray[np.uint16]) -> None:
     plane[:] = np.minimum(light, 255)
 
 
-@pytest.mark.parametrize("wrong_with", [scattered, lines, beads, filaments])
+def threads(plane: NDArray[np.uint16]) -> None:
+    y, x = np.mgrid[: plane.shape[0], : plane.shape[1]]
+    distance = y - 60 - 20 * np.sin(x / 13)
+    plane[:] = np.minimum(plane + 6000 * np.exp(-(distance**2) / 2 / 1.5**2), 4095)
+
+
+@pytest.mark.parametrize("wrong_with", [scattered, lines, beads, filaments, threads])
 def test_it_is_not_drawn_in(wrong_with: Callable[[NDArray[np.uint16]], None]) -> None:
     plane = np.random.default_rng(3).normal(100, 5, (128, 128)).astype(np.uint16)
     wrong_with(plane)
