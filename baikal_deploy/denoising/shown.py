@@ -13,6 +13,7 @@ from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.measurement.blank import Mask
 from baikal_deploy.measurement.bright import below
 from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.screen import Screen, Screened
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
 
@@ -49,7 +50,8 @@ class Shown:
         if any(one.unfilled is not None or one.defects is not None for one in screened):
             shown = np.stack([one.plane for one in screened])
         low, beyond = below(shown, measurement.ceiling)
-        saturated = _stacked([measurement.screen.saturated(plane) for plane in planes], planes.shape)
+        pairs = zip(planes, screened, strict=True)
+        saturated = _stacked([_saturated(measurement.screen, *pair) for pair in pairs], planes.shape)
         return cls(
             low,
             beyond,
@@ -70,12 +72,28 @@ class Shown:
             return 0 if mask is None else int(np.count_nonzero(crop.trimmed(mask)))
 
         beyond = None if self.beyond is None else self.beyond > 0
+        empty = self.unfilled
+        if empty is not None:
+            empty = empty & np.isfinite(planes)
+            empty = empty if self.saturated is None else empty & ~self.saturated
         return Tally(
-            unfilled=count(None if self.unfilled is None else self.unfilled & np.isfinite(planes)),
+            unfilled=count(empty),
             defects=count(self.defects),
             saturated=count(self.saturated),
             beyond_training=count(beyond),
         )
+
+
+def _saturated(screen: Screen, plane: Raw, screened: Screened) -> Mask | None:
+    """The saturated pixels of a plane: no hot ones, and no areas or text, unless these are what saturates."""
+    found = screen.saturated(plane)
+    if found is None:
+        return None
+    if screened.defects is not None:
+        found &= ~screened.defects
+    if screened.unfilled is not None and not any(fill.saturated for fill in screen.fills):
+        found &= ~screened.unfilled
+    return found
 
 
 def _stacked(masks: Sequence[Mask | None], shape: tuple[int, ...]) -> Mask | None:

@@ -60,7 +60,8 @@ def analyse(
     noise = _with_correlation(known, filled, intensity, noise, estimate)
     if noise.is_correlated:
         estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
-        intensity = scale_of(normalisation, where_known(estimates, known), found.sigma)
+        beside = found.screen.noise_beside(found.sigma)
+        intensity = scale_of(normalisation, where_known(estimates, known), beside)
     return replace(found, intensity=intensity, noise=noise)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
+from baikal_deploy.measurement import marks as drawing
+from baikal_deploy.measurement.marks import Mark
 from baikal_deploy.pixels.arrays import Raw
 
 Mask = NDArray[np.bool_]
@@ -31,7 +33,7 @@ GROWTH = 24
 """Pixels that an area grows by, into what holds its value and is narrower than a square or a band."""
 LARGEST_SIDE = 32
 LONGEST_BAND = 48
-REACH = LONGEST_BAND + GROWTH
+REACH = LONGEST_BAND + GROWTH + drawing.REACH
 """Pixels that the rule looks around."""
 
 
@@ -44,32 +46,39 @@ class Fill:
         side: of the squares that hold it throughout, in pixels.
         band: length of the bands that do, BAND wide or at the plane's border; 0: bands tell nothing.
         grows: whether whatever touches an area and holds a fill value belongs to it.
+        saturated: whether the detector gives it where it has too much light.
     """
 
     value: float
     side: int
     band: int
     grows: bool
+    saturated: bool = False
 
 
-def blank(plane: Raw, fills: Sequence[Fill], borders: Borders = ALL_BORDERS) -> Mask | None:
-    """Find the pixels that say nothing: not finite, or never filled.
+def blank(
+    plane: Raw, fills: Sequence[Fill], borders: Borders = ALL_BORDERS, marks: Sequence[Mark] = ()
+) -> Mask | None:
+    """Find the pixels that say nothing: not finite, never filled, or drawn in.
 
     Args:
         plane: (H, W), in raw units.
         fills: of its channel.
         borders: of the plane, where it is a part of a larger one.
+        marks: of its channel.
 
     Returns:
         The mask; None where there are none.
     """
-    found: Mask | None = None
+    found = strokes = drawing.drawn(plane, marks)
     if plane.dtype.kind == "f" and not (finite := np.isfinite(plane)).all():
-        found = ~finite
+        found = ~finite if found is None else found | ~finite
     held, areas = None, None
     for fill in fills:
         equal = plane == plane.dtype.type(fill.value)
-        if equal.any() and (area := filled(equal, fill, borders)) is not None:
+        if not equal.any():
+            continue
+        if (area := filled(drawing.with_drawn(equal, strokes), fill, borders)) is not None:
             areas = area if areas is None else areas | area
         if fill.grows:
             held = equal if held is None else held | equal

@@ -20,6 +20,10 @@ BRIGHTEST_SHARES = (0.3, 0.5, 0.8, 1.2, 1.8, 2.5, 3.5)
 """Percentages of the pixels that may be far brighter than the rest."""
 FAR = 5.0
 """Factor by which the range shrinks without them."""
+WIDE_SHARES = (5.0, 7.0)
+"""More of the pixels, since the light of an object of 2 % that is bright enough spreads so far."""
+WIDE_FAR = 20.0
+"""The same factor without these: a twentieth of the pixels may be all cells there are."""
 STRUCTURE = 4.0
 """Standard deviations of the noise that the range of the rest has at least."""
 NOISE = 4.0
@@ -30,13 +34,13 @@ BRIGHTEST_TRAINED = 5.0
 """Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
 
 
-def scale_of(normalisation: Normalisation, planes: Sequence[Raw], sigma: float) -> IntensityMap:
+def scale_of(normalisation: Normalisation, planes: Sequence[Raw], noise: NoiseModel) -> IntensityMap:
     """The map of planes by their percentiles, without objects far brighter than the rest.
 
     Args:
         normalisation: the percentiles.
         planes: estimates without noise, (H, W) each, in raw units; pixels that are not finite are left out.
-        sigma: standard deviation of the noise that was in them.
+        noise: that was in them; what the rest has, and not the mean with the bright objects' own.
     """
     whole = normalisation.of(planes)
     pixels = np.concatenate(
@@ -44,13 +48,16 @@ def scale_of(normalisation: Normalisation, planes: Sequence[Raw], sigma: float) 
     )
     if whole.is_constant:
         return whole
-    kept = (1 - np.array(BRIGHTEST_SHARES) / 100) * normalisation.high
-    highs = np.percentile(pixels, kept)
-    rest = highs[-1] - whole.low
-    if rest < STRUCTURE * sigma or whole.high - whole.low < FAR * rest or not rest > 0:
-        return whole
-    enough = highs - whole.low <= SETTLED * rest
-    return IntensityMap(whole.low, float(highs[np.argmax(enough)]))
+    shares = np.array(BRIGHTEST_SHARES + WIDE_SHARES) / 100
+    highs = np.percentile(pixels, (1 - shares) * normalisation.high)
+    for count, far in ((len(BRIGHTEST_SHARES), FAR), (len(shares), WIDE_FAR)):
+        rest = highs[count - 1] - whole.low
+        sigma = float(noise.std(highs[count - 1]))
+        if not rest > 0 or rest < STRUCTURE * sigma or whole.high - whole.low < far * rest:
+            continue
+        enough = highs[:count] - whole.low <= SETTLED * rest
+        return IntensityMap(whole.low, float(highs[np.argmax(enough)]))
+    return whole
 
 
 def ceiling(intensity: IntensityMap, noise: NoiseModel) -> float:

@@ -119,9 +119,8 @@ def measure_roughly(planes: Sequence[Raw], normalisation: Normalisation) -> Meas
     screen = Screen.of(telling(planes))
     known, _ = known_and_filled(planes, screen)
     sigma = noise_std(known)
-    return Measurement(
-        scale_of(normalisation, [block_means(plane) for plane in known], sigma), sigma, 0, None, screen
-    )
+    means = [block_means(plane) for plane in known]
+    return Measurement(scale_of(normalisation, means, screen.noise_beside(sigma)), sigma, 0, None, screen)
 
 
 def measure(
@@ -146,7 +145,8 @@ def measure(
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
         estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
-        previous, current = current, scale_of(normalisation, where_known(estimates, known), sigma)
+        scale = scale_of(normalisation, where_known(estimates, known), rough.screen.noise_beside(sigma))
+        previous, current = current, scale
         if _settled(previous, current):
             break
     return replace(rough, intensity=current, sigma=sigma, passes=passes)

@@ -16,6 +16,9 @@ SAME, DIFFERENT = 0.98, 0.8
 FEW_LEVELS = 16
 """Grey levels of the signal below which rounding to whole numbers shows."""
 
+FEW_COUNTS = 5.0
+"""Mean of all pixels below which it shows too, however bright a few are."""
+
 
 def doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> tuple[str, ...]:
     """What a user should know before a channel is denoised, in sentences.
@@ -34,8 +37,11 @@ def doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> tup
 def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> Iterator[str]:
     thin = _thin(windows)
     copies = None if thin else _copies(windows)
+    empty = None if thin else _empty_lines(windows)
     if thin is not None:
         yield thin
+    elif empty is not None:
+        yield empty
     elif copies is not None:
         yield copies
     elif not level > 0:
@@ -44,10 +50,16 @@ def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> It
             "of so few grey levels that they hide the noise?"
         )
     levels = intensity.high - intensity.low
-    if windows[0].dtype.kind != "f" and levels < FEW_LEVELS:
+    if windows[0].dtype.kind == "f":
+        return
+    mean = float(np.mean([window.mean() for window in windows]))
+    few = f"the signal spans {levels:.2g} grey levels only" if levels < FEW_LEVELS else None
+    if few is None and abs(mean) < FEW_COUNTS:
+        few = f"the mean of all pixels is {mean:.2g} only"
+    if few is not None:
         yield (
-            f"the signal spans {levels:.2g} grey levels only: in whole numbers its means are off by up to "
-            "half a level; --dtype float32 keeps what was computed"
+            f"{few}: in whole numbers its means are off by up to half a level; --dtype float32 keeps "
+            "what was computed"
         )
 
 
@@ -57,6 +69,19 @@ def _thin(windows: Sequence[Raw]) -> str | None:
             return (
                 f"planes of one {name} are not denoised, since noise is measured on blocks of 2x2 pixels: "
                 f"save them as one image whose {other} are the time points, and denoise that"
+            )
+    return None
+
+
+def _empty_lines(windows: Sequence[Raw]) -> str | None:
+    """What to say where every other row or column holds one value."""
+    for axis, name in ((0, "row"), (1, "column")):
+        lines = [np.moveaxis(window, axis, 0) for window in windows if window.shape[axis] > LARGEST_FACTOR]
+        constant = [(line == line[:, :1]).all(axis=1) for line in lines]
+        if constant and all(found[::2].all() != found[1::2].all() for found in constant):
+            return (
+                f"every other {name} holds one value, as of an interlaced camera, so that the others are not "
+                f"denoised well: leave these {name}s out, and denoise what remains as one image"
             )
     return None
 

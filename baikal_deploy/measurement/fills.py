@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
 
 from baikal_deploy.measurement.blank import (
     ALL_BORDERS,
@@ -23,6 +25,7 @@ from baikal_deploy.measurement.blank import (
     filled,
     grown,
 )
+from baikal_deploy.measurement.marks import with_drawn
 from baikal_deploy.measurement.noise_model import grey_level
 from baikal_deploy.pixels.arrays import Raw, Values
 
@@ -41,6 +44,8 @@ RINGS = (1, 4), (4, 8)
 """Distances from areas, in pixels, between which a value is counted: beside them, where text in a box
 leaves gaps that hold its value, and farther away.
 """
+CORNERS = 2
+"""Corners of the box around an area that it has at least, if its edges are straight."""
 TILE = 32
 """Side of the tiles in which the frequency of a value is highest."""
 MOST_VALUES = 6
@@ -57,7 +62,7 @@ FEW_LEVELS = 2.0
 """Grey levels by which an image must differ from areas that are not its own."""
 
 
-def find_fills(windows: Sequence[Raw]) -> tuple[Fill, ...]:
+def find_fills(windows: Sequence[Raw], drawn: Sequence[Mask | None]) -> tuple[Fill, ...]:
     """The fill values of a channel.
 
     Zero and the type's lowest value are among them also where the sample has no such areas, unless they are
@@ -65,10 +70,11 @@ def find_fills(windows: Sequence[Raw]) -> tuple[Fill, ...]:
 
     Args:
         windows: a sample of the channel, (H, W) each, of one dtype, in raw units.
+        drawn: pixels of each that are drawn in, such as text in a box; None: none are.
     """
     if not windows:
         return ()
-    found = (_fill_of(windows, value, usual) for value, usual in _candidates(windows))
+    found = (_fill_of(windows, drawn, value, usual) for value, usual in _candidates(windows))
     return tuple(fill for fill in found if fill is not None)
 
 
@@ -109,8 +115,9 @@ def _constant(rows: Raw) -> Values:
     return values
 
 
-def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
+def _fill_of(windows: Sequence[Raw], drawn: Sequence[Mask | None], value: float, usual: bool) -> Fill | None:
     equal = [window == window.dtype.type(value) for window in windows]
+    equal = [with_drawn(mask, strokes) for mask, strokes in zip(equal, drawn, strict=True)]
     fill: Fill | None = needed(0.0, 0.0, value)
     if not any(mask.any() for mask in equal):
         return fill if usual else None
@@ -125,7 +132,29 @@ def _fill_of(windows: Sequence[Raw], value: float, usual: bool) -> Fill | None:
         fill = own
     if not any(area is not None for area in areas):
         return fill if usual else None
-    return None if _is_background(windows, areas, value, usual) else fill
+    if _is_background(windows, areas, value, usual):
+        return None
+    return replace(fill, saturated=_is_saturated(windows, equal, value))
+
+
+def _is_saturated(windows: Sequence[Raw], equal: Sequence[Mask], value: float) -> bool:
+    """True if a value is the highest, and most of its areas inside have no straight edges."""
+    if any((window > value)[np.isfinite(window)].any() for window in windows):
+        return False
+    straight = rounded = 0
+    for mask in equal:
+        labels, _ = label(mask)
+        for number, (rows, columns) in enumerate(find_objects(labels), 1):
+            inside = rows.start and columns.start and rows.stop < len(mask)
+            own = labels[rows, columns] == number
+            size = int(np.count_nonzero(own))
+            if not inside or columns.stop == mask.shape[1] or size < LEAST_SIDE**2:
+                continue
+            if np.count_nonzero(own[[0, 0, -1, -1], [0, -1, 0, -1]]) < CORNERS:
+                rounded += size
+            else:
+                straight += size
+    return rounded > straight
 
 
 def needed(frequency: float, farther: float, value: float) -> Fill | None:

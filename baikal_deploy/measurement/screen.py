@@ -16,6 +16,7 @@ from scipy.ndimage import median_filter
 from baikal_deploy.measurement import blank, defects
 from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
 from baikal_deploy.measurement.fills import find_fills
+from baikal_deploy.measurement.marks import Mark, drawn, find_marks
 from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise, grey_level
 from baikal_deploy.measurement.sample import part_of, telling
 from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
@@ -50,6 +51,7 @@ class Screen:
 
     Attributes:
         fills: values of unfilled areas.
+        marks: values of text, graphics and gaps drawn in.
         typical: intensity that stands in unfilled areas far from any other pixel.
         noise: as far as it is known before anything is measured, to tell defects from.
         unit: smallest difference of two values.
@@ -57,6 +59,7 @@ class Screen:
     """
 
     fills: tuple[Fill, ...] = ()
+    marks: tuple[Mark, ...] = ()
     typical: float = 0.0
     noise: NoiseModel = NO_NOISE
     unit: float = 0.0
@@ -72,8 +75,10 @@ class Screen:
         windows = [window for window in windows if window.size]
         if not windows:
             return cls()
-        screen = cls(find_fills(windows), unit=grey_level(windows))
-        unfilled = [blank.blank(window, screen.fills) for window in windows]
+        marks = find_marks(windows)
+        fills = find_fills(windows, [drawn(window, marks) for window in windows])
+        screen = cls(fills, marks, unit=grey_level(windows))
+        unfilled = [screen.unfilled(window) for window in windows]
         filled = [mask is None or not mask.all() for mask in unfilled]
         known = [
             known_of(window, mask)
@@ -85,15 +90,28 @@ class Screen:
         screen = replace(screen, typical=_typical(known))
         few = part_of(known)
         screen = replace(screen, noise=fit_noise(few, [_medians(window) for window in few]))
-        good = [screen.known(window) for window in windows]
-        limit = detector_limit(good)
-        return replace(screen, limit=limit if np.isfinite(limit) else None)
+        return replace(screen, limit=screen._limit(windows))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The rules whose ``asdict`` went through JSON."""
         fills = tuple(Fill(**fill) for fill in record["fills"])
-        return cls(**{**record, "fills": fills, "noise": NoiseModel(**record["noise"])})
+        marks = tuple(Mark(**mark) for mark in record["marks"])
+        return cls(
+            **{**record, "fills": fills, "marks": marks, "noise": NoiseModel.from_record(record["noise"])}
+        )
+
+    def noise_beside(self, sigma: float) -> NoiseModel:
+        """The noise, as far as it is known here: bright objects spoil it less than a mean over all pixels.
+
+        Args:
+            sigma: its standard deviation over all pixels, in raw units, for where nothing is known.
+        """
+        return self.noise if self.noise.level > 0 else NoiseModel.uniform(sigma)
+
+    def unfilled(self, plane: Raw, borders: Borders = ALL_BORDERS) -> Mask | None:
+        """The pixels of a plane, or of a part of one, that say nothing; None without any."""
+        return blank.blank(plane, self.fills, borders, self.marks)
 
     def screened(self, plane: Raw, borders: Borders = ALL_BORDERS) -> Screened:
         """A plane as it may be denoised.
@@ -102,7 +120,7 @@ class Screen:
             plane: (H, W), in raw units.
             borders: of the plane, where it is a part of a larger one.
         """
-        unfilled = blank.blank(plane, self.fills, borders)
+        unfilled = self.unfilled(plane, borders)
         whole = plane if unfilled is None else filled_in(plane, unfilled, self.typical)
         found = defects.defects(whole, self.noise, self.unit, unfilled)
         if found is None:
@@ -112,10 +130,22 @@ class Screen:
             whole = filled_in(mended, unfilled, self.typical)
         return Screened(defects.replaced(whole, found), unfilled, found)
 
-    def known(self, plane: Raw) -> Raw:
-        """A plane with NaN in place of pixels that say nothing, and of defects; itself without any."""
-        found = self.screened(plane)
-        return known_of(plane, found.unfilled, found.defects)
+    def _limit(self, windows: Sequence[Raw]) -> float | None:
+        """The value at which the detector saturates; not one that hot pixels share."""
+        areas = [fill.value for fill in self.fills if fill.saturated]
+        if areas:
+            return max(areas)
+        screened = [self.screened(window) for window in windows]
+        pairs = list(zip(windows, screened, strict=True))
+        limit = detector_limit([known_of(plane, found.unfilled, found.defects) for plane, found in pairs])
+        if not np.isfinite(limit):
+            return None
+        hot = others = 0
+        for plane, found in pairs:
+            if found.defects is not None:
+                hot += int(np.count_nonzero(found.defects & (plane == limit)))
+            others += int(np.count_nonzero(plane == limit))
+        return None if 2 * hot > others else limit
 
     def saturated(self, plane: Raw) -> Mask | None:
         """The saturated pixels of a plane (H, W); None without any."""

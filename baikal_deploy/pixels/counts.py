@@ -22,7 +22,7 @@ class Tally:
         copied_planes: planes that were copied, since they, or the sample of their channel, hold one
             value or none.
         non_finite: NaN and infinite pixels; they stay what they are.
-        unfilled: pixels that say nothing, NaN among them; they stay what they are.
+        unfilled: pixels that say nothing, but for saturated ones; they stay what they are.
         defects: hot and dead pixels, which were replaced, or kept where that was asked for.
         saturated: pixels at the detector's limit.
         lost: NaN pixels that became 0, as integers have no NaN.
@@ -89,7 +89,8 @@ class Tally:
         if self.unfilled:
             notes.append(
                 "pixels that were never filled (areas of one value, such as the frame that registration "
-                f"leaves), left as they are and not measured: {self._share(self.unfilled)}"
+                f"leaves, text, gaps between tiles), left as they are and not measured: "
+                f"{self._share(self.unfilled)}"
             )
         if self.defects:
             notes.append(

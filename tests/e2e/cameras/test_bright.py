@@ -14,7 +14,7 @@ DISTANCE = np.hypot(Y - 96, X - 96)
 
 
 @pytest.mark.parametrize(
-    ("radius", "times"), [(3, 100), (5, 10), (5, 100), (10, 10), (10, 40), (10, 100)], ids=str
+    ("radius", "times"), [(3, 100), (5, 10), (10, 10), (10, 40), (10, 100), (15.3, 100)], ids=str
 )
 def test_a_bead(nuclei: Denoiser, reference: float, radius: float, times: float) -> None:
     lit = seen(blobs() + times / (1 + np.exp(DISTANCE - radius)))

@@ -22,6 +22,7 @@ def test_regions_have_the_same_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
     counts[:, [200, 201, 431]], counts[300, 100:500] = 65535, 0
     counts[(x < 90 - y / 4) | (y < 2)] = 0
     counts[500:540, 200:420] = 77
+    counts[250:262, 240:330:6] = counts[250, 240:330] = 65535
     source = write_zarr(tmp_path / "in.zarr", counts[None], chunks=(1, 200, 300))
     results = []
     for name in ("whole", "cut"):

@@ -19,6 +19,8 @@ CASES: dict[str, str] = {
     "pixels four times": "each row is there 4 times and each column is there 4 times",
     "shifted": "each row is there 3 times",
     "photons": "grey levels only",
+    "photons and a few bright cells": "the mean of all pixels is",
+    "every other row": "every other row holds one value",
     "no noise": "no noise was found",
 }
 
@@ -37,6 +39,11 @@ def made(name: str, counts: NDArray[Any]) -> NDArray[Any]:
             return counts.repeat(3, axis=0)[1:]
         case "photons":
             return np.random.default_rng(0).poisson(4 * blobs()).astype(np.uint16)
+        case "photons and a few bright cells":
+            cells = np.where(blobs() > 0.85, 60, 2)
+            return np.random.default_rng(0).poisson(cells).astype(np.uint16)
+        case "every other row":
+            return np.where(np.arange(len(counts))[:, None] % 2, counts, 0).astype(np.uint16)
         case _:
             return np.add.outer(*2 * [np.rint(100 * np.sin(np.arange(96) / 9) ** 2)]).astype(np.uint16)
 
