@@ -80,8 +80,8 @@ def _empty_lines(windows: Sequence[Raw]) -> str | None:
         constant = [(line == line[:, :1]).all(axis=1) for line in lines]
         if constant and all(found[::2].all() != found[1::2].all() for found in constant):
             return (
-                f"every other {name} holds one value, as of an interlaced camera, so that the others are not "
-                f"denoised well: leave these {name}s out, and denoise what remains as one image"
+                f"every other {name} holds one value, as of an interlaced camera, so that the others cannot "
+                f"be measured: leave these {name}s out, and denoise what remains as one image"
             )
     return None
 

@@ -48,6 +48,8 @@ FULL = 0.9
 """Share of the distance that a stroke's own pixels have; smooth letters seldom have it whole."""
 LONG, THIN, LOOSE = 5, 3, 0.65
 """A stroke's length at least; the width of a line, which is none; the share of its box that it fills."""
+LINE, MANY = 32, 8
+"""Length of lines, and how many of them in a window are more than a detector's defects: interlaced frames."""
 STROKES = 0.25
 """Share of the far pixels that lie in strokes."""
 APART = 0.05
@@ -222,14 +224,16 @@ def _in_strokes(far: Mask, thick: float) -> int:
         return 0
     labels, _ = label(far, TOUCHING)
     squares = binary_opening(far, TOUCHING)
-    count = 0
+    count = lines = in_lines = 0
     for number, box in enumerate(find_objects(labels), 1):
         stroke = labels[box] == number
         size, (height, width) = int(np.count_nonzero(stroke)), stroke.shape
         loose = min(height, width) > THIN and max(height, width) >= LONG and size <= LOOSE * height * width
         if loose and np.count_nonzero(stroke & squares[box]) <= thick * size:
             count += size
-    return count
+        elif min(height, width) <= THIN and max(height, width) >= LINE:
+            lines, in_lines = lines + 1, in_lines + size
+    return count + in_lines if lines >= MANY else count
 
 
 def _with_rim(windows: Sequence[Raw], mark: Mark) -> Mark:
