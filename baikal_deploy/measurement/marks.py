@@ -25,7 +25,7 @@ RIM = 3
 """Pixels that a letter's smooth rim is wide at most."""
 DOTS = 6
 """Pixels from strokes up to which single ones are dots."""
-REACH = 1 + DOTS + 2 * RIM
+REACH = 2 + DOTS + 3 * RIM
 """Pixels that the rule looks around one."""
 LEAST = 12
 """Pixels of the value that a channel's sample has at least."""
@@ -124,7 +124,8 @@ def with_drawn(equal: Mask, strokes: Mask | None) -> Mask:
     """
     if strokes is None or not equal.any():
         return equal
-    beside = binary_dilation(equal & ~strokes, TOUCHING, RIM)
+    areas = binary_opening(equal & ~strokes, TOUCHING)  # not single ones, as a background holds
+    beside = binary_dilation(areas, TOUCHING, 2 * RIM)
     rim = binary_dilation(strokes, TOUCHING, RIM) & beside
     found: Mask = equal | strokes | rim
     return found
