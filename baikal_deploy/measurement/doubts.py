@@ -16,6 +16,8 @@ SAME, DIFFERENT = 0.98, 0.8
 FEW_LEVELS = 16
 """Grey levels of the signal below which rounding to whole numbers shows."""
 
+TAIL = 8
+"""Times FEW_LEVELS that a signal of few counts may span; beyond, the mean is low as much is empty."""
 FEW_COUNTS = 5.0
 """Mean of all pixels below which it shows too, however bright a few are."""
 
@@ -54,7 +56,7 @@ def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> It
         return
     mean = float(np.mean([window.mean() for window in windows]))
     few = f"the signal spans {levels:.2g} grey levels only" if levels < FEW_LEVELS else None
-    if few is None and abs(mean) < FEW_COUNTS:
+    if few is None and abs(mean) < FEW_COUNTS and levels < TAIL * FEW_LEVELS:
         few = f"the mean of all pixels is {mean:.2g} only"
     if few is not None:
         yield (
