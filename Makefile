@@ -8,7 +8,7 @@ BINDINGS := $(VENV)/bindings
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-cluster bench-engines bench-live bench-matched bench-memory \
+.PHONY: demo test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
 	bench-pipeline bench-train sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
@@ -42,6 +42,9 @@ baselines: $(BASELINES)/.done  ## CAREamics, for the methods n2v, structn2v and 
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
+
+bench-cameras: $(VENV)/.dev  ## defects of cameras and noise that pixels share, on simulated planes
+	$(BIN)/python benchmarks/cameras.py
 
 bench-cluster: $(VENV)/.dev  ## what a task costs when a run is shared out through Dask
 	$(BIN)/python benchmarks/cluster.py

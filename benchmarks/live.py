@@ -58,7 +58,7 @@ def overloaded(engine: str, frames: np.ndarray, interval: float, minutes: float)
 
 def rss() -> float:
     """Memory that this process holds, in MB."""
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

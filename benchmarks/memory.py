@@ -143,7 +143,7 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
 
 def peak() -> int:
     """Most memory that this process has held, in bytes."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
-from baikal_deploy.measurement.channel import Measurement, analyse, measure
+from baikal_deploy.measurement.analysis import analyse
+from baikal_deploy.measurement.channel import Measurement, measure
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_evaluation.pairs import find_pairs
 from baikal_training.checkpoint import Checkpoint

@@ -77,7 +77,7 @@ def seconds(step: Callable[[], None]) -> float:
 
 def resident() -> float:
     """Memory of this process in MB (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * 4096 / 1e6
 
 

@@ -159,6 +159,6 @@ class Process:
 
     def memory(self, what: str = "VmRSS") -> int:
         """Bytes that are resident; VmHWM: at most so far."""
-        lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{self.popen.pid}/status").read_text(encoding="utf-8").splitlines()
         (line,) = [line for line in lines if line.startswith(f"{what}:")]
         return 1024 * int(line.split()[1])

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import rich_click as click
 
+from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, sampler_names
 from baikal_deploy.diffusion.samplers.auto import BUDGETS
@@ -77,6 +78,11 @@ GROUPS: dict[str, list[Option]] = {
         option(
             "--dtype", metavar="TYPE",
             help=f"Pixel type of OUTPUT, in the units of INPUT: {', '.join(TYPES)}. [default: that of INPUT]",
+        ),
+        option(
+            "--defects", type=click.Choice(get_args(Defects)), default="replace",
+            help="Whether hot and dead pixels of the detector are replaced by what is around them, or keep "
+            "their values.",
         ),
         option(
             "--preview", metavar="FILE.png", type=FILE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -10,6 +11,26 @@ from contextlib import contextmanager
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
+
+SPELLED = "baikal_deploy.spelled"
+"""Error handler that spells out what a stream's encoding lacks, as those of Windows' consoles do."""
+SPELLINGS = {"−": "-", "…": "...", "×": "x", "µ": "u", "·": "*", "²": "^2", "≥": ">=", "≤": "<=", "→": "->"}
+SHADES = {"░": ".", "▒": "+", "▓": "*"}
+BLOCKS = "▏▎▍▌▋▊▉█"
+"""What bars are drawn with, from an eighth of a column to a whole one."""
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    bars = {block: "#" if i >= len(BLOCKS) // 2 else " " for i, block in enumerate(BLOCKS)}
+    lacking = error.object[error.start : error.end]
+    plain = SPELLINGS | SHADES | bars
+    text = "".join(plain.get(one) or one.encode("ascii", "backslashreplace").decode() for one in lacking)
+    return text, error.end
+
+
+codecs.register_error(SPELLED, _spelled)
 
 
 class _Lenient(io.RawIOBase):
@@ -51,7 +72,7 @@ def lenient_streams() -> Iterator[None]:
     if out is not None and out is sys.__stdout__:
         sys.stdout = _lenient(out, _errors_of(out))
     if err is not None and err is sys.__stderr__:
-        sys.stderr = _lenient(err, "backslashreplace")
+        sys.stderr = _lenient(err, SPELLED)
     try:
         yield
     finally:
@@ -80,7 +101,7 @@ def check_told() -> None:
 
 def _errors_of(stream: Any) -> str:
     """Error handler with which names of files that are not UTF-8 come out as they are, if anyhow possible."""
-    return "surrogateescape" if stream.encoding.lower().replace("-", "") == "utf8" else "backslashreplace"
+    return "surrogateescape" if stream.encoding.lower().replace("-", "") == "utf8" else SPELLED
 
 
 def _lenient(stream: Any, errors: str) -> io.TextIOWrapper:

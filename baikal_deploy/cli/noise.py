@@ -19,6 +19,7 @@ from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
+from baikal_deploy.report.spectrum import in_text
 from baikal_deploy.report.words import describe_noise
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.volumes.base import Volume
@@ -87,5 +88,9 @@ def _show(console: Console, denoiser: Denoiser, volume: Volume, channel: int) ->
         return
     console.print(f"{name}: {describe_noise(measurement)}", soft_wrap=True)
     console.print(plot(measurement.noise, curve))
+    if measurement.spectrum is not None:
+        console.print("spectrum of the noise (middle: frequency 0; edges: half a cycle per pixel):")
+        for line in in_text(measurement.spectrum):
+            console.print(f" |{line}|", highlight=False)
     for note in measurement.notes():
         console.print(f"note: {note}", soft_wrap=True)

@@ -50,7 +50,7 @@ def keys_in(folder: Path) -> Security:
     made, key, certificate = keys(), folder / "key.pem", folder / "certificate.pem"
     for file, text in ((key, made.tls_worker_key), (certificate, made.tls_worker_cert)):
         file.touch(mode=0o600)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     roles = {
         f"tls_{role}_{kind}": str(file)
         for role in ("client", "scheduler", "worker")

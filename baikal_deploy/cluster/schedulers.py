@@ -150,7 +150,7 @@ def _check_submission(script: str) -> None:
     """Ask SLURM whether it would take such a job: later, Dask would try again and again in silence."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "job.sh")
-        file.write_text(script)
+        file.write_text(script, encoding="utf-8")
         try:
             done = subprocess.run(
                 ["sbatch", "--test-only", file], capture_output=True, text=True, check=False

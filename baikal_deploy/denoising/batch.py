@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.shown import Shown
 from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
@@ -23,8 +24,6 @@ from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.counts import Tally
 
-BRIGHTEST_TRAINED = 5.0
-"""Intensity on the network's scale beyond which training shows it nothing: 3 times the upper percentile."""
 PROBE_DRAW = 2**32
 """Draw of the first probe; far beyond those of the runs."""
 
@@ -88,11 +87,12 @@ class Batch:
             EngineError: the network failed.
             NotFinite: the network returned values that are not finite.
         """
-        y, equaliser = self.recipe.prepare(self.stack.pixels)
+        raw = self.stack.pixels
+        shown = Shown.of(raw, self.crop, self.recipe.measurement)
+        y, equaliser = self.recipe.prepare(shown.planes)
         x0, std = self._sampled(y, equaliser)
         self._check(x0)
-        raw, dtype = self.stack.pixels, self.wanted.dtype
-        planes, counts = self.recipe.finish(x0, equaliser, raw, self.crop, dtype)
+        planes, counts = self.recipe.finish(x0, equaliser, raw, shown, self.crop, self.wanted)
         std = None if std is None else self.crop.trimmed(std)
         counts += Tally(planes.size)
         if not self.wanted.guard:
@@ -101,13 +101,9 @@ class Batch:
         return Denoised(planes, std, suspect if self.wanted.suspect else None, counts + found)
 
     def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8], Tally]:
-        """Map of suspect pixels, and a tally with how many lie beyond what the model knows."""
-        level = self.recipe.level
-        suspect = self.crop.trimmed(contradictions((y - x0)[:, 0] / np.float32(level)))
-        # Four sigma: noise alone must not count.
-        beyond = int(np.count_nonzero(self.crop.trimmed(y[:, 0]) > BRIGHTEST_TRAINED + 4 * level))
-        counts = Tally(beyond_training=beyond, suspect=int(np.count_nonzero(suspect)))
-        return suspect.view(np.uint8), counts
+        """Map of suspect pixels, and a tally of them."""
+        suspect = self.crop.trimmed(contradictions(y, x0, self.recipe.spectrum))
+        return suspect.view(np.uint8), Tally(suspect=int(np.count_nonzero(suspect)))
 
     def _sampled(self, y: Planes, equaliser: Equaliser | None) -> tuple[Planes, NDArray[np.float32] | None]:
         """x_0, and its standard deviation in raw units, (N, H, W)."""
@@ -150,8 +146,10 @@ class Batch:
     def _noise_and_guide(self) -> tuple[Noise, Planes | None]:
         engine, guides = self.predictor.engine, self.stack.guides
         somewhere = engine.upload(np.zeros((1, 1, 1, 1), np.float32))
-        guide = None if guides is None else engine.upload(self.recipe.prepare(guides)[0])
-        return self._noise(like=somewhere), guide
+        if guides is None:
+            return self._noise(like=somewhere), None
+        shown = Shown.of(guides, self.crop, self.recipe.measurement)
+        return self._noise(like=somewhere), engine.upload(self.recipe.prepare(shown.planes)[0])
 
     def _check(self, x0: Planes) -> None:
         if not np.isfinite(x0).all():
@@ -165,14 +163,13 @@ class Batch:
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
         draws = self._noise(like=y)
         signs = (np.sign(draws(0, PROBE_DRAW + probe)) for probe in range(PROBES))
-        return relative_std(denoise, y, x0, self.recipe.level, signs, self.crop)[:, 0]
+        return relative_std(denoise, y, x0, self.recipe.spectrum, signs, self.crop)[:, 0]
 
     def _raw_std(self, relative: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of what is relative to the noise."""
-        measurement = self.recipe.measurement
-        correlation = 1.0 if measurement.noise is None else measurement.noise.correlation
-        std = measurement.normalised_sigma if equaliser is None else equaliser.spread * equaliser.level
-        return (relative * std * np.float32(correlation * measurement.intensity.half)).astype(np.float32)
+        spread = np.float32(1) if equaliser is None else equaliser.spread
+        std = np.float32(self.recipe.spectrum.std * self.recipe.measurement.intensity.half)
+        return (relative * spread * std).astype(np.float32)
 
     def _raw_spread(self, spread: Planes, equaliser: Equaliser | None) -> NDArray[np.float32]:
         """Raw units of a spread on the sampler's scale."""

@@ -27,6 +27,24 @@ def check_noise(sampler: Sampler, manifest: ModelManifest) -> None:
         )
 
 
+def check_sampler(sampler: Sampler, manifest: ModelManifest, num_timesteps: int) -> None:
+    """Raise ConfigError for options that no noise level could make fit a model.
+
+    Args:
+        sampler: as asked for.
+        manifest: of the model.
+        num_timesteps: T of the model.
+    """
+    check_noise(sampler, manifest)
+    wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
+    if wants == "learned_range" != manifest.variance:
+        raise ConfigError(
+            f"variance learned_range: model {manifest.name} has no variance output; "
+            "choose fixed_small or fixed_large"
+        )
+    sampler.resolved(num_timesteps - 1, num_timesteps, manifest.variance)
+
+
 def check_std(sampler: Sampler, wanted_by: str) -> None:
     """Raise ConfigError for a sampler whose result has no standard deviation.
 

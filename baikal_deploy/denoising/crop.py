@@ -43,6 +43,13 @@ class Crop:
         return self.shape == self.whole
 
     @property
+    def borders(self) -> tuple[bool, bool, bool, bool]:
+        """True where the first row, the last row, the first and the last column that are read end the
+        planes."""
+        (y, x), (height, width) = self.read, self.whole
+        return y.start == 0, y.stop == height, x.start == 0, x.stop == width
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(height, width) of what is read."""
         return _shape(self.read)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,23 +12,21 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from baikal_deploy.denoising.batch import Batch, Progress, in_batches
-from baikal_deploy.denoising.checks import check_beside, check_noise, stack_of
+from baikal_deploy.denoising.checks import check_beside, check_sampler, stack_of
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.measuring import Measuring
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Denoised, Stack, Wanted
+from baikal_deploy.denoising.stack import Defects, Denoised, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import Maps
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
-from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
-from baikal_deploy.errors import ConfigError, EngineError
+from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.sample import sample_windows
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.pixels.arrays import Raw
@@ -107,6 +106,7 @@ class Denoiser:
         progress: Progress | None = None,
         maps: Maps = NO_MAPS,
         dtype: DTypeLike | None = None,
+        defects: Defects = "replace",
         share_noise: bool = True,
         **options: Any,
     ) -> Raw:
@@ -121,6 +121,7 @@ class Denoiser:
             maps: filled in beside the result: its standard deviation, and where it contradicts the data;
                 make them with ``Maps.of((N, H, W), …)``.
             dtype: of the result, which keeps the units of the planes; None: theirs.
+            defects: whether hot and dead pixels are replaced by what is around them, or keep their values.
             share_noise: whether samplers that draw take the same random numbers for all planes, as for the
                 planes of a stack, which flicker less so.
             options: of the sampler, such as ``start=200``; the rest is what the model recommends.
@@ -138,9 +139,8 @@ class Denoiser:
         chosen = make_sampler(sampler, options, self.recommended(sampler))
         self.check(chosen)
         check_beside(chosen, sampler, stack, maps)
-        windows = sample_windows(len(stack.pixels), stack.pixels.shape[1:])
-        measurement = self.measure([stack.pixels[plane, y, x] for plane, y, x in windows], chosen)
-        wanted = maps.wanted(stack.pixels.dtype if dtype is None else dtype)
+        measurement = self.measure(stack.sample(), chosen)
+        wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
         denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
         maps.fill(denoised)
         for note in measurement.notes() + denoised.counts.notes():
@@ -185,15 +185,7 @@ class Denoiser:
         Args:
             sampler: as asked for.
         """
-        check_noise(sampler, self.manifest)
-        wants = sampler.variance if isinstance(sampler, WalkSampler) else "model"
-        if wants == "learned_range" != self.manifest.variance:
-            raise ConfigError(
-                f"variance learned_range: model {self.manifest.name} has no variance output; "
-                "choose fixed_small or fixed_large"
-            )
-        last = len(self._schedule) - 1
-        sampler.resolved(last, len(self._schedule), self.manifest.variance)
+        check_sampler(sampler, self.manifest, len(self._schedule))
 
     def recipe(self, sampler: Sampler, measurement: Measurement, seed: int) -> Recipe:
         """Settle everything that is automatic, for planes with a measurement.
@@ -206,11 +198,7 @@ class Denoiser:
         Raises:
             ConfigError: a sampler whose start, stop or steps do not fit the model.
         """
-        t_star = 1.0
-        if not measurement.intensity.is_constant:
-            t_star = self._schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
-        resolved = sampler.resolved(t_star, len(self._schedule), self.manifest.variance)
-        return Recipe(resolved, resolved.respace(self._schedule), measurement, seed)
+        return Recipe.of(sampler, measurement, self.manifest, self._schedule, seed)
 
     def run(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,10 @@ from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.diffusion.schedule import NoiseSchedule
-from baikal_deploy.measurement.channel import Measurement, analyse, measure, noise_curve
+from baikal_deploy.measurement.analysis import analyse, noise_curve
+from baikal_deploy.measurement.channel import Measurement, measure
+from baikal_deploy.measurement.doubts import doubts
+from baikal_deploy.measurement.sample import unaligned
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 
@@ -35,12 +38,14 @@ class Measuring:
             sample: planes or windows (H, W) of the channel, in raw units.
             sampler: decides whether noise that depends on the signal is measured.
         """
+        sample = unaligned(sample)
         manifest = self.predictor.engine.manifest
         normalisation, kernel = manifest.normalisation, manifest.noise_correlation
         found = measure(sample, normalisation, self._estimate, kernel)
-        if sampler.noise == "uniform":
-            return found
-        return analyse(sample, normalisation, found, self._estimate, kernel)
+        if sampler.noise != "uniform":
+            found = analyse(sample, normalisation, found, self._estimate, kernel)
+        level = found.sigma if found.noise is None else found.noise.level
+        return replace(found, doubts=doubts(sample, found.intensity, level))
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Noise of a channel over its intensity; the work of ``Denoiser.noise_curve``.
@@ -49,7 +54,7 @@ class Measuring:
             sample: planes or windows (H, W) of the channel, in raw units.
             measurement: of the same channel.
         """
-        return noise_curve(sample, measurement, self._estimate)
+        return noise_curve(unaligned(sample), measurement, self._estimate)
 
     def _estimate(self, y: Plane, sigma: float) -> Plane:
         """The posterior mean at the noise level sigma."""

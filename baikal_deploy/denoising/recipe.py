@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.diffusion.samplers.base import Resolved
+from baikal_deploy.denoising.shown import Shown
+from baikal_deploy.denoising.stack import Wanted
+from baikal_deploy.diffusion.samplers.base import Resolved, Sampler
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.intensity import fill_non_finite
+from baikal_deploy.measurement.spectrum import Spectrum
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
@@ -34,6 +37,34 @@ class Recipe:
     measurement: Measurement
     seed: int
 
+    @classmethod
+    def of(
+        cls,
+        sampler: Sampler,
+        measurement: Measurement,
+        manifest: ModelManifest,
+        schedule: NoiseSchedule,
+        seed: int,
+    ) -> Self:
+        """Settle everything that is automatic, for planes with a measurement.
+
+        Args:
+            sampler: as asked for.
+            measurement: of the planes' channel.
+            manifest: of the model.
+            schedule: the model's, not respaced.
+            seed: of the noise, 0 … 2⁶⁴−1.
+
+        Raises:
+            ConfigError: a sampler whose start, stop or steps do not fit the model.
+        """
+        t_star = 1.0
+        if not measurement.intensity.is_constant:
+            t_star = schedule.timestep_of_noise(measurement.sigma_for(sampler.noise))
+        unknown = unknown_spectrum(sampler, measurement, manifest)
+        resolved = sampler.resolved(t_star, len(schedule), manifest.variance, unknown)
+        return cls(resolved, resolved.respace(schedule), measurement, seed)
+
     @property
     def nfe(self) -> int:
         """Network evaluations per plane; none where there is nothing to denoise."""
@@ -45,25 +76,30 @@ class Recipe:
         sigma = self.measurement.sigma_for(self.sampler.noise)
         return max(sigma, float(self.schedule.noise_levels[0]))
 
+    @property
+    def spectrum(self) -> Spectrum:
+        """Spectrum of the noise of prepared planes, on the network's scale."""
+        found = self.measurement.spectrum if self.sampler.noise == "signal" else None
+        return Spectrum.white(self.level) if found is None else found
+
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
         """Make planes ready for the sampler.
 
         Args:
-            planes: (N, H, W) in raw units.
+            planes: (N, H, W) in raw units, finite, as they are shown (see ``Shown``).
 
         Returns:
             Planes as the sampler takes them, (N, 1, H, W), and what ``finish`` needs.
         """
-        filled = np.stack([fill_non_finite(plane) for plane in planes])
         noise, intensity = self.measurement.noise, self.measurement.intensity
-        normalised = intensity.normalise(filled)
+        normalised = intensity.normalise(planes)
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
             return normalised[:, None], None
         equaliser = Equaliser.of(normalised, noise, intensity)
         return equaliser.forward(normalised)[:, None], equaliser
 
     def finish(
-        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, crop: Crop, dtype: DTypeLike
+        self, x0: Planes, equaliser: Equaliser | None, planes: Raw, shown: Shown, crop: Crop, wanted: Wanted
     ) -> tuple[Raw, Tally]:
         """Turn what the sampler returned into raw units.
 
@@ -71,20 +107,41 @@ class Recipe:
             x0: (N, 1, H, W).
             equaliser: from ``prepare``.
             planes: that it was made of, (N, H, W) in raw units.
+            shown: what was shown of them; the rest is put back.
             crop: which part of larger planes they are, and what of it is wanted.
-            dtype: of the result, whose pixels are those of the planes where these are not finite.
+            wanted: of the result, whose pixels are those of the planes where these say nothing.
 
         Returns:
             The wanted part of the planes, (N, height, width), and what to know about its pixels.
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
-        x0, planes = crop.trimmed(x0), crop.trimmed(planes)
-        result, tally = np.empty(planes.size, dtype), Tally()
-        flat_x0, flat_planes = x0.reshape(-1), planes.reshape(-1)
-        for block in blocks(planes.size):
+        kept = shown.kept(defects=wanted.defects == "keep")
+        beyond, tally = shown.beyond, shown.counts(planes, crop)
+
+        def flat(pixels: Raw) -> Raw:
+            return crop.trimmed(pixels).reshape(-1)
+
+        flat_x0, flat_planes = flat(x0), flat(planes)
+        flat_beyond, flat_kept = (None if pixels is None else flat(pixels) for pixels in (beyond, kept))
+        result = np.empty(flat_x0.size, wanted.dtype)
+        for block in blocks(result.size):
             raw = self.measurement.intensity.raw(flat_x0[block])
-            if planes.dtype.kind == "f":
-                raw = np.where(np.isfinite(flat_planes[block]), raw, flat_planes[block])
-            result[block], changed = converted(raw, dtype)
+            if flat_beyond is not None:
+                raw += flat_beyond[block]
+            if flat_kept is not None:
+                raw = np.where(flat_kept[block], flat_planes[block], raw)
+            result[block], changed = converted(raw, wanted.dtype)
             tally += changed
-        return result.reshape(planes.shape), tally
+        return result.reshape(len(shown.planes), *crop.wanted_shape), tally
+
+
+def unknown_spectrum(sampler: Sampler, measurement: Measurement, manifest: ModelManifest) -> Spectrum | None:
+    """Spectrum of noise that a model does not know; None where it is white, or known.
+
+    Args:
+        sampler: as asked for.
+        measurement: of the planes' channel.
+        manifest: of the model.
+    """
+    known = manifest.noise_correlation is not None
+    return None if known or sampler.noise == "uniform" else measurement.spectrum

@@ -13,9 +13,10 @@ from math import prod
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.trust import REACH
 from baikal_deploy.denoising.windows import AxisPlan, TilePlan
+from baikal_deploy.measurement.defect_lines import LINE
+from baikal_deploy.measurement.screen import REACH as SCREEN_REACH
 from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Region
-from baikal_deploy.pixels.cells import CELL
 
 
 def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[int, int] = (0, 0)) -> Crop:
@@ -35,14 +36,16 @@ def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[i
 def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:
     """Pixels along one axis as far as the windows over a span reach, in flipped planes too.
 
-    To these come the surroundings that the noise in them is told from. The reach starts where one of the
-    cells of the whole plane does in which these, and maps, are computed.
+    To these come the surroundings that the noise in them is told from, and those that tell which of them say
+    nothing. The reach starts where a piece of the whole plane's lines does, which are looked at together, and
+    with it one of the cells in which surroundings and maps are computed.
     """
     start, stop = max(span.start - halo, 0), min(span.stop + halo, size)
     first, last = _windows_over(axis, start, stop)
     flipped_last, flipped_first = (size - edge for edge in _windows_over(axis, size - stop, size - start))
     low, high = min(first, flipped_first), max(last, flipped_last)
-    return slice(max(low - BASE_REACH, 0) // CELL * CELL, min(high + BASE_REACH, size))
+    around = BASE_REACH + SCREEN_REACH
+    return slice(max(low - around, 0) // LINE * LINE, min(high + around, size))
 
 
 def _windows_over(axis: AxisPlan, start: int, stop: int) -> tuple[int, int]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from baikal_deploy.measurement.sample import sampled
 from baikal_deploy.pixels.arrays import Planes, Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
+
+Defects = Literal["replace", "keep"]
+"""Fate of hot and dead pixels in the result; the network sees them replaced."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Stack:
     def noise_fields(self) -> Sequence[int]:
         """Numbers of the planes' noise fields."""
         return self.indices if self.fields is None else self.fields
+
+    def sample(self) -> list[Raw]:
+        """A bounded sample of the planes, (H, W) windows in raw units."""
+        count, *shape = self.pixels.shape
+        return sampled(lambda windows: [self.pixels[window] for window in windows], count, (*shape,))
 
     def some(self, places: Sequence[int]) -> Self:
         """A copy of the planes at these places in the stack.
@@ -58,12 +67,14 @@ class Wanted:
         dtype: pixel type of the denoised planes, which keep their units.
         std: whether their standard deviation is asked for.
         suspect: whether it is asked where the result contradicts the data.
+        defects: whether hot and dead pixels are replaced by what is around them, or keep their values.
         guard: whether pixels where it does, and those brighter than the model knows, are counted at least.
     """
 
     dtype: DTypeLike
     std: bool = False
     suspect: bool = False
+    defects: Defects = "replace"
     guard: bool = True
 
 
@@ -72,7 +83,7 @@ class Denoised:
     """Planes that were denoised, as far as they were wanted.
 
     Attributes:
-        planes: (N, H, W) in raw units; pixels that are not finite are those of the input.
+        planes: (N, H, W) in raw units; pixels that say nothing are those of the input.
         std: their standard deviation in raw units, float32 (N, H, W); None: not asked for, or 0.
         suspect: 1 where they contradict the data, uint8 (N, H, W); None: not asked for, or 0.
         counts: what to know about the pixels.

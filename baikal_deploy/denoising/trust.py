@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,10 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.stack import Denoised, Wanted
+from baikal_deploy.diffusion.samplers._spectral import filtered
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.spectrum import Spectrum
+from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Planes
 from baikal_deploy.pixels.cells import CELL, cell_sums
 
@@ -26,11 +30,15 @@ SMOOTH = 2.0
 """Width of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
 KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
-WINDOW = 4
-"""Side of the windows, in cells, in which result and data are compared."""
+WINDOW, DETAIL_WINDOW = 4, 16
+"""Sides of the windows, in cells, in which means, and detail, of result and data are compared."""
+LACKING = 0.5
+"""Share of the detail in a window that the data must lack for it to be suspect: contrast may be a bit off."""
+FAINT = 0.1
+"""Strength of detail in a window, in standard deviations of the noise, below which it does not matter."""
 BAND = 4.0
 """Standard deviations that a window's mean may lie off."""
-REACH = max(int(4 * SMOOTH), (WINDOW // 2 + 1) * CELL)
+REACH = max(int(4 * SMOOTH), (DETAIL_WINDOW // 2 + 1) * CELL)
 """Pixels that a map's value at one pixel depends on around it."""
 
 
@@ -115,19 +123,22 @@ def relative_std(
     denoise: Callable[[Planes], Planes],
     y: Planes,
     x0: Planes,
-    level: float,
+    spectrum: Spectrum,
     signs: Iterable[Planes],
     crop: Crop,
 ) -> Planes:
-    """Standard deviation of a posterior mean over that of the noise: √(∂x̂0/∂y) (Tweedie; Efron 2011).
+    """Standard deviation of a posterior mean over that of the noise.
 
-    The diagonal of the Jacobian is probed by finite differences. Each probe moves one pixel in PROBES, on a
-    grid on which they are as far apart as can be, so that a pixel's answer is hardly mixed with others'.
+    The covariance of what is left is J·Σ, with the Jacobian J = ∂x̂0/∂y and the noise's covariance Σ (Tweedie;
+    Efron 2011). Its diagonal is probed by finite differences. Each probe moves one pixel in PROBES, and with
+    it those that share its noise, on a grid on which they are as far apart as can be, so that a pixel's
+    answer is hardly mixed with others'.
 
     Args:
         denoise: (N, 1, H, W) -> x̂0; it draws nothing at random.
-        y: what was denoised, with noise of ``level`` on the network's scale, (N, 1, H, W).
+        y: what was denoised, (N, 1, H, W).
         x0: ``denoise(y)``.
+        spectrum: of y's noise, on the network's scale.
         signs: PROBES arrays of ±1, of y's shape.
         crop: where these planes lie in the whole ones, through which the grid runs.
 
@@ -136,48 +147,78 @@ def relative_std(
     """
     rows, columns = crop.coordinates()
     cell = (columns + 3 * rows) % PROBES
+    step, shared = np.float32(STEP * spectrum.std), _shared(spectrum)
     response = np.zeros_like(y)
     for probe, sign in enumerate(signs):
         moved = (cell == probe) * sign
-        response += moved * (denoise(y + np.float32(STEP * level) * moved) - x0)
-    response /= STEP * level
+        response += moved * (denoise(y + step * shared(moved)) - x0)
+    response /= step
     smooth = gaussian_filter(response, SMOOTH, axes=(-2, -1))
     relative: Planes = np.sqrt(KEPT * np.maximum(smooth, 0) + LEAST)
     return relative
 
 
-def contradictions(residual: Planes) -> NDArray[np.bool_]:
+def _shared(spectrum: Spectrum) -> Callable[[Planes], Planes]:
+    """(N, 1, H, W) -> the same times the noise's correlation matrix."""
+    if spectrum.is_white:
+        return lambda planes: planes
+    kernel = (spectrum.covariance(spectrum.reach) / spectrum.std**2).astype(np.float32)
+    return lambda planes: filtered(planes, kernel)
+
+
+def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.bool_]:
     """Find where the result leaves the band that the noise allows around the data.
 
-    The mean of n pixels of white noise lies within BAND/√n with a probability of 0.99994; what a denoiser
-    invents or removes moves it.
+    In a window, the mean of data less result, and how much of the result's own detail these hold, are numbers
+    of known standard deviation if the result is right, or hold some of the detail: each lies within BAND of
+    them with a probability of 0.99994. What a denoiser invents or removes moves the first, and detail that it
+    invents the second: it is missing in the data.
 
     Args:
-        residual: data less result, over the noise's standard deviation: (N, H, W).
+        y: data, (N, 1, H, W).
+        x0: result, (N, 1, H, W).
+        spectrum: of the noise, on the network's scale.
 
     Returns:
         (N, H, W), True there.
     """
-    height, width = residual.shape[-2:]
-    margins = [-side % CELL for side in (height, width)]
-    whole = np.pad(residual, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else residual
-    cells = cell_sums(whole)
-    means = uniform_filter(cells, _window(cells.shape[-2:]), axes=(-2, -1))
-    outside = np.abs(means, out=means) > _allowed((height, width))
+    residual, shape = (y - x0)[:, 0] / np.float32(spectrum.std), y.shape[2:]
+    side = WINDOW * CELL
+    wider = np.float32(side * math.sqrt(spectrum.of_means(side)) / spectrum.std)  # 1 for white noise
+    means = _windowed(residual, WINDOW)
+    outside = np.abs(means, out=means) > wider * _allowed(shape)
+    detail = np.stack([plane - base(plane) for plane in x0[:, 0]])
+    held, variance, whole = (
+        _windowed(detail * other, DETAIL_WINDOW)
+        for other in (residual, _shared(spectrum)(detail[:, None])[:, 0], detail)
+    )
+    cells = np.float32(prod(_window(held.shape[1:], DETAIL_WINDOW)))
+    invented = held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)
+    invented &= held < -whole * np.float32(LACKING / spectrum.std)
+    outside |= invented & (whole > np.float32((CELL * FAINT * spectrum.std) ** 2))
     suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
-    return suspect[:, :height, :width]
+    return suspect[:, : shape[0], : shape[1]]
 
 
-def _window(cells: tuple[int, ...]) -> list[int]:
-    """Sides of the windows, in cells, in planes of (rows, columns) of them."""
-    return [min(WINDOW, side) for side in cells]
+def _windowed(planes: Planes, side: int) -> Planes:
+    """Mean over the cells of the window around each, of the sums over these: (N, H, W) -> (N, h, w)."""
+    margins = [-side % CELL for side in planes.shape[-2:]]
+    whole = np.pad(planes, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else planes
+    cells = cell_sums(whole)
+    means: Planes = uniform_filter(cells, _window(cells.shape[-2:], side), axes=(-2, -1))
+    return means
+
+
+def _window(cells: tuple[int, ...], side: int) -> list[int]:
+    """Sides of windows of ``side`` cells, in planes of (rows, columns) of them."""
+    return [min(side, own) for own in cells]
 
 
 @lru_cache(maxsize=8)
 def _allowed(shape: tuple[int, int]) -> Planes:
     """Largest distance from 0 of the mean over the cells of a window, in planes (H, W): (rows, columns)."""
     pixels = np.outer(*(_pixels(side) for side in shape))
-    window = _window(pixels.shape)
+    window = _window(pixels.shape, WINDOW)
     allowed: Planes = np.sqrt(uniform_filter(pixels, window) / np.float32(prod(window))) * np.float32(BAND)
     return allowed
 

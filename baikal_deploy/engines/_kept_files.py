@@ -24,6 +24,7 @@ from platformdirs import user_cache_path
 
 from baikal_deploy._version import __version__
 from baikal_deploy.errors import EngineError
+from baikal_deploy.host.moves import move, remove_file
 
 PATIENCE = 3600.0
 """Seconds to wait for another process; building an engine file can take many minutes."""
@@ -61,7 +62,7 @@ def locked() -> Iterator[None]:
         with _writable(folder):
             for kind in ("engine", "timing"):
                 for leftover in folder.glob(f"*.{kind}*{_PARTIAL}"):
-                    leftover.unlink()
+                    remove_file(leftover)
         yield
     finally:
         lock.release()
@@ -148,8 +149,8 @@ def write(path: Path, data: bytes, key: dict[str, Any]) -> None:
 def discard(path: Path) -> None:
     """Remove a file and its sidecar, if they are there."""
     with _writable(path.parent):
-        sidecar_path(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        remove_file(sidecar_path(path))
+        remove_file(path)
 
 
 def sidecar_path(path: Path) -> Path:
@@ -194,9 +195,9 @@ def _replace(path: Path, data: bytes) -> None:
             partial.write(data)
             partial.flush()
             os.fsync(partial.fileno())
-        os.replace(partial.name, path)
+        move(Path(partial.name), path)
     except BaseException:
-        Path(partial.name).unlink(missing_ok=True)
+        remove_file(Path(partial.name))
         raise
 
 

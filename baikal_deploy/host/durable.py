@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from baikal_deploy.host.moves import move, remove_file
+
+NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
+"""Codes by which network shares say that they sync no folders; their files are synced all the same."""
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -26,9 +32,9 @@ def write_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        move(partial, path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        remove_file(partial)
         raise
     _sync_folder(path.parent)
 
@@ -41,13 +47,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         path: the file's own path.
     """
     for left in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 32}.partial"):  # by a kill
-        left.unlink(missing_ok=True)
+        remove_file(left)
     new = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
         yield new
-        new.replace(path)
+        move(new, path)
     except BaseException:
-        new.unlink(missing_ok=True)
+        remove_file(new)
         raise
 
 
@@ -73,5 +79,8 @@ def _sync_folder(folder: Path) -> None:
         return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_FOR_FOLDERS:
+            raise
     finally:
         os.close(descriptor)

@@ -78,6 +78,6 @@ def _number(folder: Path, name: str, key: str = "") -> int | None:
 
 def _words(folder: Path, name: str) -> list[str]:
     try:
-        return (folder / name).read_text().split()
+        return (folder / name).read_text(encoding="utf-8").split()
     except OSError:
         return []

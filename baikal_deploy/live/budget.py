@@ -7,7 +7,7 @@ from typing import Self
 
 from baikal_deploy.diffusion.samplers.auto import Auto
 from baikal_deploy.diffusion.samplers.base import Sampler
-from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched
+from baikal_deploy.diffusion.samplers.matched import STEPS, SYMMETRIES, Matched
 from baikal_deploy.errors import ConfigError
 
 MEMORY = 0.8
@@ -45,21 +45,24 @@ class Budget:
             )
         return cls(latency_ms / 1e3)
 
-    def fitting(self, sampler: Sampler, waited: float, waiting: int) -> Sampler:
-        """The sampler with as many symmetries as fit.
+    def fitting(self, sampler: Sampler, waited: float, waiting: int, correlated: bool = False) -> Sampler:
+        """The sampler with as many steps and symmetries as fit.
 
         Args:
-            sampler: its symmetries are the most that a frame gets.
+            sampler: as asked for.
             waited: seconds since the frame came.
             waiting: frames behind it, which get as much of the time that is left.
+            correlated: whether the noise is not white, and takes STEPS steps unless there is time for fewer.
         """
         if self.latency is None:
             return sampler
-        matched = sampler.chosen if isinstance(sampler, Auto) else sampler
+        matched = sampler.chosen(correlated) if isinstance(sampler, Auto) else sampler
         assert isinstance(matched, Matched), "checked when it was made"
         left = (self.latency - waited) / (1 + waiting)
-        most = 1.0 if self.seconds is None else left / (RESERVE * self.seconds * matched.evaluations)
-        return replace(matched, symmetries=max(count for count in SYMMETRIES if count <= max(most, 1)))
+        most = max(1.0 if self.seconds is None else left / (RESERVE * self.seconds), 1.0)
+        steps = matched.evaluations or (min(STEPS, int(most)) if correlated else 1)
+        symmetries = max(count for count in SYMMETRIES if count <= max(most / steps, 1))
+        return replace(matched, evaluations=steps, symmetries=symmetries)
 
     def learn(self, evaluations: int, seconds: float) -> None:
         """Learn that a frame took so long for so many evaluations; a frame without any teaches nothing."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.provenance import made_with
-from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.recipe import Recipe, unknown_spectrum
 from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.live.budget import Budget
@@ -104,7 +104,8 @@ class LiveModel:
         if stream is None:
             stream = self.streams.setdefault(key, Settling(self._denoiser, self._sampler, self._pool))
         measurement = stream.measurement(frame.pixels)
-        sampler = self._budget.fitting(self._sampler, waited, waiting)
+        correlated = unknown_spectrum(self._sampler, measurement, self._denoiser.manifest) is not None
+        sampler = self._budget.fitting(self._sampler, waited, waiting, correlated)
         return self._denoiser.recipe(sampler, measurement, self._seed)
 
     def close(self) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import EngineError
-from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.channel import Measurement, measure_roughly
 from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.measurement.noise_model import NoiseModel
-from baikal_deploy.measurement.sample import block_means, noise_std
+from baikal_deploy.measurement.sample import telling_crop
 from baikal_deploy.pixels.arrays import Raw
 
 log = logging.getLogger(__name__)
@@ -68,22 +68,17 @@ class Settling:
         self.settled = self._measured == FRAMES
         if self.settled:
             self._sample.clear()
+            for note in self._known.notes():
+                log.warning(note)
 
     def _take(self, frame: Raw) -> None:
-        count = len(self._sample)
-        if count < FRAMES and not self.settled:
-            # Places that follow a low-discrepancy sequence (Roberts 2018, R2).
-            top, left = (
-                int((0.5 + count * step) % 1 * (side - min(side, SIDE) + 1))
-                for step, side in zip((0.7548776662, 0.5698402910), frame.shape, strict=True)
-            )
+        if len(self._sample) < FRAMES:
             # A copy, since a crop would keep the whole frame in memory.
-            self._sample.append(frame[top : top + SIDE, left : left + SIDE].copy())
+            self._sample.append(telling_crop(frame, SIDE, len(self._sample)).copy())
         if self._pending is None and len(self._sample) in (1, FRAMES) and len(self._sample) > self._measured:
             self._measured = len(self._sample)
             self._pending = self.pool.submit(self.denoiser.measure, list(self._sample), self.sampler)
 
     def _rough(self, frame: Raw) -> Measurement:
-        sigma = noise_std([frame])
-        intensity = self.denoiser.manifest.normalisation.of([block_means(frame)])
-        return Measurement(intensity, sigma, 0, NoiseModel.uniform(sigma))
+        found = measure_roughly([frame], self.denoiser.manifest.normalisation)
+        return replace(found, noise=NoiseModel.uniform(found.sigma))

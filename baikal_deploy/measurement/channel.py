@@ -13,12 +13,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.measurement.correlation import FOREIGN, find_correlation, total_std, unlikeness
-from baikal_deploy.measurement.equaliser import Equaliser
-from baikal_deploy.measurement.intensity import IntensityMap, Normalisation, fill_non_finite
-from baikal_deploy.measurement.noise_model import Kernel, NoiseModel, fit_noise, noise_bins
-from baikal_deploy.measurement.sample import block_means, noise_std
-from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.measurement.bright import below, ceiling, scale_of
+from baikal_deploy.measurement.correlation import FOREIGN
+from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
+from baikal_deploy.measurement.noise_model import Kernel, NoiseModel
+from baikal_deploy.measurement.sample import block_means, noise_std, telling
+from baikal_deploy.measurement.screen import NOTHING_WRONG, Screen, known_and_filled, where_known
+from baikal_deploy.measurement.spectrum import Spectrum, total_std
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
@@ -27,9 +28,6 @@ Estimate = Callable[[Plane, float], Plane]
 SETTLED = 0.01
 """Percentiles have settled when both ends move by less than this fraction of their range."""
 MAX_PASSES = 4
-FITS = 2
-FIT_PIXELS = 2**19
-"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,16 @@ class Measurement:
         sigma: standard deviation of the noise, in raw units.
         passes: denoised estimates it took for the percentiles to settle.
         noise: how the noise depends on the signal, and between pixels; None where nobody asked.
+        screen: tells the pixels that say nothing.
+        doubts: what is to be said before anything is denoised, in sentences.
     """
 
     intensity: IntensityMap
     sigma: float
     passes: int
     noise: NoiseModel | None = None
+    screen: Screen = NOTHING_WRONG
+    doubts: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """The measurement as JSON holds it."""
@@ -58,18 +60,26 @@ class Measurement:
         noise = record["noise"]
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
-            "noise": None if noise is None else NoiseModel(**noise),
+            "noise": None if noise is None else NoiseModel.from_record(noise),
+            "screen": Screen.from_record(record["screen"]),
+            "doubts": tuple(record["doubts"]),
         }
         return cls(**{**record, **parts})
 
     def notes(self) -> list[str]:
         """Notes on the measurement that a user should read."""
         if self.noise is None or self.noise.unlike < FOREIGN:
-            return []
+            return list(self.doubts)
         return [
+            *self.doubts,
             "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
-            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume"
+            f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume",
         ]
+
+    @property
+    def ceiling(self) -> float:
+        """Intensity, in raw units, beyond which the network is not shown more."""
+        return ceiling(self.intensity, self.noise or NoiseModel.uniform(self.sigma))
 
     @property
     def normalised_sigma(self) -> float:
@@ -82,9 +92,35 @@ class Measurement:
             return self.normalised_sigma
         return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
 
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """Spectrum of the noise of equalised planes, on the network's scale; None where it is white."""
+        noise = self.noise
+        if noise is None or noise.kernel is None:
+            return None
+        std = self.intensity.normalised_sigma(noise.level * noise.correlation)
+        return Spectrum(std**2 / (1 + noise.rows + noise.columns), noise.kernel, noise.rows, noise.columns)
+
     def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
         """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""
         return self.matched_sigma if noise == "signal" else self.normalised_sigma
+
+
+def measure_roughly(planes: Sequence[Raw], normalisation: Normalisation) -> Measurement:
+    """Noise level and intensity map of noisy planes, from block means; no network is asked.
+
+    Args:
+        planes: a bounded sample of the channel, (H, W) arrays in raw units.
+        normalisation: the percentiles that the model was trained with.
+
+    Returns:
+        A measurement without a noise model.
+    """
+    screen = Screen.of(telling(planes))
+    known, _ = known_and_filled(planes, screen)
+    sigma = noise_std(known)
+    means = [block_means(plane) for plane in known]
+    return Measurement(scale_of(normalisation, means, screen.noise_beside(sigma)), sigma, 0, None, screen)
 
 
 def measure(
@@ -101,124 +137,30 @@ def measure(
     Returns:
         A measurement without a noise model.
     """
-    sigma = noise_std(planes) * (1.0 if kernel is None else total_std(kernel))
-    current = normalisation.of([block_means(plane) for plane in planes])
-    filled = [fill_non_finite(plane) for plane in planes]
+    rough = measure_roughly(planes, normalisation)
+    known, filled = known_and_filled(planes, rough.screen)
+    sigma = rough.sigma * (1.0 if kernel is None else total_std(kernel))
+    noise, current = NoiseModel.uniform(sigma), rough.intensity
     passes = 0
     while sigma > 0 and passes < MAX_PASSES and not current.is_constant:
         passes += 1
-        level = current.normalised_sigma(sigma)
-        estimates = [
-            current.denormalise(estimate(current.normalise(plane), level), np.float64) for plane in filled
-        ]
-        previous, current = current, normalisation.of(estimates)
+        estimates = [_estimated(plane, current, noise, estimate) for plane in filled]
+        scale = scale_of(normalisation, where_known(estimates, known), rough.screen.noise_beside(sigma))
+        previous, current = current, scale
         if _settled(previous, current):
             break
-    return Measurement(current, sigma, passes)
+    return replace(rough, intensity=current, sigma=sigma, passes=passes)
+
+
+def _estimated(
+    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
+) -> NDArray[np.float64]:
+    low, beyond = below(plane, ceiling(intensity, noise))
+    x = estimate(intensity.normalise(low), intensity.normalised_sigma(noise.level))
+    raw: NDArray[np.float64] = intensity.denormalise(x, np.float64)
+    return raw if beyond is None else raw + beyond
 
 
 def _settled(previous: IntensityMap, current: IntensityMap) -> bool:
     allowed = SETTLED * (current.high - current.low)
     return abs(previous.low - current.low) <= allowed and abs(previous.high - current.high) <= allowed
-
-
-def analyse(
-    planes: Sequence[Raw],
-    normalisation: Normalisation,
-    found: Measurement,
-    estimate: Estimate,
-    kernel: Kernel | None = None,
-) -> Measurement:
-    """Add the noise model to what ``measure`` found.
-
-    Where noise is correlated, the percentiles are taken once more, since estimates that were told of its
-    finest detail alone have kept most of it.
-
-    Args:
-        planes, normalisation, estimate, kernel: as for ``measure``. Noise that the denoiser knows is taken
-            to be what is there; ``NoiseModel.unlike`` tells whether it is.
-        found: the measurement of these planes.
-
-    Returns:
-        The measurement with its noise model.
-    """
-    if found.intensity.is_constant or not found.sigma > 0:
-        return replace(found, noise=NoiseModel.uniform(found.sigma))
-    filled = _part([fill_non_finite(plane) for plane in planes])
-    total = 1.0 if kernel is None else total_std(kernel)
-    noise, intensity = NoiseModel.uniform(found.sigma / total), found.intensity
-    for _ in range(FITS):  # the second estimates keep less noise where it is strong
-        estimates = [estimate_equalised(plane, intensity, noise, estimate, total) for plane in filled]
-        noise = fit_noise(filled, estimates)
-        if not noise.level > 0:  # a few bright pixels on nothing: outliers, and no noise
-            return replace(found, noise=noise)
-    if kernel is not None:
-        known = replace(noise, correlation=total, raised=total, kernel=kernel)
-        return replace(found, noise=_compared(filled, intensity, known, estimate))
-    noise = _with_correlation(filled, intensity, noise, estimate)
-    if noise.is_correlated:
-        estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in filled]
-        intensity = normalisation.of(estimates)
-    return replace(found, intensity=intensity, noise=noise)
-
-
-def noise_curve(planes: Sequence[Raw], found: Measurement, estimate: Estimate) -> NDArray[np.float64]:
-    """The points (bins, 3) that the noise model is fitted to, see ``noise_bins``; none without a model."""
-    if found.noise is None or found.intensity.is_constant or not found.sigma > 0:
-        return np.empty((0, 3))
-    filled, noise = _part([fill_non_finite(plane) for plane in planes]), found.noise
-    estimates = [
-        estimate_equalised(plane, found.intensity, noise, estimate, noise.raised) for plane in filled
-    ]
-    return noise_bins(filled, estimates)
-
-
-def estimate_equalised(
-    plane: Raw, intensity: IntensityMap, noise: NoiseModel, estimate: Estimate, factor: float = 1.0
-) -> NDArray[np.float64]:
-    """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
-    normalised = intensity.normalise(plane)
-    equaliser = Equaliser.of(normalised[None], noise, intensity)
-    x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
-    raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
-    return raw
-
-
-def _with_correlation(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
-) -> NoiseModel:
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
-
-    def residuals(factor: float) -> list[NDArray[Any]]:
-        estimates = [estimate_equalised(plane, intensity, noise, estimate, factor) for plane in planes]
-        return _scaled(planes, estimates, noise, surroundings)
-
-    found = find_correlation(_scaled(planes, surroundings, noise, surroundings), surroundings, residuals)
-    return replace(noise, correlation=found.std, raised=found.raised, kernel=found.kernel)
-
-
-def _compared(
-    planes: Sequence[Raw], intensity: IntensityMap, noise: NoiseModel, estimate: Estimate
-) -> NoiseModel:
-    """Noise that is taken for what the network knows, with how far it is from that."""
-    assert noise.kernel is not None
-    surroundings = [base(plane.astype(np.float64)) for plane in planes]
-    estimates = [estimate_equalised(plane, intensity, noise, estimate, noise.raised) for plane in planes]
-    removed = _scaled(planes, estimates, noise, surroundings)
-    return replace(noise, unlike=unlikeness(noise.kernel, surroundings, removed))
-
-
-def _scaled(
-    planes: Sequence[Raw], others: Sequence[Raw], noise: NoiseModel, surroundings: Sequence[Raw]
-) -> list[NDArray[Any]]:
-    """Planes less others, over the noise's standard deviation."""
-    return [
-        (plane - other) / noise.std(around)
-        for plane, other, around in zip(planes, others, surroundings, strict=True)
-    ]
-
-
-def _part(planes: Sequence[Raw]) -> list[Raw]:
-    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
-    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
-    return list(planes[::step])

@@ -1,10 +1,9 @@
-"""Noise that neighbouring pixels share: whether there is any, and the level at which to remove it.
+"""Noise that neighbouring pixels share: whether there is any, and its spectrum.
 
-The finest detail of correlated noise is weak, and a network that is told of it leaves the rest. So what a
-denoiser removes is looked at in the dark, where there is least structure. In white noise all Haar details of
-it are as strong as the diagonal one; where others are much stronger, the noise is correlated. Its spectrum,
-from the autocorrelation of what a much stronger denoising removes, then tells how far the level must be
-raised: nearly to the spectrum's highest values, since white noise of that level hides this one.
+Structure and noise overlap at low frequencies, but hardly at the highest: there the spectrum of what is left
+of the dark parts, less their background, is that of the noise. Where it is not flat the noise is correlated.
+That is looked at once more in what a denoiser removes, which holds no fine structure. Then a denoiser at
+the level of the spectrum's highest values tells low frequencies: it removes all noise there and little else.
 """
 
 from __future__ import annotations
@@ -15,161 +14,262 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.noise_model import Kernel
-from baikal_deploy.pixels.arrays import Values
+from baikal_deploy.measurement.spectrum import (
+    LINE_REACH,
+    REACH,
+    Spectrum,
+    autocovariance,
+    covariance_of,
+    power_of,
+    tapered,
+)
+from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 
-Residuals = Callable[[float], list[Values]]
+Removed = Callable[[float], list[Values]]
 """(factor on the noise level) -> what a denoiser at that level removes from each plane, over the noise's
 standard deviation."""
+Masks = Sequence[NDArray[np.bool_]]
 
-DARK = 40
+DARK = 20
 """Percentile of the surroundings below which it is dark."""
-SUSPECT, CERTAIN = 1.3, 1.5
-"""Variance of other details over that of the diagonal one: in the planes, where structure counts as well, and
-in what a denoiser at PROBE times the level removes."""
+BACKGROUND_SIGMA = 24.0
+"""Sigma, in pixels, of the blur of dark pixels that tells the background."""
+GRID = (64, 64)
+UNLIKE = 3.0
+"""Strongest over weakest band of high frequencies, from which on these tell nothing of low ones."""
 PROBE = 1.5
-STRONG = 2.0
-"""Level at which a network removes nearly all noise, as a factor on the noise's standard deviation."""
-STRONGEST = 8.0
+"""Level at which a network removes nearly all white noise, as a factor on its standard deviation."""
+SUSPECT, CERTAIN = 1.08, 1.25
+"""Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and
+is, correlated: in the planes less their background, and in what a denoiser removes."""
+BROAD, FAR = 4.7, 4.0
+"""Power at 0.15 cycles per pixel over that of the weakest of these bands, from which on it is noise: in the
+planes less their background, and in what a denoiser removes at FAR times the noise's level."""
+ERRORS = 3.0
+"""Standard errors by which the power of bands must differ as well."""
+HIGH = 0.33
+"""Frequency, in cycles per pixel, above which there is next to no structure."""
+LOW = 0.2
+"""Frequency below which there is so much that noise is what high frequencies lead to expect, at most."""
+LOWEST = 0.05
+"""Frequency below which the power is taken for that just above: with the background, noise was taken off."""
+STRONG = 1.4
+"""Level at which a network removes correlated noise, as a factor on the root of its strongest power."""
+PEAK = 97
+"""Percentile of the spectrum that the raised level hides."""
+LEAST_LINES = 0.006
+"""Share of the variance from which on lines count."""
+NEAR = 16
+"""Least distance, in pixels, of pixels of a line whose correlation is not that of neighbours."""
 FOREIGN = 0.12
 """Difference in the correlation of neighbours from which on noise is not what a model was fine-tuned to. On
 simulated volumes its own noise differs by 0.05 at most, that of half the correlation by 0.2."""
-REACH = 3
-"""Largest distance, in pixels, at which noise is taken to be correlated."""
-PEAK = 85
-"""Percentile of the spectrum that the raised level hides."""
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """Correlation of a channel's noise between neighbouring pixels.
+    """Correlation of a channel's noise between pixels.
 
     Attributes:
-    std: standard deviation of the noise over that of its finest detail.
-    raised: level at which a network that knows white noise alone removes it, over the same.
-    kernel: its autocorrelation; None where it is white.
+        std: standard deviation of the noise over that of its finest detail.
+        raised: level at which a network that knows white noise alone removes it, over the same.
+        kernel: its autocorrelation, without what lines share; None where it is white.
+        rows, columns: see ``Spectrum``.
     """
 
     std: float = 1.0
     raised: float = 1.0
     kernel: Kernel | None = None
+    rows: float = 0.0
+    columns: float = 0.0
+
+    @property
+    def spectrum(self) -> Spectrum | None:
+        """Over the variance of the finest detail; None where the noise is white."""
+        if self.kernel is None:
+            return None
+        return Spectrum(self.std**2 / (1 + self.rows + self.columns), self.kernel, self.rows, self.columns)
 
 
-def find_correlation(
-    planes: Sequence[Values], surroundings: Sequence[Values], residuals: Residuals
-) -> Correlation:
-    """Find how much stronger correlated noise is than its finest detail, and how it is correlated.
+def dark_pixels(planes: Sequence[Raw], surroundings: Sequence[Values]) -> list[NDArray[np.bool_]]:
+    """Masks of the darkest DARK % of pixels, by their surroundings, without those that say nothing (NaN).
 
     Args:
-        planes: less their surroundings, over the noise's standard deviation; (H, W) each.
+        planes: (H, W) each.
         surroundings: blurred planes, (H, W) each.
-        residuals: see ``Residuals``.
     """
-    dark = _dark(surroundings)
-    if detail_ratio(planes, dark) < SUSPECT or detail_ratio(residuals(PROBE), dark) < CERTAIN:
+    said = [np.isfinite(plane) for plane in planes]
+    known = [around[mask] for around, mask in zip(surroundings, said, strict=True)]
+    limit = np.percentile(np.concatenate(known), DARK) if sum(map(len, known)) else 0
+    return [mask & (around <= limit) for around, mask in zip(surroundings, said, strict=True)]
+
+
+def background(plane: Raw, mask: NDArray[np.bool_]) -> Values:
+    """The mean around each pixel of the masked ones alone, (H, W).
+
+    Args:
+        plane: (H, W).
+        mask: (H, W).
+    """
+    height, width = plane.shape
+    padding = [(0, -side % CELL) for side in plane.shape]
+    cells = [
+        gaussian_filter(cell_sums(np.pad(values, padding)), BACKGROUND_SIGMA / CELL, truncate=2)
+        for values in (np.where(mask, plane, 0).astype(np.float64), mask.astype(np.float64))
+    ]
+    mean: Values = interpolated(cells[0] / np.maximum(cells[1], 1e-9))[:height, :width]
+    return mean
+
+
+def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -> Correlation:
+    """Find how noise is correlated, and how much stronger it is than its finest detail.
+
+    Args:
+        planes: less their background, over the noise's standard deviation; (H, W) each.
+        masks: of the pixels that are dark, (H, W) each.
+        removed: see ``Removed``.
+    """
+    broad = _is_broad(planes, masks)
+    if not (broad or _is_uneven(planes, masks, SUSPECT) or any(_lines(planes, masks))):
         return Correlation()
-    factor = STRONG
-    for _ in range(6):
-        correlation = autocorrelation(residuals(factor), dark)
-        std = math.sqrt(max(correlation[REACH, REACH], 1.0))
-        previous, factor = factor, min(STRONG * std, STRONGEST)
-        if abs(factor / previous - 1) < 0.05:
-            break
-    raised = max(math.sqrt(float(np.percentile(spectrum(correlation), PEAK))), 1.0)
-    return Correlation(std, raised, _normalised(correlation))
+    fine = removed(PROBE)
+    lines = _lines(fine, masks)
+    if not (_is_uneven(fine, masks, CERTAIN) or any(lines) or (broad and _is_broad(removed(FAR), masks))):
+        return Correlation()
+    even = broad and not _is_uneven(fine, masks, CERTAIN)
+    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines), even)
+    for _ in range(2):
+        level = STRONG * math.sqrt(max(float(np.percentile(power, PEAK)), 1.0))
+        taken = removed(level)
+        lines = _lines(taken, masks)
+        seen, held = _power(planes, masks, lines), _power(taken, masks, lines)
+        power = _credible(np.minimum(seen, held), held, even)
+        power = np.where(_radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
+    return _correlation(power, lines)
 
 
-def _normalised(correlation: Values) -> Kernel:
-    """The autocorrelation with 1 in the centre, to four digits, which are more than were measured."""
-    scaled = np.round(correlation / correlation[REACH, REACH], 4)
-    return tuple(tuple(row) for row in scaled.tolist())
+def _credible(power: Values, fine: Values, broad: bool) -> Values:
+    """The power without what structure adds at low frequencies.
+
+    There it is no more than high frequencies lead to expect, with a margin that is the wider the more these
+    differ: noise that was filtered along x and along y has S(x, y) = S(x, high)·S(high, y)/S(high, high).
+
+    Args:
+        power: on GRID, with structure.
+        fine: the same where there is no fine structure.
+        broad: whether high frequencies tell nothing of it.
+    """
+    if broad:
+        return power
+    y, x = (np.abs(np.fft.fftfreq(side)) > HIGH for side in GRID)
+    expected = np.outer(fine[:, x].mean(axis=1), fine[y].mean(axis=0)) / fine[np.ix_(y, x)].mean()
+    bands = [float(fine[band].mean()) for band in _bands()]
+    middle = float(fine[(_radius() > LOW) & (_radius() < 0.3)].mean())
+    uneven = max(*bands, middle) / max(min(bands), 1e-9)
+    if uneven > UNLIKE:  # then it tells nothing
+        return power
+    margin = 1 + (uneven - 1) ** 2
+    return np.where(_radius() < LOW, np.minimum(power, margin * expected), power)
 
 
-def unlikeness(kernel: Kernel, surroundings: Sequence[Values], removed: Sequence[Values]) -> float:
+def _correlation(power: Values, lines: tuple[float, float]) -> Correlation:
+    covariance = covariance_of(power, REACH)
+    variance = covariance[REACH, REACH]
+    kernel = np.round(covariance / variance, 4)  # more digits than were measured
+    kernel = (kernel + kernel[::-1, ::-1]) / 2
+    peak = covariance.copy()
+    peak[REACH] += lines[0]
+    peak[:, REACH] += lines[1]
+    raised = math.sqrt(float(np.percentile(power_of(tapered(peak), GRID), PEAK)))
+    rows, columns = (round(line / variance, 4) for line in lines)
+    std = math.sqrt(variance * (1 + rows + columns))
+    return Correlation(std, raised, tuple(map(tuple, kernel.tolist())), rows, columns)
+
+
+def _power(planes: Sequence[Values], masks: Masks, lines: tuple[float, float]) -> Values:
+    """Power on GRID, without that of lines."""
+    covariance, _ = autocovariance(planes, masks)
+    covariance[REACH] -= lines[0]
+    covariance[:, REACH] -= lines[1]
+    return power_of(tapered(covariance), GRID)
+
+
+def _is_uneven(planes: Sequence[Values], masks: Masks, ratio: float) -> bool:
+    """Whether noise is stronger in one of the bands of highest frequencies than in another."""
+    covariance, count = autocovariance(planes, masks)
+    power = power_of(tapered(covariance), GRID)
+    means = [float(power[band].mean()) for band in _bands()]
+    pixels = count[REACH, REACH] * min(float(band.mean()) for band in _bands())
+    error = math.sqrt(2 * 2 / max(pixels, 1))  # of a ratio of two variances
+    return min(means) > 0 and max(means) / min(means) > ratio + ERRORS * error if pixels else False
+
+
+def _is_broad(planes: Sequence[Values], masks: Masks) -> bool:
+    """Whether there is noise beside white noise that is too broad to be seen at the highest frequencies."""
+    power = _power(planes, masks, (0.0, 0.0))
+    weakest = min(float(power[band].mean()) for band in _bands())
+    return float(power[(_radius() > 0.12) & (_radius() < 0.18)].mean()) > BROAD * weakest
+
+
+def _lines(planes: Sequence[Values], masks: Masks) -> tuple[float, float]:
+    """Covariance of pixels far apart in a row, and in a column; 0 where it is that of any others as far."""
+    rows, columns = (
+        _line([turn(plane) for plane in planes], [turn(mask) for mask in masks])
+        for turn in (np.asarray, np.transpose)
+    )
+    return rows, columns
+
+
+def _line(planes: Sequence[Values], masks: Masks) -> float:
+    covariance, count = autocovariance(planes, masks, (2, LINE_REACH))
+    far = slice(LINE_REACH + NEAR, None)
+    same, two_below, two_above = (
+        float(np.average(covariance[row, far], weights=count[row, far])) if count[row, far].any() else 0.0
+        for row in (2, 4, 0)
+    )
+    pairs = float(count[2, far].sum())
+    excess = same - (two_below + two_above) / 2
+    variance = covariance[2, LINE_REACH]
+    near = covariance[2, LINE_REACH - REACH : LINE_REACH + REACH + 1] / max(variance, 1e-9)
+    error = variance * float(np.square(near).sum()) * math.sqrt(1.5 / max(pairs, 1))
+    return excess if excess > max(LEAST_LINES * variance, ERRORS * error) else 0.0
+
+
+def _radius() -> Values:
+    rows, columns = (np.fft.fftfreq(side) for side in GRID)
+    radius: Values = np.hypot(rows[:, None], columns)
+    return radius
+
+
+def _ring(frequency: float) -> NDArray[np.bool_]:
+    """The frequencies just above one."""
+    ring: NDArray[np.bool_] = (_radius() >= frequency) & (_radius() < frequency + 0.04)
+    return ring
+
+
+def _bands() -> list[NDArray[np.bool_]]:
+    """High frequencies along x, along y, and along both."""
+    y, x = (np.abs(np.fft.fftfreq(side)) for side in GRID)
+    y, x = np.broadcast_arrays(y[:, None], x)
+    return [(x > HIGH) & (y < 0.25), (y > HIGH) & (x < 0.25), (x > HIGH) & (y > HIGH)]
+
+
+def unlikeness(kernel: Kernel, masks: Masks, removed: Sequence[Values]) -> float:
     """Largest difference between the found and the expected correlation of direct neighbours.
 
     Args:
         kernel: what was expected.
-        surroundings: blurred planes, (H, W) each.
-        removed: what a denoiser of that noise removes from them, over the noise's standard deviation.
+        masks: of dark pixels, (H, W) each.
+        removed: what a denoiser of that noise removes from the planes, over the noise's standard deviation.
     """
-    found = autocorrelation(removed, _dark(surroundings))
-    if not found[REACH, REACH] > 0:
+    found, _ = autocovariance(removed, masks, (1, 1))
+    if not found[1, 1] > 0:
         return 0.0
-    difference = np.abs(found / found[REACH, REACH] - np.asarray(kernel))
-    return float(max(difference[REACH, REACH + 1], difference[REACH + 1, REACH]))
-
-
-def total_std(kernel: Kernel) -> float:
-    """Standard deviation of noise over that of its finest detail, by its autocorrelation."""
-    return 1 / math.sqrt(_fine_variance(np.asarray(kernel)))
-
-
-def _fine_variance(values: Values) -> float:
-    """Variance of the diagonal Haar detail (a − b − c + d)/2 of noise of variance 1."""
-    same, below = values[REACH, REACH:], values[REACH + 1, REACH - 1 :]
-    return float(same[0] - same[1] - below[1] + (below[0] + below[2]) / 2)
-
-
-def check_kernel(kernel: Kernel) -> None:
-    """Check an autocorrelation that somebody else made.
-
-    Raises:
-        ConfigError: it cannot be the autocorrelation of noise.
-    """
-    side = 2 * REACH + 1
-    values = np.asarray(kernel) if {len(row) for row in kernel} == {side} else np.empty(0)
-    if values.shape != (side, side) or not (np.abs(values) <= 1).all() or values[REACH, REACH] != 1:
-        raise ConfigError(f"noise_correlation: must be {side}x{side} numbers within −1 … 1, 1 in the centre")
-    if (values != values[::-1, ::-1]).any() or not _fine_variance(values) > 0:
-        raise ConfigError("noise_correlation: no noise has this autocorrelation; export the model again")
-
-
-def detail_ratio(planes: Sequence[Values], dark: Sequence[NDArray[np.bool_]]) -> float:
-    """Variance of the stronger of the horizontal and vertical Haar details over that of the diagonal one."""
-    sums = np.zeros(3)
-    for plane, mask in zip(planes, dark, strict=True):
-        height, width = (side - side % 2 for side in plane.shape)
-        a, b = plane[:height:2, :width:2], plane[:height:2, 1:width:2]
-        c, d = plane[1:height:2, :width:2], plane[1:height:2, 1:width:2]
-        inside = mask[:height:2, :width:2]
-        for i, detail in enumerate((a - b + c - d, a + b - c - d, a - b - c + d)):
-            sums[i] += np.square(detail[inside]).sum()
-    return float(max(sums[:2]) / sums[2]) if sums[2] > 0 else 1.0
-
-
-def autocorrelation(planes: Sequence[Values], masks: Sequence[NDArray[np.bool_]]) -> Values:
-    """Mean product of masked pixels at each distance up to REACH: (2·REACH + 1, 2·REACH + 1), symmetric."""
-    total, count = np.zeros((2, 2 * REACH + 1, 2 * REACH + 1))
-    for plane, mask in zip(planes, masks, strict=True):
-        values = np.where(mask, plane - plane[mask].mean() if mask.any() else 0, 0)
-        weights = mask.astype(np.float64)
-        for dy in range(REACH + 1):
-            for dx in range(-REACH, REACH + 1):
-                total[REACH + dy, REACH + dx] += _shifted_product(values, dy, dx)
-                count[REACH + dy, REACH + dx] += _shifted_product(weights, dy, dx)
-    half = total / np.maximum(count, 1)
-    half[:REACH] = half[REACH + 1 :][::-1, ::-1]
-    return half
-
-
-def _shifted_product(values: Values, dy: int, dx: int) -> float:
-    height, width = values.shape
-    here = values[dy:, max(dx, 0) : width + min(dx, 0)]
-    there = values[: height - dy, max(-dx, 0) : width + min(-dx, 0)]
-    return float((here * there).sum())
-
-
-def spectrum(correlation: Values, shape: tuple[int, int] = (32, 32)) -> Values:
-    """Power spectrum of an autocorrelation, on a grid of frequencies; white noise of variance 1 has 1."""
-    grid = np.zeros(shape)
-    near = np.arange(-REACH, REACH + 1)
-    grid[np.ix_(near % shape[0], near % shape[1])] = correlation
-    return np.maximum(np.fft.fft2(grid).real, 0)
-
-
-def _dark(surroundings: Sequence[Values]) -> list[NDArray[np.bool_]]:
-    limit = np.percentile(np.concatenate([plane.ravel() for plane in surroundings]), DARK)
-    return [plane <= limit for plane in surroundings]
+    centre = len(kernel) // 2
+    expected = np.asarray(kernel)[centre - 1 : centre + 2, centre - 1 : centre + 2]
+    difference = np.abs(found / found[1, 1] - expected)
+    return float(max(difference[1, 2], difference[2, 1]))

@@ -2,39 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.intensity import is_constant
 from baikal_deploy.pixels.arrays import Raw
 
 SAMPLE_PIXELS = 2**21
 """Most pixels of a channel that are looked at to measure it."""
+Window = tuple[int, slice, slice]
+"""Plane, rows and columns."""
+Read = Callable[[list[Window]], list[Raw]]
+
+R2 = 0.7548776662, 0.5698402910
+GOLDEN = 0.6180339887
+MORE = 8
+"""Samples that are taken at most, until ENOUGH of the windows of one hold more than one value."""
+ENOUGH = 0.5
 SAMPLE_SIDE = 256
 """Side of the windows that make up a sample of a channel too large to look at whole."""
+FIT_PIXELS = 2**19
+"""Pixels of the sample that the noise model is fitted to: more add nothing to it but time."""
+LEFT_OUT = (0, 1, 3, 7)
+"""Numbers of rows and columns that are left out of planes whose pixels are drawn up to 8 times as large."""
+VISIBLE = 1e-3
+"""Share of the noise from which on blocks show it: less is rounding."""
 BLOCK = 4
 """Side of the blocks whose means stand in for a denoised image at first (noise falls by this factor)."""
 
 
-def sample_windows(num_planes: int, shape: tuple[int, int]) -> list[tuple[int, slice, slice]]:
+def sample_windows(num_planes: int, shape: tuple[int, int], more: int = 0) -> list[Window]:
     """A bounded sample of a channel: (plane, y, x) of each window.
 
     Everything where that is within bounds; otherwise windows whose planes are evenly spaced and
     whose places follow a low-discrepancy sequence (Roberts 2018, R2). The same for any chunking.
+
+    Args:
+        num_planes: of the channel.
+        shape: (H, W) of its planes.
+        more: 0; or 1 … MORE for as many further windows, in other planes and places.
     """
     height, width = shape
     if num_planes * height * width <= SAMPLE_PIXELS:
         return [(plane, slice(0, height), slice(0, width)) for plane in range(num_planes)]
-    rows, columns = min(height, SAMPLE_SIDE), min(width, SAMPLE_SIDE)
-    count = SAMPLE_PIXELS // (rows * columns)
+    count = SAMPLE_PIXELS // (min(height, SAMPLE_SIDE) * min(width, SAMPLE_SIDE))
     windows = []
     for i in range(count):
         plane = (2 * i + 1) * num_planes // (2 * count)
-        top = int((0.5 + i * 0.7548776662) % 1 * (height - rows + 1))
-        left = int((0.5 + i * 0.5698402910) % 1 * (width - columns + 1))
-        windows.append((plane, slice(top, top + rows), slice(left, left + columns)))
+        if more:
+            plane = int((plane + more * GOLDEN * num_planes) % num_planes)
+        number = i + more * count
+        y, x = (_place(number, length, SAMPLE_SIDE, step) for length, step in zip(shape, R2, strict=True))
+        windows.append((plane, y, x))
     return windows
+
+
+def sampled(read: Read, num_planes: int, shape: tuple[int, int]) -> list[Raw]:
+    """A bounded sample of a channel: the windows of ``sample_windows``, and others where these are empty.
+
+    Args:
+        read: reads windows; it may leave out some.
+        num_planes: of the channel.
+        shape: (H, W) of its planes.
+    """
+    found = read(sample_windows(num_planes, shape))
+    first = len(found)
+    if num_planes * shape[0] * shape[1] <= SAMPLE_PIXELS:
+        return found
+    for more in range(1, MORE):
+        if len(telling_only(found)) >= first * ENOUGH:
+            break
+        found = telling_only(found) + telling_only(read(sample_windows(num_planes, shape, more)))
+    return found[:first] if found else read(sample_windows(num_planes, shape))
+
+
+def telling_crop(frame: Raw, side: int, number: int) -> Raw:
+    """A crop of a frame that holds more than one value, if one of MORE places has it.
+
+    Args:
+        frame: (H, W).
+        side: longest of the crop.
+        number: of the frame, which decides on the place.
+    """
+    for more in range(MORE):
+        i = number + more * MORE
+        crop = frame[_place(i, frame.shape[0], side, R2[0]), _place(i, frame.shape[1], side, R2[1])]
+        if not is_constant(crop):
+            break
+    return crop
+
+
+def _place(number: int, length: int, side: int, step: float) -> slice:
+    """Place of a window along an axis, in a low-discrepancy sequence (Roberts 2018)."""
+    side = min(length, side)
+    start = int((0.5 + number * step) % 1 * (length - side + 1))
+    return slice(start, start + side)
+
+
+def telling_only(windows: Sequence[Raw]) -> list[Raw]:
+    """The windows that hold more than one value; dropped frames and empty tiles tell nothing."""
+    return [window for window in windows if not is_constant(window)]
+
+
+def telling(windows: Sequence[Raw]) -> list[Raw]:
+    """The windows that hold more than one value; all, if none does."""
+    return telling_only(windows) or list(windows)
+
+
+def part_of(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes evenly spaced in the sequence, of FIT_PIXELS all together as far as there are any."""
+    step = max(1, sum(plane.size for plane in planes) // FIT_PIXELS)
+    return list(planes[::step])
 
 
 def noise_std(planes: Sequence[Raw]) -> float:
@@ -55,6 +135,20 @@ def noise_std(planes: Sequence[Raw]) -> float:
         detail = detail[np.isfinite(detail)]
         total, count = total + float(np.square(detail).sum()), count + detail.size
     return float(np.sqrt(total / count)) if count else 0.0
+
+
+def unaligned(planes: Sequence[Raw]) -> list[Raw]:
+    """Planes whose blocks of 2x2 pixels show the noise.
+
+    Where rows, columns or pixels are doubled (displays, software zoom), blocks that begin with them hold
+    the same value twice, and their detail is 0: then the first rows and columns are left out.
+
+    Args:
+        planes: (H, W) each.
+    """
+    cuts = [[plane[left_out:, left_out:] for plane in planes] for left_out in LEFT_OUT]
+    levels = [noise_std(cut) for cut in cuts]
+    return next(cut for cut, level in zip(cuts, levels, strict=True) if level >= VISIBLE * max(levels))
 
 
 def block_means(plane: Raw) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Raw, Values
 from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 
 BASE_SIGMA = 4.0
@@ -34,3 +34,37 @@ def base(plane: Raw) -> NDArray[Any]:
     means = cell_sums(whole) * plane.dtype.type(CELL**-2)
     smooth = gaussian_filter(means, CELL_SIGMA, truncate=CUT)
     return interpolated(smooth)[:height, :width]
+
+
+SMALL = 1e-3
+"""Share of known pixels around one beside which the typical intensity counts as much."""
+
+
+def known_base(plane: Raw, typical: float | None = None) -> Values:
+    """The mean intensity around each pixel of what is known there: (H, W) -> (H, W), float64.
+
+    Args:
+        plane: with NaN where nothing is known; without any this is ``base``.
+        typical: intensity where nothing is known far around; None: the mean of the plane.
+    """
+    values = plane.astype(np.float64)
+    unknown = np.isnan(values)
+    if not unknown.any():
+        return base(values)
+    if typical is None:
+        typical = 0.0 if unknown.all() else float(values[~unknown].mean())
+    share = base((~unknown).astype(np.float64))
+    around: Values = base(np.where(unknown, 0, values - typical)) / (share + SMALL) + typical
+    return around
+
+
+def filled_in(plane: Raw, unknown: NDArray[np.bool_], typical: float) -> Raw:
+    """A plane whose unknown pixels have the mean intensity around them, and so no edge.
+
+    Args:
+        plane: (H, W).
+        unknown: its pixels that say nothing.
+        typical: intensity far from any other.
+    """
+    around = known_base(np.where(unknown, np.nan, plane), typical)
+    return np.where(unknown, around, plane).astype(np.result_type(plane, np.float32))

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.errors import BaikalError, ConfigError, ModelError
-from baikal_deploy.measurement.correlation import check_kernel
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.measurement.spectrum import check_kernel
 from baikal_deploy.models.onnx_file import CHECKSUM_KEY, NotProtobuf, _metadata_props, checksum
 from baikal_deploy.untrusted.nesting import require_shallow
 

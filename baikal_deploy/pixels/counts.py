@@ -22,6 +22,9 @@ class Tally:
         copied_planes: planes that were copied, since they, or the sample of their channel, hold one
             value or none.
         non_finite: NaN and infinite pixels; they stay what they are.
+        unfilled: pixels that say nothing, but for saturated ones; they stay what they are.
+        defects: hot and dead pixels, which were replaced, or kept where that was asked for.
+        saturated: pixels at the detector's limit.
         lost: NaN pixels that became 0, as integers have no NaN.
         clamped: pixels beyond the range of the result's type, set to its end.
         beyond_training: pixels brighter than anything the model was trained on; kept, not clipped.
@@ -36,6 +39,9 @@ class Tally:
     non_finite: int = 0
     beyond_training: int = 0
     suspect: int = 0
+    unfilled: int = 0
+    defects: int = 0
+    saturated: int = 0
     lost: int = 0
     clamped: int = 0
     kept_raw: tuple[int, ...] = ()
@@ -59,6 +65,10 @@ class Tally:
             added[name] = own[len(old) :] if isinstance(own, tuple) else own - old
         return Tally(**added)
 
+    def _share(self, count: int) -> str:
+        """A number of pixels, and which share of all of them that is."""
+        return f"{count} ({100 * count / max(self.pixels, 1):.2g} %)"
+
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""
         notes = [
@@ -76,6 +86,22 @@ class Tally:
             )
         if self.non_finite:
             notes.append(f"NaN or infinite pixels, left as they are: {self.non_finite}")
+        if self.unfilled:
+            notes.append(
+                "pixels that were never filled (areas of one value, such as the frame that registration "
+                f"leaves, text, gaps between tiles), left as they are and not measured: "
+                f"{self._share(self.unfilled)}"
+            )
+        if self.defects:
+            notes.append(
+                "hot and dead pixels, rows or columns of the detector, replaced by what is around them "
+                f"before they are denoised: {self._share(self.defects)} (--defects keep leaves their values)"
+            )
+        if self.saturated:
+            notes.append(
+                f"saturated pixels: {self._share(self.saturated)}; they say nothing of the noise, and their "
+                "intensities are too low"
+            )
         if self.lost:
             notes.append(f"NaN pixels, which are 0 in the result, as integers have no NaN: {self.lost}")
         if self.clamped:

@@ -19,6 +19,7 @@ from baikal_deploy.pixels.counts import CHANCE
 from baikal_deploy.report import views
 from baikal_deploy.report.plots import histograms, noise_fit
 from baikal_deploy.report.preview import MOST_CHANNELS
+from baikal_deploy.report.spectrum import in_svg
 from baikal_deploy.report.templates import environment
 from baikal_deploy.report.words import describe_choice, describe_noise, number
 from baikal_deploy.run.recipes import sample
@@ -38,7 +39,7 @@ class Channel:
         nfe: network evaluations per plane.
         options: of the sampler, with nothing left automatic.
         whole, planes, suspects: pictures.
-        histograms, fit: plots, as SVG.
+        histograms, fit, spectrum: plots, as SVG; the last is empty where the noise is white.
         sampled: pixels that the histograms are made of.
     """
 
@@ -54,6 +55,7 @@ class Channel:
     suspects: views.Suspects | None
     histograms: str
     fit: str
+    spectrum: str
     sampled: int
 
 
@@ -125,6 +127,7 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             None if mask is None else views.suspects(mask, place),
             histograms(*pixels, measurement.intensity),
             noise_fit(curve, measurement.noise) if measurement.noise is not None and len(curve) else "",
+            "" if measurement.spectrum is None else in_svg(measurement.spectrum),
             pixels[0].size,
         )
 

@@ -39,7 +39,9 @@ def describe_noise(measurement: Measurement) -> str:
         strength = f"noise {dark:.3g} in the dark to {bright:.3g} in the light (gain {gain:.3g})"
     if not noise.is_correlated:
         return f"{strength}, white"
-    return f"{strength}, correlated between pixels"
+    lines = [name for name, share in (("rows", noise.rows), ("columns", noise.columns)) if share > 0]
+    shared = f", and shared by {' and '.join(lines)}" if lines else ""
+    return f"{strength}, correlated between pixels{shared}"
 
 
 def total_std(noise: NoiseModel, intensity: float) -> float:

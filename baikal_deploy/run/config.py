@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
@@ -51,6 +52,8 @@ class RunConfig:
         roi: which rows and columns of each plane, such as ``(slice(0, 512), slice(0, 512))``; None: all.
         memory: most that a process may take, such as "1GB", "500MB", "25%" (of what is free), or in bytes;
             it decides the output's shards where the usual ones are too large. None: half of what is free.
+        defects: whether hot and dead pixels are replaced by what is around them, or keep their values
+            ("keep").
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
             continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
             read; "zero" writes 0.
@@ -81,6 +84,7 @@ class RunConfig:
     channels: Sequence[str | int] | None = None
     other_channels: OtherChannels = "copy"
     memory: str | int | None = None
+    defects: Defects = "replace"
     on_error: OnError = "stop"
 
     def __post_init__(self) -> None:
@@ -92,6 +96,7 @@ class RunConfig:
             "normalise": Normalise,
             "share_noise": ShareNoise,
             "other_channels": OtherChannels,
+            "defects": Defects,
             "on_error": OnError,
         }
         for name, allowed in choices.items():

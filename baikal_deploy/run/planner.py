@@ -137,7 +137,8 @@ def _work(config: RunConfig, choice: Choice, denoiser: Denoiser, sampler: Sample
     recipes = Recipes(
         choice.volume, denoiser, sampler, config.seed, choice.channels, by_time, config.on_error
     )
-    wanted = Wanted(choice.written.dtype, config.uncertainty is not None, config.mask is not None)
+    std, suspect = config.uncertainty is not None, config.mask is not None
+    wanted = Wanted(choice.written.dtype, std, suspect, config.defects)
     return Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
 
 

@@ -77,6 +77,7 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         "tiling": {"tile": config.tile, "overlap": config.overlap, "batch": config.batch},
         "sampler": config.sampler,
         "normalise": config.normalise,
+        "defects": config.defects,
         "seed": config.seed,
         "shared noise": config.share_noise,
     }

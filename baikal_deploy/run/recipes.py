@@ -15,7 +15,7 @@ from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.sample import sample_windows
+from baikal_deploy.measurement.sample import Window, sampled
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import OnError
 from baikal_deploy.run.unreadable import read_windows
@@ -80,10 +80,12 @@ def sample(volume: Volume, group: Group, on_error: OnError = "stop") -> list[Raw
     Raises:
         VolumeError: see ``unreadable.read_windows``.
     """
-    windows = sample_windows(group_size(volume.info, group), volume.info.plane_shape)
-    return read_windows(
-        volume, [(plane_of(volume.info, group, number), y, x) for number, y, x in windows], on_error
-    )
+
+    def read(windows: list[Window]) -> list[Raw]:
+        own = [(plane_of(volume.info, group, number), y, x) for number, y, x in windows]
+        return read_windows(volume, own, on_error)
+
+    return sampled(read, group_size(volume.info, group), volume.info.plane_shape)
 
 
 @dataclass

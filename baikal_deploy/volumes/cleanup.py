@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.moves import remove_file
 from baikal_deploy.volumes.create import provenance_at
 from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
 
@@ -82,7 +83,7 @@ def remove_leftover(path: Path) -> None:
         discard(path)
         return
     with translated(path, "removed"):
-        path.unlink()
+        remove_file(path)
 
 
 def sweep(root: Path, keep: Collection[Path]) -> None:
@@ -107,4 +108,4 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
         for folder, _, names in os.walk(root):
             for name in names:
                 if name != "zarr.json" and Path(folder, name) not in keep:
-                    Path(folder, name).unlink()
+                    remove_file(Path(folder, name))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.moves import remove_folder
 from baikal_deploy.volumes.urls import Source
 
 PROVENANCE = "baikal"
@@ -154,8 +154,8 @@ def remove_tree(path: Path) -> None:
     """
     for child in path.iterdir():
         if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-    shutil.rmtree(path)
+            remove_folder(child)
+    remove_folder(path)
 
 
 def foreign_file(path: Path) -> Path | None:

@@ -7,10 +7,10 @@ place, and only then the old one is removed. The id tells the next run what it m
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from uuid import uuid4
 
+from baikal_deploy.host.moves import move, remove_folder
 from baikal_deploy.volumes.paths import discard, require_store, translated
 
 
@@ -39,21 +39,21 @@ def replace_store(new: Path, path: Path, run: str | None = None) -> None:
     """
     if not os.path.lexists(path):
         with translated(path, f"put in place (the new output is whole, in {new})"):
-            new.rename(path)
+            move(new, path)
         return
     require_store(path)
     with translated(path, f"replaced (the new output is whole, in {new})"):
         aside = aside_path(path, run or uuid4().hex)
         aside.mkdir(0o700, exist_ok=run is not None)  # a kill of this run may have left it
-        old = path.rename(aside / path.name)
+        old = move(path, aside / path.name)
         try:
-            new.rename(path)
+            move(new, path)
         except OSError:
-            old.rename(path)
+            move(old, path)
             aside.rmdir()
             raise
     with translated(aside, "removed (the new output is in place)"):
-        shutil.rmtree(old)
+        remove_folder(old)
         aside.rmdir()
 
 
@@ -77,5 +77,5 @@ def settle_replaced(path: Path, run: str) -> None:
         if old.exists() and os.path.lexists(path):
             discard(old)
         elif old.exists():
-            old.rename(path)
+            move(old, path)
         aside.rmdir()

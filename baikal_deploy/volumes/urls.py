@@ -167,13 +167,15 @@ def source_of(text: str) -> Source:
 
 
 def inside(path: Source, root: Source) -> str:
-    """Place of something below a root, as text.
+    """Place of something below a root, as text with "/" between names on any system.
 
     Args:
-        path: the thing, root and all.
+        path: the thing, root and all; a path if the root is one.
         root: the folder or URL that it lies below.
     """
-    return str(path).removeprefix(f"{root}/")
+    if isinstance(path, Url) or isinstance(root, Url):
+        return str(path).removeprefix(f"{root}/")
+    return path.relative_to(root).as_posix()
 
 
 def looks_like_url(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import onnx
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
+from baikal_deploy.host.durable import whole_file
 from baikal_deploy.models.manifest import METADATA_KEY, ModelManifest
 from baikal_deploy.models.onnx_file import CHECKSUM_KEY, checksum
 from baikal_export.network import EpsNetwork
@@ -57,17 +57,14 @@ def export(
         EngineUnavailable: what would run the file cannot run here.
     """
     converted = convert(network, manifest, clean, calibration)
-    partial = path.with_name(path.name + ".partial")
     try:
-        _save(converted.model, manifest, partial)
-        verification = _verified(network, manifest, converted, partial, clean)
-        _check(path, manifest, verification, max_loss_db)
-        _save(converted.model, replace(manifest, verification=verification.as_dict()), partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            _save(converted.model, manifest, partial)
+            verification = _verified(network, manifest, converted, partial, clean)
+            _check(path, manifest, verification, max_loss_db)
+            _save(converted.model, replace(manifest, verification=verification.as_dict()), partial)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return verification
 
 

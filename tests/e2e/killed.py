@@ -33,7 +33,7 @@ def child(arguments: list[str], prepare: Callable[[], None] = lambda: None) -> i
     """Fork, and run there; the process number."""
     if process := os.fork():
         return process
-    with open(os.devnull, "w") as null:
+    with open(os.devnull, "w", encoding="utf-8") as null:
         os.dup2(null.fileno(), 2)
         os.dup2(null.fileno(), 1)
         prepare()

@@ -144,7 +144,7 @@ def run_smoke(path: Path, engines: list[str], **options: Any) -> dict[str, Any]:
     """What a smoke run of CPU engines with the tiny model wrote."""
     model = str(exported())
     smoke(path, model, examine(model), engines, lambda line: None, **options)
-    data: dict[str, Any] = json.loads(path.read_text())
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     assert data["complete"] is True
     return data["runs"]
 

@@ -16,6 +16,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.resume.journal import Journal
+from baikal_deploy.volumes import replacing
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
 
@@ -78,7 +79,7 @@ def test_what_another_run_left_unfinished_is_refused(
 
 @pytest.mark.parametrize(
     ("owner", "name", "beginning"),
-    [(Path, "rename", "out.zarr.partial"), (shutil, "rmtree", "out.zarr")],
+    [(replacing, "move", "out.zarr.partial"), (replacing, "remove_folder", "out.zarr")],
     ids=["before the new one is in place", "before the old one is removed"],
 )
 @pytest.mark.parametrize("another", [False, True])

@@ -79,7 +79,7 @@ def test_the_recorded_layout_must_fit(
 def test_processes_share_what_is_free(
     tmp_path: Path, noisy_zarr: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baikal_deploy.run.plan.free_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr("baikal_deploy.run.planner.free_bytes", lambda: 64 * 10**9)
     for dask, memory, shown in (
         ([], [], "32 GB"),
         (["--dask", "local:4"], [], "8 GB"),

@@ -140,7 +140,7 @@ def test_nothing_is_learnt_twice(stand_in: Path, tmp_path: Path) -> None:
     for count, other in enumerate(others, start=2):
         N2V().fit(other)
         assert len(jobs(tmp_path)) == count
-    stand_in.write_text(stand_in.read_text().replace('"0.0"', '"0.1"'))
+    stand_in.write_text(stand_in.read_text(encoding="utf-8").replace('"0.0"', '"0.1"'), encoding="utf-8")
     assert N2V().fit(training(tmp_path)).identity["careamics"] == "0.1"
     assert len(jobs(tmp_path)) == 5
     assert {key: first[key] for key in ("careamics", "minutes", "seed")} == {

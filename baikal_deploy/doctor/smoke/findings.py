@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.durable import write_file
 from baikal_deploy.models.manifest import Precision
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 2e-2, "int8": 0.15}
@@ -28,10 +28,8 @@ def write(path: Path, data: dict[str, Any]) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        write_file(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 

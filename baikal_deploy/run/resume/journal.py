@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import write_file
+from baikal_deploy.host.moves import remove_file
 
 FORMAT = 3
 
@@ -122,7 +123,7 @@ class Journal:
     def remove(self) -> None:
         """Remove the file. Raises VolumeError if the system refuses."""
         with _translated(self.path):
-            self.path.unlink(missing_ok=True)
+            remove_file(self.path)
 
     def _take(self, line: bytes) -> bool:
         """Count a line in, if it is whole."""

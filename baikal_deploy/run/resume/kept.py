@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.stack import Denoised
+from baikal_deploy.host.moves import move, remove_file
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.volumes.paths import writing
 
@@ -96,7 +97,7 @@ class Kept:
             for path in self.folder.iterdir():
                 name = _FILE.fullmatch(path.name)
                 if name is not None and chosen(int(name[1])):
-                    path.unlink(missing_ok=True)
+                    remove_file(path)
             with suppress(OSError):  # not empty, or another process is writing
                 self.folder.rmdir()
 
@@ -191,7 +192,7 @@ class KeptItem:
             prefix: "" for all.
         """
         for path in self._folder.glob(f"{self._index}.{prefix}*.npz"):
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
     def _step(self, name: str) -> Path:
         return self._folder / f"{self._index}.{name}.{self._finished}.npz"
@@ -208,7 +209,7 @@ class KeptItem:
             self._folder.mkdir(exist_ok=True)
             with new.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
-            new.replace(path)
+            move(new, path)
         self._since = time.monotonic()
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import tifffile
 
 from baikal_deploy.host.durable import sync_file
+from baikal_deploy.host.moves import move
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 from baikal_deploy.volumes.paths import (
@@ -81,7 +82,7 @@ class OmeTiff:
                 metadata=metadata,
             )
             sync_file(begun, begun.parent)
-            begun.replace(location)
+            move(begun, location)
         return self.resume(path, info, location, layout=layout, run=run)
 
     def resume(

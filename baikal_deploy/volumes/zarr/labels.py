@@ -6,7 +6,6 @@ Specification: https://ngff.openmicroscopy.org/0.5/#labels-md.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from itertools import product
 from math import prod
@@ -19,6 +18,7 @@ from zarr.codecs import ZstdCodec
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
+from baikal_deploy.host.moves import move, remove_folder
 from baikal_deploy.volumes.names import Taken, member, members
 from baikal_deploy.volumes.paths import writing
 from baikal_deploy.volumes.urls import Source, Url
@@ -75,7 +75,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
                 notes.append(_left_out(source, error))
             else:
                 (target / str(name)).parent.mkdir(parents=True, exist_ok=True)
-                growing.rename(target / str(name))
+                move(growing, target / str(name))
                 copied.append(str(name))
         _remove(growing)
         attributes = {"ome": {"version": "0.5", LABELS: copied}}
@@ -89,7 +89,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
 def _remove(made: Path) -> None:
     """Remove a folder that this module makes, of a name of its own."""
     if made.exists():
-        shutil.rmtree(made)
+        remove_folder(made)
 
 
 def _left_out(path: Source, error: _Unreadable) -> str:

@@ -74,7 +74,7 @@ class Environment:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         if done.returncode:
-            log.write_text(done.stdout)
+            log.write_text(done.stdout, encoding="utf-8")
             lines = done.stdout.split("\n")
             last = next((line for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
             raise EvaluationError(f"{what} by CAREamics failed: {last.strip()}; the whole log is {log}")

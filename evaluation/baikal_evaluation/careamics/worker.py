@@ -89,7 +89,9 @@ def train(job: Job) -> None:
     trainer.fit(module, datamodule=data)
     output = Path(job.output)
     trainer.save_checkpoint(output / "model.ckpt", weights_only=True)
-    (output / "trained.json").write_text(json.dumps({"steps": trainer.global_step, "seconds": budget.used()}))
+    (output / "trained.json").write_text(
+        json.dumps({"steps": trainer.global_step, "seconds": budget.used()}), encoding="utf-8"
+    )
 
 
 def configuration(job: Job, smallest_side: int) -> Any:
@@ -188,7 +190,7 @@ def main(command: str, *values: str) -> None:
     if command == "versions":
         print(json.dumps({name: version(name) for name in PACKAGES}))
     elif command == "train":
-        train(Job(**json.loads(Path(values[0]).read_text())))
+        train(Job(**json.loads(Path(values[0]).read_text(encoding="utf-8"))))
     else:
         predict(*values)
 

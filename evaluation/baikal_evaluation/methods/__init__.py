@@ -13,7 +13,8 @@ from typing import Self
 from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.plugins import load_plugin, plugin_names
-from baikal_evaluation.methods._sampled import Model, Sampled
+from baikal_evaluation.methods._model import Model
+from baikal_evaluation.methods._sampled import Sampled
 from baikal_evaluation.methods.base import Method
 
 __all__ = ["Method", "Model", "Spec", "method_names"]
@@ -75,7 +76,7 @@ class Spec:
         """Method, not yet fitted.
 
         Args:
-            model: of the samplers.
+            model: of the samplers, and of methods that measure noise like the runtime does.
 
         Raises:
             ConfigError: an unknown option of a sampler, or one that does not fit the model.
@@ -84,4 +85,4 @@ class Spec:
         """
         if self.is_sampler:
             return Sampled(model, self.name, self.options)
-        return load_plugin(__name__, self.name, Method)()  # type: ignore[type-abstract]
+        return load_plugin(__name__, self.name, Method).with_model(model)  # type: ignore[type-abstract]

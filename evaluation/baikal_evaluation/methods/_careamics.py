@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from filelock import FileLock
 
+from baikal_deploy.host.moves import move, remove_folder
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_evaluation.careamics.environment import Environment
 from baikal_evaluation.errors import EvaluationError
@@ -98,11 +98,11 @@ class CAREamicsMethod(Method):
             "seed": training.seed,
             "output": str(partial),
         }
-        (partial / "job.json").write_text(json.dumps(job))
+        (partial / "job.json").write_text(json.dumps(job), encoding="utf-8")
         log = folder.with_suffix(".log")
         environment.run(f"{self.name}: training", log, "train", partial / "job.json")
-        shutil.rmtree(planes)
-        os.replace(partial, folder)
+        remove_folder(planes)
+        move(partial, folder)
 
     def _write_planes(self, images: TrainingImages, folder: Path) -> dict[str, list[str]]:
         """Normalised images as files. One of a single value is left out: nothing can be learnt from it."""

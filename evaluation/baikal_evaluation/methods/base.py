@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_evaluation.methods._model import Model
+
 Stack = NDArray[np.float32]
 """Planes (N, H, W) in raw units."""
 Needs = Literal["nothing", "noisy", "pairs"]
@@ -85,7 +87,7 @@ class Prediction:
 
 
 class Method(ABC):
-    """A denoiser. Construct it, ``fit`` it if it ``NEEDS`` that, then ``denoise`` one image after the other.
+    """A denoiser: make it ``with_model``, ``fit`` it if it ``NEEDS`` that, then ``denoise`` images.
 
     Attributes:
         NEEDS: what it learns from.
@@ -94,6 +96,19 @@ class Method(ABC):
 
     NEEDS: ClassVar[Needs] = "nothing"
     ORACLE: ClassVar[bool] = False
+
+    @classmethod
+    def with_model(cls, model: Model) -> Self:
+        """Make the method; most need no model.
+
+        Args:
+            model: measures noise, for those that do need it.
+
+        Raises:
+            ModelError: the model is not there, or cannot be read.
+            EngineError: the engine cannot be had here.
+        """
+        return cls()
 
     def fit(self, training: Training) -> Self:
         """Learn; or take what was learnt from the same training before.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from baikal_deploy.host.durable import whole_file
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.sample import block_means
 from baikal_evaluation.errors import EvaluationError
@@ -106,10 +106,11 @@ def _scale(stack: Stack, what: str) -> IntensityMap:
 
 def _save(net: Denoiser, path: Path) -> None:
     """Write the file in one step, so that a crash leaves no half a file."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:  # torch would report a full disk as RuntimeError
+    with (
+        whole_file(path) as partial,
+        partial.open("wb") as file,
+    ):  # torch would report a full disk as RuntimeError
         torch.save(net.state_dict(), file)
-    os.replace(partial, path)
 
 
 def _load(path: Path) -> Denoiser:

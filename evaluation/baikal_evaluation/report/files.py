@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from baikal_deploy.host.durable import write_file
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.results import Results, Row
 from baikal_evaluation.statistics import Interval
@@ -73,13 +73,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         EvaluationError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     try:
         # Names of files that are not UTF-8 hold surrogates, which cannot be encoded.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(partial, path)
+        write_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise EvaluationError(
             f"{path}: cannot be written ({error.strerror}); free space, or choose another output"
         ) from error

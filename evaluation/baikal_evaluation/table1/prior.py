@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baikal_deploy.host.moves import move
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Training
 
@@ -46,7 +47,7 @@ def learn_prior(training: Training) -> Path:
         )
         _run("baikal-train", folder / "clean", "-o", checkpoint, *options.split())
         _run("baikal-export", checkpoint, "-o", exported)
-        exported.rename(target)
+        move(exported, target)
     return target
 
 

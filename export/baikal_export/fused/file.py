@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +14,7 @@ from baikal_deploy.denoising.checks import check_noise
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.host.durable import whole_file
 from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Precision, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.fused.graph import build
@@ -101,20 +101,17 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
     graph = build(onnx.load(model), manifest, fused.sampler, fused.program)
     graph.metadata_props.add(key=FUSED_KEY, value=json.dumps(_description(fused, manifest, model)))
     onnx.checker.check_model(graph, full_check=True)
-    partial = path.with_name(path.name + ".partial")
     try:
-        onnx.save(graph, partial)
-        difference = Proof(fused.sampler, fused.program, model).largest_difference(partial)
-        if not difference <= (allowed := TOLERANCES[manifest.precision]):
-            raise ModelError(
-                f"{path}: not written; the graph and the NumPy sampler differ by {difference:.1e}, "
-                f"more than {allowed:.0e}"
-            )
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            onnx.save(graph, partial)
+            difference = Proof(fused.sampler, fused.program, model).largest_difference(partial)
+            if not difference <= (allowed := TOLERANCES[manifest.precision]):
+                raise ModelError(
+                    f"{path}: not written; the graph and the NumPy sampler differ by {difference:.1e}, "
+                    f"more than {allowed:.0e}"
+                )
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return difference
 
 

@@ -24,7 +24,7 @@ LEAST = {"jobs": "2", "cores": "8", "memory": '"32 GB"', "walltime": '"08:00:00"
 def write(path: Path, **changes: str | None) -> Path:
     keys = {**LEAST, **changes}
     lines = [f"{key} = {value}" for key, value in keys.items() if value is not None]
-    path.write_text("\n".join(["[slurm]", *lines]))
+    path.write_text("\n".join(["[slurm]", *lines]), encoding="utf-8")
     return path
 
 

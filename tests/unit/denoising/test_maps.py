@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising.crop import Crop
@@ -15,6 +16,7 @@ from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.pixels.counts import CHANCE
 from baikal_training.simulate import simulate
 
@@ -34,22 +36,22 @@ def test_the_spread_of_a_linear_denoiser_is_the_root_of_its_slope(shrink: float)
     def denoise(planes: np.ndarray) -> np.ndarray:
         return np.float32(shrink) * planes
 
-    found = relative_std(denoise, y, denoise(y), 0.5, signs(), WHOLE)
+    found = relative_std(denoise, y, denoise(y), Spectrum.white(0.5), signs(), WHOLE)
     np.testing.assert_allclose(found, np.sqrt(0.9 * shrink + 0.002), rtol=1e-3)
 
 
 def test_the_spread_follows_where_the_slope_changes() -> None:
     y = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
     slope = np.linspace(0.1, 0.9, SHAPE[-1], dtype=np.float32)
-    found = relative_std(lambda planes: slope * planes, y, slope * y, 0.5, signs(), WHOLE)
+    found = relative_std(lambda planes: slope * planes, y, slope * y, Spectrum.white(0.5), signs(), WHOLE)
     np.testing.assert_allclose(
         found[0, 0, 8:-8, 8:-8], np.sqrt(0.9 * slope[8:-8] + 0.002)[None].repeat(48, 0), rtol=0.02
     )
 
 
 def test_white_noise_hardly_ever_leaves_the_band() -> None:
-    residual = np.random.default_rng(2).standard_normal((8, 256, 256)).astype(np.float32)
-    assert contradictions(residual).mean() < CHANCE
+    noise = np.random.default_rng(2).standard_normal((8, 1, 256, 256)).astype(np.float32)
+    assert contradictions(noise, np.zeros_like(noise), Spectrum.white(1)).mean() < CHANCE
 
 
 def test_what_was_removed_or_invented_does() -> None:
@@ -58,13 +60,44 @@ def test_what_was_removed_or_invented_does() -> None:
     noise = 0.5 * np.random.default_rng(3).standard_normal(clean.shape)
     bright = clean > 0.6 * clean.max()
     for sign in (1, -1):
-        residual = ((noise + sign * clean) / 0.5)[None].astype(np.float32)
-        assert contradictions(residual)[0][bright].mean() > 0.9
-    assert contradictions((noise / 0.5)[None].astype(np.float32)).mean() < 1e-3
+        y, x0 = (noise + (sign > 0) * clean), (sign < 0) * clean
+        assert suspect(y, x0)[bright].mean() > 0.9
+    assert suspect(noise, np.zeros_like(clean)).mean() < 1e-3
+    assert suspect(noise + clean, clean).mean() < 1e-3
+
+
+def suspect(y: np.ndarray, x0: np.ndarray, spectrum: Spectrum | None = None) -> np.ndarray:
+    planes = (plane.astype(np.float32)[None, None] for plane in (y, x0))
+    return contradictions(*planes, spectrum or Spectrum.white(0.5))[0]
+
+
+BLOB = np.exp(-(np.arange(-6, 7)[:, None] ** 2 + np.arange(-6, 7) ** 2) / 4)
+BLOBS = Spectrum(0.25, tuple(map(tuple, BLOB.tolist())))
+
+
+def test_correlated_noise_hardly_ever_leaves_its_own_band() -> None:
+    noise = gaussian_filter(np.random.default_rng(2).standard_normal((512, 512)), 1, mode="wrap")
+    noise *= 0.5 / noise.std()
+    clean = simulate("nuclei", (1, 1, 512, 512), 4)[0, 0]
+    assert suspect(noise + clean, clean, BLOBS).mean() < CHANCE
+    assert suspect(noise + clean, clean).mean() > 0.01  # of white noise
+
+
+def test_invented_detail_is_found_where_means_are_right() -> None:
+    """A grid of lines drawn into the background, no stronger than the noise."""
+    noise = gaussian_filter(np.random.default_rng(2).standard_normal((256, 256)), 1, mode="wrap")
+    noise *= 0.5 / noise.std()
+    lines = np.zeros((256, 256))
+    lines[::12], lines[:, ::12] = 1, 1
+    drawn = gaussian_filter(lines, 1)
+    drawn *= 0.7 / drawn.max()
+    drawn -= drawn.mean()
+    assert suspect(noise, drawn, BLOBS).mean() > 0.9
+    assert suspect(noise + drawn, drawn, BLOBS).mean() < 0.001
 
 
 def test_planes_smaller_than_a_window() -> None:
-    assert contradictions(np.full((1, 3, 40), 2.0, dtype=np.float32)).all()
+    assert suspect(np.full((3, 40), 2.0), np.zeros((3, 40)), Spectrum.white(1)).all()
 
 
 def test_mean_and_std_of_draws() -> None:

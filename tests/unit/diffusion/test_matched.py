@@ -76,7 +76,7 @@ def test_steps_take_off_equal_parts_of_the_noise() -> None:
         levels.append(SCHEDULE.noise_of_timestep(t))
         return np.zeros_like(x), None
 
-    ResolvedMatched(Matched(evaluations=4), T_STAR).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
+    ResolvedMatched(Matched(), T_STAR, evaluations=4).sample(predict, Y, SCHEDULE, lambda visit, draw: Y)
     np.testing.assert_allclose(levels, LEVEL * np.array([1, 0.75, 0.5, 0.25]), rtol=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_posterior_draws_have_the_posterior_mean_and_spread() -> None:
 )
 def test_budgets(budget: str, symmetries: int) -> None:
     sampler = Auto(budget=budget).resolved(T_STAR, 1000, "fixed_small")
-    assert (sampler.request.symmetries, sampler.request.evaluations, sampler.start) == (symmetries, 1, T_STAR)
+    assert (sampler.request.symmetries, sampler.evaluations, sampler.start) == (symmetries, 1, T_STAR)
     assert sampler.nfe(SCHEDULE) == symmetries
 
 

@@ -51,7 +51,7 @@ def write(folder: Path, **files: str) -> None:
 def test_a_quota_of_version_2_is_rounded_up(
     tmp_path: Path, own: Path, eight: None, text: str, quota: float | None, cores: int
 ) -> None:
-    own.write_text("0::/job\n")
+    own.write_text("0::/job\n", encoding="utf-8")
     write(tmp_path / "job", cpu_max=text)
     assert groups.cpu_quota() == quota
     assert machine.usable_cores() == EngineOptions().cores == cores
@@ -64,13 +64,13 @@ def test_a_quota_of_version_2_is_rounded_up(
 def test_a_quota_of_version_1(
     tmp_path: Path, own: Path, eight: None, quota: str, period: str, cores: int
 ) -> None:
-    own.write_text("5:cpu,cpuacct:/docker/1f\n4:cpuset:/elsewhere\n0::/unified\n")
+    own.write_text("5:cpu,cpuacct:/docker/1f\n4:cpuset:/elsewhere\n0::/unified\n", encoding="utf-8")
     write(tmp_path / "cpu" / "docker" / "1f", cpu_cfs_quota_us=quota, cpu_cfs_period_us=period)
     assert machine.usable_cores() == cores
 
 
 def test_each_level_may_limit(tmp_path: Path, own: Path, eight: None) -> None:
-    own.write_text("0::/a/b/c\n")
+    own.write_text("0::/a/b/c\n", encoding="utf-8")
     for levels, limit in (("a", "500000"), ("a/b", "300000"), ("a/b/c", "max"), ("other", "100000")):
         write(tmp_path / levels, cpu_max=f"{limit} 100000")
     assert machine.usable_cores() == 3
@@ -81,7 +81,7 @@ def test_a_container_sees_its_own_group_as_the_root(
     tmp_path: Path, own: Path, eight: None, line: str
 ) -> None:
     """Under a path that is there on the machine alone."""
-    own.write_text(line + "\n")
+    own.write_text(line + "\n", encoding="utf-8")
     write(tmp_path / "cpu", cpu_cfs_quota_us="400000", cpu_cfs_period_us="100000")
     write(tmp_path, cpu_max="400000 100000")
     assert machine.usable_cores() == 4

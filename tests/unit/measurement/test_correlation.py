@@ -1,4 +1,4 @@
-"""Correlated noise is found, and white noise is not taken for it."""
+"""Correlated noise is found with its spectrum, and white noise is not taken for it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from baikal_deploy.measurement.correlation import (
-    REACH,
-    Correlation,
-    autocorrelation,
-    detail_ratio,
-    find_correlation,
-    spectrum,
-    total_std,
-)
+from baikal_deploy.measurement.correlation import Correlation, background, dark_pixels, find_correlation
 from baikal_deploy.measurement.surroundings import base
 from baikal_training.camera import ROW_KERNEL
 from baikal_training.simulate import simulate
 
 SHAPE = (384, 384)
-EVERYWHERE = [np.ones(SHAPE, dtype=bool)]
 
 
 def white(seed: int = 0) -> np.ndarray:
@@ -33,58 +24,74 @@ def rows(share: float = 0.6) -> np.ndarray:
     return np.sqrt(1 - share) * white(2) + np.sqrt(share) * smooth
 
 
-def test_autocorrelation_is_that_of_the_camera() -> None:
-    found = autocorrelation([rows()], EVERYWHERE)
-    expected = np.zeros((2 * REACH + 1, 2 * REACH + 1))
-    expected[REACH, REACH - 2 : REACH + 3] = [0.1, 0.4, 1, 0.4, 0.1]
-    np.testing.assert_allclose(found, expected, atol=0.015)
+def blobs(sigma: float) -> np.ndarray:
+    noise = gaussian_filter(white(3), sigma, mode="wrap")
+    return noise / noise.std()
 
 
-def test_autocorrelation_leaves_out_what_is_masked() -> None:
-    plane, mask = white(), np.zeros(SHAPE, dtype=bool)
-    mask[:, :200] = True
-    plane[:, 200:] = 1000.0
-    assert autocorrelation([plane], [mask])[REACH, REACH] == pytest.approx(1, rel=0.02)
-
-
-def test_spectrum_of_white_noise_is_flat() -> None:
-    assert spectrum(autocorrelation([white()], EVERYWHERE)) == pytest.approx(1, abs=0.06)
-
-
-def test_detail_ratio_of_white_and_of_correlated_noise() -> None:
-    assert detail_ratio([white()], EVERYWHERE) == pytest.approx(1, abs=0.05)
-    # (1 + 0.4)/(1 − 0.4), by the correlation of neighbours in a row.
-    assert detail_ratio([rows()], EVERYWHERE) == pytest.approx(1.4 / 0.6, rel=0.05)
-
-
-def found(noise: np.ndarray, clean: np.ndarray) -> Correlation:
-    """With a denoiser that blurs the more, the stronger the noise that it is told of."""
+def found(noise: np.ndarray, clean: np.ndarray, said: np.ndarray | None = None) -> Correlation:
+    """With a denoiser that keeps nothing but the coarsest structure."""
     plane = noise + clean
     around = base(plane)
-    return find_correlation(
-        [plane - around], [around], lambda factor: [plane - gaussian_filter(plane, 0.8 * factor)]
-    )
+    masks = dark_pixels([plane if said is None else np.where(said, plane, np.nan)], [around])
+
+    def removed(factor: float) -> list[np.ndarray]:
+        return [plane - gaussian_filter(plane, 12)]
+
+    return find_correlation([plane - background(plane, masks[0])], masks, removed)
 
 
-def test_correlated_noise_on_structure() -> None:
-    clean = 20 * simulate("nuclei", (1, 1, *SHAPE), 7)[0, 0]
+NUCLEI = 20 * simulate("nuclei", (1, 1, *SHAPE), 7)[0, 0]
+
+
+@pytest.mark.parametrize("clean", [np.zeros(SHAPE), NUCLEI])
+def test_rows_are_found_on_structure(clean: np.ndarray) -> None:
     fine = np.sqrt(0.6)  # of the variance that the diagonal detail shows
     correlation = found(rows() / fine, clean)
-    assert correlation.std == pytest.approx(1 / fine, rel=0.08)
-    assert 1.2 * correlation.std < correlation.raised < 1.6 * correlation.std
+    assert correlation.std == pytest.approx(1 / fine, rel=0.05)
     assert correlation.kernel is not None
-    np.testing.assert_allclose(correlation.kernel[REACH], [0, 0.1, 0.4, 1, 0.4, 0.1, 0], atol=0.08)
-    assert total_std(correlation.kernel) == pytest.approx(1 / fine, rel=0.08)
+    np.testing.assert_allclose(correlation.kernel[12][8:17], [0, 0, 0.1, 0.4, 1, 0.4, 0.1, 0, 0], atol=0.05)
+    assert np.abs(np.asarray(correlation.kernel)[[10, 11, 13, 14], 8:17]).max() < 0.05
+    # S reaches (1 + 2·0.4 + 2·0.1)/0.6 where rows are smooth.
+    assert correlation.raised == pytest.approx(np.sqrt(2 / 0.6), rel=0.1)
 
 
-def test_total_std_is_that_over_the_finest_detail() -> None:
-    values = np.zeros((2, 2 * REACH + 1, 2 * REACH + 1))
-    values[:, REACH, REACH] = 1
-    values[0, REACH, REACH - 1 : REACH + 2 : 2] = 0.4
-    values[1, REACH - 1, REACH - 1] = values[1, REACH + 1, REACH + 1] = 0.3
-    kernels = [tuple(map(tuple, one.tolist())) for one in (values[0], values[0].T, values[1])]
-    expected = [1 / np.sqrt(0.6), 1 / np.sqrt(0.6), 1 / np.sqrt(1.15)]
-    np.testing.assert_allclose([total_std(kernel) for kernel in kernels], expected)
+@pytest.mark.parametrize("share", [0.225, 0.3])
+def test_rows_whose_neighbours_share_little_are_found(share: float) -> None:
+    correlation = found(rows(share), NUCLEI)
+    assert correlation.kernel is not None
+    assert correlation.kernel[12][13] == pytest.approx(2 / 3 * share, abs=0.03)
+
+
+@pytest.mark.parametrize("sigma", [0.65, 1.2])
+def test_blobs_are_found_as_far_as_they_reach(sigma: float) -> None:
+    correlation = found(blobs(sigma), np.zeros(SHAPE))
+    assert correlation.kernel is not None
+    lag = np.arange(-12, 13)
+    expected = np.exp(-(lag[:, None] ** 2 + lag**2) / (4 * sigma**2))
+    np.testing.assert_allclose(correlation.kernel, expected, atol=0.25)
+    assert correlation.std == pytest.approx(1, rel=0.1)
+
+
+def test_what_rows_and_columns_share_is_found() -> None:
+    rng = np.random.default_rng(5)
+    lines = np.sqrt(0.2) * rng.standard_normal((SHAPE[0], 1)) + np.sqrt(0.1) * rng.standard_normal(SHAPE[1])
+    correlation = found(white() + lines, NUCLEI)
+    assert correlation.rows == pytest.approx(0.2, rel=0.25)
+    assert correlation.columns == pytest.approx(0.1, rel=0.25)
+    kernel = np.asarray(correlation.kernel)
+    assert np.abs(np.delete(kernel.ravel(), kernel.size // 2)).max() < 0.08
+    assert found(white(), NUCLEI).rows == 0
+
+
+def test_pixels_that_say_nothing_are_left_out() -> None:
+    noise, said = rows(), np.ones(SHAPE, dtype=bool)
+    said[100:200, 150:] = False
+    noise[~said] *= 5
+    plain, masked = found(rows(), NUCLEI), found(noise, NUCLEI, said)
+    assert masked.kernel is not None
+    assert masked.std == pytest.approx(plain.std, rel=0.05)
+    np.testing.assert_allclose(masked.kernel, plain.kernel, atol=0.05)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -15,6 +15,7 @@ from baikal_deploy.measurement.sample import (
     block_means,
     noise_std,
     sample_windows,
+    unaligned,
 )
 
 
@@ -138,3 +139,15 @@ def test_large_channels_are_sampled_everywhere() -> None:
     for slices, length in ((rows, 2048), (columns, 4096)):
         starts = np.sort([window.start for window in slices])
         assert np.diff(starts, prepend=0, append=length - SAMPLE_SIDE).max() < 0.2 * length
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 4)])
+@pytest.mark.parametrize("start", [0, 1])
+def test_noise_of_pixels_that_are_drawn_several_times_is_seen(factors: tuple[int, int], start: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 3, (128, 128)).repeat(factors[0], 0).repeat(factors[1], 1)
+    assert noise_std(unaligned([noise[start:, start:]])) > 1.4
+
+
+def test_planes_without_noise_are_left_as_they_are() -> None:
+    plane = np.ones((8, 8))
+    assert unaligned([plane])[0].shape == plane.shape

@@ -37,6 +37,15 @@ def test_gain_and_variance_are_those_of_the_camera(camera: Camera) -> None:
     assert noise.correlation == noise.raised == 1
 
 
+@pytest.mark.parametrize("photons", [1, 3])
+def test_single_photons_are_no_outliers(photons: int) -> None:
+    """In the dark, where most pixels count none, one photon is far more than CLIP standard deviations."""
+    expected = photons * (0.02 + 0.98 * CLEAN)
+    counted = np.random.default_rng(4).poisson(expected).astype(np.float64)
+    noise = fit_noise(list(counted), list(expected))
+    assert noise.gain == pytest.approx(1, rel=0.1)
+
+
 def test_noise_that_the_signal_does_not_change_is_uniform() -> None:
     planes = [plane * 1000 + np.random.default_rng(1).normal(0, 50, plane.shape) for plane in CLEAN]
     noise = fit_noise(planes, [plane * 1000 for plane in CLEAN])

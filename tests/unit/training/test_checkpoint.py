@@ -13,6 +13,7 @@ from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ModelError
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_training.checkpoint import Checkpoint
+from tests.full_disk import full_disk
 from tests.models import tiny_checkpoint
 
 
@@ -121,12 +122,9 @@ def test_incomplete_checkpoint_is_refused(field: str, path: Path) -> None:
 
 
 def test_full_disk_leaves_the_old_file(path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full on this system")
     tiny_checkpoint(seed=1).save(path)
     before = path.read_bytes()
-    path.with_name("net.pt.partial").symlink_to("/dev/full")
-    with pytest.raises(ModelError, match=r"net\.pt: the checkpoint cannot be written"):
+    with full_disk(1000), pytest.raises(ModelError, match=r"net\.pt: the checkpoint cannot be written"):
         tiny_checkpoint(seed=2).save(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["net.pt"]

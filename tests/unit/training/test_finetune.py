@@ -14,9 +14,9 @@ from PIL import Image
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.measurement.correlation import REACH, autocorrelation
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import Kernel
+from baikal_deploy.measurement.spectrum import REACH, autocovariance
 from baikal_deploy.models.manifest import SCHEMA, read_manifest
 from baikal_export.cli import main as export_main
 from baikal_training.checkpoint import Checkpoint
@@ -43,7 +43,7 @@ SMALL = "channels = [8, 16]\nblocks = [1, 1]\n"
 
 def kernel_of(centre: list[float]) -> Kernel:
     values = np.zeros((2 * REACH + 1, 2 * REACH + 1))
-    values[REACH] = centre
+    values[REACH, REACH - len(centre) // 2 : REACH + len(centre) // 2 + 1] = centre
     return tuple(map(tuple, values.tolist()))
 
 
@@ -72,7 +72,7 @@ def test_drawn_noise_has_the_autocorrelation(kernel: Kernel, shape: tuple[int, i
     drawn = correlated(torch.randn((60, *shape), generator=torch.Generator().manual_seed(1)), kernel)
     assert drawn.dtype == torch.float32
     everywhere = [np.ones(shape, dtype=bool)] * 60
-    found = autocorrelation([plane.numpy() for plane in drawn], everywhere)
+    found, _ = autocovariance([plane.numpy() for plane in drawn], everywhere)
     np.testing.assert_allclose(found, kernel, atol=0.015)
 
 
@@ -154,8 +154,9 @@ def tuned(clean: Path, first: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_the_noise_is_measured_and_kept_in_the_record(tuned: Path) -> None:
     noise = Checkpoint.load(tuned).training["noise"]
     np.testing.assert_allclose(noise["correlation"], ROWS, atol=0.06)
-    # The range of what the shrinking network makes of the volume is smaller than the volume's.
-    assert 0.2 < noise["level"] < 2
+    assert (
+        0.01 < noise["level"] < 2
+    )  # the range is what a network that has learnt nothing makes of the volume
     assert noise["volume"] == str(tuned.with_name("noisy.npy"))
     with Image.open(next((tuned.parent / "tuned_run" / "panels").iterdir())) as panel:
         assert panel.size[1] == 3 * 32  # no row of Repaint, which adds white noise

@@ -31,9 +31,9 @@ def image_block(**changes: Any) -> dict[str, Any]:
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text(encoding="utf-8"))
     change(content)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def message(path: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.moves import move, remove_file
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.paths import check_file, check_output, partial_path, require_free
 from baikal_deploy.volumes.replacing import replace_store
@@ -67,7 +68,7 @@ def write(path: Path, image: Image, file_format: Format) -> None:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
-            partial.unlink(missing_ok=True)
+            remove_file(partial)
 
 
 def _write_tiff(path: Path, partial: Path, image: Image) -> None:
@@ -85,7 +86,7 @@ def _write_tiff(path: Path, partial: Path, image: Image) -> None:
         **{f"PhysicalSize{axis}Unit": "µm" for axis in "XYZ"},
     }
     tifffile.imwrite(partial, image.pixels, ome=True, photometric="minisblack", metadata=metadata)
-    partial.replace(path)
+    move(partial, path)
 
 
 def _write_zarr(path: Path, partial: Path, image: Image) -> None:
@@ -99,7 +100,7 @@ def _write_zarr(path: Path, partial: Path, image: Image) -> None:
     if path.exists():
         replace_store(partial, path)
     else:
-        partial.rename(path)
+        move(partial, path)
 
 
 def _info(path: Path, image: Image) -> VolumeInfo:
