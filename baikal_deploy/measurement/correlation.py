@@ -36,6 +36,8 @@ Masks = Sequence[NDArray[np.bool_]]
 
 DARK = 20
 """Percentile of the surroundings below which it is dark."""
+FEWEST = 512
+"""Dark pixels that tell a spectrum, at least: of fewer, chance would."""
 BACKGROUND_SIGMA = 24.0
 """Sigma, in pixels, of the blur of dark pixels that tells the background."""
 GRID = (64, 64)
@@ -133,6 +135,8 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
         masks: of the pixels that are dark, (H, W) each.
         removed: see ``Removed``.
     """
+    if sum(int(mask.sum()) for mask in masks) < FEWEST:
+        return Correlation()
     broad = _is_broad(planes, masks)
     if not (broad or _is_uneven(planes, masks, SUSPECT) or any(_lines(planes, masks))):
         return Correlation()

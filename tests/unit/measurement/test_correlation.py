@@ -99,3 +99,9 @@ def test_pixels_that_say_nothing_are_left_out() -> None:
 def test_membranes_under_white_noise_never_count(seed: int, strength: float) -> None:
     clean = strength * simulate("flywing", (1, 1, *SHAPE), seed)[0, 0]
     assert found(white(seed), clean) == Correlation()
+
+
+def test_a_few_pixels_tell_of_no_correlation() -> None:
+    planes = [np.repeat(np.random.default_rng(0).normal(0, 1, (16, 8)), 2, axis=1)]
+    found = find_correlation(planes, [np.ones((16, 16), bool)], lambda factor: planes)
+    assert found == Correlation()
