@@ -103,9 +103,8 @@ def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]
     excess = own - median
     sign = np.sign(excess)
     nearest = [centre + row * (2 * WINDOW + 1) + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
-    neighbours = sign[:, None] * (
-        around[:, nearest] - median[:, None]
-    )  # the pixel is one of them, and NaN none
+    neighbours = sign[:, None] * (around[:, nearest] - median[:, None])
+    # The pixel itself is one of them; what lies beyond the plane, NaN, shares nothing.
     sharing = (neighbours > SHARED * np.abs(excess)[:, None]).sum(axis=1) - 1
     local = MAD_STD * np.nanmedian(np.abs(around - median[:, None]), axis=1)
     std = noise.std(np.where(sign > 0, own, median))

@@ -25,7 +25,7 @@ from baikal_deploy.measurement.blank import (
     filled,
     grown,
 )
-from baikal_deploy.measurement.marks import with_drawn
+from baikal_deploy.measurement.marks import MEDIAN_STEP, with_drawn
 from baikal_deploy.measurement.noise_model import grey_level
 from baikal_deploy.pixels.arrays import Raw, Values
 
@@ -56,8 +56,6 @@ OUTLIER = 3.0
 """Distance, over the usual one, that counts for no more."""
 FEW_SIGMAS = 3.0
 """Standard deviations of the noise by which it must, unless the value is a usual one."""
-MEDIAN_STEP = 0.954
-"""Median of the absolute difference of two pixels of white noise of standard deviation 1."""
 FEW_LEVELS = 2.0
 """Grey levels by which an image must differ from areas that are not its own."""
 

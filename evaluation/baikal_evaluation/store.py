@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from baikal_deploy.host.durable import whole_file
+from baikal_deploy.host.moves import move
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.methods.base import Stack
 
@@ -62,8 +63,10 @@ class Store:
         path = self._path(made_from)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as partial, partial.open("wb") as file:
+            # Another process may be making the same prediction: each has a file of its own.
+            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".partial", delete=False) as file:
                 np.savez(file, planes=denoised.planes, nfe=denoised.nfe, seconds=denoised.seconds)
+            move(Path(file.name), path)
         except OSError as error:
             raise EvaluationError(
                 f"{path}: cannot be written ({error.strerror or error}); free space, or choose another output"
