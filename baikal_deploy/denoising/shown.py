@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.measurement.blank import Mask
 from baikal_deploy.measurement.bright import below
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.screen import Screen, Screened
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Mask, Raw
 from baikal_deploy.pixels.counts import Tally
 
 

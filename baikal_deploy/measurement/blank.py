@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from baikal_deploy.measurement import marks as drawing
 from baikal_deploy.measurement.marks import Mark
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Mask, Raw
 
-Mask = NDArray[np.bool_]
-"""Marked pixels of a plane, (H, W)."""
 Borders = tuple[bool, bool, bool, bool]
 """Whether the first row, the last row, the first and the last column are those of the whole plane."""
 

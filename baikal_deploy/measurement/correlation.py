@@ -20,7 +20,6 @@ from baikal_deploy.measurement.noise_model import Kernel
 from baikal_deploy.measurement.spectrum import (
     LINE_REACH,
     REACH,
-    Spectrum,
     autocovariance,
     covariance_of,
     power_of,
@@ -88,13 +87,6 @@ class Correlation:
     kernel: Kernel | None = None
     rows: float = 0.0
     columns: float = 0.0
-
-    @property
-    def spectrum(self) -> Spectrum | None:
-        """Over the variance of the finest detail; None where the noise is white."""
-        if self.kernel is None:
-            return None
-        return Spectrum(self.std**2 / (1 + self.rows + self.columns), self.kernel, self.rows, self.columns)
 
 
 def dark_pixels(planes: Sequence[Raw], surroundings: Sequence[Values]) -> list[NDArray[np.bool_]]:

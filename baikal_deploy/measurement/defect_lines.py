@@ -12,9 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.measurement.blank import Mask
 from baikal_deploy.measurement.noise_model import NoiseModel
-from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.arrays import Mask, Raw, Values
 
 PIECE = 8
 LINE = 4 * PIECE

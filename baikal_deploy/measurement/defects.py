@@ -12,11 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.measurement.blank import Mask
 from baikal_deploy.measurement.defect_lines import REACH as LINES_REACH
 from baikal_deploy.measurement.defect_lines import defect_lines
 from baikal_deploy.measurement.noise_model import NoiseModel
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Mask, Raw
 
 Places = NDArray[np.intp]
 """Rows, or columns, of some pixels."""

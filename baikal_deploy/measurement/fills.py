@@ -21,13 +21,12 @@ from baikal_deploy.measurement.blank import (
     LARGEST_SIDE,
     LONGEST_BAND,
     Fill,
-    Mask,
     filled,
     grown,
 )
 from baikal_deploy.measurement.marks import MEDIAN_STEP, with_drawn
 from baikal_deploy.measurement.noise_model import grey_level
-from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.arrays import Mask, Raw, Values
 
 LEAST_SIDE, LEAST_BAND = 4, 32
 CHANCE = 30.0

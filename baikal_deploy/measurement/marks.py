@@ -13,12 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_opening, convolve, find_objects, label
 
-from baikal_deploy.pixels.arrays import Raw, Values
-
-Mask = NDArray[np.bool_]
+from baikal_deploy.pixels.arrays import Mask, Raw, Values
 
 TOUCHING = np.ones((3, 3), bool)
 RIM = 3

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from baikal_deploy.measurement import blank, defects
-from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill, Mask
+from baikal_deploy.measurement.blank import ALL_BORDERS, Borders, Fill
 from baikal_deploy.measurement.fills import find_fills
 from baikal_deploy.measurement.marks import Mark, drawn, find_marks
 from baikal_deploy.measurement.noise_model import NoiseModel, detector_limit, fit_noise, grey_level
 from baikal_deploy.measurement.sample import part_of, telling
 from baikal_deploy.measurement.surroundings import BASE_REACH, filled_in
-from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.arrays import Mask, Raw, Values
 
 REACH = blank.REACH + defects.REACH + BASE_REACH
 """Pixels that a screened pixel depends on around it."""

@@ -16,6 +16,8 @@ Planes = NDArray[np.float32]
 """Planes on the network's scale: (N, 1, H, W), or (N, H, W) where it says so; NumPy's, or a device's."""
 Values = NDArray[np.float64]
 """Numbers that are computed with, of any shape."""
+Mask = NDArray[np.bool_]
+"""Marked pixels: of a plane (H, W), or of planes (N, H, W)."""
 Region = tuple[slice, slice]
 """Rows and columns of a plane; both slices have a start and a stop."""
 
