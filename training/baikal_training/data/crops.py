@@ -62,7 +62,7 @@ alone.
 
 
 class PlaneSampler:
-    """A sampler of places in volumes: planes in proportion to their side.
+    """A sampler of places in volumes: planes in proportion to their side, times their volume's weight.
 
     Large planes hold more to learn than small ones, but not as much more as they have pixels.
     """
@@ -71,14 +71,16 @@ class PlaneSampler:
         self.volumes = volumes
         shapes = np.array([volume.planes.shape for volume in volumes], dtype=np.float64)
         self.sides = np.sqrt(shapes[:, 1] * shapes[:, 2])
-        self.ends = np.cumsum(shapes[:, 0] * self.sides)
+        weights = np.array([volume.weight for volume in volumes])
+        self.ends = np.cumsum(shapes[:, 0] * self.sides * weights)
 
     def plane(self, rng: Generator) -> tuple[CleanVolume, int]:
         """A volume, and the number of a plane in it."""
         at = rng.random() * self.ends[-1]
         index = min(int(np.searchsorted(self.ends, at, side="right")), len(self.ends) - 1)
         volume, left = self.volumes[index], self.ends[index] - at
-        return volume, min(int(left / self.sides[index]), volume.planes.shape[0] - 1)
+        plane = int(left / (self.sides[index] * volume.weight))
+        return volume, min(plane, volume.planes.shape[0] - 1)
 
     def window(self, side: int, rng: Generator) -> tuple[Plane, CleanVolume]:
         """A random square; smaller than ``side`` if the plane is."""

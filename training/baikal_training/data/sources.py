@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.sample import sample_windows
+from baikal_training.data.corpus import Corpus, weighted
 from baikal_training.data.readers import FORMATS, Channel, Planes, close_files, images, is_image, is_volume
 from baikal_training.data.volumes import CleanVolume
 
@@ -50,6 +51,9 @@ def open_clean(
         VolumeError: a path that does not exist, a file that cannot be used, or nothing to learn from.
     """
     close_files()
+    corpora = [path for path in paths if path.suffix == ".toml"]
+    if corpora:
+        return _of_corpora(corpora, normalisation, channel, skip_bad)
     opened: dict[str, CleanVolume] = {}
     skipped: list[str] = []
     constant: list[str] = []
@@ -64,6 +68,22 @@ def open_clean(
     if not opened:
         raise _nothing(paths, skipped, constant)
     return Catalogue(tuple(opened.values()), tuple(skipped), tuple(constant), tuple(duplicates))
+
+
+def _of_corpora(paths, normalisation, channel, skip_bad) -> Catalogue:
+    volumes, skipped, constant, duplicates = [], [], [], []
+    seen: set[str] = set()
+    for path in paths:
+        corpus = Corpus.read(path)
+        for source in corpus.sources:
+            found = open_clean(source.paths(corpus.folder), normalisation, channel, skip_bad)
+            fresh = [v for v in found.volumes if v.fingerprint not in seen]
+            seen.update(v.fingerprint for v in fresh)
+            volumes += weighted(fresh, corpus.share(source))
+            skipped += found.skipped
+            constant += found.constant
+            duplicates += found.duplicates
+    return Catalogue(tuple(volumes), tuple(skipped), tuple(constant), tuple(duplicates))
 
 
 def noisy_sample(path: Path, channel: Channel = None) -> tuple[list[NDArray[Any]], str]:

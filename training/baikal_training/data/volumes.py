@@ -25,12 +25,14 @@ class CleanVolume:
         planes: its pixels, read when they are needed.
         intensity: one map for all planes.
         fingerprint: SHA-256 of shape, dtype and a sample of the pixels; the same in any file format.
+        weight: how often its planes are drawn, against others of their size.
     """
 
     name: str
     planes: Planes
     intensity: IntensityMap
     fingerprint: str
+    weight: float = 1.0
 
     @property
     def step(self) -> float:
