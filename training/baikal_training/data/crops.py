@@ -12,11 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from baikal_deploy.measurement.surroundings import base
 from baikal_training.data.volumes import CleanVolume, Plane
 
 BACKGROUND_STD = 0.1
 """Least contrast of a crop (its range is about 2): with less it counts as background alone."""
 BACKGROUND_RETRIES = 3
+OTHER_LEVEL = (1 / 3, 2.0)
+"""Variance of the noise of a plane over that of a crop in it."""
+LEAST_SPREAD = 0.6
+"""Darker places are not lifted further: clean images have some noise there, which is not to be learnt."""
 SMALLEST_WINDOW = 16
 VALIDATION_SEED = 0
 
@@ -32,6 +37,10 @@ class Augmentation:
         bright: share of crops that are brightened up to 3 times instead, so that the network has
             seen intensities far above the upper percentile.
         offset: largest shift of the background.
+        equalised: share of crops that are shown as the runtime shows planes whose noise depends on the
+            signal: with the contrast to their surroundings scaled (``Equaliser``).
+        dark: range of what the noise has without signal, as the signal that would give as much variance
+            (log-uniform).
     """
 
     zoom: tuple[float, float] = (0.5, 3.0)
@@ -39,6 +48,8 @@ class Augmentation:
     contrast: tuple[float, float] = (0.5, 1.3)
     bright: float = 0.15
     offset: float = 0.05
+    equalised: float = 0.5
+    dark: tuple[float, float] = (0.03, 1.0)
 
     def jitter(self, crop: Plane, rng: Generator) -> Plane:
         """Change the intensities of a crop on the network's scale."""
@@ -50,6 +61,17 @@ class Augmentation:
         unit *= np.float32(2 * factor)
         unit += np.float32(2 * offset - 1)
         return unit
+
+    def equalise(self, crop: Plane, rng: Generator) -> Plane:
+        """A crop on the network's scale as it is where the noise was made the same everywhere."""
+        if rng.random() >= self.equalised:
+            return crop
+        surroundings = base(crop)
+        variance = np.maximum((surroundings + 1) / 2, 0) + np.float32(_log_uniform(rng, self.dark))
+        # The level is the plane's, which may be darker or brighter than the crop.
+        level = np.exp(np.log(variance).mean()) * _log_uniform(rng, OTHER_LEVEL)
+        spread = np.maximum(np.sqrt(variance / np.float32(level)), np.float32(LEAST_SPREAD))
+        return surroundings + (crop - surroundings) / spread
 
 
 AUGMENTATIONS = {
@@ -109,6 +131,7 @@ class CropDataset(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         rng = np.random.default_rng([self.seed, index])
         crop = self.augmentation.jitter(self._draw(rng), rng)
+        crop = self.augmentation.equalise(crop, rng)
         crop = np.rot90(crop, int(rng.integers(4)))
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
