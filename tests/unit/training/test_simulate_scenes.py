@@ -9,7 +9,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_training.simulate import MAX_VOXELS, load_scene, morphologies, simulate, simulate_nuclei
 
 Image = NDArray[np.float32]
-ALL = ("flywing", "nuclei", "planaria", "tribolium")
+ALL = ("filaments", "flywing", "mitochondria", "nuclei", "outlines", "planaria", "tribolium", "vesicles")
 PLANE = (1, 1, 96, 112)
 
 
@@ -100,7 +100,7 @@ def test_nuclei_are_those_of_simulate_nuclei() -> None:
 
 
 def test_an_unknown_morphology_is_refused_with_the_list_of_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"unknown scene 'zebra'.*flywing, nuclei, planaria, tribolium"):
+    with pytest.raises(ConfigError, match=r"unknown scene 'zebra'.*filaments, flywing, mitochondria, nuclei"):
         load_scene("zebra")
 
 
