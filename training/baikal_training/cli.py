@@ -78,7 +78,8 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 )  # fmt: skip
 @click.option(
     "--augmentation", type=click.Choice(list(AUGMENTATIONS)), default="wide",
-    help="Change magnification and contrast as well, or only flip and turn: for images like the clean ones.",
+    help="wide: change magnification and contrast too; optics: blur and haze as well; "
+    "narrow: only flip and turn, for images like the clean ones.",
 )  # fmt: skip
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute."

@@ -69,13 +69,22 @@ class Corpus:
                 Source(s["structure"], tuple(s["files"]), float(s.get("weight", 1))) for s in fields["source"]
             )
             return cls(path.parent, sources, {k: float(v) for k, v in fields.get("structures", {}).items()})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        except (
+            OSError,
+            UnicodeDecodeError,
+            tomllib.TOMLDecodeError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ConfigError(f"{path}: not a corpus ({error})") from error
 
     def share(self, source: Source) -> float:
         """The share of all crops that a source gives."""
         names = {s.structure for s in self.sources}
-        of_structure = self.structures.get(source.structure, 1) / sum(self.structures.get(n, 1) for n in names)
+        of_structure = self.structures.get(source.structure, 1) / sum(
+            self.structures.get(n, 1) for n in names
+        )
         beside = sum(s.weight for s in self.sources if s.structure == source.structure)
         return of_structure * source.weight / beside
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_training.data.augmentation import Augmentation
 from baikal_training.data.readers import Planes
 
 Plane = NDArray[np.float32]
@@ -26,6 +27,7 @@ class CleanVolume:
         intensity: one map for all planes.
         fingerprint: SHA-256 of shape, dtype and a sample of the pixels; the same in any file format.
         weight: how often its planes are drawn, against others of their size.
+        augmentation: in place of the training's; None for that.
     """
 
     name: str
@@ -33,6 +35,7 @@ class CleanVolume:
     intensity: IntensityMap
     fingerprint: str
     weight: float = 1.0
+    augmentation: Augmentation | None = None
 
     @property
     def step(self) -> float:
