@@ -20,6 +20,7 @@ from baikal_training.simulate.scenes.base import Scene, Volume
 from baikal_training.simulate.stain import Dots, Stain
 
 MARGIN = np.array([4, 24, 24])
+PLANE_SPACING = 3.0
 SURFACE = np.zeros((1, 1, 1), np.float32)
 """Depth of thin cells: none, no light is lost."""
 
@@ -75,12 +76,17 @@ class Layer:
         stain = self.culture.level() * texture * soft * (1 + (nucleus - 1) * inside)
         return np.asarray(stain, np.float32)
 
+    def diffuse(self, rng: Generator, dots: Dots, share: float, nucleus: float) -> Volume:
+        """Diffuse stain (Z, Y, X), in all a share of that of the dots; a factor in the nuclei."""
+        body = self.body(self.cytoplasm(rng, nucleus))
+        return np.asarray(body * np.float32(share * dots.weights.sum() / max(float(body.sum()), 1e-6)))
+
 
 class CultureScene(Scene):
     """Structures in cells that lie side by side. Microscope, cells and stain vary from image to image."""
 
     pixel_size: ClassVar[float] = 0.1
-    plane_spacing: ClassVar[float] = 3.0
+    plane_spacing: ClassVar[float] = PLANE_SPACING
 
     def frames(self, shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
         rng = generator(Stream.SCENE, seed)
@@ -118,6 +124,3 @@ def microscope(rng: Generator) -> Optics:
 def scattered(rng: Generator, planes: Points, rows: Points, columns: Points) -> Points:
     """Places (3, n); planes are rounded at random, so that a thing between two is in both."""
     return np.stack([planes + rng.uniform(-0.5, 0.5, planes.shape), rows, columns])
-
-
-__all__ = ["MARGIN", "CultureScene", "Dots", "Layer", "Stain", "microscope", "scattered"]
