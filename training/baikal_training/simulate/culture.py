@@ -184,8 +184,13 @@ def _contest(
     return first, second, owner, other
 
 
+def slopes(field: Plane) -> Plane:
+    """The gradient (2, Y, X) of a plane."""
+    return np.asarray(np.gradient(field), np.float32)
+
+
 def _steepness(field: Plane) -> Plane:
-    return np.maximum(np.hypot(*np.gradient(field)), 1e-3).astype(np.float32)
+    return np.maximum(np.hypot(*slopes(field)), np.float32(1e-3))
 
 
 def _nuclei(rng: Generator, owner: Index, centres: Points, angles: Points, sizes: Points) -> Plane:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from baikal_training.seeds import Stream, generator
 from baikal_training.simulate.culture import Culture, Habit
@@ -53,7 +54,7 @@ class Layer:
         base = (painted[0] - 1 - thick) / 2 + rng.uniform(-1, 1.5)
         return cls(culture, painted[0], base, height.astype(np.float32))
 
-    def planes_at(self, rows: Points, columns: Points, share: Points) -> Points:
+    def planes_at(self, rows: NDArray[Any], columns: NDArray[Any], share: Points) -> Points:
         """Planes of places (n,) at a share of the height of the cell there."""
         row, column = (
             np.clip(np.rint(part).astype(int), 0, size - 1)
@@ -121,6 +122,6 @@ def microscope(rng: Generator) -> Optics:
     )
 
 
-def scattered(rng: Generator, planes: Points, rows: Points, columns: Points) -> Points:
+def scattered(rng: Generator, planes: Points, rows: NDArray[Any], columns: NDArray[Any]) -> Points:
     """Places (3, n); planes are rounded at random, so that a thing between two is in both."""
     return np.stack([planes + rng.uniform(-0.5, 0.5, planes.shape), rows, columns])

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.random import Generator
 
-from baikal_training.simulate.culture import Culture, Habit
+from baikal_training.simulate.culture import Culture, Habit, slopes
 from baikal_training.simulate.culture_scene import CultureScene, Layer, scattered
 from baikal_training.simulate.grain import grain
 from baikal_training.simulate.packing import Points
@@ -96,7 +96,7 @@ def _spikes(rng: Generator, culture: Culture) -> Threads:
     row, column = np.nonzero((np.abs(culture.free) < 1) & (culture.shared > 2))
     pick = rng.integers(0, max(len(row), 1), rng.poisson(len(row) * rng.uniform(0, 0.12)))
     row, column = row[pick], column[pick]
-    down, right = (-slope[row, column] for slope in np.gradient(culture.free))
+    down, right = (-slope[row, column] for slope in slopes(culture.free))
     heading = np.arctan2(down, right) + rng.normal(0, 0.35, len(pick))
     along = np.arange(-6, 40)[:, None] * STEP
     alive = along < rng.gamma(2.0, 4.0, len(pick))
@@ -107,10 +107,10 @@ def _spikes(rng: Generator, culture: Culture) -> Threads:
 def _dots(rng: Generator, layer: Layer, threads: Threads, spread: float, width: float) -> Dots:
     """Stained threads: the logarithm of their brightness has a `spread`; bundles have a sigma `width`."""
     step, thread = np.nonzero(threads.alive)
-    count = threads.alive.shape[1]
-    level = np.exp(rng.normal(0, spread, count))[thread]
+    count: int = threads.alive.shape[1]
+    level = np.exp(spread * rng.standard_normal(count))[thread]
     climb = rng.uniform(0, 1, count)[thread] + rng.normal(0, 0.002, count)[thread] * step
-    aside = width * np.exp(rng.normal(0, 0.4, count))[thread] * rng.standard_normal(len(step))
+    aside = width * np.exp(0.4 * rng.standard_normal(count))[thread] * rng.standard_normal(len(step))
     heading = threads.headings[step, thread]
     rows = threads.rows[step, thread] + aside * np.cos(heading)
     columns = threads.columns[step, thread] - aside * np.sin(heading)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.random import Generator
 
-from baikal_training.simulate.culture import Culture, Habit
+from baikal_training.simulate.culture import Culture, Habit, Index
 from baikal_training.simulate.culture_scene import PLANE_SPACING, CultureScene, Layer, scattered
 from baikal_training.simulate.grain import Plane, grain
 from baikal_training.simulate.packing import Points
@@ -70,19 +70,19 @@ def _tubes(rng: Generator, layer: Layer, threads: Threads, radius: float, *, hol
     """Points within the tubes, or on their walls; tubes differ in width, height and brightness."""
     around = round(AROUND[0] + AROUND[1] * radius * (1 + hollow))
     step, thread = (np.repeat(part, around) for part in np.nonzero(threads.alive))
-    count = threads.alive.shape[1]
-    width = radius * np.exp(rng.normal(0, 0.2, count))[thread]
+    count: int = threads.alive.shape[1]
+    width = radius * np.exp(0.2 * rng.standard_normal(count))[thread]
     width = width * (1 + 0.25 * np.sin(0.35 * step + rng.uniform(0, 2 * np.pi, count)[thread]))
     up, aside, along = width * _section(rng, threads, step, thread, hollow=hollow)
     heading = threads.headings[step, thread]
     rows = threads.rows[step, thread] + aside * np.cos(heading) + along * np.sin(heading)
     columns = threads.columns[step, thread] - aside * np.sin(heading) + along * np.cos(heading)
     planes = layer.planes_at(rows, columns, rng.beta(1.2, 1.2, count)[thread]) + up / PLANE_SPACING
-    level = np.exp(rng.normal(0, rng.uniform(0.2, 0.6), count))[thread]
+    level = np.exp(rng.uniform(0.2, 0.6) * rng.standard_normal(count))[thread]
     return Dots(scattered(rng, planes, rows, columns), level * rng.uniform(0.5, 1.5, len(step)), thread)
 
 
-def _section(rng: Generator, threads: Threads, step: Points, thread: Points, *, hollow: bool) -> Points:
+def _section(rng: Generator, threads: Threads, step: Index, thread: Index, *, hollow: bool) -> Points:
     """Places (3, n) about the axis of a tube of radius 1: up, aside, along. Walls close at its ends."""
     ball = balls(rng, np.full(len(step), hollow))
     if not hollow:
