@@ -10,6 +10,8 @@ from baikal_training.simulate import MAX_VOXELS, load_scene, morphologies, simul
 
 Image = NDArray[np.float32]
 ALL = ("filaments", "flywing", "mitochondria", "nuclei", "outlines", "planaria", "tribolium", "vesicles")
+THIN = ("filaments", "mitochondria", "outlines", "vesicles")
+"""Of these a picture may hold little but background."""
 PLANE = (1, 1, 96, 112)
 
 
@@ -49,7 +51,7 @@ def test_the_background_is_low_and_more_than_specks_are_bright(morphology: str, 
     image = simulate(morphology, (1, 1, 192, 192), seed)
     assert np.percentile(image, 2) < 0.2
     assert np.percentile(image, 99.9) > 0.6
-    assert 0.05 < np.mean(image > 0.3) < 0.7
+    assert (0.002 if morphology in THIN else 0.05) < np.mean(image > 0.3) < 0.7
 
 
 def coherence(image: Image, other: Image, axis: int, step: int) -> tuple[float, float]:
@@ -77,7 +79,7 @@ def test_frames_show_the_same_cells_a_little_moved(morphology: str) -> None:
     distant, _ = coherence(first, second, 0, 5)
     assert neighbours > 0.85
     assert neighbours > independent + 0.5
-    assert 0.999 > neighbours > distant + 0.05
+    assert 0.999 > neighbours > distant + (0.03 if morphology in THIN else 0.05)
 
 
 @pytest.mark.parametrize("morphology", ["planaria", "tribolium"])

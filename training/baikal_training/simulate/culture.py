@@ -49,6 +49,21 @@ class Habit:
     tips: int
     rough: float
 
+    @classmethod
+    def adherent(cls, rng: Generator, nearest: float, farthest: float) -> Self:
+        """Cells on a cover slip: some touch, some lie apart; their distance is between the two."""
+        return cls(
+            distance=float(np.exp(rng.uniform(np.log(nearest), np.log(farthest)))),
+            spread=0.1,
+            fill=rng.uniform(0.85, 1.6),
+            share=rng.uniform(0.65, 1.0),
+            longer=rng.uniform(1.0, 2.5),
+            aligned=bool(rng.random() < 0.35),
+            lobes=rng.uniform(0.1, 0.45),
+            tips=int(rng.integers(0, 5)),
+            rough=0.0,
+        )
+
 
 @dataclass(frozen=True)
 class Culture:
@@ -81,16 +96,11 @@ class Culture:
     @classmethod
     def random(cls, rng: Generator, shape: tuple[int, int], habit: Habit) -> Self:
         """Cells around and within a plane (Y, X); one at least is near the middle."""
-        margin = 1.3 * habit.distance
-        centres, sizes = _places(rng, np.array(shape) + 2 * margin, habit)
-        centres = centres - margin + _towards_the_middle(rng, centres - margin, shape)
+        centres, sizes = _places(rng, shape, habit)
         common = rng.uniform(0, np.pi)
         angles = rng.normal(common, 0.25 if habit.aligned else 3.0, len(centres))
         radii = np.stack([_outline(rng, habit) for _ in centres]) * sizes[:, None]
-        grid = np.indices(shape, np.float32)
-        if habit.rough:
-            grid += habit.rough * np.stack([_bends(rng, shape) for _ in range(2)])
-        reach, second, owner, other = _contest(grid, centres, angles, radii)
+        reach, second, owner, other = _contest(_grid(rng, shape, habit.rough), centres, angles, radii)
         free = (1 - reach) / _steepness(reach)
         shared = (second - reach) / _steepness(second - reach)
         centres = centres + rng.normal(0, 0.1, centres.shape) * sizes[:, None]
@@ -109,27 +119,24 @@ class Culture:
         return np.where(self.owner >= 0, self.levels[self.owner], 0).astype(np.float32)
 
 
-def _places(rng: Generator, extent: Points, habit: Habit) -> tuple[Points, Points]:
-    """Centres (n, 2) in a box, and their mean radii (n,)."""
-    patches = grain(rng, (64, 64), 5.0)
+def _places(rng: Generator, shape: tuple[int, int], habit: Habit) -> tuple[Points, Points]:
+    """Centres of cells (n, 2) in and around a plane, and their mean radii (n,)."""
+    margin, patches = 1.3 * habit.distance, grain(rng, (64, 64), 5.0)
+    extent = np.array(shape) + 2 * margin
 
     def distance(points: Points) -> Points:
         row, column = (points / extent * 63).astype(int).T
-        return habit.distance * np.exp(habit.spread * np.clip(patches[row, column], -1.5, 1.5))
+        return np.asarray(habit.distance * np.exp(habit.spread * np.clip(patches[row, column], -1.5, 1.5)))
 
     centres, wanted = packed(rng, extent, distance)
     if not len(centres):
         centres, wanted = extent[None] / 2, np.array([habit.distance])
+    middle = ((centres - extent / 2) ** 2).sum(1).argmin()
     keep = rng.random(len(centres)) < habit.share
-    keep[((centres - extent / 2) ** 2).sum(1).argmin()] = True
+    keep[middle] = True  # and well into the plane, so that no picture is empty
+    centres = centres - centres[middle] + np.array(shape) * rng.uniform(0.3, 0.7, 2)
     sizes = habit.fill * wanted / 2 * np.exp(rng.normal(0, 0.15, len(wanted)))
     return centres[keep], sizes[keep]
-
-
-def _towards_the_middle(rng: Generator, centres: Points, shape: tuple[int, int]) -> Points:
-    """A shift (2,) that brings the cell nearest to the middle of a plane well into it."""
-    nearest = centres[((centres - np.array(shape) / 2) ** 2).sum(1).argmin()]
-    return np.asarray(np.array(shape) * rng.uniform(0.3, 0.7, 2) - nearest)
 
 
 def _outline(rng: Generator, habit: Habit) -> Points:
@@ -145,8 +152,13 @@ def _outline(rng: Generator, habit: Habit) -> Points:
     return np.asarray(radius)
 
 
-def _bends(rng: Generator, shape: tuple[int, int]) -> Plane:
-    return np.asarray(0.6 * grain(rng, shape, 2.5) + 0.8 * grain(rng, shape, 6.0), np.float32)
+def _grid(rng: Generator, shape: tuple[int, int], rough: float) -> Plane:
+    """Coordinates (2, Y, X), displaced by small bends."""
+    grid = np.indices(shape, np.float32)
+    if rough:
+        bends = [0.6 * grain(rng, shape, 2.5) + 0.8 * grain(rng, shape, 6.0) for _ in range(2)]
+        grid += np.float32(rough) * np.stack(bends)
+    return grid
 
 
 def _contest(
@@ -172,17 +184,20 @@ def _contest(
     return first, second, owner, other
 
 
+def slopes(field: Plane) -> Plane:
+    """The gradient (2, Y, X) of a plane."""
+    return np.asarray(np.gradient(field), np.float32)
+
+
 def _steepness(field: Plane) -> Plane:
-    return np.maximum(np.hypot(*np.gradient(field)), 1e-3).astype(np.float32)
+    return np.maximum(np.hypot(*slopes(field)), np.float32(1e-3))
 
 
 def _nuclei(rng: Generator, owner: Index, centres: Points, angles: Points, sizes: Points) -> Plane:
     """Distance from the centre of the owner's nucleus over that of its outline (Y, X)."""
     radii = rng.uniform(0.28, 0.45) * sizes * np.exp(rng.normal(0, 0.1, len(sizes)))
     slim = rng.uniform(0.6, 1.0, len(sizes))
-    down, right = (
-        place - centre[owner] for place, centre in zip(np.indices(owner.shape), centres.T, strict=True)
-    )
+    down, right = np.indices(owner.shape) - centres.T[:, owner]
     cos, sin = np.cos(angles)[owner], np.sin(angles)[owner]
     along, across = right * cos + down * sin, (down * cos - right * sin) / slim[owner]
     return np.where(owner >= 0, np.hypot(along, across) / radii[owner], FAR).astype(np.float32)

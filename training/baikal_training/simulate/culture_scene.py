@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from baikal_training.seeds import Stream, generator
 from baikal_training.simulate.culture import Culture, Habit
@@ -20,6 +21,7 @@ from baikal_training.simulate.scenes.base import Scene, Volume
 from baikal_training.simulate.stain import Dots, Stain
 
 MARGIN = np.array([4, 24, 24])
+PLANE_SPACING = 3.0
 SURFACE = np.zeros((1, 1, 1), np.float32)
 """Depth of thin cells: none, no light is lost."""
 
@@ -52,7 +54,7 @@ class Layer:
         base = (painted[0] - 1 - thick) / 2 + rng.uniform(-1, 1.5)
         return cls(culture, painted[0], base, height.astype(np.float32))
 
-    def planes_at(self, rows: Points, columns: Points, share: Points) -> Points:
+    def planes_at(self, rows: NDArray[Any], columns: NDArray[Any], share: Points) -> Points:
         """Planes of places (n,) at a share of the height of the cell there."""
         row, column = (
             np.clip(np.rint(part).astype(int), 0, size - 1)
@@ -75,12 +77,17 @@ class Layer:
         stain = self.culture.level() * texture * soft * (1 + (nucleus - 1) * inside)
         return np.asarray(stain, np.float32)
 
+    def diffuse(self, rng: Generator, dots: Dots, share: float, nucleus: float) -> Volume:
+        """Diffuse stain (Z, Y, X), in all a share of that of the dots; a factor in the nuclei."""
+        body = self.body(self.cytoplasm(rng, nucleus))
+        return np.asarray(body * np.float32(share * dots.weights.sum() / max(float(body.sum()), 1e-6)))
+
 
 class CultureScene(Scene):
     """Structures in cells that lie side by side. Microscope, cells and stain vary from image to image."""
 
     pixel_size: ClassVar[float] = 0.1
-    plane_spacing: ClassVar[float] = 3.0
+    plane_spacing: ClassVar[float] = PLANE_SPACING
 
     def frames(self, shape: tuple[int, int, int, int], seed: int) -> Iterator[Volume]:
         rng = generator(Stream.SCENE, seed)
@@ -115,9 +122,6 @@ def microscope(rng: Generator) -> Optics:
     )
 
 
-def scattered(rng: Generator, planes: Points, rows: Points, columns: Points) -> Points:
+def scattered(rng: Generator, planes: Points, rows: NDArray[Any], columns: NDArray[Any]) -> Points:
     """Places (3, n); planes are rounded at random, so that a thing between two is in both."""
     return np.stack([planes + rng.uniform(-0.5, 0.5, planes.shape), rows, columns])
-
-
-__all__ = ["MARGIN", "CultureScene", "Dots", "Layer", "Stain", "microscope", "scattered"]

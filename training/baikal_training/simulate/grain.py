@@ -17,6 +17,9 @@ def grain(rng: Generator, shape: tuple[int, int], sigma: float) -> Plane:
     step = max(1, int(sigma / FINE))
     coarse = tuple(-(-n // step) + 1 for n in shape)
     noise = gaussian_filter(rng.standard_normal(coarse, np.float32), sigma / step, mode="wrap")
-    noise *= 2 * np.sqrt(np.pi) * sigma / step if sigma > step else 1 / max(noise.std(), 1e-6)
+    if sigma > step:  # by what the blur takes away; it leaves the mean of a small plane
+        noise *= min(2 * np.sqrt(np.pi) * sigma / step, np.sqrt(noise.size))
+    else:
+        noise /= max(float(noise.std()), 1e-6)
     large = zoom(noise, step, order=1) if step > 1 else noise
     return np.asarray(large[: shape[0], : shape[1]], np.float32)

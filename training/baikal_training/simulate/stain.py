@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
@@ -28,6 +29,21 @@ class Dots:
     places: Points
     weights: Points
     things: Index
+
+
+def drawn(rng: Generator, chance: NDArray[np.float32], count: int) -> Points:
+    """Random places (2, n): rows and columns, of a density (Y, X)."""
+    total = np.cumsum(chance.ravel(), dtype=np.float64)
+    index = np.searchsorted(total, rng.uniform(0, total[-1], count), side="right")
+    place = np.unravel_index(np.minimum(index, chance.size - 1), chance.shape)
+    return np.stack(place) + rng.uniform(-0.5, 0.5, (2, count))
+
+
+def balls(rng: Generator, hollow: NDArray[np.bool_]) -> Points:
+    """Random places (3, n) within the unit ball, on its surface where `hollow` (n,)."""
+    ball = rng.standard_normal((3, len(hollow)))
+    ball /= np.linalg.norm(ball, axis=0)
+    return np.asarray(ball * np.where(hollow, 1, rng.uniform(0, 1, len(hollow)) ** (1 / 3)))
 
 
 def joined(*dots: Dots) -> Dots:

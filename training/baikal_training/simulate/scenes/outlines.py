@@ -17,6 +17,13 @@ from baikal_training.simulate.grain import Plane, grain
 from baikal_training.simulate.scenes.base import Volume
 from baikal_training.simulate.stain import Dots, Stain
 
+CELL = (18.0, 220.0)  # distance between cells
+WIDTH = (0.6, 3.0)  # sigma of a membrane
+APART = 0.35  # share of pictures with cells apart; in the others they fill the field
+DOUBLE = 0.3  # share with double lines where cells meet
+GAPS = 0.4  # share with broken lines
+INSIDE = (0.005, 0.3)  # brightness of the cytoplasm, where a membrane is about 1
+
 
 class Outlines(CultureScene):
     label: ClassVar[str] = "membranes"
@@ -27,15 +34,14 @@ class Outlines(CultureScene):
         flat = _borders(rng, culture) * _unevenness(rng, culture)
         walls = _upright(rng, layer, flat, float(np.median(culture.sizes)))
         inside = layer.cytoplasm(rng, float(np.exp(rng.normal(0, 0.6))))
-        level = rng.choice([0.01, 0.05, 0.2], p=[0.4, 0.4, 0.2]) * rng.uniform(0.5, 2)
-        body = walls + layer.body(np.float32(level) * inside)
-        return Stain(_specks(rng, layer), body)
+        level = np.float32(np.exp(rng.uniform(*np.log(INSIDE))))
+        return Stain(_specks(rng, layer), walls + layer.body(level * inside))
 
 
 def _habit(rng: Generator) -> Habit:
     """A tissue that fills the field, or cells apart."""
-    apart = rng.random() < 0.35
-    distance = float(np.exp(rng.uniform(np.log(18), np.log(220))))
+    apart = rng.random() < APART
+    distance = float(np.exp(rng.uniform(*np.log(CELL))))
     return Habit(
         distance=distance,
         spread=rng.uniform(0, 0.5),
@@ -51,9 +57,9 @@ def _habit(rng: Generator) -> Habit:
 
 def _borders(rng: Generator, culture: Culture) -> Plane:
     """Membranes seen from above, about 1 (Y, X): single or double lines where cells meet."""
-    width = rng.uniform(0.6, 2.0)
-    double = rng.uniform(1.5, 4.0) * width if rng.random() < 0.3 else 0.0
-    double = min(double, 0.12 * float(np.median(culture.sizes)))
+    size = float(np.median(culture.sizes))
+    width = min(float(np.exp(rng.uniform(*np.log(WIDTH)))), 0.12 * size)
+    double = min(rng.uniform(1.5, 4.0) * width, 0.12 * size) if rng.random() < DOUBLE else 0.0
     apart = double * np.clip(0.5 + 0.7 * grain(rng, culture.edge.shape, 25.0), 0, 1)
     shared = _line(culture.shared - apart, width) * (culture.free > 0)
     free = _line(culture.free, width)
@@ -73,7 +79,7 @@ def _unevenness(rng: Generator, culture: Culture) -> Plane:
     )
     slow = np.exp(rng.uniform(0.1, 0.5) * grain(rng, shape, 30.0))
     gaps = 1.0
-    if rng.random() < 0.4:
+    if rng.random() < GAPS:
         gaps = 1 / (1 + np.exp(-4 * (grain(rng, shape, rng.uniform(3, 12)) + rng.uniform(0.3, 1.3))))
     return np.asarray(pair * beads * slow * gaps, np.float32)
 
