@@ -48,6 +48,10 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.option("--resume", is_flag=True, help="Continue the run that this command began.")
 @click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
+@click.option(
+    "--exclude", metavar="PATH", multiple=True, type=click.Path(path_type=Path),
+    help="Test images, a file or a folder (several times for several): what shows the same is left out.",
+)  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read, and count them.")
 @click.option("--unet", default="light", help=f"{', '.join(PRESETS)}, or a TOML file.")
 @click.option("--schedule", type=click.Choice(["linear", "cosine"]), default="linear", help="Noise schedule.")
@@ -104,7 +108,8 @@ def main(
 ) -> None:
     """Train a noise-prediction network on clean images.
 
-    CLEAN: folders and files of TIFF, PNG, Zarr, .npy, and CARE's .npz. A folder OUTPUT_run beside the
+    CLEAN: folders and files of TIFF, PNG, Zarr, .npy, and CARE's .npz; or a corpus, a TOML file that says
+    how often each source of images is drawn. A folder OUTPUT_run beside the
     checkpoint keeps the log, curves, pictures, and the checkpoint to --resume from. For several devices,
     start it with torchrun.
     """
@@ -120,9 +125,10 @@ def main(
         console = plain_console()
         console.quiet = not processes.is_main
         wanted_shares, skip_bad = Shares.parse(options.pop("shares")), options.pop("skip_bad")
+        exclude = options.pop("exclude")
         channel = _channel(options.pop("channel"))
         definition = _definition(options, processes)
-        parts = _split(console, clean, wanted_shares, definition.normalisation, channel, skip_bad)
+        parts = _split(console, clean, wanted_shares, definition.normalisation, channel, skip_bad, exclude)
         folder = output.with_name(output.stem + "_run")
         if finetune_noise is not None:
             resumed = folder if resume else None
@@ -189,10 +195,11 @@ def _split(
     normalisation: Normalisation,
     channel: Channel,
     skip_bad: bool,
+    exclude: tuple[Path, ...],
 ) -> Split:
-    catalogue = open_clean(paths, normalisation, channel, skip_bad)
+    catalogue = open_clean(paths, normalisation, channel, skip_bad, exclude)
     _report_left_out(console, catalogue)
-    return split(catalogue.volumes, shares)
+    return split(catalogue.volumes, shares, catalogue.corpus)
 
 
 def _report_left_out(console: Console, catalogue: Catalogue) -> None:
@@ -205,6 +212,8 @@ def _report_left_out(console: Console, catalogue: Catalogue) -> None:
     for reason, names in left_out.items():
         if names:
             _say(console, f"left out {len(names)} that {reason}, the first: {names[0]}")
+    for name in catalogue.excluded:
+        _say(console, f"left out {name}")
 
 
 def _introduce(console: Console, definition: Definition, parts: Split) -> None:

@@ -124,7 +124,9 @@ class Session:
             VolumeError: pixels that cannot be read, or are not finite.
             ModelError: a checkpoint cannot be read or written; the one before it stays.
         """
-        description = asdict(self.definition), self.split.as_dict()
+        corpus = self.split.corpus_as_dict()
+        parts = self.split.as_dict() | ({} if corpus is None else {"corpus": corpus})
+        description = asdict(self.definition), parts
         if resume:
             check_same_run(self.folder, *description)
             last = Checkpoint.load(self.folder / LAST)
@@ -227,6 +229,7 @@ class Session:
             "augmentation": asdict(self.definition.augmentation),
             "iterations": self.trainer.iteration,
             "minutes": round(self.trainer.seconds / 60, 1),
+            "corpus": self.split.corpus_as_dict(),
             "volumes": {part: len(volumes) for part, volumes in parts.items()},
             "planes": {part: sum(v["planes"] for v in volumes) for part, volumes in parts.items()},
             "final": run.rows[-1],

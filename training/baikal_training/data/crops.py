@@ -22,25 +22,20 @@ VALIDATION_SEED = 0
 
 
 class PlaneSampler:
-    """A sampler of places in volumes: planes in proportion to their side, times their volume's weight.
-
-    Large planes hold more to learn than small ones, but not as much more as they have pixels.
-    """
+    """A sampler of places in volumes: planes in proportion to their side, times their volume's weight."""
 
     def __init__(self, volumes: Sequence[CleanVolume]) -> None:
         self.volumes = volumes
-        shapes = np.array([volume.planes.shape for volume in volumes], dtype=np.float64)
-        self.sides = np.sqrt(shapes[:, 1] * shapes[:, 2])
-        weights = np.array([volume.weight for volume in volumes])
-        self.ends = np.cumsum(shapes[:, 0] * self.sides * weights)
+        self.sizes = np.array([volume.size * volume.weight for volume in volumes])
+        self.ends = np.cumsum(self.sizes)
 
     def plane(self, rng: Generator) -> tuple[CleanVolume, int]:
         """A volume, and the number of a plane in it."""
         at = rng.random() * self.ends[-1]
         index = min(int(np.searchsorted(self.ends, at, side="right")), len(self.ends) - 1)
-        volume, left = self.volumes[index], self.ends[index] - at
-        plane = int(left / (self.sides[index] * volume.weight))
-        return volume, min(plane, volume.planes.shape[0] - 1)
+        volume, left = self.volumes[index], (self.ends[index] - at) / self.sizes[index]
+        planes = volume.planes.shape[0]
+        return volume, min(int(left * planes), planes - 1)
 
 
 def window(volume: CleanVolume, plane: int, side: int, rng: Generator) -> Plane:
