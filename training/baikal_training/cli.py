@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from baikal_deploy.cli.terminal import Command, friendly, plain_console
-from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
+from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.intensity import Normalisation
+from baikal_deploy.models.manifest import shipped_models
 from baikal_deploy.volumes.places import check_writable
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
@@ -24,11 +25,13 @@ from baikal_training.data.readers import Channel
 from baikal_training.distributed import World, has_fast_bf16, world
 from baikal_training.finetune import noise_to_learn
 from baikal_training.loop import Step
-from baikal_training.losses import Objective, Prediction
-from baikal_training.runs import Row
-from baikal_training.session import Definition, Housekeeping, Session, Start, checkpoint_to_start_from
+from baikal_training.losses import Prediction
+from baikal_training.options import PREDICTION, SCHEDULE, UNET, VARIANCE, kind_of
+from baikal_training.runs import Row, levels_in
+from baikal_training.session import Definition, Housekeeping, Session
+from baikal_training.start import Start, first_model
 from baikal_training.unet import UNet, flops, parameters
-from baikal_training.unet_config import PRESETS, unet_config
+from baikal_training.unet_config import PRESETS
 
 TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 
@@ -40,7 +43,10 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 )
 @click.argument("clean", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Checkpoint to write.")
-@click.option("--init", type=click.Path(path_type=Path), help="Checkpoint to start from.")
+@click.option(
+    "--init", metavar="MODEL",
+    help=f"Model to start from: {', '.join(shipped_models())}, an .onnx file, or a checkpoint (.pt).",
+)  # fmt: skip
 @click.option(
     "--finetune-noise", metavar="VOLUME", type=click.Path(path_type=Path),
     help="Noisy volume whose noise, correlated between pixels, the model of --init is to learn.",
@@ -49,20 +55,19 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.option("--channel", help="Number (from 0) or name of the channel to train on.")
 @click.option("--split", "shares", default="80:10:10", help="Shares training:validation:test, in volumes.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read, and count them.")
-@click.option("--unet", default="light", help=f"{', '.join(PRESETS)}, or a TOML file.")
-@click.option("--schedule", type=click.Choice(["linear", "cosine"]), default="linear", help="Noise schedule.")
+@click.option("--unet", help=f"{', '.join(PRESETS)}, or a TOML file [default: that of --init, or {UNET}].")
 @click.option(
-    "--prediction",
-    type=click.Choice(get_args(Prediction)),
-    default="velocity",
-    help="What the network predicts.",
-)
+    "--schedule", type=click.Choice(["linear", "cosine"]),
+    help=f"Noise schedule [default: that of --init, or {SCHEDULE}].",
+)  # fmt: skip
 @click.option(
-    "--variance",
-    type=click.Choice(get_args(Variance)),
-    default="fixed_small",
-    help="Variance of a reverse step.",
-)
+    "--prediction", type=click.Choice(get_args(Prediction)),
+    help=f"What the network predicts [default: that of --init, or {PREDICTION}].",
+)  # fmt: skip
+@click.option(
+    "--variance", type=click.Choice(get_args(Variance)),
+    help=f"Variance of a reverse step [default: that of --init, or {VARIANCE}].",
+)  # fmt: skip
 @click.option("--iterations", type=int, help=f"Optimiser steps [default: {DEFAULT_ITERATIONS}].")
 @click.option("--minutes", type=float, help="Train for so long instead.")
 @click.option("--clock", type=click.Choice(get_args(Clock)), default=TRAINING.clock, help="Of --minutes.")
@@ -89,8 +94,13 @@ TRAINING, UPKEEP = TrainingConfig(), Housekeeping()
 @click.option("--compile", "compiled", is_flag=True, help="Translate the network with torch.compile.")
 @click.option("--seed", type=int, default=TRAINING.seed, help="Seed of everything random.")
 @click.option("--report-every", type=int, default=UPKEEP.report_every, help="Steps between rows of the log.")
-@click.option("--save-every", type=int, default=UPKEEP.save_every, help="Steps between checkpoints.")
-@click.option("--workers", type=int, default=UPKEEP.workers, help="Processes that read and augment.")
+@click.option(
+    "--save-every",
+    type=int,
+    default=UPKEEP.save_every,
+    help="Steps between checkpoints; with validation, as often as it takes 5 % of the time at most.",
+)
+@click.option("--workers", type=int, help="Processes that make crops ahead [default: as many as pay].")
 @click.option("--memory", type=float, default=UPKEEP.memory / 2**30, help="GiB of images to hold in memory.")
 @friendly
 def main(
@@ -112,7 +122,7 @@ def main(
         raise ConfigError(f"-o {output}: is a folder; name a file")
     if finetune_noise is not None and options["init"] is None:
         raise ConfigError(
-            f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give its checkpoint with --init"
+            f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give it with --init"
         )
     upkeep = _housekeeping(options)
     with world(device) as processes:
@@ -147,9 +157,7 @@ def _housekeeping(options: dict[str, Any]) -> Housekeeping:
 def _definition(options: dict[str, Any], processes: World) -> Definition:
     init = options.pop("init")
     start = None if init is None else Start.of(init)
-    objective = Objective(options.pop("prediction"), options.pop("variance"))
-    unet = unet_config(options.pop("unet"), objective.out_channels)
-    schedule = ScheduleSpec(options.pop("schedule"))
+    kind = kind_of(start, *(options.pop(name) for name in ("unet", "schedule", "prediction", "variance")))
     augmentation = AUGMENTATIONS[options.pop("augmentation")]
     if options["iterations"] is None and options["minutes"] is None:
         options["iterations"] = DEFAULT_ITERATIONS
@@ -157,7 +165,7 @@ def _definition(options: dict[str, Any], processes: World) -> Definition:
         options["bf16"] = has_fast_bf16(processes.device)
     config = TrainingConfig(**options)
     return Definition(
-        unet, schedule, objective, Normalisation(), config, augmentation=augmentation, start=start
+        kind.unet, kind.schedule, kind.objective, kind.normalisation, config, augmentation, start
     )
 
 
@@ -175,8 +183,7 @@ def _tuned(
 ) -> Definition:
     """The definition with the noise of a volume in place of white noise."""
     assert definition.start is not None, "--finetune-noise goes with --init"
-    first = checkpoint_to_start_from(definition, definition.start)
-    noise = noise_to_learn(volume, channel, first, processes.device, resumed)
+    noise = noise_to_learn(volume, channel, first_model(definition.start), processes.device, resumed)
     _say(console, noise.summary())
     return replace(definition, noise=noise)
 
@@ -223,7 +230,7 @@ def _introduce(console: Console, definition: Definition, parts: Split) -> None:
 def _trained(console: Console, session: Session, resume: bool) -> Checkpoint | None:
     try:
         with _progress(console, session.definition.config) as progress:
-            return session.run(resume, progress)
+            return session.run(resume, progress, lambda line: _say(console, line))
     except KeyboardInterrupt:
         _say(console, f"stopped; --resume continues from the last checkpoint in {session.folder}")
         raise
@@ -246,9 +253,7 @@ def _progress(console: Console, config: TrainingConfig) -> Iterator[Any]:
 
 
 def _conclude(console: Console, record: dict[str, Any], output: Path, folder: Path) -> None:
-    levels = record.get("test_psnr_db") or {
-        k.removeprefix("psnr_"): v for k, v in record["final"].items() if k.startswith("psnr_")
-    }
+    levels = record.get("test_psnr_db") or levels_in(record["final"])
     part = "test" if "test_psnr_db" in record else "validation"
     if levels:
         _say(console, f"one-evaluation PSNR on {part} volumes, dB by noise level: {levels}")
