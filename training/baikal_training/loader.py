@@ -75,7 +75,11 @@ class Batches(Iterator[Sample]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._made = None  # a loader ends its workers when nothing refers to it
+        # They end by themselves when nothing refers to the iterator; an error's traceback does, for long.
+        stop = getattr(self._made, "_shutdown_workers", None)
+        if stop is not None:
+            stop()
+        self._made = None
 
 
 def _ignore_interrupts(_worker: int) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import torch
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_training.checkpoint import Checkpoint
+from baikal_training.config import DEFAULT_ITERATIONS, TrainingConfig
+from baikal_training.data import AUGMENTATIONS
+from baikal_training.distributed import has_fast_bf16
 from baikal_training.losses import Objective
+from baikal_training.session import Definition
 from baikal_training.start import Start, first_model
 from baikal_training.unet_config import UNetConfig, unet_config
 
@@ -60,3 +66,59 @@ def _check_given(
                 f"{option} {given[option]}: the model of --init {start.path} has another; leave {option} "
                 "out: the training takes what the model has"
             )
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a network is trained, where the command leaves it open."""
+
+    batch: int
+    learning_rate: float
+    warm_up: int
+    augmentation: str
+
+    def summary(self) -> str:
+        """One line for people, as options of the command."""
+        return (
+            f"--batch {self.batch} --learning-rate {self.learning_rate:g} --warm-up {self.warm_up} "
+            f"--augmentation {self.augmentation}"
+        )
+
+
+FROM_NOTHING = Manner(
+    TrainingConfig.batch, TrainingConfig.learning_rate, TrainingConfig.warm_up, augmentation="wide"
+)
+TO_FEW_IMAGES = Manner(batch=4, learning_rate=3e-4, warm_up=20, augmentation="narrow")
+"""For a model that has learnt, and few images of one kind: more and smaller steps, on images as they are."""
+MOST_FEW = 100
+"""Most volumes that count as few here."""
+
+
+def definition(
+    options: dict[str, Any], kind: Kind, start: Start | None, manner: Manner, device: torch.device
+) -> Definition:
+    """The definition of a training.
+
+    Args:
+        options: those of ``TrainingConfig`` and ``augmentation``, by name; None where one was not given.
+        kind: of model.
+        start: the model that it starts from.
+        manner: what is taken where an option was not given.
+        device: that it computes on.
+
+    Raises:
+        ConfigError: an option that cannot be used.
+    """
+    options = {**options}
+    for name, value in asdict(manner).items():
+        if options[name] is None:
+            options[name] = value
+    if options["iterations"] is None and options["minutes"] is None:
+        options["iterations"] = DEFAULT_ITERATIONS
+    if options["bf16"] is None:
+        options["bf16"] = has_fast_bf16(device)
+    augmentation = AUGMENTATIONS[options.pop("augmentation")]
+    config = TrainingConfig(**options)
+    return Definition(
+        kind.unet, kind.schedule, kind.objective, kind.normalisation, config, augmentation, start
+    )
