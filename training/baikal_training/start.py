@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
-from baikal_deploy.models.manifest import ModelManifest, find_model, read_manifest, shipped_models
+from baikal_deploy.models.manifest import MOST_BYTES, ModelManifest, find_model, read_manifest, shipped_models
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Diffusion, Objective
@@ -46,11 +47,13 @@ class Start:
         """
         path = _file(model)
         try:
-            if not path.exists():
+            if not os.path.isfile(path):  # unlike Path.is_file, false for a name that is too long
                 names = ", ".join(shipped_models())
                 raise ConfigError(
                     f"--init {model}: no such checkpoint or .onnx file, and no shipped model ({names})"
                 )
+            if path.suffix == ".onnx" and path.stat().st_size > MOST_BYTES:
+                raise ConfigError(f"--init {model}: is larger than any ONNX file; get or export it again")
             return cls(model, file_sha256(path))
         except OSError as error:
             raise ConfigError(f"--init {model}: cannot be read ({error.strerror})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,13 @@ import torch
 from onnx import numpy_helper
 
 from baikal_deploy.errors import BaikalError, ConfigError, EngineUnavailable, ModelError
-from baikal_deploy.models.manifest import METADATA_KEY, ModelManifest, read_manifest, shipped_models
+from baikal_deploy.models.manifest import (
+    METADATA_KEY,
+    MOST_BYTES,
+    ModelManifest,
+    read_manifest,
+    shipped_models,
+)  # fmt: skip
 from baikal_deploy.models.onnx_file import CHECKSUM_KEY, checksum
 from baikal_training import start as module
 from baikal_training.checkpoint import Checkpoint
@@ -107,9 +114,17 @@ def refused(path: Path | str, match: str, kind: type[BaikalError] = ConfigError)
 def test_names_of_nothing_are_refused(tmp_path: Path) -> None:
     refused("cells", "no such checkpoint or .onnx file, and no shipped model .*nuclei")
     refused(tmp_path / "gone.onnx", "no such checkpoint or .onnx file")
-    refused("x" * 300, "cannot be read .*too long")
+    refused("x" * 300, "no such checkpoint or .onnx file")
     (tmp_path / "folder.pt").mkdir()
-    refused(tmp_path / "folder.pt", "cannot be read .*Is a directory")
+    refused(tmp_path / "folder.pt", "no such checkpoint or .onnx file")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    refused(tmp_path / "pipe.onnx", "no such checkpoint or .onnx file")
+
+
+def test_a_file_that_is_larger_than_any_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "huge.onnx").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # takes no space
+    refused(tmp_path / "huge.onnx", "is larger than any ONNX file")
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
