@@ -39,7 +39,7 @@ from baikal_training.simulate import simulate_nuclei
 from baikal_training.unet import UNet
 from baikal_training.unet_config import PRESETS
 
-WARM_UP = 5
+WARM_UP = 3
 SCHEDULE = ScheduleSpec("linear").build()
 
 

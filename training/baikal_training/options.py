@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from baikal_deploy.diffusion.schedule import ScheduleSpec
+from baikal_deploy.diffusion.schedule import ScheduleSpec, Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, TrainingConfig
 from baikal_training.data import AUGMENTATIONS
 from baikal_training.distributed import has_fast_bf16
-from baikal_training.losses import Objective
+from baikal_training.losses import Objective, Prediction
 from baikal_training.session import Definition
 from baikal_training.start import Start, first_model
 from baikal_training.unet_config import UNetConfig, unet_config
 
-UNET, SCHEDULE, PREDICTION, VARIANCE = "light", "linear", "velocity", "fixed_small"
-"""What a training from nothing takes."""
+UNET = "light"
+SCHEDULE: Literal["linear"] = "linear"
+PREDICTION: Prediction = "velocity"
+VARIANCE: Variance = "fixed_small"
+"""What a training from nothing takes, as UNET, SCHEDULE and PREDICTION."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,7 @@ class Watch:
         one, number = (torch.full_like(loss, value, dtype=torch.float64) for value in (1, iteration))
         now = torch.stack([one, number, loss.double(), norm.double()])
         bad = ~(loss.double() + norm.double()).isfinite()
-        first = torch.where(self._first[0] > 0, self._first, now)
-        self._first = torch.where(bad | (self._first[0] > 0), first, self._first)
+        self._first = torch.where(bad & (self._first[0] == 0), now, self._first)
         self.failed = self._first[0].float()
 
     def check(self) -> None:
