@@ -93,6 +93,7 @@ class Session:
         torch.manual_seed(definition.config.seed)
         net = UNet(definition.unet)
         self.before: dict[str, Any] | None = None
+        self.at_start: Row | None = None
         if definition.start is not None:
             first = first_model(definition.start)
             net.load_state_dict(first.ema)
@@ -116,7 +117,7 @@ class Session:
             last = Checkpoint.load(self.folder / LAST)
             assert last.state is not None, "the run folder's own checkpoint has a state"
             self.trainer.restore(last.state, last.ema)
-            self.before = last.training["before"]
+            self.at_start = last.training["start_psnr_db"]
         if not self.world.is_main:
             for _ in self._steps():
                 pass
@@ -176,8 +177,8 @@ class Session:
         if self.before is None or validation is None or self.trainer.iteration:
             return
         found = self._validated(run, 0, {}, validation, say)
-        self.before["validation_psnr_db"] = levels = levels_in(found)
-        say(f"before training: one-evaluation PSNR on validation volumes, dB by noise level: {levels}")
+        self.at_start = levels_in(found)
+        say(f"before training: one-evaluation PSNR on validation volumes, dB by noise level: {self.at_start}")
 
     def _save(self, run: RunFolder, step: Step, values: Row, validation: Validation | None, say: Say) -> None:
         """A row of the log, with validation if it is due, and the checkpoint."""
@@ -237,6 +238,7 @@ class Session:
             "unet": self.definition.unet.as_dict(),
             "config": asdict(self.definition.config),
             "before": self.before,
+            "start_psnr_db": self.at_start,
             "noise": None if self.definition.noise is None else asdict(self.definition.noise),
             "augmentation": asdict(self.definition.augmentation),
             "iterations": self.trainer.iteration,

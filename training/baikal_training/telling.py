@@ -70,4 +70,12 @@ def conclude(console: Console, record: dict[str, Any], output: Path, folder: Pat
     part = "test" if "test_psnr_db" in record else "validation"
     if levels:
         say(console, f"one-evaluation PSNR on {part} volumes, dB by noise level: {levels}")
+    if record["start_psnr_db"] is not None:
+        after = levels_in(record["final"])
+        gains = [after[level] - before for level, before in record["start_psnr_db"].items()]
+        mean = sum(gains) / len(gains)
+        say(
+            console,
+            f"on validation volumes {mean:+.2f} dB in the mean against the model that it started from",
+        )
     say(console, f"wrote {output}; the run is described in {folder}")

@@ -15,6 +15,7 @@ from PIL import Image
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.cli import main
 from baikal_training.options import FROM_NOTHING, TO_FEW_IMAGES
+from baikal_training.runs import levels_in
 from baikal_training.start import Start
 from baikal_training.validation import SIGMAS
 from tests.clean import soft_plane
@@ -56,7 +57,10 @@ def test_few_images_are_all_learnt_from(count: int, first: Path, tmp_path: Path)
     assert [v["shape"] for v in checkpoint.split["validation"]] == [[24, 96]] * count
     assert checkpoint.split["test"] == []
     assert checkpoint.training["before"]["model"] == "first.pt"
-    assert list(checkpoint.training["before"]["validation_psnr_db"]) == [str(sigma) for sigma in SIGMAS]
+    before, after = checkpoint.training["start_psnr_db"], levels_in(checkpoint.training["final"])
+    assert list(before) == list(after) == [str(sigma) for sigma in SIGMAS]
+    gain = np.mean([after[level] - before[level] for level in before])
+    assert f"on validation volumes {gain:+.2f} dB in the mean against the model" in result.stderr
     with (tmp_path / "mine_run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["iteration"] for row in rows] == ["0", "2"]
@@ -77,7 +81,7 @@ def test_a_run_with_strips_continues(first: Path, tmp_path: Path) -> None:
     train(*command, "--resume")
     after = Checkpoint.load(tmp_path / "mine.pt")
     assert all(torch.equal(after.ema[name], value) for name, value in before.ema.items())
-    assert after.training["before"] == before.training["before"]
+    assert after.training["start_psnr_db"] == before.training["start_psnr_db"] is not None
 
 
 def test_a_split_that_is_asked_for_is_made(first: Path, tmp_path: Path) -> None:

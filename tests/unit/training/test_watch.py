@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from torch import Tensor
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError
 from baikal_training.config import TrainingConfig
-from baikal_training.data import Augmentation
+from baikal_training.data import Augmentation, CropDataset
 from baikal_training.distributed import World
+from baikal_training.loader import Batches
 from baikal_training.loop import Step, Trainer
 from baikal_training.losses import Diffusion, Objective
+from baikal_training.samples import BatchPlan, Sample, SampleDataset, TimestepSampler
 from baikal_training.watch import Watch
 from tests.clean import clean_volumes
 from tests.models import tiny_net
@@ -108,3 +111,24 @@ def test_a_loss_is_read_when_it_is_asked_for() -> None:
     step = Step(1, torch.tensor(0.25), 1e-3, 2.0, False)
     assert step.loss == 0.25
     assert isinstance(step.loss, float)
+
+
+def test_a_step_reads_nothing_back_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU would be waited for: ``float`` of a tensor, ``item``, ``tolist``, ``cpu``, ``numpy``."""
+    made = trainer(Diffusion(SCHEDULE, Objective()), 100)
+
+    def waits(*_: Any) -> None:
+        raise AssertionError("this waits for the device")
+
+    batches = [next(iter_of(made)) for _ in range(2)]
+    for name in ("__float__", "__int__", "__bool__", "item", "tolist", "cpu", "numpy"):
+        monkeypatch.setattr(Tensor, name, waits)
+    losses = [made._step(iter([batch]), 1e-3) for batch in batches]
+    monkeypatch.undo()
+    assert all(float(loss) > 0 for loss in losses)
+
+
+def iter_of(trainer: Trainer) -> Iterator[Sample]:
+    crops = CropDataset(clean_volumes(), 16, 0, Augmentation())
+    samples = SampleDataset(crops, TimestepSampler(SCHEDULE, "denoising"), 0)
+    return iter(Batches(samples, BatchPlan(0, None, trainer.part, 1), 0, torch.device("cpu")))
