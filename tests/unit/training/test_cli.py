@@ -186,25 +186,31 @@ def test_init_starts_from_a_checkpoint_and_records_it(clean: Path, small: list[s
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
     succeeds(train(clean, "-o", first, *QUICK, *small, "--seed", "1"))
     still = ["--iterations", "1", "--learning-rate", "1e-9", "--warm-up", "1", "--seed", "2"]
-    succeeds(train(clean, "--init", first, "-o", second, *SHAPE, *small, *still))
+    succeeds(train(clean, "--init", first, "-o", second, *SHAPE, *still))  # the network is that of --init
     before, after = Checkpoint.load(first), Checkpoint.load(second)
     for name, weights in before.ema.items():
         torch.testing.assert_close(after.ema[name], weights, rtol=0, atol=1e-7)
     assert after.training["before"]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
     assert after.training["before"]["iterations"] == 20
+    assert after.training["before"]["model"] == "first.pt"
+    assert after.training["unet"] == before.training["unet"] == before.unet.as_dict()
     assert before.training["before"] is None
     result = train(clean, "-o", second, *SHAPE, *small, *still, "--resume")
-    assert "started with other start (" in result.stderr
+    assert "the run was started with other " in result.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--init", "{first}"], "first.pt: its unet is another than this training's"),
-        (["--unet", "{small}", "--prediction", "eps"], "first.pt: its objective is another than"),
-        (["--unet", "{small}", "--schedule", "cosine"], "first.pt: its schedule is another than"),
-        (["--unet", "{small}", "--init", "none.pt"], "--init none.pt: cannot be read (No such file"),
-        (["--unet", "{small}", "--init", "{small}"], "small.toml: not a readable checkpoint"),
+        (["--unet", "light"], "--unet light: the model of --init {first} has another"),
+        (["--prediction", "eps"], "--prediction eps: the model of --init {first} has another"),
+        (["--schedule", "cosine"], "--schedule cosine: the model of --init {first} has another"),
+        (
+            ["--variance", "learned_range"],
+            "--variance learned_range: the model of --init {first} has another",
+        ),
+        (["--init", "none.pt"], "--init none.pt: no such checkpoint or .onnx file, and no shipped model"),
+        (["--init", "{small}"], "small.toml: not a readable checkpoint"),
     ],
 )
 def test_init_refuses_other_networks(
@@ -213,7 +219,7 @@ def test_init_refuses_other_networks(
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
     succeeds(train(clean, "-o", first, *SHAPE, *small, "--iterations", "1"))
     filled = [option.format(first=first, small=small[1]) for option in options]
-    fails(train(clean, "-o", second, *QUICK, "--init", first, *filled), second, match)
+    fails(train(clean, "-o", second, *QUICK, "--init", first, *filled), second, match.format(first=first))
 
 
 def fails(result: Result, output: Path, match: str) -> None:
