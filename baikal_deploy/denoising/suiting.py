@@ -19,7 +19,7 @@ from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.shown import Shown
-from baikal_deploy.denoising.trust import STEP, shared
+from baikal_deploy.denoising.trust import shared
 from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.models.manifest import DEFAULT_MODEL
@@ -33,8 +33,11 @@ ENOUGH = 16
 """Fewest blocks that tell anything."""
 DOUBT = 2.0
 """Standard errors by which a model must be better than the default to be taken."""
-LEAST = 0.03
-"""Share of the default's error by which it must be smaller."""
+LEAST = 0.001
+"""Variances of the noise by which its squared error must be smaller."""
+STEP = 0.05
+"""Noise that is added, in standard deviations of what is there: more would be taken for structure, or removed
+as what it is."""
 
 
 @dataclass(frozen=True)
@@ -43,46 +46,49 @@ class Suited:
 
     Attributes:
         name: of the model.
-        errors: expected mean squared error of each model's estimate, in variances of the noise, by name;
-            none where there is no noise.
+        errors: by how much the expected mean squared error of each model's estimate is larger than the
+            default's, in variances of the noise, by name; none where there is no noise.
     """
 
     name: str
     errors: Mapping[str, float]
 
 
-def best_suited(sample: Sequence[Raw], denoisers: Mapping[str, Denoiser]) -> Suited:
+def best_suited(
+    sample: Sequence[Raw], denoisers: Mapping[str, Denoiser], default: str = DEFAULT_MODEL
+) -> Suited:
     """The model whose estimate is expected to be nearest to the truth; the default if none clearly is.
 
     Args:
         sample: (H, W) windows of the channel, in raw units.
-        denoisers: the models, by name; the default among them.
+        denoisers: the models, by name.
+        default: one of these names.
 
     Raises:
         EngineError: a network failed.
     """
     sampler = make_sampler(DEFAULT_SAMPLER, {"budget": "preview"}, {})
-    measurement = denoisers[DEFAULT_MODEL].measure(sample, sampler)
+    measurement = denoisers[default].measure(sample, sampler)
     if measurement.intensity.is_constant or measurement.noise is None:
-        return Suited(DEFAULT_MODEL, {})
+        return Suited(default, {})
     windows = _windows(sample)
     if not windows:
-        return Suited(DEFAULT_MODEL, {})
+        return Suited(default, {})
     recipes = {name: one.recipe(sampler, measurement, seed=0) for name, one in denoisers.items()}
     blocks = {
         name: np.concatenate([_errors(one, recipes[name], window) for window in windows])
         for name, one in denoisers.items()
     }
-    errors = {name: float(own.mean()) for name, own in blocks.items()}
-    better = [name for name in denoisers if _is_better(blocks[name], blocks[DEFAULT_MODEL])]
-    return Suited(min(better, key=errors.__getitem__, default=DEFAULT_MODEL), errors)
+    errors = {name: float((own - blocks[default]).mean()) for name, own in blocks.items()}
+    better = [name for name in denoisers if _is_better(blocks[name], blocks[default])]
+    return Suited(min(better, key=errors.__getitem__, default=default), errors)
 
 
 def _is_better(own: Values, usual: Values) -> bool:
     """True if the errors of a model's blocks are smaller than the default's, beyond doubt."""
     less = usual - own
     doubt = DOUBT * less.std() / sqrt(len(less))
-    return len(less) >= ENOUGH and bool(less.mean() > max(doubt, LEAST * abs(usual.mean())))
+    return len(less) >= ENOUGH and bool(less.mean() > max(doubt, LEAST))
 
 
 def _windows(sample: Sequence[Raw]) -> list[Raw]:
@@ -117,8 +123,8 @@ def _errors(denoiser: Denoiser, recipe: Recipe, window: Raw) -> Values:
 
     std, sign = np.float32(recipe.spectrum.std), np.sign(noise(0, PROBE_DRAW))
     x0 = estimate(y)
-    moved = estimate(y + STEP * std * shared(recipe.spectrum)(sign)) - x0
-    kept = sign * moved / (STEP * std)
+    moved = estimate(y + np.float32(STEP) * std * shared(recipe.spectrum)(sign)) - x0
+    kept = sign * moved / (np.float32(STEP) * std)
     removed = (y - x0) / std
     return _means((removed**2 - 1 + 2 * kept)[0, 0].astype(np.float64)).ravel()
 

@@ -38,10 +38,10 @@ def describe_suited(suited: Suited) -> str:
     if not suited.errors:
         return "the default, as there is no noise to tell by"
     errors = sorted(suited.errors.items(), key=lambda one: (one[0] != suited.name, one[1]))
-    told = ", ".join(f"{name} {number(100 * error, 3)} %" for name, error in errors)
+    told = ", ".join(f"{name} {100 * error:+.2g} %" for name, error in errors)
     best = suited.name == min(suited.errors, key=suited.errors.__getitem__)
     why = "suits it best" if best else "the default, as no other is clearly better"
-    return f"{why}; expected error, of the noise's variance: {told}"
+    return f"{why}; expected squared error beside the default's, of the noise's variance: {told}"
 
 
 def describe_noise(measurement: Measurement) -> str:
