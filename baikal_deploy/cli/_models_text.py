@@ -42,11 +42,10 @@ def list_models(paths: Mapping[str, Path], width: int) -> Iterator[str]:
         yield f"{alias} is a former name of {name}"
 
 
-def describe_model(name: str, path: Path, width: int) -> Iterator[str]:
+def describe_model(path: Path, width: int) -> Iterator[str]:
     """A model, with all that it says of itself, in lines.
 
     Args:
-        name: of the model.
         path: of its file.
         width: columns of the terminal.
 
@@ -54,7 +53,7 @@ def describe_model(name: str, path: Path, width: int) -> Iterator[str]:
         ModelError: a file that is not a model.
     """
     manifest = read_manifest(path)
-    yield f"{name}: {path}"
+    yield f"{path.stem}: {path}"
     card = {key: manifest.card[key] for key in TITLES if key in manifest.card} | manifest.card
     for key, text in card.items():
         yield from _hanging(TITLES.get(key, key), text, width)

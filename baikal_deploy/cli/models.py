@@ -13,7 +13,7 @@ from baikal_deploy.cli.terminal import Command, PlainConsole, friendly, tell_pat
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.models.manifest import find_model, is_shipped, shipped_models
+from baikal_deploy.models.manifest import find_model, shipped_models
 from baikal_deploy.report.comparison import Comparison, check_picture
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.open import open_input
@@ -66,7 +66,7 @@ def main(
         if value is not None:
             raise ConfigError(f"--{option} {value}: is for {COMPARE}; write baikal-models {COMPARE} IMAGE")
     if len(words) == 1:
-        lines = describe_model(words[0], find_model(words[0]), console.width)
+        lines = describe_model(find_model(words[0]), console.width)
     else:
         lines = list_models(_found(words) if words else shipped_models(), console.width)
     for line in list(lines):
@@ -101,8 +101,8 @@ def _compare(
 
 
 def _found(models: list[str] | tuple[str, ...]) -> dict[str, Path]:
-    """Files of models, by name; those that are not shipped by the names of their files."""
-    found = {(model if is_shipped(model) else Path(model).stem): find_model(model) for model in models}
+    """Files of models, by name, which is that of the file."""
+    found = {path.stem: path for path in map(find_model, models)}
     if len(found) < len(models):
         raise ConfigError(f"{', '.join(models)}: two models of one name; name each once")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ REAL = "--engine", "onnx-cpu"
 BOTH = "A=nuclei,B=tribolium,*=skip"
 
 
-def write_channels(path: Path, pixels: np.ndarray, names: str) -> Path:
-    """An OME-Zarr of channels with these names, of one letter each."""
+def write_channels(path: Path, pixels: np.ndarray, names: Sequence[str]) -> Path:
+    """An OME-Zarr of channels with these names."""
     group = zarr.create_group(path)
     write_zarr(path / "0", pixels)
     steps = [{"type": "scale", "scale": [1.0] * pixels.ndim}]
@@ -210,16 +211,24 @@ def test_python_says_what_is_wrong(three: Path) -> None:
         Run(RunConfig(three, model={7: "nuclei"}, engine="analytic"))
 
 
+def test_names_may_hold_anything_in_python(tmp_path: Path, counts: np.ndarray) -> None:
+    path = write_channels(tmp_path / "odd.ome.zarr", np.stack([counts, counts]), ["DAPI, x=2", "*"])
+    models = {"DAPI, x=2": "tribolium", 1: "skip"}
+    with Run(RunConfig(path, model=models, engine="analytic"), only_plan=True) as run:
+        assert run.models.of(0).name == "tribolium"
+        assert run.plan.skipped == [1]
+
+
 def test_an_alias_is_the_model_that_it_stands_for(
     tmp_path: Path, baikal_run: BaikalRun, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest, "ALIASES", {"honeycomb": "flywing"})
-    assert find_model("honeycomb") == shipped_models()["flywing"]
-    assert "honeycomb" not in shipped_models()
+    monkeypatch.setattr(manifest, "ALIASES", {"grains": "tribolium"})
+    assert find_model("grains") == shipped_models()["tribolium"]
+    assert "grains" not in shipped_models()
     out = tmp_path / "out.ome.zarr"
-    assert baikal_run(three, out, "--model", "A=honeycomb,B=flywing,T=honeycomb").exit_code == 0
-    assert group_attributes(out)["baikal"]["model"]["name"] == "flywing"
-    assert "complete already" in baikal_run(three, out, "--model", "flywing").stderr
+    assert baikal_run(three, out, "--model", "A=grains,B=tribolium,T=grains").exit_code == 0
+    assert group_attributes(out)["baikal"]["model"]["name"] == "tribolium"
+    assert "complete already" in baikal_run(three, out, "--model", "tribolium").stderr
 
 
 def test_the_log_for_programs_has_the_models(tmp_path: Path, baikal_run: BaikalRun, three: Path) -> None:

@@ -24,7 +24,7 @@ def models(*arguments: Any) -> Result:
 
 
 def test_the_shipped_models_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("baikal_deploy.cli._models_text.ALIASES", {"honeycomb": "flywing"})
+    monkeypatch.setattr("baikal_deploy.cli._models_text.ALIASES", {"grains": "tribolium"})
     result = models()
     assert result.exit_code == 0, result.output
     for name in shipped_models():
@@ -32,7 +32,7 @@ def test_the_shipped_models_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{DEFAULT_MODEL} (default)" in result.stdout
     assert "BSD-3-Clause" in result.stdout
     assert "9.1 MB, fp32" in result.stdout
-    assert "honeycomb is a former name of flywing" in result.stdout
+    assert "grains is a former name of tribolium" in result.stdout
 
 
 def test_a_model_is_described(tmp_path: Path) -> None:
@@ -44,17 +44,17 @@ def test_a_model_is_described(tmp_path: Path) -> None:
         for words in ("no real image was used", "limits", file_sha256(own), "test_psnr_db", "training"):
             assert words in result.stdout
     listed = models("nuclei", own).stdout
-    assert "nuclei (default)" in listed
+    assert "\nnuclei" in f"\n{listed}"
     assert "\nown\n" in listed
-    assert "flywing" not in listed
+    assert "tribolium" not in listed
 
 
 def test_models_are_compared(tmp_path: Path, counts: np.ndarray) -> None:
     path, picture = write_zarr(tmp_path / "in.zarr", counts), tmp_path / "compare.png"
-    result = models("compare", path, "--models", "flywing,nuclei", "--engine", "onnx-cpu", "-o", picture)
+    result = models("compare", path, "--models", "tribolium,nuclei", "--engine", "onnx-cpu", "-o", picture)
     assert result.exit_code == 0, result.output
     assert "96 x 80 pixels at (0, 0)" in result.stdout
-    assert result.stdout.index("  flywing") < result.stdout.index("  nuclei")
+    assert result.stdout.index("  tribolium") < result.stdout.index("  nuclei")
     assert "expected squared error" in result.stdout
     assert result.stdout.splitlines()[-1] == str(picture)
     with Image.open(picture) as shown:
@@ -104,8 +104,8 @@ def test_other_commands_take_one_model(tmp_path: Path, counts: np.ndarray) -> No
 
 
 def test_an_alias_is_found_by_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "ALIASES", {"honeycomb": "flywing"})
-    assert file_sha256(find_model("flywing")) in models("honeycomb").stdout
+    monkeypatch.setattr(manifest, "ALIASES", {"grains": "tribolium"})
+    assert file_sha256(find_model("tribolium")) in models("grains").stdout
 
 
 def test_correlation_of_what_holds_one_value_is_none() -> None:

@@ -30,15 +30,15 @@ def denoisers() -> Iterator[dict[str, Denoiser]]:
 
 @pytest.mark.parametrize("specimen", ["flywing", "nuclei"])
 def test_the_model_that_knows_a_specimen_suits_it(denoisers: dict[str, Denoiser], specimen: str) -> None:
-    found = best_suited([seen(specimen)], denoisers)
+    found = best_suited([seen(specimen)], denoisers, "nuclei")
     assert found.name == specimen
     assert found.errors["nuclei"] == 0
     assert (found.errors["flywing"] < 0) == (specimen == "flywing")
-    assert best_suited([seen(specimen)], denoisers) == found
+    assert best_suited([seen(specimen)], denoisers, "nuclei") == found
 
 
 def test_what_cannot_be_told_is_the_default(denoisers: dict[str, Denoiser]) -> None:
-    assert best_suited([np.full((64, 64), 3, np.uint8)], denoisers) == Suited("nuclei", {})
+    assert best_suited([np.full((64, 64), 3, np.uint8)], denoisers, "nuclei") == Suited("nuclei", {})
     small = best_suited([seen("flywing")[:64, :64]], denoisers, "flywing")
     assert small.name == "flywing"  # too few blocks to tell
 
