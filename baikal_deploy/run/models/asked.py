@@ -127,7 +127,7 @@ class Asked:
         Raises:
             ModelError: there is no such model.
         """
-        here = {channel: _absolute(name) for channel, name in self.named.items()}
+        here: dict[str | int, str] = {channel: _absolute(name) for channel, name in self.named.items()}
         if self.rest is not None:
             here[REST] = _absolute(self.rest)
         return here[REST] if list(here) == [REST] else here
