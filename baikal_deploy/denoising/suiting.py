@@ -33,7 +33,7 @@ ENOUGH = 16
 """Fewest blocks that tell anything."""
 DOUBT = 2.0
 """Standard errors by which a model must be better than the default to be taken."""
-LEAST = 0.001
+LEAST = 0.002
 """Variances of the noise by which its squared error must be smaller."""
 STEP = 0.05
 """Noise that is added, in standard deviations of what is there: more would be taken for structure, or removed
@@ -47,7 +47,7 @@ class Suited:
     Attributes:
         name: of the model.
         errors: by how much the expected mean squared error of each model's estimate is larger than the
-            default's, in variances of the noise, by name; none where there is no noise.
+            default's, in mean variances of the noise, by name; none where there is no noise.
     """
 
     name: str
@@ -75,10 +75,7 @@ def best_suited(
     if not windows:
         return Suited(default, {})
     recipes = {name: one.recipe(sampler, measurement, seed=0) for name, one in denoisers.items()}
-    blocks = {
-        name: np.concatenate([_errors(one, recipes[name], window) for window in windows])
-        for name, one in denoisers.items()
-    }
+    blocks = {name: _errors(one, recipes[name], windows) for name, one in denoisers.items()}
     errors = {name: float((own - blocks[default]).mean()) for name, own in blocks.items()}
     better = [name for name in denoisers if _is_better(blocks[name], blocks[default])]
     return Suited(min(better, key=errors.__getitem__, default=default), errors)
@@ -110,11 +107,18 @@ def _structure(tile: Raw) -> float:
     return float(high - low)
 
 
-def _errors(denoiser: Denoiser, recipe: Recipe, window: Raw) -> Values:
-    """Expected squared errors of an estimate, in variances of the noise: means over blocks of a window."""
+def _errors(denoiser: Denoiser, recipe: Recipe, windows: Sequence[Raw]) -> Values:
+    """Expected squared errors in the blocks of windows, in mean variances of the noise."""
+    errors, variances = np.concatenate([_of_window(denoiser, recipe, one) for one in windows], axis=1)
+    mean: Values = errors / variances.mean()
+    return mean
+
+
+def _of_window(denoiser: Denoiser, recipe: Recipe, window: Raw) -> Values:
+    """Expected squared error and variance of the noise in the blocks of a window: (2, blocks)."""
     predictor, engine = denoiser.predictor, denoiser.predictor.engine
     shown = Shown.of(window[None], Crop.uncut(window.shape), recipe.measurement)
-    y, _ = recipe.prepare(shown.planes)
+    y, equaliser = recipe.prepare(shown.planes)
     noise = noise_source(recipe.seed, [0], window.shape, y, (0, 0))
 
     def estimate(planes: Planes) -> Planes:
@@ -126,7 +130,9 @@ def _errors(denoiser: Denoiser, recipe: Recipe, window: Raw) -> Values:
     moved = estimate(y + np.float32(STEP) * std * shared(recipe.spectrum)(sign)) - x0
     kept = sign * moved / (np.float32(STEP) * std)
     removed = (y - x0) / std
-    return _means((removed**2 - 1 + 2 * kept)[0, 0].astype(np.float64)).ravel()
+    variance = np.ones(window.shape) if equaliser is None else equaliser.spread[0].astype(np.float64) ** 2
+    error = variance * (removed**2 - 1 + 2 * kept)[0, 0]
+    return np.stack([_means(error).ravel(), _means(variance).ravel()])
 
 
 def _means(plane: Values) -> Values:
