@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
+from baikal_deploy.run.models.loaded import Models
 from baikal_deploy.run.plan import Round
 from baikal_deploy.run.planner import plan
 from baikal_deploy.run.provenance import provenance
@@ -100,9 +100,9 @@ class Run:
         return self.round.work.recipes
 
     @property
-    def denoiser(self) -> Denoiser:
-        """The loaded model."""
-        return self.plan.denoiser
+    def models(self) -> Models:
+        """The loaded models, by channel."""
+        return self.plan.models
 
     @property
     def layout(self) -> Layout:
@@ -146,8 +146,9 @@ class Run:
 
     @property
     def windows_per_plane(self) -> int:
-        """Network windows over a whole plane."""
-        return len(self.denoiser.predictor.plan(self.volume.info.plane_shape).windows)
+        """Network windows over a whole plane; the most of all models."""
+        predictors = [own.denoiser.predictor for own in self.models.used]
+        return max(len(one.plan(self.volume.info.plane_shape).windows) for one in predictors)
 
     @property
     def output_bytes(self) -> int:
@@ -160,7 +161,7 @@ class Run:
         Raises:
             EngineError: the run is closed, or the network failed.
         """
-        self.denoiser.check_open()
+        self.models.check_open()
         return self.round.estimate_seconds()
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
@@ -179,7 +180,7 @@ class Run:
             EngineError: the network failed (the same run again continues likewise), or the run is closed.
             BaikalError: the workers cannot do it.
         """
-        self.denoiser.check_open()
+        self.models.check_open()
         if workers is not None and self.plan.input.grows:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
         if self.refused is not None:
@@ -195,7 +196,7 @@ class Run:
                 session.measured(group, measurement)
             computed = self._do_rounds(session, workers, progress)
             tally = session.tally
-            notes = [*tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
+            notes = [*tally.notes(), *self.plan.notes(), *_copy_labels(self.volume, session)]
             session.finish(self.provenance(tally, notes))
         return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
 
@@ -223,7 +224,7 @@ class Run:
         return made | self.plan.input.record(self.written)
 
     def close(self) -> None:
-        """Free the model; the run cannot be executed afterwards."""
+        """Free the models; the run cannot be executed afterwards."""
         self.plan.close()
 
     def __enter__(self) -> Self:
