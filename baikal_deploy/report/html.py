@@ -21,7 +21,7 @@ from baikal_deploy.report.plots import histograms, noise_fit
 from baikal_deploy.report.preview import MOST_CHANNELS
 from baikal_deploy.report.spectrum import in_svg
 from baikal_deploy.report.templates import environment
-from baikal_deploy.report.words import describe_choice, describe_noise, number
+from baikal_deploy.report.words import describe_choice, describe_noise, describe_structure, number
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
@@ -35,7 +35,7 @@ class Channel:
 
     Attributes:
         low, high: raw intensities that the network sees as −1 and 1.
-        noise, sampler: in words.
+        noise, structure, sampler: in words.
         nfe: network evaluations per plane.
         options: of the sampler, with nothing left automatic.
         whole, planes, suspects: pictures.
@@ -47,6 +47,7 @@ class Channel:
     low: str
     high: str
     noise: str
+    structure: str
     sampler: str
     nfe: int
     options: dict[str, Any]
@@ -119,6 +120,7 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             number(measurement.intensity.low),
             number(measurement.intensity.high),
             describe_noise(measurement),
+            "; ".join(describe_structure(measurement)),
             describe_choice(run, recipe),
             recipe.nfe,
             recipe.sampler.options,
