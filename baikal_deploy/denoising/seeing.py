@@ -12,9 +12,9 @@ from baikal_deploy.pixels.arrays import Plane
 
 KEPT = 16
 """Windows that are kept of each pass over a channel; of more, evenly spaced ones."""
-CORRELATED = 1.25
+CORRELATED = 2.0
 """Noise, over its finest detail, from which on estimates keep or lose too much to tell what they show."""
-BURIED = 1.6
+BURIED = 0.8
 """Noise level, on the network's scale (of range 2), from which on there is next to nothing to see."""
 
 

@@ -20,7 +20,7 @@ WORDS = {
     "bright field": "bright field or phase contrast",
 }
 """What the classifier's structures are called in sentences."""
-LIKELY, UNLIKELY = 0.5, 0.2
+LIKELY, UNLIKELY = 0.5, 0.3
 """Probability of a model's structures from which on it knows them, and below which it does not."""
 MOST_STRUCTURES = 64
 FAR = 1.5
