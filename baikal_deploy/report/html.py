@@ -22,7 +22,13 @@ from baikal_deploy.report.plots import histograms, noise_fit
 from baikal_deploy.report.preview import MOST_CHANNELS
 from baikal_deploy.report.spectrum import in_svg
 from baikal_deploy.report.templates import environment
-from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, number
+from baikal_deploy.report.words import (
+    describe_choice,
+    describe_model,
+    describe_noise,
+    describe_structure,
+    number,
+)  # fmt: skip
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
@@ -36,7 +42,7 @@ class Channel:
 
     Attributes:
         low, high: raw intensities that the network sees as −1 and 1.
-        model, noise, sampler: in words.
+        model, noise, structure, sampler: in words.
         nfe: network evaluations per plane.
         options: of the sampler, with nothing left automatic.
         whole, planes, suspects: pictures.
@@ -49,6 +55,7 @@ class Channel:
     high: str
     model: str
     noise: str
+    structure: str
     sampler: str
     nfe: int
     options: dict[str, Any]
@@ -122,6 +129,7 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             number(measurement.intensity.high),
             describe_model(run, place),
             describe_noise(measurement),
+            "; ".join(describe_structure(measurement)),
             describe_choice(run, place),
             recipe.nfe,
             recipe.sampler.options,

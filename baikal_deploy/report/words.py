@@ -62,6 +62,12 @@ def describe_noise(measurement: Measurement) -> str:
     return f"{strength}, correlated between pixels{shared}"
 
 
+def describe_structure(measurement: Measurement) -> list[str]:
+    """Describe what a channel looks like, if the model knows that; the notes have what it does not know."""
+    structure = measurement.structure
+    return [] if structure is None or not structure.words else [structure.words]
+
+
 def total_std(noise: NoiseModel, intensity: float) -> float:
     """Standard deviation of the noise at a mean intensity, in raw units."""
     return noise.correlation * float(noise.std(np.asarray(intensity)))

@@ -28,6 +28,7 @@ from baikal_training.losses import Diffusion, Objective
 from baikal_training.noise import MeasuredNoise
 from baikal_training.pace import Pace, crops_that_fit
 from baikal_training.runs import LAST, Row, RunFolder, check_same_run, levels_in
+from baikal_training.seen import seen
 from baikal_training.start import Start, first_model
 from baikal_training.unet import UNet
 from baikal_training.unet_config import UNetConfig
@@ -260,4 +261,5 @@ class Session:
         test = self._validation(self.split.test)
         if test is not None:
             record["test_psnr_db"] = test.psnr(self._averaged())
+        record["seen"] = seen(self.split.training, self._averaged(), self.diffusion, self.schedule)
         return self._checkpoint(record, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.models.manifest import DEFAULT_MODEL
-from baikal_deploy.report.words import describe_choice, describe_model, describe_noise
+from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
 from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
@@ -78,6 +78,7 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
         f"{describe_noise(recipe.measurement)}{first}",
         *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
         f"          {describe_choice(run, channel)}, {evaluations} a plane",
+        *(f"          {words}" for words in describe_structure(recipe.measurement)),
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
 
