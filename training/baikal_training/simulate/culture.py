@@ -30,7 +30,7 @@ class Habit:
     Attributes:
         distance: mean between neighbours.
         spread: of the logarithm of their sizes; large and small ones come in patches.
-        fill: reach of a cell over half the distance; above 1.2 they fill the field.
+        fill: reach of a cell over half the distance; above 1.5 few gaps are left.
         share: of the places that are taken.
         longer: length over width.
         aligned: True where neighbours are elongated the same way.
@@ -121,7 +121,7 @@ class Culture:
 
 def _places(rng: Generator, shape: tuple[int, int], habit: Habit) -> tuple[Points, Points]:
     """Centres of cells (n, 2) in and around a plane, and their mean radii (n,)."""
-    margin, patches = 1.3 * habit.distance, grain(rng, (64, 64), 5.0)
+    margin, patches = 1.5 * habit.distance, grain(rng, (64, 64), 5.0)
     extent = np.array(shape) + 2 * margin
 
     def distance(points: Points) -> Points:
@@ -134,7 +134,9 @@ def _places(rng: Generator, shape: tuple[int, int], habit: Habit) -> tuple[Point
     middle = ((centres - extent / 2) ** 2).sum(1).argmin()
     keep = rng.random(len(centres)) < habit.share
     keep[middle] = True  # and well into the plane, so that no picture is empty
-    centres = centres - centres[middle] + np.array(shape) * rng.uniform(0.3, 0.7, 2)
+    centres = centres - margin
+    low, high = 0.3 * np.array(shape), 0.7 * np.array(shape)
+    centres = centres + np.clip(centres[middle], low, high) - centres[middle]
     sizes = habit.fill * wanted / 2 * np.exp(rng.normal(0, 0.15, len(wanted)))
     return centres[keep], sizes[keep]
 

@@ -87,9 +87,9 @@ def _unevenness(rng: Generator, culture: Culture) -> Plane:
 def _upright(rng: Generator, layer: Layer, flat: Plane, size: float) -> Volume:
     """Membranes (Z, Y, X) that stand on the plane and lean, each place its own way."""
     shape = flat.shape
-    lean = rng.uniform(0.2, 1.2) * np.stack([grain(rng, shape, max(size, 8.0)) for _ in range(2)])
+    lean = rng.uniform(0.5, 2.0) * np.stack([grain(rng, shape, max(size, 8.0)) for _ in range(2)])
     rest = np.indices(shape, np.float32)
-    belt, middle = rng.uniform(0.8, 4.0), layer.base + 0.5 * float(layer.height.max())
+    belt, middle = rng.uniform(0.8, 3.0), layer.base + 0.5 * float(layer.height.max())
     below = 0.15 + 0.4 * rng.random()
     out = np.empty((layer.planes, *shape), np.float32)
     for plane in range(layer.planes):
