@@ -24,7 +24,8 @@ class Source:
         files: patterns of their files and folders, relative to the corpus file.
         weight: how often they are drawn, against the other sources of their structure.
         licence: that they are under.
-        attribution: who made them, and where they come from.
+        attribution: who made them.
+        origin: where they were taken from.
         processing: what was done to them.
         augmentation: the name of their own; "" for the training's.
         parent: regular expression that finds, in the names of files, which image they are parts of: those in
@@ -37,6 +38,7 @@ class Source:
     weight: float = 1.0
     licence: str = ""
     attribution: str = ""
+    origin: str = ""
     processing: str = ""
     augmentation: str = ""
     parent: str = ""

@@ -14,7 +14,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_training.data.augmentation import AUGMENTATIONS
 from baikal_training.data.corpus import Corpus, Source
 
-TEXTS = ("name", "licence", "attribution", "processing", "augmentation", "parent")
+TEXTS = ("name", "licence", "attribution", "origin", "processing", "augmentation", "parent")
 
 
 def is_corpus(path: Path) -> bool:

@@ -17,7 +17,17 @@ from baikal_deploy.measurement.sample import sample_windows
 from baikal_training.data.copies import find_copies
 from baikal_training.data.corpus import Corpus
 from baikal_training.data.corpus_file import is_corpus, read_corpus
-from baikal_training.data.readers import FORMATS, Channel, Planes, close_files, images, is_image, is_volume
+from baikal_training.data.readers import (
+    FORMATS,
+    Channel,
+    Image,
+    Planes,
+    care_pair,
+    close_files,
+    images,
+    is_image,
+    is_volume,
+)
 from baikal_training.data.volumes import CleanVolume
 
 
@@ -106,13 +116,25 @@ def _without_copies(
     volumes: list[CleanVolume], exclude: Sequence[Path]
 ) -> tuple[list[CleanVolume], list[str]]:
     """Volumes that show nothing that a test image shows, and the names of the others."""
-    tests = [planes for path in _inputs(exclude) for image in images(path) for planes in image.all_planes()]
+    tests = [planes for path in exclude for planes in _tests(path)]
     copies = {copy.volume: copy for copy in find_copies([v.planes for v in volumes], tests)} if tests else {}
     kept = [volume for number, volume in enumerate(volumes) if number not in copies]
     excluded = [f"{volumes[number].name} (shows what {copy.test} shows)" for number, copy in copies.items()]
     if not kept:
         raise VolumeError(f"every image shows what a test image of --exclude shows; the first: {excluded[0]}")
     return kept, excluded
+
+
+def _tests(path: Path) -> list[Planes]:
+    """Every channel of the test images in a file or folder; of CARE's, both sides."""
+    found = [image for file in _inputs([path]) for image in _both_sides(file)]
+    if not found:
+        raise _nothing([path], [], [])
+    return [planes for image in found for planes in image.all_planes()]
+
+
+def _both_sides(file: Path) -> Sequence[Image]:
+    return care_pair(file) if file.suffix.lower() == ".npz" else images(file)
 
 
 def noisy_sample(path: Path, channel: Channel = None) -> tuple[list[NDArray[Any]], str]:

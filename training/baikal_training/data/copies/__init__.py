@@ -14,7 +14,7 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Plane
 from baikal_training.data.copies.keypoints import Keypoints, keypoints
-from baikal_training.data.copies.overlap import is_copy
+from baikal_training.data.copies.overlap import likeness
 from baikal_training.data.copies.search import Index
 from baikal_training.data.readers import Planes
 
@@ -45,14 +45,17 @@ def find_copies(volumes: Sequence[Planes], tests: Sequence[Planes]) -> list[Copy
         VolumeError: pixels that cannot be read.
     """
     looked_at = [(number, plane) for number, volume in enumerate(volumes) for plane in _chosen(volume)]
-    index = Index([_described(volumes[number], plane) for number, plane in looked_at])
+    described = [_described(volumes[number], plane) for number, plane in looked_at]
+    if not any(len(found) for found in described):
+        return []
+    index = Index(described)
     found: dict[int, str] = {}
     for test in tests:
         for chosen in _chosen(test):
             other = _read(test, chosen)
             for guess in index.guesses(keypoints(other)):
                 number, plane = looked_at[guess.plane]
-                if number not in found and is_copy(_read(volumes[number], plane), other, guess):
+                if number not in found and likeness(_read(volumes[number], plane), other, guess).is_copy:
                     found[number] = test.name
     return [Copy(number, found[number]) for number in sorted(found)]
 

@@ -54,18 +54,19 @@ def keypoints(plane: Plane) -> Keypoints:
     """The keypoints of a plane (H, W), whose intensities may be in any unit."""
     low, high = np.percentile(plane, (1, 99.8))
     level = np.clip((plane - low) / max(high - low, 1e-9), 0, 1).astype(np.float32)
-    scale = 1
+    side = 1
     if min(level.shape) >= BINNED_FROM:
-        level, scale = _binned(level), 2
+        level, side = _binned(level), 2
     budget = max(level.size / AREA, FEWEST)
-    found, octave = [], 0
+    found = [Keypoints(np.empty((0, 2)), np.empty(0), np.empty((0, CELLS * CELLS * ANGLES), np.float32))]
+    octave, step = 0, 1
     level = gaussian_filter(level, np.sqrt(FIRST_WIDTH**2 - 0.5))
     while min(level.shape) >= SMALLEST_OCTAVE:
         share = QUOTA[octave] if octave < len(QUOTA) else 1 - sum(QUOTA)
         here, level = _of_octave(level, max(int(budget * share), 8))
-        places = (here.places + 0.5) * scale - np.array(plane.shape) / 2
-        found.append(Keypoints(places, here.widths * scale, here.descriptors))
-        level, scale, octave = level[::2, ::2], scale * 2, octave + 1
+        places = (here.places * step + 0.5) * side - np.array(plane.shape) / 2
+        found.append(Keypoints(places, here.widths * step * side, here.descriptors))
+        level, step, octave = level[::2, ::2], step * 2, octave + 1
     return Keypoints(*(np.concatenate([getattr(k, n) for k in found]) for n in vars(found[0])))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -21,33 +24,44 @@ SHIFT = 0.08
 """Largest further shift, of a side of the overlap."""
 SMALLEST_OVERLAP = 48
 """Shorter side of an overlap in pixels of the coarser plane: less shows too little."""
-ALIKE = 0.5
-"""Least correlation of copies."""
+ALIKE, PROMINENT = (0.7, 0.45), (8.5, 14.0)
+"""Least correlation of copies, and how often it is the usual one at other shifts: images of few objects, or of
+fibres, also fit where they are no copies. Noisy copies are less alike, and must stand out more."""
 
 
-def is_copy(plane: Plane, other: Plane, guess: Guess) -> bool:
-    """True if two planes (H, W) show the same where they overlap by a guess."""
-    return correlation(plane, other, guess) > ALIKE
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two planes are.
+
+    Attributes:
+        correlation: of their structure where they overlap, -1 … 1.
+        prominence: the same, divided by its standard deviation over all shifts.
+    """
+
+    correlation: float
+    prominence: float
+
+    @property
+    def is_copy(self) -> bool:
+        """True if that is not by chance."""
+        limits = zip(ALIKE, PROMINENT, strict=True)
+        return any(self.correlation > alike and self.prominence > prominent for alike, prominent in limits)
 
 
-def correlation(plane: Plane, other: Plane, guess: Guess) -> float:
-    """Correlation of the structure of two planes (H, W) where they overlap by a guess; 0 if nowhere."""
+def likeness(plane: Plane, other: Plane, guess: Guess) -> Likeness:
+    """How alike two planes (H, W) are where they overlap by a guess; not at all if they do so too little."""
     other = turned(other, guess.turn)
     corners = _overlap(plane.shape, other.shape, guess)
     sides = corners[1] - corners[0]
     if sides.min() < SMALLEST_OVERLAP * max(1.0, 1 / guess.magnification):
-        return 0.0
+        return Likeness(0.0, 0.0)
     step = max(1.0, 1 / guess.magnification, sides.min() / GRID)
     middle, count = corners.mean(axis=0), np.floor(sides / step).astype(int)
     here = _spectrum(_band(_sampled(plane, middle, step, count)))
     there = guess.magnification * middle + guess.shift
-    found = [
-        _highest(
-            here, _spectrum(_band(_sampled(other, there, step * guess.magnification * factor, count))), count
-        )
-        for factor in REFINED
-    ]
-    return max(found)
+    steps = [step * guess.magnification * factor for factor in REFINED]
+    found = [_compared(here, _spectrum(_band(_sampled(other, there, step, count))), count) for step in steps]
+    return max(found, key=lambda likeness: likeness.correlation)
 
 
 def _overlap(plane: tuple[int, ...], other: tuple[int, ...], guess: Guess) -> NDArray[np.float64]:
@@ -76,14 +90,18 @@ def _spectrum(band: Plane) -> NDArray[np.complex64]:
     """The spectrum of a plane of mean 0 and power 1, on a larger one."""
     band = band - band.mean()
     band /= max(float(np.linalg.norm(band)), 1e-12)
-    shape = [scipy.fft.next_fast_len(side + int(SHIFT * side) + 2, real=True) for side in band.shape]
-    spectrum: NDArray[np.complex64] = scipy.fft.rfft2(band, shape)
+    spectrum: NDArray[np.complex64] = scipy.fft.rfft2(band, _room(band.shape))
     return spectrum
 
 
-def _highest(one: NDArray[np.complex64], two: NDArray[np.complex64], count: NDArray[np.int64]) -> float:
+def _room(sides: Sequence[int]) -> list[int]:
+    """Sides of a plane in which another can be shifted without meeting itself."""
+    return [scipy.fft.next_fast_len(int(side) + int(SHIFT * side) + 4, real=True) for side in sides]
+
+
+def _compared(one: NDArray[np.complex64], two: NDArray[np.complex64], count: NDArray[np.int64]) -> Likeness:
     """The highest correlation over small shifts."""
-    shape = [scipy.fft.next_fast_len(int(side) + int(SHIFT * side) + 2, real=True) for side in count]
-    surface = scipy.fft.irfft2(one * two.conj(), shape)
+    surface = scipy.fft.irfft2(one * two.conj(), _room(count))
     rows, columns = (np.arange(-most, most + 1) for most in (max(int(SHIFT * side), 3) for side in count))
-    return float(surface[np.ix_(rows, columns)].max())
+    highest = float(surface[np.ix_(rows, columns)].max())
+    return Likeness(highest, highest / max(float(surface.std()), 1e-12))

@@ -13,17 +13,18 @@ from baikal_training.data.copies.turns import TURNS, turned_entries, turned_plac
 
 COMPONENTS = 32
 """Principal components that descriptors are compared by."""
-CHUNK = 4096
+CELLS, PROBED = 256, 8
+"""Cells that descriptors are sorted into, and those that the likest one is looked for in."""
 LIKENESS = 0.75
 """Least cosine between descriptors that fit."""
 MOST = 60
 """Most pairs of keypoints of two planes that are looked at, the likest ones."""
-LARGEST_RATIO = 3.0
-"""Largest magnification between copies, either way."""
+LARGEST, LARGEST_RATIO = 2.15, 2.6
+"""Largest magnification between copies, either way, and as single keypoints tell it."""
 RATIO_TOLERANCE, PLACE_TOLERANCE = 0.3, 0.12
 """By how much keypoints may differ from a common magnification (its logarithm), and in place (of their
 distance from each other)."""
-SUPPORT = 4
+SUPPORT = 5
 """Fewest keypoints that fit, for planes to be compared in full."""
 
 
@@ -56,6 +57,10 @@ class Index:
         _, axes = np.linalg.eigh(everything.T @ everything)
         self.axes = axes[:, -COMPONENTS:].astype(np.float32)
         self.vectors = unit_length(everything @ self.axes)
+        chosen = np.random.default_rng(0).choice(len(everything), min(CELLS, len(everything)), replace=False)
+        self.centres = self.vectors[chosen].T.copy()
+        cells = (self.vectors @ self.centres).argmax(axis=1)
+        self.members = [np.flatnonzero(cells == cell) for cell in range(len(chosen))]
 
     def guesses(self, other: Keypoints) -> Iterator[Guess]:
         """Ways in which planes may show what another shows, at most one for each plane."""
@@ -78,14 +83,17 @@ class Index:
     def _nearest(self, other: Keypoints) -> tuple[NDArray[np.int64], Vectors]:
         """For each keypoint, the likest of another plane, times its turns, and how like it is."""
         turns = np.concatenate([other.descriptors[:, turned_entries(turn)] for turn in TURNS])
-        candidates = unit_length(turns @ self.axes).T.copy()
-        best = np.empty(len(self.vectors), np.int64)
-        likeness = np.empty(len(self.vectors), np.float32)
-        for start in range(0, len(best), CHUNK):
-            products = self.vectors[start : start + CHUNK] @ candidates
-            found = products.argmax(axis=1)
-            best[start : start + CHUNK] = found
-            likeness[start : start + CHUNK] = products[np.arange(len(found)), found]
+        candidates = unit_length(turns @ self.axes)
+        order = np.argsort(candidates @ self.centres, axis=1)[:, -PROBED:]
+        best = np.zeros(len(self.vectors), np.int64)
+        likeness = np.zeros(len(self.vectors), np.float32)
+        for cell, members in enumerate(self.members):
+            rows = np.flatnonzero((order == cell).any(axis=1))
+            if len(rows) and len(members):
+                products = self.vectors[members] @ candidates[rows].T
+                found = products.argmax(axis=1)
+                best[members] = rows[found]
+                likeness[members] = products[np.arange(len(found)), found]
         return best, likeness
 
 
@@ -115,5 +123,7 @@ def _common(
     spread = here - here.mean(axis=0)
     fitted = float((spread * (there - there.mean(axis=0))).sum() / max((spread**2).sum(), 1e-9))
     magnification = fitted if 0.7 < fitted / ratio[first] < 1.4 else float(ratio[first])
+    if abs(np.log(magnification)) > np.log(LARGEST):
+        return None
     row, column = there.mean(axis=0) - magnification * here.mean(axis=0)
     return Guess(number, TURNS[int(turn[first])], magnification, (float(row), float(column)), len(chosen))
