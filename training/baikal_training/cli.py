@@ -157,12 +157,12 @@ def main(
         start = None if init is None else Start.of(init)
         kind = kind_of(start, *(options.pop(name) for name in ("unet", "schedule", "prediction", "variance")))
         wanted = None if shares is None else Shares.parse(shares)
+        definition = define(options, kind, start, FROM_NOTHING, processes.device)  # fails before data is read
         catalogue = _opened(console, clean, kind.normalisation, channel, skip_bad, exclude)
         adapts = start is not None and finetune_noise is None and len(catalogue.volumes) <= MOST_FEW
-        manner = TO_FEW_IMAGES if adapts else FROM_NOTHING
         if adapts:
-            say(console, f"few images for a model that has learnt; unless given: {manner.summary()}")
-        definition = define(options, kind, start, manner, processes.device)
+            say(console, f"few images for a model that has learnt; unless given: {TO_FEW_IMAGES.summary()}")
+            definition = define(options, kind, start, TO_FEW_IMAGES, processes.device)
         parts = _split(console, catalogue, wanted, definition.config.crop if adapts else None)
         folder = output.with_name(output.stem + "_run")
         if finetune_noise is not None:

@@ -18,8 +18,8 @@ from baikal_training.samples import BatchPlan, Sample, SampleDataset
 MOST_WORKERS = 8
 """Most worker processes that are started by themselves."""
 CORES_PER_WORKER = 8
-"""Cores of a CPU that train for each worker beside them. On one core, the crops of a step take a sixtieth of
-its time (make bench-train): with few cores, a worker takes as much from the network as it saves.
+"""Cores of a CPU that train for each worker beside them. On one core, the crops of a step take a ninetieth of
+its time (make bench-train), and so a ninth of it on ten: with few cores, a worker has nothing to save.
 """
 _CAN_FORK = sys.platform == "linux"
 

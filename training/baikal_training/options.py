@@ -91,7 +91,7 @@ class Manner:
 FROM_NOTHING = Manner(
     TrainingConfig.batch, TrainingConfig.learning_rate, TrainingConfig.warm_up, augmentation="wide"
 )
-TO_FEW_IMAGES = Manner(batch=8, learning_rate=3e-4, warm_up=20, augmentation="narrow")
+TO_FEW_IMAGES = Manner(batch=8, learning_rate=1e-4, warm_up=20, augmentation="narrow")
 """For a model that has learnt, and few images of one kind: small steps, on images as they are."""
 MOST_FEW = 100
 """Most volumes that count as few here."""
