@@ -67,7 +67,7 @@ def describe_model(path: Path, width: int) -> Iterator[str]:
     yield from _hanging("file", f"{path.stat().st_size / 1e6:.1f} MB, {manifest.precision}", width)
     yield from _hanging("SHA-256", file_sha256(path), width)
     yield "training"
-    yield from _record(manifest.training, width, 1)
+    yield from _training(manifest.training, width)
     if manifest.verification:
         yield "figures of the export"
         yield from _record(manifest.verification, width, 1)
@@ -97,6 +97,20 @@ def _samplers(manifest: ModelManifest) -> str:
     return "; ".join(["auto", *own])
 
 
+def _training(record: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Record of a training: how long each of its parts was, and all of the last one."""
+    parts = [record]
+    while isinstance(before := parts[0].get("before"), Mapping):
+        parts.insert(0, before)
+    if len(parts) > 1:
+        each = [
+            f"{part.get('iterations', '?')} iterations in {part.get('minutes', '?')} minutes"
+            for part in parts
+        ]
+        yield from _hanging("parts", f"{'; '.join(each)}. The last one:", width)
+    yield from _record({key: value for key, value in record.items() if key != "before"}, width, 1)
+
+
 def _record(record: Mapping[str, Any], width: int, depth: int) -> Iterator[str]:
     """Entries of a record, those of records in it below them."""
     for key, value in record.items():
@@ -114,4 +128,5 @@ def _hanging(title: str, text: str, width: int) -> Iterable[str]:
 def _lines(start: str, text: str, width: int) -> Iterable[str]:
     width = max(min(width, WIDEST), len(start) + 20)
     margin = " " * len(start)
-    return wrap(f"{start}{' '.join(text.split())}", width, subsequent_indent=margin) or [start]
+    line = f"{start}{' '.join(text.split())}"
+    return wrap(line, width, subsequent_indent=margin, break_on_hyphens=False) or [start]

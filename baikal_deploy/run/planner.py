@@ -35,7 +35,7 @@ def plan(
     """Decide everything, in the order in which it can be known; arguments and errors are those of ``Run``.
 
     Returns:
-        The plan, whose model is loaded; close it.
+        The plan, whose models are loaded; close it.
     """
     sampler_class(config.sampler)
     free = free_bytes()

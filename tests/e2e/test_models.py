@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 import zarr
 
-from baikal_deploy import Run, RunConfig
+from baikal_deploy import Images, Run, RunConfig
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.models import manifest
 from baikal_deploy.models.manifest import find_model, shipped_models
@@ -236,3 +237,32 @@ def test_the_log_for_programs_has_the_models(tmp_path: Path, baikal_run: BaikalR
     (planned,) = [json.loads(line) for line in result.stderr.splitlines() if '"planned"' in line]
     names = [one.get("model", {}).get("name") for one in planned["provenance"]["channels"]]
     assert names == ["nuclei", "tribolium", None]
+
+
+def test_each_model_brings_what_it_recommends(tmp_path: Path, baikal_run: BaikalRun, three: Path) -> None:
+    out, std = tmp_path / "out.ome.zarr", tmp_path / "std.zarr"
+    own = "--sampler", "mixing", "-o", "runs=2", "--uncertainty", std
+    result = baikal_run(three, out, "--model", BOTH, *own)
+    assert result.exit_code == 0, result.output
+    first, second, _ = recorded(out)
+    assert first["options"]["mix"] == "before"  # type: ignore[index]
+    assert second["options"]["mix"] != "before"  # type: ignore[index]
+    assert level0(std)[:2].any(axis=(1, 2, 3)).all()
+    assert not level0(std)[2].any()
+    evaluations = sum(one["nfe"] * 3 for one in (first, second))  # type: ignore[operator]
+    assert f" {evaluations} network evaluations" in result.stderr
+
+
+def test_the_fields_of_a_plate(tmp_path: Path, counts: np.ndarray) -> None:
+    from tests.e2e.test_collection import FIELDS, make_plate
+
+    plate, out = make_plate(tmp_path / "plate.zarr", counts), tmp_path / "out.zarr"
+    config = RunConfig(plate, out, engine="analytic", model={0: "tribolium"})
+    for done in (3, 0):  # the second time they are complete
+        summary = Images(config).execute()
+        assert (summary.done, summary.failed) == (done, {})
+    for field in FIELDS:
+        assert group_attributes(out / field)["baikal"]["model"]["name"] == "tribolium"
+    failed = Images(replace(config, model={7: "tribolium"}, output=tmp_path / "none.zarr")).execute().failed
+    assert len(failed) == 3
+    assert all("there is no channel 7" in message for message in failed.values())
