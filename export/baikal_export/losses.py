@@ -23,6 +23,7 @@ from baikal_deploy.models.losses import Loss, LossAtLevel
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.comparison import DATA_RANGE, that_it_knows
 from baikal_export.planes import CleanPlanes
+from baikal_export.rounded import Rounded
 from baikal_training.data.volumes import Plane
 
 SAMPLER, OPTIONS = DEFAULT_SAMPLER, {"budget": "preview"}
@@ -57,13 +58,17 @@ def losses(path: Path, manifest: ModelManifest, clean: CleanPlanes, reference: E
 
 
 def _engines(path: Path, manifest: ModelManifest) -> Iterator[Engine]:
-    """Engines that work here, in each precision that they compute the model in."""
+    """Engines that work here, in each precision that they compute the model in; bf16 in any case."""
+    computed = set()
     for name in FASTEST:
         for precision in engine_class(name).COMPUTES.get(manifest.precision, ()):
             try:
                 yield open_engine(name, path, manifest, EngineOptions(precision=precision))
+                computed.add(precision)
             except EngineUnavailable:
                 continue  # what is not here is not measured, and has no entry
+    if manifest.precision == "fp32" and "bf16" not in computed:
+        yield Rounded.open(path, manifest, EngineOptions())
 
 
 def _loss(engine: Engine, clean: CleanPlanes, levels: tuple[LossAtLevel, ...]) -> Loss:

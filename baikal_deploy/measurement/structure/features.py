@@ -112,7 +112,7 @@ def _middle(image: Image, coarser: Image) -> tuple[Image, Image]:
 def _halved(image: Image) -> Image:
     height, width = (side - side % 2 for side in image.shape)
     cut = image[:height, :width]
-    halved: Image = (cut[::2, ::2] + cut[1::2, ::2] + cut[::2, 1::2] + cut[1::2, 1::2]) / 4
+    halved: Image = (cut[::2, ::2] + cut[1::2, ::2] + cut[::2, 1::2] + cut[1::2, 1::2]) * np.float32(0.25)
     return halved
 
 

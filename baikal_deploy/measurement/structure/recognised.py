@@ -63,13 +63,13 @@ def recognise(windows: Sequence[Plane]) -> Recognised:
     vectors = [found for window in _telling(windows) if (found := features(window)) is not None]
     if not vectors:
         return Recognised(reason="its planes are too small, or constant")
-    found, stacked = classifier(), np.stack(vectors)
-    odds = found.log_odds(stacked).mean(axis=0)
+    known, stacked = classifier(), np.stack(vectors)
+    odds = known.log_odds(stacked).mean(axis=0)
     shares = np.exp(odds - odds.max())
     shares /= shares.sum()
-    place = found.places(stacked).mean(axis=0)
+    place = known.places(stacked).mean(axis=0)
     return Recognised(
-        {name: round(float(share), DIGITS) for name, share in zip(found.names, shares, strict=True)},
+        {name: round(float(share), DIGITS) for name, share in zip(known.names, shares, strict=True)},
         tuple(round(float(value), DIGITS) for value in place),
     )
 

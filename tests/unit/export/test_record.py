@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
-from baikal_deploy.engines.base import Engine
+from baikal_deploy.engines import open_engine
+from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.measurement.structure.classifier import classifier
 from baikal_deploy.measurement.structure.density import Density
 from baikal_deploy.models.manifest import read_manifest
@@ -20,6 +22,7 @@ from baikal_deploy.models.record import ModelRecord
 from baikal_export import losses as module
 from baikal_export.cli import main
 from baikal_export.planes import CleanPlanes, simulated
+from baikal_export.rounded import Rounded, to_bf16
 from baikal_export.torch_eager import TorchEngine
 from tests.clean import write_clean
 from tests.models import eps_network, exported, tiny_checkpoint, tiny_manifest
@@ -48,7 +51,7 @@ def test_record_of_a_file_that_is_there(model: Path, tmp_path: Path) -> None:
     assert [level.sigma for level in exact.levels] == list(module.SIGMAS)
     assert all(level.psnr_change_db == 0 and level.worst_pixel == 0 for level in exact.levels)
     assert exact.machine
-    rounded = entries["bf16", "openvino"]
+    rounded = entries.get(("bf16", "openvino")) or entries["bf16", "rounded"]
     assert all(0 < level.worst_pixel < 0.5 for level in rounded.levels)
     again = run(model, "--record", "--verify", tmp_path / "clean")
     assert again.exit_code == 0, again.stderr
@@ -118,6 +121,25 @@ def test_losses_are_those_of_the_engine(model: Path, monkeypatch: pytest.MonkeyP
     (loss,) = module.losses(model, manifest, clean, right)
     assert all(level.worst_pixel > 0.001 for level in loss.levels)
     assert [level.worst_pixel for level in loss.levels] == sorted(level.worst_pixel for level in loss.levels)
+
+
+def test_rounding_to_bf16() -> None:
+    values = np.array([1, 1 + 2**-8, 1 + 3 * 2**-8, -1e-3, 3e38, 0], np.float32)
+    expected = torch.from_numpy(values).to(torch.bfloat16).float().numpy()
+    np.testing.assert_array_equal(to_bf16(values), expected)
+
+
+def test_every_result_is_rounded(model: Path) -> None:
+    manifest = read_manifest(model)
+    x_t = np.random.default_rng(0).normal(size=(1, 1, 32, 32)).astype(np.float32)
+    with (
+        open_engine("onnx-cpu", model, manifest) as exact,
+        Rounded.open(model, manifest, EngineOptions()) as rounded,
+    ):
+        wanted, found = (engine.predict(x_t, 300.0)[0] for engine in (exact, rounded))
+    error = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    assert 1e-4 < error < 0.1
+    assert (rounded.name, rounded.precision) == ("rounded", "bf16")
 
 
 def test_simulated_planes() -> None:

@@ -149,10 +149,7 @@ def test_shipped_models_have_records_of_themselves(name: str) -> None:
     path = shipped_models()[name]
     found = read(path)
     assert found.known.structures
-    assert {(loss.precision, loss.engine) for loss in found.losses} >= {
-        ("fp32", "onnx-cpu"),
-        ("bf16", "openvino"),
-    }
+    assert {loss.precision for loss in found.losses} >= {"fp32", "bf16"}
     assert all(
         abs(level.psnr_change_db) < 0.001
         for loss in found.losses
