@@ -3,9 +3,9 @@
     python benchmarks/counting.py PAIRS [--model NAME ...]
 
 One rule for all images of a pair: the clean image's threshold (Otsu), a watershed on distances to the
-background, no object smaller than SMALLEST. Objects that touch the rim count. "area" is the share of the image
-that objects cover, in per cent; "found" the share of the clean image's nuclei that some object overlaps by
-half of both together. Empty fields are background alone with the noise of a camera; an object there is
+background, no object smaller than SMALLEST. Objects that touch the rim count. "area" is the share of the
+image that objects cover, in per cent; "found" the share of the clean image's nuclei that some object overlaps
+by half of both together. Empty fields are background alone with the noise of a camera; an object there is
 anything that stands out of it by EMPTY_CONTRAST standard deviations of the noise.
 """
 

@@ -25,8 +25,11 @@ SHIFT = 0.08
 SMALLEST_OVERLAP = 48
 """Shorter side of an overlap in pixels of the coarser plane: less shows too little."""
 ALIKE, PROMINENT = (0.7, 0.45), (8.5, 14.0)
-"""Least correlation of copies, and how often it is the usual one at other shifts: images of few objects, or of
-fibres, also fit where they are no copies. Noisy copies are less alike, and must stand out more."""
+"""Least correlation of copies, and how often it is the usual one at other shifts.
+
+Images of few objects, or of fibres, also fit where they are no copies. Noisy copies are less alike, and must
+stand out more.
+"""
 
 
 @dataclass(frozen=True)
