@@ -64,7 +64,8 @@ def test_the_edge_is_the_distance_to_the_border() -> None:
     (cell,) = np.unique((one := culture(replace(ROUND, distance=150, share=0, lobes=0, fill=0.7))).owner)[1:]
     size = float(one.sizes[cell])
     middle = np.unravel_index(one.reach.argmin(), one.reach.shape)
-    distance = np.hypot(*(index - at for index, at in zip(np.indices(one.reach.shape), middle, strict=True)))
+    rows, columns = np.indices(one.reach.shape)
+    distance = np.hypot(rows - middle[0], columns - middle[1])
     ring = np.abs(distance - size + 10) < 1
     assert one.edge[ring] == pytest.approx(10, abs=2)
     assert np.all(one.edge[distance > size + 2] == 0)
