@@ -64,7 +64,8 @@ def test_the_edge_is_the_distance_to_the_border() -> None:
     (cell,) = np.unique((one := culture(replace(ROUND, distance=150, share=0, lobes=0, fill=0.7))).owner)[1:]
     size = float(one.sizes[cell])
     middle = np.unravel_index(one.reach.argmin(), one.reach.shape)
-    distance = np.hypot(*(index - at for index, at in zip(np.indices(one.reach.shape), middle, strict=True)))
+    rows, columns = np.indices(one.reach.shape)
+    distance = np.hypot(rows - middle[0], columns - middle[1])
     ring = np.abs(distance - size + 10) < 1
     assert one.edge[ring] == pytest.approx(10, abs=2)
     assert np.all(one.edge[distance > size + 2] == 0)
@@ -150,14 +151,20 @@ def test_balls_are_full_or_hollow(rng: np.random.Generator) -> None:
 
 
 def test_the_points_of_a_thing_move_together_and_things_apart(rng: np.random.Generator) -> None:
-    first = Dots(np.array([[0.0, 0, 0], [30, 31, 60], [30, 30, 20]]), np.ones(3), np.array([0, 0, 1]))
-    dots = joined(first, replace(first, places=first.places + np.array([[0], [9], [30]])))
-    assert dots.things.tolist() == [0, 0, 1, 2, 2, 3]
-    stain, motion = Stain(dots, np.zeros((1, 96, 96), np.float32)), Motion.random(rng, 2)
-    assert np.array_equal(stain.volume(motion, 0), splat(dots.places, dots.weights, (1, 96, 96)))
-    moved = stain.volume(motion, 7)
-    assert moved.sum() == pytest.approx(6, rel=1e-3)
-    assert not np.array_equal(moved, stain.volume(motion, 0))
+    empty, motion = np.zeros((1, 96, 96), np.float32), Motion.random(rng, 2)
+    point = Dots(np.array([[0.0, 0], [30, 30], [40, 40]]), np.ones(2), np.array([0, 0]))
+    one, two = Stain(point, empty), Stain(replace(point, things=np.array([0, 1])), empty)
+    assert np.array_equal(one.volume(motion, 0), splat(point.places, point.weights, empty.shape))
+    assert not np.array_equal(one.volume(motion, 7), one.volume(motion, 0))
+    assert one.volume(motion, 7).sum() == pytest.approx(2, rel=1e-3)
+    single = Stain(replace(point, weights=np.array([2.0, 0])), empty)
+    assert one.volume(motion, 7) == pytest.approx(single.volume(motion, 7), abs=1e-5)
+    assert np.abs(two.volume(motion, 7) - single.volume(motion, 7)).max() > 0.05
+
+
+def test_things_that_are_joined_stay_things_of_their_own() -> None:
+    dots = Dots(np.zeros((3, 3)), np.ones(3), np.array([0, 0, 1]))
+    assert joined(dots, dots).things.tolist() == [0, 0, 1, 2, 2, 3]
 
 
 def test_the_body_moves_with_the_dots(rng: np.random.Generator) -> None:
