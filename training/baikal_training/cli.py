@@ -212,6 +212,8 @@ def _report_left_out(console: Console, catalogue: Catalogue) -> None:
     for reason, names in left_out.items():
         if names:
             _say(console, f"left out {len(names)} that {reason}, the first: {names[0]}")
+    if catalogue.excluded:
+        _say(console, f"left out {len(catalogue.excluded)} that show what test images show:")
     for name in catalogue.excluded:
         _say(console, f"left out {name}")
 
