@@ -24,7 +24,7 @@ SHIFT = 0.08
 """Largest further shift, of a side of the overlap."""
 SMALLEST_OVERLAP = 48
 """Shorter side of an overlap in pixels of the coarser plane: less shows too little."""
-CERTAIN = ((5, 0.8, 8.5), (8, 0.7, 8.5), (10, 0.45, 14.0))
+CERTAIN = ((5, 0.87, 8.5), (7, 0.75, 8.5), (10, 0.45, 14.0))
 """Keypoints that fit, correlation and prominence from which on planes are copies: one of the three is enough.
 Images of few objects, or of fibres, also fit where they are no copies; noisy copies are less alike."""
 
