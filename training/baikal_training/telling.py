@@ -33,6 +33,8 @@ def report_left_out(console: Console, catalogue: Catalogue) -> None:
     for reason, names in left_out.items():
         if names:
             say(console, f"left out {len(names)} that {reason}, the first: {names[0]}")
+    if catalogue.excluded:
+        say(console, f"left out {len(catalogue.excluded)} that show what test images show:")
     for name in catalogue.excluded:
         say(console, f"left out {name}")
 

@@ -115,7 +115,7 @@ def split(volumes: Sequence[CleanVolume], shares: Shares, corpus: Corpus | None 
     dealt = {part: tuple(v for key in keys for v in groups[key]) for part, keys in parts.items()}
     if corpus is not None:
         dealt = {part: corpus.weighted(held) for part, held in dealt.items()}
-    return Split(*(dealt.get(part, ()) for part in ("training", "validation", "test")), corpus)
+    return Split(dealt.get("training", ()), dealt.get("validation", ()), dealt.get("test", ()), corpus)
 
 
 def _key(volume: CleanVolume) -> str:

@@ -87,7 +87,8 @@ def _of_octave(first: Plane, most: int) -> tuple[Keypoints, Plane]:
     peaks[:, [0, -1]] = peaks[:, :, [0, -1]] = False
     at = np.argwhere(peaks)
     at = at[np.argsort(-strength[tuple(at.T)], kind="stable")[:most]]
-    between = at + np.stack([_offset(strength, at, axis) for axis in range(3)], axis=1)
+    offsets = np.stack([_offset(strength, at, axis) for axis in range(3)], axis=1)
+    between: NDArray[np.float64] = at + offsets
     widths = FIRST_WIDTH * 2 ** (between[:, 0] / 2)
     descriptors = np.zeros((len(at), CELLS * CELLS * ANGLES), np.float32)
     for i in np.unique(at[:, 0]):
@@ -106,7 +107,7 @@ def _offset(strength: Vectors, at: NDArray[np.int64], axis: int) -> NDArray[np.f
 
 
 def _descriptors(level: Plane, places: NDArray[np.float64], widths: NDArray[np.float64]) -> Vectors:
-    rows, columns = np.gradient(level)
+    rows, columns = np.gradient(level, axis=0), np.gradient(level, axis=1)
     offsets = (np.arange(SAMPLES) - (SAMPLES - 1) / 2) * SPACING
     y = np.rint(places[:, :1] + widths[:, None] * offsets).astype(int)
     x = np.rint(places[:, 1:] + widths[:, None] * offsets).astype(int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +24,10 @@ SHIFT = 0.08
 """Largest further shift, of a side of the overlap."""
 SMALLEST_OVERLAP = 48
 """Shorter side of an overlap in pixels of the coarser plane: less shows too little."""
-ALIKE, PROMINENT = (0.7, 0.45), (8.5, 14.0)
-"""Least correlation of copies, and how often it is the usual one at other shifts.
+CERTAIN = ((5, 0.87, 8.5), (7, 0.75, 8.5), (10, 0.45, 14.0))
+"""Keypoints that fit, correlation and prominence from which on planes are copies: one of the three is enough.
 
-Images of few objects, or of fibres, also fit where they are no copies. Noisy copies are less alike, and must
-stand out more.
+Images of few objects, or of fibres, also fit where they are no copies; noisy copies are less alike.
 """
 
 
@@ -37,18 +36,20 @@ class Likeness:
     """How alike two planes are.
 
     Attributes:
+        support: keypoints that fit.
         correlation: of their structure where they overlap, -1 … 1.
         prominence: the same, divided by its standard deviation over all shifts.
     """
 
+    support: int
     correlation: float
     prominence: float
 
     @property
     def is_copy(self) -> bool:
         """True if that is not by chance."""
-        limits = zip(ALIKE, PROMINENT, strict=True)
-        return any(self.correlation > alike and self.prominence > prominent for alike, prominent in limits)
+        found = self.support, self.correlation, self.prominence
+        return any(all(is_ >= least for is_, least in zip(found, limits, strict=True)) for limits in CERTAIN)
 
 
 def likeness(plane: Plane, other: Plane, guess: Guess) -> Likeness:
@@ -57,14 +58,14 @@ def likeness(plane: Plane, other: Plane, guess: Guess) -> Likeness:
     corners = _overlap(plane.shape, other.shape, guess)
     sides = corners[1] - corners[0]
     if sides.min() < SMALLEST_OVERLAP * max(1.0, 1 / guess.magnification):
-        return Likeness(0.0, 0.0)
+        return Likeness(guess.support, 0.0, 0.0)
     step = max(1.0, 1 / guess.magnification, sides.min() / GRID)
     middle, count = corners.mean(axis=0), np.floor(sides / step).astype(int)
     here = _spectrum(_band(_sampled(plane, middle, step, count)))
     there = guess.magnification * middle + guess.shift
     steps = [step * guess.magnification * factor for factor in REFINED]
     found = [_compared(here, _spectrum(_band(_sampled(other, there, step, count))), count) for step in steps]
-    return max(found, key=lambda likeness: likeness.correlation)
+    return Likeness(guess.support, *max(found))
 
 
 def _overlap(plane: tuple[int, ...], other: tuple[int, ...], guess: Guess) -> NDArray[np.float64]:
@@ -97,14 +98,16 @@ def _spectrum(band: Plane) -> NDArray[np.complex64]:
     return spectrum
 
 
-def _room(sides: Sequence[int]) -> list[int]:
+def _room(sides: Iterable[int]) -> list[int]:
     """Sides of a plane in which another can be shifted without meeting itself."""
     return [scipy.fft.next_fast_len(int(side) + int(SHIFT * side) + 4, real=True) for side in sides]
 
 
-def _compared(one: NDArray[np.complex64], two: NDArray[np.complex64], count: NDArray[np.int64]) -> Likeness:
-    """The highest correlation over small shifts."""
+def _compared(
+    one: NDArray[np.complex64], two: NDArray[np.complex64], count: NDArray[np.int64]
+) -> tuple[float, float]:
+    """The highest correlation over small shifts, and its prominence."""
     surface = scipy.fft.irfft2(one * two.conj(), _room(count))
     rows, columns = (np.arange(-most, most + 1) for most in (max(int(SHIFT * side), 3) for side in count))
     highest = float(surface[np.ix_(rows, columns)].max())
-    return Likeness(highest, highest / max(float(surface.std()), 1e-12))
+    return highest, highest / max(float(surface.std()), 1e-12)
