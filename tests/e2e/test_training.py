@@ -120,7 +120,7 @@ def test_interrupted_training_says_how_to_go_on(workers: str, data: Path, tmp_pa
     while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) > 50):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
-    _, messages = process.communicate(timeout=60)  # ends when no process holds the pipe any more
+    _, messages = process.communicate(timeout=300)  # ends when no process holds the pipe any more
     assert process.returncode == 130, messages
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

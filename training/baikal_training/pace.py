@@ -26,7 +26,7 @@ class Pace:
 
     def is_due(self, seconds: float, is_last: bool) -> bool:
         """True if a validation is to be made, ``seconds`` after the training began."""
-        return is_last or self.count == 0 or self.spent + self.longest <= SHARE * seconds
+        return is_last or self.spent + self.longest <= SHARE * seconds
 
     @contextmanager
     def validating(self) -> Iterator[None]:

@@ -120,7 +120,7 @@ class Session:
             last = Checkpoint.load(self.folder / LAST)
             assert last.state is not None, "the run folder's own checkpoint has a state"
             self.trainer.restore(last.state, last.ema)
-            self.at_start = last.training["start_psnr_db"]
+            self.at_start = last.training.get("start_psnr_db")
         if not self.world.is_main:
             for _ in self._steps():
                 pass
