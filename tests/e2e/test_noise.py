@@ -68,5 +68,8 @@ def test_structure_is_told(tmp_path: Path) -> None:
         tmp_path / "junctions.zarr", camera.expose(simulate("flywing", (1, 1, 256, 256), 5)[0], 1)
     )
     text = noise(junctions).output
-    assert "note: looks like membranes or outlines of cells, which model nuclei has not seen: try --model" in text
+    assert (
+        "note: looks like membranes or outlines of cells, which model nuclei has not seen: try --model"
+        in text
+    )
     assert "has not seen" not in noise(junctions, "--model", "flywing").output
