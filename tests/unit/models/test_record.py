@@ -95,7 +95,7 @@ ENTRY = json.loads(json.dumps(LOSS.__dict__, default=lambda level: level.__dict_
         {"knows": {"structures": [], "density": {"mean": [1], "whitening": [[1]], "limit": 1}}},
         {"knows": {"structures": [], "density": {"mean": "a", "whitening": [], "limit": 1}}},
     ],
-    ids=str,
+    ids=range(18),
 )
 def test_damaged_records_are_refused_in_one_line(model: Path, fields: dict[str, Any]) -> None:
     record(model, **fields)
