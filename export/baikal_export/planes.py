@@ -17,7 +17,7 @@ from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_export.trained import TrainedModel
 from baikal_training.data import CleanVolume, open_clean
-from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler
+from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler, window
 from baikal_training.data.readers import Channel
 from baikal_training.data.volumes import Plane
 from baikal_training.simulate import morphologies, simulate
@@ -209,7 +209,7 @@ def _taken(volumes: Sequence[CleanVolume], source: str, trained: Model, amount: 
 def _telling(places: PlaneSampler, side: int, rng: np.random.Generator) -> Plane:
     """A random window; one of background alone is drawn again, a few times at most."""
     for _ in range(BACKGROUND_RETRIES):
-        window, _volume = places.window(side, rng)
-        if window.std() > BACKGROUND_STD:
+        seen = window(*places.plane(rng), side, rng)
+        if seen.std() > BACKGROUND_STD:
             break
-    return window
+    return seen
