@@ -40,7 +40,7 @@ class Asked:
         """What ``RunConfig.model`` asks for.
 
         Args:
-            model: such as "nuclei", "DAPI=nuclei,GFP=general", or {"DAPI": "nuclei", "*": "skip"}.
+            model: such as "nuclei", "DAPI=nuclei,GFP=my.onnx", or {"DAPI": "nuclei", "*": "skip"}.
 
         Raises:
             ConfigError: a text or mapping that cannot be understood, or that leaves nothing to denoise.
