@@ -43,7 +43,7 @@ TAUGHT_AS = {
 """Structures of the corpus, and the kind that each is taught as; bright field is made of them all."""
 BRIGHT_FIELD = "bright field"
 LEFT_OUT = ("cp_comet", "neubias_nup_n")
-"""Sources that do not show what their structure says: tails of DNA, and pores around nuclei."""
+"""Sources that look like no nuclei at usual magnifications: tails of DNA, and two nuclei that fill a window."""
 SIMULATED = {"nuclei": "nuclei", "tribolium": "nuclei", "planaria": "nuclei", "flywing": "membranes"}
 """Simulated images, and the kind that each is taught as."""
 SIMULATED_PLANES, SIMULATED_SIDE = 3, 320

@@ -186,7 +186,8 @@ def fit(corpus: Path, output: Path, count: int) -> None:
     with ExitStack() as stack:
         denoisers = [stack.enter_context(Denoiser.load(name)) for name in MODELS]
         found = windows(list(sources(corpus)), count, denoisers)
-    print(f"{len(found.kinds)} windows of {len(set(found.sources))} sources: {dict(Counter(found.kinds))}")
+    counts = ", ".join(f"{number} {kind}" for kind, number in Counter(found.kinds.tolist()).most_common())
+    print(f"{len(found.kinds)} windows of {len(set(found.sources))} sources: {counts}")
     report_validation(found, cross_validated(found))
     written = record(found)
     Classifier.from_record(written)  # raises, rather than write what a run would refuse
@@ -213,6 +214,8 @@ def tried_windows(files: Sequence[Path], seed: int) -> list[Raw]:
     rng = np.random.default_rng(seed)
     opened: list[Planes] = [image.planes(None) for file in files for image in images(file)]
     planes = [(pixels, number) for pixels in opened for number in range(pixels.shape[0])]
+    if not planes:
+        raise ConfigError("a channel's folder holds no image; take it away, or put its images into it")
     places = np.linspace(0, len(planes) - 1, MOST_WINDOWS).round().astype(int)
     found: dict[tuple[int, int, int], Raw] = {}
     for place in places:
