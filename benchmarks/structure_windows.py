@@ -43,7 +43,7 @@ TAUGHT_AS = {
 """Structures of the corpus, and the kind that each is taught as; bright field is made of them all."""
 BRIGHT_FIELD = "bright field"
 LEFT_OUT = ("cp_comet", "neubias_nup_n")
-"""Sources that look like no nuclei at usual magnifications: tails of DNA, and two nuclei that fill a window."""
+"""Sources that look like no nuclei in a window: tails of DNA, and two nuclei that fill it."""
 SIMULATED = {"nuclei": "nuclei", "tribolium": "nuclei", "planaria": "nuclei", "flywing": "membranes"}
 """Simulated images, and the kind that each is taught as."""
 SIMULATED_PLANES, SIMULATED_SIDE = 3, 320
@@ -150,7 +150,7 @@ def windows(found: Sequence[Source], count: int, denoisers: Sequence[Denoiser]) 
 
 def _clean(source: Source, rng: Generator) -> Plane | None:
     """A window of an image of a source, −1 … 1 where the image is not constant."""
-    volume = source.volumes[rng.integers(len(source.volumes))]
+    volume = source.volumes[int(rng.integers(len(source.volumes)))]
     planes, height, width = volume.planes.shape
     plane = volume.read(int(rng.integers(planes)), slice(0, height), slice(0, width))
     window = _magnified(plane, rng)
@@ -178,7 +178,7 @@ def _magnified(plane: Plane, rng: Generator) -> Plane:
         part = _part(plane, side, rng)
         best = max(best, part, key=np.std)
     window = zoom(best, (SIDE + 1e-3) / side, order=1)[:SIDE, :SIDE]
-    return np.ascontiguousarray(np.rot90(window, rng.integers(4)))
+    return np.ascontiguousarray(np.rot90(window, int(rng.integers(4))))
 
 
 def _part(plane: Plane, side: int, rng: Generator) -> Plane:
@@ -192,7 +192,7 @@ def _seen(clean: Plane, denoisers: Sequence[Denoiser], rng: Generator) -> Plane:
     sigma = 2 * 10 ** (-level / 20)
     noise = (sigma * rng.standard_normal(clean.shape)).astype(np.float32)
     if rng.random() < BY_MODEL:
-        return _estimate(denoisers[rng.integers(len(denoisers))], clean + noise, sigma)
+        return _estimate(denoisers[int(rng.integers(len(denoisers)))], clean + noise, sigma)
     width = np.interp(level, *BLURS) * rng.uniform(0.5, 1.3)
     left = gaussian_filter(noise, max(1.5, 2.5 * width)) * np.float32(rng.uniform(0, 0.5))
     seen: Plane = gaussian_filter(clean, width) + left
@@ -214,11 +214,11 @@ def _bright_field(estimate: Plane, rng: Generator) -> Plane:
     way = rng.integers(3)
     if way == 0:  # stained
         uneven = gaussian_filter(rng.normal(size=light.shape), 20)
-        return np.exp(-rng.uniform(0.5, 2) * light) + 0.6 * uneven
+        return np.asarray(np.exp(-rng.uniform(0.5, 2) * light) + 0.6 * uneven)
     if way == 1:  # differential interference contrast
         along_y, along_x = np.gradient(gaussian_filter(light, rng.uniform(0.5, 2)))
         angle = rng.uniform(0, 2 * math.pi)
-        return along_y * math.cos(angle) + along_x * math.sin(angle)
+        return np.asarray(along_y * math.cos(angle) + along_x * math.sin(angle))
     halo = gaussian_filter(light, rng.uniform(2, 6))  # phase contrast
     grain = gaussian_filter(rng.normal(size=light.shape), 1.5)
-    return halo - gaussian_filter(light, 1) + rng.uniform(0, 0.09) * grain
+    return np.asarray(halo - gaussian_filter(light, 1) + rng.uniform(0, 0.09) * grain)

@@ -103,7 +103,7 @@ class Network:
     def probabilities(self, vectors: Features) -> NDArray[np.float64]:
         """Probabilities of KINDS (N, kinds)."""
         odds = self.output(torch.tanh(self.hidden(self._scaled(vectors))))
-        return odds.double().softmax(dim=1).numpy()
+        return np.asarray(odds.double().softmax(dim=1))
 
 
 def weights(of: Windows) -> Vector:
@@ -111,7 +111,7 @@ def weights(of: Windows) -> Vector:
     pairs = list(zip(of.kinds, of.sources, strict=True))
     count, beside = Counter(pairs), Counter(kind for kind, _ in set(pairs))
     found = np.array([SHARES[kind] / beside[kind] / count[kind, name] for kind, name in pairs])
-    return found / found.mean()
+    return np.asarray(found / found.mean())
 
 
 def experiment(source: str) -> str:
