@@ -222,6 +222,11 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
     if config.guide is not None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
+    if config.fuse is not None:
+        raise ConfigError(
+            f"--fuse {config.fuse}: needs what comes after a plane; leave it out, or run without --follow "
+            "when the input is whole"
+        )
     for path in config.outputs:
         written = format_of(path)
         if not written.GROWS:

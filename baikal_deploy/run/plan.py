@@ -11,7 +11,8 @@ import numpy as np
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.diffusion.samplers.base import Sampler
-from baikal_deploy.run.config import RunConfig
+from baikal_deploy.measurement.gate import Fuse
+from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel
@@ -92,6 +93,27 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Half:
+    """The first half of a run that fuses: a run of its own, into an image that is removed in the end.
+
+    Attributes:
+        config: of this half.
+        fingerprint: of everything that decides what it writes.
+        standing: what is where it is to write.
+    """
+
+    config: Unfused
+    fingerprint: dict[str, Any]
+    standing: Standing
+
+    @property
+    def fuse(self) -> Fuse:
+        """Axes along which the results are then fused."""
+        assert self.config.fuse is not None
+        return self.config.fuse
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run that is decided: everything is checked and measured, nothing is written.
 
@@ -106,6 +128,7 @@ class Plan:
         layout: how the output is cut into items.
         fingerprint: of everything that decides what is written.
         standing: what is where it is to write.
+        half: the first half of a run that fuses; None for one that does not.
     """
 
     config: RunConfig
@@ -118,6 +141,12 @@ class Plan:
     layout: Layout
     fingerprint: dict[str, Any]
     standing: Standing
+    half: Half | None = None
+
+    @property
+    def denoising(self) -> Standing:
+        """State of the images that denoised planes go into."""
+        return self.standing if self.half is None else self.half.standing
 
     @property
     def denoiser(self) -> Denoiser:
@@ -130,7 +159,7 @@ class Plan:
         Args:
             volume: the part.
         """
-        written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype))
+        written = replace(volume.info, dtype=np.dtype(self.config.dtype or volume.info.dtype))
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Wanted
@@ -15,16 +17,24 @@ from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
 from baikal_deploy.run.choice import Choice, choose
-from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.config import RunConfig, Unfused
+from baikal_deploy.run.finished import Finished
+from baikal_deploy.run.fused import Fusing
+from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel, memory_limit
-from baikal_deploy.run.plan import Plan, Round
+from baikal_deploy.run.plan import Half, Plan, Round
 from baikal_deploy.run.recipes import Group, Recipes
 from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
+from baikal_deploy.run.resume.session import finished_before
 from baikal_deploy.run.standing import Standing, look, settle
 from baikal_deploy.volumes.layout import Layout, plan_items
+from baikal_deploy.volumes.open import open_input
+
+RESULT = np.dtype(np.float32)
+"""Pixel type of results before they are fused."""
 
 
 def plan(
@@ -50,11 +60,31 @@ def plan(
         told = _fingerprint(config, source, choice, work)
         standing = settle(config, source, seen, told, only_plan)
         work.recipes.add(standing.measurements(config))
-        work = _measured(source, choice, work, standing)
+        half = None
+        if config.fuse is not None and config.results is None:
+            half = _half(config, source, choice, work, standing, only_plan)
+            work.recipes.add(half.standing.measurements(half.config))
+        denoising = standing if half is None else half.standing
+        work = _measured(source, choice, work, denoising)
+        if config.fuse is not None:
+            add_gates(work.recipes, config.fuse)
         memory = _memory(config, source, choice, work)
-        layout = _layout(memory, limit, standing.earlier)
+        layout = _layout(memory, limit, denoising.earlier)
         stack.pop_all()
-    return Plan(config, source, work.volume, work, sampler, limit, memory, layout, told, standing)
+    return Plan(config, source, work.volume, work, sampler, limit, memory, layout, told, standing, half)
+
+
+def _half(
+    config: RunConfig, source: Input, choice: Choice, work: Work, standing: Standing, only_plan: bool
+) -> Half:
+    """The first half of a run that fuses."""
+    own = Unfused.of(config)
+    told = _fingerprint(own, source, choice, work)
+    if standing.finished or standing.refused is not None:
+        return Half(own, told, Standing())
+    if finished_before(replace(own, overwrite=False), told):
+        own = replace(own, overwrite=False)
+    return Half(own, told, settle(own, source, standing, told, only_plan))
 
 
 def plan_part(
@@ -91,6 +121,8 @@ def plan_part(
             )
         work.recipes.add(measurements)
         layout = Layout(**header["layout"])
+        if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
+            work = Fusing.of(work, open_input(config.unfused), config.fuse)
         stack.pop_all()
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
@@ -133,13 +165,19 @@ def _work(config: RunConfig, choice: Choice, denoiser: Denoiser, sampler: Sample
         )
     if config.uncertainty is not None:
         check_std(sampler, f"--uncertainty {config.uncertainty}")
+    if config.fuse is not None:
+        check_fusion(config, sampler, choice.written)
     by_time = config.normalise == "per-timepoint" and choice.written.has_time
     recipes = Recipes(
         choice.volume, denoiser, sampler, config.seed, choice.channels, by_time, config.on_error
     )
     std, suspect = config.uncertainty is not None, config.mask is not None
     wanted = Wanted(choice.written.dtype, std, suspect, config.defects)
-    return Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
+    work = Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
+    if config.fuse is not None and config.results is not None:
+        made = Finished.at(config.results, config, recipes)
+        return Fusing.of(work, made, config.fuse, made.counts, made.rounded)
+    return work.unfused if isinstance(config, Unfused) else work
 
 
 def _fingerprint(config: RunConfig, source: Input, choice: Choice, work: Work) -> dict[str, Any]:
@@ -162,10 +200,13 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     """Model of the run's memory; an engine takes most of its own when it is first called."""
     predictor, info = work.recipes.denoiser.predictor, choice.volume.info
     predictor.evaluate_once(info.plane_shape)
+    written = choice.written
+    if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
+        written = replace(written, dtype=RESULT)  # in between
     return MemoryModel(
         resident_bytes() or 0,
-        source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk)),
-        info.dtype.itemsize,
+        source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk)),
+        max(info.dtype.itemsize, 0 if config.fuse is None else RESULT.itemsize),
         predictor.plan(info.plane_shape),
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),
         config.batch,

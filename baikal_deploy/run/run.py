@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
+
+import numpy as np
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.host.locks import locked
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.fused import Fusing
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.plan import Round
+from baikal_deploy.run.plan import Half, Round
 from baikal_deploy.run.planner import plan
 from baikal_deploy.run.provenance import provenance
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
-from baikal_deploy.run.resume.session import Session, open_session
+from baikal_deploy.run.resume.session import Session, finished_before, open_session
 from baikal_deploy.run.resume.unfinished import load_unfinished
 from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
+from baikal_deploy.volumes.cleanup import remove_finished
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.open import labels_of
+from baikal_deploy.volumes.open import labels_of, open_input
 from baikal_deploy.volumes.selection import SelectedVolume
+
+UNFUSED = "results before they are fused, on the network's scale; NaN where a pixel of the input is kept"
 
 Progress = Callable[[int, int], None]
 """(network evaluations of planes done, all of them) -> None."""
@@ -112,7 +121,7 @@ class Run:
     @property
     def earlier(self) -> Journal | None:
         """The journal of the unfinished run that this one continues; None if there is none."""
-        return self.plan.standing.earlier
+        return self.plan.standing.earlier or self.plan.denoising.earlier
 
     @property
     def finished(self) -> bool:
@@ -122,7 +131,7 @@ class Run:
     @property
     def refused(self) -> VolumeError | None:
         """Reason why the run may not be executed, if it was only to be planned."""
-        return self.plan.standing.refused
+        return self.plan.standing.refused or self.plan.denoising.refused
 
     @property
     def evaluations(self) -> int:
@@ -132,17 +141,27 @@ class Run:
     @property
     def evaluations_done(self) -> int:
         """Network evaluations that an unfinished run, which this one continues, has done."""
-        return self.round.evaluations_in(self.earlier)
+        if self.plan.denoising.finished:
+            return self.evaluations
+        return self.round.evaluations_in(self.plan.denoising.earlier)
 
     @property
     def evaluations_kept(self) -> int:
         """Network evaluations that are on disk now, when this run was interrupted."""
-        return self.round.evaluations_in(load_unfinished(self.config))
+        half = self.plan.half
+        if half is not None and finished_before(replace(half.config, overwrite=False), half.fingerprint):
+            return self.evaluations
+        return self.round.evaluations_in(self._unfinished)
 
     @property
     def steps_kept(self) -> bool:
         """True if a part of the evaluations of a plane that is not finished is on disk besides."""
-        return self.round.has_steps_in(load_unfinished(self.config))
+        return self.round.has_steps_in(self._unfinished)
+
+    @property
+    def _unfinished(self) -> Journal | None:
+        """Journal of the images that denoised planes go into, as it is now."""
+        return load_unfinished(self.config if self.plan.half is None else self.plan.half.config)
 
     @property
     def windows_per_plane(self) -> int:
@@ -184,20 +203,66 @@ class Run:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
         if self.refused is not None:
             raise self.refused
+        half = self.plan.half
         if self.finished:
+            if half is not None:
+                remove_finished(half.config.target, digest(half.fingerprint))
             return RunReport.of_finished(self.config.target)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()
         self.round = self.plan.next_round(0)
-        with open_session(self.config, self.written, self.plan.fingerprint, self.layout) as session:
+        if half is None:
+            computed, tally, notes = self._denoise(workers, progress)
+        else:
+            computed = self._denoise_half(half, workers, progress)
+            tally, notes = self._fuse(half, workers)
+        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
+
+    def _denoise(self, workers: Workers, progress: Progress | None) -> tuple[int, Tally, list[str]]:
+        """Denoise all rounds into the outputs."""
+        with self._session(self.config, self.plan.fingerprint, self.written) as session:
+            computed = self._do_rounds(session, workers, progress)
+            return computed, *self._finish(session, self.work)
+
+    def _denoise_half(self, half: Half, workers: Workers, progress: Progress | None) -> int:
+        """Denoise planes, each by itself, into an image of their results; the evaluations that it took."""
+        if half.standing.finished:
+            return 0
+        now = replace(self.round, work=self.round.work.unfused)
+        written = replace(self.written, dtype=np.dtype(now.work.wanted.dtype))
+        with self._session(half.config, half.fingerprint, written) as session:
+            computed = _do_round(now, self.plan.input, session, workers, progress)
+            made = provenance(half.config, self.recipes, digest(half.fingerprint), session.tally, ())
+            session.finish(made | {"content": UNFUSED})
+        return computed
+
+    def _fuse(self, half: Half, workers: Workers) -> tuple[Tally, list[str]]:
+        """Fuse the results into the outputs, and remove their image."""
+        place = half.config.target
+        with locked(place):
+            work = Fusing.of(self.work, open_input(place), half.fuse, RunReport.of_finished(place).tally)
+            with self._session(self.config, self.plan.fingerprint, self.written) as session:
+                workers.work(work, session, lambda done, computed: None)
+                found = self._finish(session, work)
+        remove_finished(place, digest(half.fingerprint))
+        return found
+
+    @contextmanager
+    def _session(
+        self, config: RunConfig, fingerprint: Mapping[str, Any], written: VolumeInfo
+    ) -> Iterator[Session]:
+        with open_session(config, written, fingerprint, self.layout) as session:
             for group, measurement in self.recipes.measurements.items():
                 session.measured(group, measurement)
-            computed = self._do_rounds(session, workers, progress)
-            tally = session.tally
-            notes = [*tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
-            session.finish(self.provenance(tally, notes))
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
+            yield session
+
+    def _finish(self, session: Session, work: Work) -> tuple[Tally, list[str]]:
+        """Complete the outputs; what to know about them."""
+        tally = work.counted + session.tally
+        notes = [*work.notes, *tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
+        session.finish(self.provenance(tally, notes))
+        return tally, notes
 
     def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
         """Do all rounds, the first of which is the present one; the evaluations that they took."""

@@ -1,0 +1,186 @@
+"""The second half of a run that fuses: results are read with those beside them, averaged, and written.
+
+No network is asked. A pixel is rounded once, here. What holds no result is read from the input again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self
+
+import numpy as np
+
+from baikal_deploy.denoising.batch import Progress
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.fusion import filled, gated
+from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.regions import results_around
+from baikal_deploy.denoising.stack import Denoised, Gathered, in_raw_units
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse
+from baikal_deploy.pixels.arrays import Plane, Planes, Raw
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.gates import rows
+from baikal_deploy.run.items import Found, Work
+from baikal_deploy.run.resume.kept import KeptItem
+from baikal_deploy.run.unreadable import read_crops, read_what_can_be
+from baikal_deploy.volumes.base import Volume, WorkItem
+
+NOTHING = Tally()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundResults(Found):
+    """Results that were read for an item; ``planes`` are those of the input, or 0 where none is needed.
+
+    Attributes:
+        results: (N, height, width) on the network's scale; see ``Wanted.unfused``.
+        around: what of each plane they are, and what of it is wanted.
+    """
+
+    results: Planes
+    around: Crop
+
+
+@dataclass(frozen=True)
+class Fusing(Work):
+    """The way in which the items of a run are fused.
+
+    Attributes:
+        results: of all planes, each by itself; see ``Wanted.unfused``.
+        axes: along which they are fused.
+        before: what was counted when they were made.
+        rounded: variance of what they were rounded by, in raw units.
+    """
+
+    results: Volume
+    axes: Fuse
+    before: Tally
+    rounded: float = 0.0
+
+    @classmethod
+    def of(
+        cls, work: Work, results: Volume, axes: Fuse, before: Tally = NOTHING, rounded: float = 0.0
+    ) -> Self:
+        """The second half of a run.
+
+        Args:
+            work: the run, with what is wanted in the end.
+            results, axes, before, rounded: see the class.
+        """
+        own = work.recipes, work.guide, work.wanted, work.shared_axes, work.on_error
+        return cls(*own, results, axes, before, rounded)
+
+    @property
+    def counted(self) -> Tally:
+        """What was counted when the results were made."""
+        return self.before
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the results, in sentences."""
+        if not self.rounded:
+            return []
+        return [
+            "the results that were fused had been rounded to integers, which counts as noise that is left in "
+            "them; without --from, pixels are rounded once"
+        ]
+
+    @property
+    def each(self) -> int:
+        """No evaluations: no network is asked."""
+        return 0
+
+    def evaluations(self, item: WorkItem, first: int | None = None) -> int:
+        """None: no network is asked.
+
+        Args:
+            item: of the run.
+            first: of so many planes.
+        """
+        return 0
+
+    def read(self, item: WorkItem) -> FoundResults:
+        """Read the results of an item, and its planes where there are none.
+
+        Args:
+            item: of the run.
+
+        Raises:
+            VolumeError: pixels that cannot be read, if that is to end the run.
+        """
+        shape = self.results.info.plane_shape
+        region = item.region or (slice(0, shape[0]), slice(0, shape[1]))
+        around, own = results_around(region, shape), Crop(shape, region, region)
+        results = read_crops(self.results, item.planes, around)
+        planes = np.zeros((len(item.planes), *own.wanted_shape), self.volume.info.dtype)
+        for place in np.flatnonzero(np.isnan(around.trimmed(results)).any(axis=(1, 2))):
+            planes[place] = self._original(item.planes[place], own)
+        return FoundResults(item.planes, own, planes, None, results=results, around=around)
+
+    def denoise(self, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
+        """Fuse an item.
+
+        Args:
+            found: what ``read`` gave.
+            progress: is told nothing.
+            kept: nothing is: it takes a moment.
+
+        Returns:
+            All that is to be written of the item; only what conversion does is counted.
+
+        Raises:
+            VolumeError: a result cannot be read.
+        """
+        assert isinstance(found, FoundResults)
+        result, around = Gathered(found.wanted_shape, self.wanted), found.around
+        own = dict(zip(found.numbers, found.results, strict=True))
+
+        @lru_cache(maxsize=2 * sum(NEIGHBOURS.values()) + 1)
+        def beside(number: int) -> Plane:
+            plane: Plane = own[number] if number in own else read_crops(self.results, [number], around)[0]
+            return plane
+
+        for place, number in enumerate(found.numbers):
+            fused, one = around.trimmed(self._fused(number, beside)[None]), slice(place, place + 1)
+            result.put(one, self._finished(number, fused, found.planes[one]))
+        return result.denoised
+
+    def _original(self, plane: int, crop: Crop) -> Raw:
+        try:
+            found = read_crops(self.volume, [plane], crop)
+        except VolumeError:
+            if self.on_error == "stop":
+                raise
+            found, _ = read_what_can_be(self.volume, [plane], crop)
+        original: Raw = found[0]
+        return original
+
+    def _fused(self, number: int, result: Callable[[int], Plane]) -> Plane:
+        """A plane's result with what its neighbours know, on the network's scale."""
+        recipe, own = self._recipe(number), result(number)
+        gate = (
+            None if recipe is None else self.recipes.first(self.volume.info.channel(number)).measurement.gate
+        )
+        if recipe is None or gate is None or gate.is_closed or not np.isfinite(own).any():
+            return own
+        sides = {
+            axis: ([result(one) for one in before], [result(one) for one in after])
+            for axis, (before, after) in rows(self.volume.info, number, self.axes).items()
+            if gate.allowed[axis]
+        }
+        rounding = self.rounded / recipe.measurement.intensity.half**2
+        return gated(gate, own, sides, recipe.variance(filled(own)), rounding)[0]
+
+    def _finished(self, number: int, fused: Planes, planes: Raw) -> Denoised:
+        """Planes in raw units, those that hold no result as they were, or 0."""
+        recipe = self._recipe(number)
+        return in_raw_units(
+            fused, planes, None if recipe is None else recipe.measurement.intensity, self.wanted
+        )
+
+    def _recipe(self, number: int) -> Recipe | None:
+        group = self.recipes.group(number)
+        return None if group is None else self.recipes.of(group)

@@ -1,0 +1,194 @@
+"""Fusing results: what is the same is averaged, what differs is left alone, and nothing knows of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from baikal_deploy.denoising.fusion import MOST_FRAMES, Running, filled, fuse, gated
+from baikal_deploy.denoising.regions import results_around
+from baikal_deploy.measurement.gate import Gate
+from baikal_deploy.measurement.surroundings import base
+from baikal_deploy.pixels.arrays import Plane
+
+SHAPE = (120, 104)
+NOISE = 0.1
+
+
+def scene(seed: int = 0) -> Plane:
+    """Something smooth, on the network's scale."""
+    rows, columns = np.indices(SHAPE)
+    return np.sin(rows / 9 + seed) * np.cos(columns / (7 + seed)).astype(np.float32) * np.float32(0.8)
+
+
+def noisy(number: int, of: Plane) -> Plane:
+    noise = np.random.default_rng(number).normal(0, NOISE, of.shape)
+    return (of + noise).astype(np.float32)
+
+
+def two_sided(own: Plane, before: Sequence[Plane], after: Sequence[Plane], q: float = NOISE**2) -> Plane:
+    return fuse(own, [before, after], [q, q])[0]
+
+
+def test_planes_that_are_the_same_are_averaged() -> None:
+    still = scene()
+    frames = [noisy(number, still) for number in range(5)]
+    found, share = fuse(frames[2], [frames[1::-1], frames[3:]], [NOISE**2, NOISE**2])
+    assert np.std(found - still) == pytest.approx(NOISE / np.sqrt(5), rel=0.1)
+    assert share.mean() == pytest.approx(1 / 5, rel=0.1)
+    assert found.dtype == np.float32
+
+
+def test_identical_planes_stay_what_they_are_to_the_last_bit() -> None:
+    plane = noisy(0, scene())
+    assert_array_equal(two_sided(plane, [plane, plane], [plane]), plane)
+
+
+def test_a_change_is_left_alone() -> None:
+    """A spot that is there in one frame: hardly any of it is lost, and none of it is seen before."""
+    still, spot = scene(), np.zeros(SHAPE, np.float32)
+    spot[50:66, 40:56] = 1
+    frames = [noisy(number, still) for number in range(3)]
+    frames[1] = frames[1] + spot
+    lost = (frames[1] - two_sided(frames[1], frames[:1], frames[2:]))[52:64, 42:54].mean()
+    leaked = (two_sided(frames[0], [], [frames[1]]) - frames[0])[52:64, 42:54].mean()
+    assert abs(lost) < 0.08
+    assert abs(leaked) < 0.05
+
+
+def test_what_becomes_brighter_as_a_whole_is_told_sooner() -> None:
+    """Noise of neighbouring pixels averages out in the means over windows."""
+    still = scene()
+    frames = [noisy(number, still) for number in range(2)]
+    brighter = frames[1] + np.float32(2 * NOISE)
+    shares = [fuse(brighter, [frames[:1]], [NOISE**2], coarse)[1].mean() for coarse in (1.0, 0.05)]
+    assert shares[0] < 0.85 < 0.95 < shares[1]
+    alike = [fuse(frames[1], [frames[:1]], [NOISE**2], coarse)[1].mean() for coarse in (1.0, 0.05)]
+    assert alike[1] - alike[0] < 0.1
+
+
+def test_a_gate_that_is_closed_changes_no_bit() -> None:
+    frames = [noisy(number, scene()) for number in range(3)]
+    sides = {"t": (frames[:1], frames[2:])}
+    found, share = gated(Gate(0.1, {"t": 0.0}), frames[1], sides, np.ones(SHAPE, np.float32))
+    assert_array_equal(found, frames[1])
+    assert_array_equal(share, 1)
+
+
+def test_without_noise_nothing_is_taken_over() -> None:
+    assert_array_equal(two_sided(scene(), [scene(1)], [], q=0.0), scene())
+
+
+@given(order=st.permutations(range(4)))
+@settings(deadline=None, max_examples=10)
+def test_the_order_of_the_sides_does_not_matter(order: list[int]) -> None:
+    frames = [noisy(number, scene()) for number in range(5)]
+    sides = [[frames[number + 1]] for number in range(4)]
+    left = [NOISE**2] * 4
+    expected = fuse(frames[0], sides, left)[0]
+    found = fuse(frames[0], [sides[number] for number in order], left)[0]
+    assert_allclose(found, expected, atol=1e-6)
+
+
+@given(offset=st.floats(-3, 3), factor=st.floats(0.01, 100))
+@settings(deadline=None, max_examples=20)
+def test_units_do_not_matter(offset: float, factor: float) -> None:
+    frames = [noisy(number, scene()) for number in range(3)]
+    expected = two_sided(frames[1], frames[:1], frames[2:])
+    other = [(frame * factor + offset).astype(np.float32) for frame in frames]
+    found = two_sided(other[1], other[:1], other[2:], q=NOISE**2 * factor**2)
+    assert_allclose((found - offset) / factor, expected, atol=1e-3 * max(1, 1 / factor))
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_pixels_without_a_result_give_and_take_nothing(nothing: float) -> None:
+    still = scene()
+    frames = [noisy(number, still) for number in range(3)]
+    holes = [frame.copy() for frame in frames]
+    holes[0][10:30] = nothing
+    holes[1][60:80] = nothing
+    found = two_sided(holes[1], holes[:1], holes[2:])
+    assert_array_equal(np.isfinite(found), np.isfinite(holes[1]))
+    far = np.r_[40:50, 95:120]
+    assert_array_equal(found[far], two_sided(frames[1], frames[:1], frames[2:])[far])
+    assert_allclose(found[12:28], two_sided(frames[1], [], frames[2:])[12:28], atol=0.2)
+    assert np.std((found - still)[12:28]) < 0.8 * NOISE
+
+
+def test_nothing_is_taken_from_beyond_a_gap() -> None:
+    """A frame between holds no result at some pixels: the one behind it does not count there."""
+    frames = [noisy(number, scene()) for number in range(3)]
+    gap = frames[1].copy()
+    gap[:60] = np.nan
+    found = two_sided(frames[0], [], [gap, frames[2]])
+    assert_array_equal(found[:60], frames[0][:60])
+    assert (found[80:] != frames[0][80:]).all()
+
+
+def test_filling_in_changes_no_result() -> None:
+    plane = scene()
+    plane[5:9, 7:30] = np.nan
+    found = filled(plane)
+    assert np.isfinite(found).all()
+    assert_array_equal(found[np.isfinite(plane)], plane[np.isfinite(plane)])
+    assert np.abs(found - scene())[5:9, 7:30].max() < 0.5
+    assert filled(np.full(SHAPE, np.nan, np.float32)).max() == 0
+
+
+@given(
+    top=st.integers(0, 29), left=st.integers(0, 25), height=st.integers(1, 8), width=st.integers(1, 8),
+    holes=st.booleans(),
+)  # fmt: skip
+@settings(deadline=None, max_examples=40)
+def test_a_region_is_fused_bit_for_bit(top: int, left: int, height: int, width: int, holes: bool) -> None:
+    """Read with what is around it, its pixels are those of the whole plane."""
+    frames = [noisy(number, scene(number)) for number in range(3)]
+    if holes:
+        frames[1][30:44, 20:50] = np.nan
+        frames[2][70:90] = np.nan
+    y, x = (
+        slice(4 * start, min(4 * (start + length), side))
+        for start, length, side in zip((top, left), (height, width), SHAPE, strict=True)
+    )
+    region = y, x
+    crop = results_around(region, SHAPE)
+
+    def of(planes: Sequence[Plane]) -> Plane:
+        variance = NOISE**2 * np.exp(base(filled(planes[1])))
+        return gated(Gate(1.0, {"t": 1.0}), planes[1], {"t": (planes[:1], planes[2:])}, variance)[0]
+
+    part = of([np.ascontiguousarray(frame[crop.read]) for frame in frames])
+    assert_array_equal(crop.trimmed(part[None])[0], of(frames)[region])
+
+
+def test_a_stream_that_stays_gets_as_clean_as_the_frames_it_counts_for() -> None:
+    still = scene()
+    state = Running.first(noisy(0, still))
+    for number in range(1, 25):
+        state = state.after(noisy(number, still), NOISE**2)
+    assert state.frames.max() <= MOST_FRAMES
+    assert np.std(state.estimate - still) < 0.5 * NOISE
+
+
+def test_a_stream_follows_another_scene_at_once() -> None:
+    state = Running.first(noisy(0, scene()))
+    for number in range(1, 6):
+        state = state.after(noisy(number, scene()), NOISE**2)
+    assert not state.is_another_scene
+    other = 1 - scene(3)
+    state = state.after(noisy(9, other), NOISE**2)
+    assert state.is_another_scene
+    assert np.std(state.estimate - other) < 1.1 * NOISE
+
+
+def test_a_stream_takes_nothing_from_pixels_without_a_result() -> None:
+    first, second = noisy(0, scene()), noisy(1, scene())
+    first[:50] = np.nan
+    state = Running.first(first).after(second, NOISE**2)
+    assert_array_equal(state.estimate[:50], second[:50])
+    assert (state.estimate[70:] != second[70:]).any()
