@@ -58,7 +58,7 @@ def moving(parts: Stack, frames: int, rng: np.random.Generator) -> Stack:
 def flashes(parts: Stack, frames: int, rng: np.random.Generator) -> Stack:
     sequence = static(parts, frames, rng)
     for frame in range(1, frames, 3):
-        sequence[frame] += 0.5 * parts[rng.integers(len(parts))]
+        sequence[frame] += 1.2 * parts[rng.integers(len(parts))]
     return sequence
 
 
@@ -79,7 +79,7 @@ LAPSES: dict[str, Callable[[Stack, int, np.random.Generator], Stack]] = {
 def parts_of(side: int, seed: int) -> Stack:
     """Twelve planes of simulated nuclei, each with those of a few columns: they sum up to one scene."""
     whole = simulate("nuclei", (1, 8, side, side), seed)[0]
-    planes = (whole[4] - whole.min()) * 0.6  # room for flashes
+    planes = (whole[4] - whole.min()) * 0.45  # room for flashes
     masks = np.indices(planes.shape).sum(0) * 12 // (2 * side)
     return np.stack([np.where(masks == number, planes, 0) for number in range(12)])
 

@@ -5,7 +5,7 @@ each neighbour has a weight at each pixel, q / (q + c), with q the variance of t
 result, and c what the planes differ by around the pixel beyond it. Two numbers tell c, of which the larger
 one counts: the mean square D of the difference of two results, which is 2q where they show the same, so that
 D − 2q is left; and the square M of its mean, which is 2qr then, with r the share of q in such means. M is
-more sensitive to what becomes brighter or darker as a whole: (M − 2·2qr) / r is left.
+more sensitive to what becomes brighter or darker as a whole: (M − 2qr/2) / r is left.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -33,7 +33,7 @@ WHOLE = 0.999
 """Share of a window that is known from which on all of it is: the blur of 1 is not quite 1."""
 LEAST_KNOWN = 0.05
 """Share of a window that must be known for two planes to be compared there."""
-CHANCE = 2.0
+CHANCE = 0.5
 """Square of a mean, over its variance, that counts as chance."""
 MOST_FRAMES = 6.0
 """Frames, at most, that the estimate of a stream counts for; with more it would follow changes too late."""

@@ -29,7 +29,7 @@ from baikal_deploy.pixels.arrays import Mask, Plane, Planes, Raw, Values
 Denoise = Callable[[Planes], Planes]
 """Planes (N, H, W) on the network's scale -> their results, likewise."""
 
-OPENINGS = {"t": (0.5, 1.0, 1.5), "z": (0.5, 0.75, 1.0)}
+OPENINGS = {"t": (0.5, 1.0, 1.5, 2.0), "z": (0.5, 0.75, 1.0, 1.5)}
 """Factors on the standard deviation of what noise is left, of which the best is taken: larger ones average
 more, and lose more of what flashes up."""
 MOST_RAISED = 4.0
@@ -136,15 +136,14 @@ class Seen:
         )
         moved = fused - own
         followed = self._followed(more, less) - self._followed(self.more, self.less)
-        change: Plane = moved * (moved + 2 * (own - data)) + 2 * followed
-        return self._blocks(change)
+        return self._blocks(moved * (moved + 2 * (own - data)) + 2 * followed)
 
     def _followed(self, more: Plane, less: Plane) -> Plane:
         """Estimate of the product of a result and the noise, (H, W)."""
         followed: Plane = self.noise * (more - less) / np.float32(2 * STEP)
         return followed
 
-    def _blocks(self, values: Plane) -> Values:
+    def _blocks(self, values: Raw) -> Values:
         """Means over blocks of the pixels that count; others are 0."""
         inside = np.where(self.counted, values, 0)
         rows, columns = (range(0, side, BLOCK) for side in values.shape)

@@ -42,11 +42,22 @@ def results_around(region: Region, shape: tuple[int, int]) -> Crop:
         region: rows and columns of the whole planes.
         shape: (H, W) of these.
     """
+    return Crop(shape, grown(region, FUSION_REACH, shape), region)
+
+
+def grown(region: Region, margin: int, shape: tuple[int, int]) -> Region:
+    """A region with a margin, as far as the planes reach, which begins with a whole cell.
+
+    Args:
+        region: rows and columns of the whole planes.
+        margin: in pixels, at least.
+        shape: (H, W) of the planes.
+    """
     y, x = (
-        slice(max(span.start - FUSION_REACH, 0) // CELL * CELL, min(span.stop + FUSION_REACH, size))
+        slice(max(span.start - margin, 0) // CELL * CELL, min(span.stop + margin, size))
         for span, size in zip(region, shape, strict=True)
     )
-    return Crop(shape, (y, x), region)
+    return y, x
 
 
 def planes_around(region: Region, shape: tuple[int, int]) -> Crop:

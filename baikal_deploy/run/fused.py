@@ -6,7 +6,7 @@ No network is asked. A pixel is rounded once, here. What holds no result is read
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -15,9 +15,11 @@ import numpy as np
 from baikal_deploy.denoising.batch import Progress
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.fusion import filled, gated
+from baikal_deploy.denoising.ghosts import ghosts
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.regions import results_around
+from baikal_deploy.denoising.regions import grown, planes_around, results_around
 from baikal_deploy.denoising.stack import Denoised, Gathered, in_raw_units
+from baikal_deploy.denoising.trust import REACH as MASK_REACH
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse
 from baikal_deploy.pixels.arrays import Plane, Planes, Raw
@@ -37,11 +39,13 @@ class FoundResults(Found):
 
     Attributes:
         results: (N, height, width) on the network's scale; see ``Wanted.unfused``.
-        around: what of each plane they are, and what of it is wanted.
+        around: what of whole planes they are, and what of that is fused.
+        fused: what is fused, and what of it is wanted: all, unless a mask is.
     """
 
     results: Planes
     around: Crop
+    fused: Crop
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Fusing(Work):
     @property
     def counted(self) -> Tally:
         """What was counted when the results were made."""
-        return self.before
+        return replace(self.before, suspect=0) if self.wanted.suspect else self.before
 
     @property
     def notes(self) -> list[str]:
@@ -103,7 +107,7 @@ class Fusing(Work):
         return 0
 
     def read(self, item: WorkItem) -> FoundResults:
-        """Read the results of an item, and its planes where there are none.
+        """Read the results of an item, and its planes where they are needed: without a result, or for a mask.
 
         Args:
             item: of the run.
@@ -113,12 +117,18 @@ class Fusing(Work):
         """
         shape = self.results.info.plane_shape
         region = item.region or (slice(0, shape[0]), slice(0, shape[1]))
-        around, own = results_around(region, shape), Crop(shape, region, region)
+        fused = Crop(shape, grown(region, self._margin(item), shape), region)
+        around = results_around(fused.read, shape)
         results = read_crops(self.results, item.planes, around)
-        planes = np.zeros((len(item.planes), *own.wanted_shape), self.volume.info.dtype)
-        for place in np.flatnonzero(np.isnan(around.trimmed(results)).any(axis=(1, 2))):
-            planes[place] = self._original(item.planes[place], own)
-        return FoundResults(item.planes, own, planes, None, results=results, around=around)
+        needed = np.isnan(around.trimmed(results)).any(axis=(1, 2)) | self.wanted.suspect
+        crop = Crop(shape, region, region)
+        if self.wanted.suspect:
+            crop = replace(planes_around(fused.read, shape), wanted=region)
+        height, width = crop.shape
+        planes = np.zeros((len(item.planes), height, width), self.volume.info.dtype)
+        for place in np.flatnonzero(needed):
+            planes[place] = self._original(item.planes[place], crop)
+        return FoundResults(item.planes, crop, planes, None, results=results, around=around, fused=fused)
 
     def denoise(self, found: Found, progress: Progress, kept: KeptItem) -> Denoised:
         """Fuse an item.
@@ -129,7 +139,7 @@ class Fusing(Work):
             kept: nothing is: it takes a moment.
 
         Returns:
-            All that is to be written of the item; only what conversion does is counted.
+            All that is to be written of the item; only what conversion does is counted, and suspect pixels.
 
         Raises:
             VolumeError: a result cannot be read.
@@ -145,8 +155,12 @@ class Fusing(Work):
 
         for place, number in enumerate(found.numbers):
             fused, one = around.trimmed(self._fused(number, beside)[None]), slice(place, place + 1)
-            result.put(one, self._finished(number, fused, found.planes[one]))
+            result.put(one, self._finished(number, fused, found.planes[one], found))
         return result.denoised
+
+    def _margin(self, item: WorkItem) -> int:
+        """Pixels around a region that are fused for its mask."""
+        return MASK_REACH + self.recipes.halo(item.planes) if self.wanted.suspect else 0
 
     def _original(self, plane: int, crop: Crop) -> Raw:
         try:
@@ -174,12 +188,17 @@ class Fusing(Work):
         rounding = self.rounded / recipe.measurement.intensity.half**2
         return gated(gate, own, sides, recipe.variance(filled(own)), rounding)[0]
 
-    def _finished(self, number: int, fused: Planes, planes: Raw) -> Denoised:
-        """Planes in raw units, those that hold no result as they were, or 0."""
-        recipe = self._recipe(number)
-        return in_raw_units(
-            fused, planes, None if recipe is None else recipe.measurement.intensity, self.wanted
-        )
+    def _finished(self, number: int, fused: Planes, planes: Raw, found: FoundResults) -> Denoised:
+        """What is wanted of a plane, in raw units."""
+        recipe, own = self._recipe(number), found.fused.trimmed(fused)
+        intensity = None if recipe is None else recipe.measurement.intensity
+        denoised = in_raw_units(own, found.crop.trimmed(planes), intensity, self.wanted)
+        if recipe is None or not self.wanted.suspect or not np.isfinite(own).any():
+            return denoised
+        crop = replace(found.crop, wanted=found.fused.read)
+        suspect = found.fused.trimmed(ghosts(recipe, planes, crop, fused)).astype(np.uint8)
+        counts = denoised.counts + Tally(suspect=int(suspect.sum()))
+        return replace(denoised, suspect=suspect, counts=counts)
 
     def _recipe(self, number: int) -> Recipe | None:
         group = self.recipes.group(number)

@@ -34,7 +34,8 @@ def check_fusion(config: RunConfig, sampler: Sampler, info: VolumeInfo) -> None:
         info: of what is to be written.
 
     Raises:
-        ConfigError: a sampler that draws, maps, or planes without neighbours along the axes.
+        ConfigError: a sampler that draws, a map of standard deviations, or planes without neighbours along an
+            axis.
     """
     option = f"--fuse {config.fuse}"
     if sampler.draws:
@@ -42,11 +43,10 @@ def check_fusion(config: RunConfig, sampler: Sampler, info: VolumeInfo) -> None:
             f"{option}: sampler {config.sampler} draws at random, so that its results differ even where all "
             "stays the same; take auto or matched"
         )
-    for name in ("uncertainty", "mask"):
-        if getattr(config, name) is not None:
-            raise ConfigError(
-                f"{option}: --{name} is of planes that are denoised each by itself; leave one of them out"
-            )
+    if config.uncertainty is not None:
+        raise ConfigError(
+            f"{option}: --uncertainty is of planes that are denoised each by itself; leave one of them out"
+        )
     sizes = dict(zip((axis.name for axis in info.axes), info.shape, strict=True))
     for axis in config.fuse or "":
         if sizes.get(axis, 1) < 2:
