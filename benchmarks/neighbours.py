@@ -10,7 +10,8 @@ The constants of fusion were chosen on the seeds of "--half fit"; the figures ar
 
 gain      of PSNR, in dB, over the same planes without fusion; "told": what the gate expected
 changed   the same where the truth differs from the frame before by more than a tenth of its range
-onset     share of the brightness of a flash that is lost in its frame; "leak": what is in the frame before
+onset     share of the brightness of all flashes that is lost in their frames; "leak": what of it comes into the
+          frames before
 flicker   difference of neighbouring planes over that of the truth; 1 is as it should be
 live      gain of the causal form
 """
@@ -25,7 +26,8 @@ from scipy.ndimage import shift
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising.fusion import Running, filled, gated
-from baikal_deploy.denoising.neighbours import Place, measure_gate, unfused
+from baikal_deploy.denoising.neighbours import measure_gate, unfused
+from baikal_deploy.denoising.probes import Place
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
@@ -33,7 +35,7 @@ from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
 
 SEEDS = {"fit": 300, "told": 700}
-PLACES = 2
+PLACES = 4
 Stack = np.ndarray
 
 
@@ -140,7 +142,7 @@ def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, se
     if changes.any():
         words.append(f"changed {psnr(after, truth, changes) - psnr(before, truth, changes):+.2f}")
     if name == "flashes":
-        words.append(lost(truth, before, after))
+        words.append(lost(truth, gate, recipe, planes))
     words.append(f"flicker {flicker(before, truth):.2f} -> {flicker(after, truth):.2f}")
     if axis == "t":
         words.append(f"live {psnr(streamed, truth) - psnr(before, truth):+.2f}")
@@ -148,17 +150,22 @@ def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, se
     return ", ".join(words)
 
 
-def lost(truth: Stack, before: Stack, after: Stack) -> str:
-    """What a fused flash lacks of that of the results, and what of it is in the frame before."""
+def lost(truth: Stack, gate: Gate, recipe: Recipe, planes: Stack) -> str:
+    """What a fused flash lacks of that of the results, and what of it comes into the frame before."""
     still = np.median(truth, axis=0)
-    shares, leaks = [], []
+    found = recipe.measurement.intensity.raw(planes)
+    after = recipe.measurement.intensity.raw(fused(gate, recipe, planes, "t"))
+    height = missing = leaked = 0.0
     for frame in range(1, len(truth) - 1):
         where = truth[frame] - still > 0.1 * np.ptp(truth)
-        if where.sum() > 20:
-            height = (before[frame] - still)[where].mean()
-            shares.append(1 - (after[frame] - still)[where].mean() / height)
-            leaks.append((after[frame - 1] - before[frame - 1])[where].mean() / height)
-    return f"onset {100 * np.mean(shares):.0f} %, leak {100 * np.mean(leaks):.1f} %"
+        own, others = planes[frame - 1], sides(planes, frame - 1, "t")
+        without = {"t": (others["t"][0], others["t"][1][1:])}
+        variance = recipe.variance(filled(own))
+        both = (gated(gate, own, one, variance)[0] for one in (others, without))
+        height += (found[frame] - still)[where].sum()
+        missing += (found[frame] - after[frame])[where].sum()
+        leaked += np.subtract(*both)[where].sum() * recipe.measurement.intensity.half
+    return f"onset {100 * missing / height:.1f} %, leak {100 * leaked / height:.1f} %"
 
 
 def rows(side: int, frames: int, level: float, seed: int, only: Sequence[str]) -> Iterator[str]:

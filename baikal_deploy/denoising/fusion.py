@@ -5,7 +5,8 @@ each neighbour has a weight at each pixel, q / (q + c), with q the variance of t
 result, and c what the planes differ by around the pixel beyond it. Two numbers tell c, of which the larger
 one counts: the mean square D of the difference of two results, which is 2q where they show the same, so that
 D − 2q is left; and the square M of its mean, which is 2qr then, with r the share of q in such means. M is
-more sensitive to what becomes brighter or darker as a whole: (M − 2qr/2) / r is left.
+more sensitive to what becomes brighter or darker as a whole: (M − 2·2qr) / r is left. The mean of all
+neighbours is then compared to the plane in the same way, as it holds less noise than one of them.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -33,13 +34,13 @@ WHOLE = 0.999
 """Share of a window that is known from which on all of it is: the blur of 1 is not quite 1."""
 LEAST_KNOWN = 0.05
 """Share of a window that must be known for two planes to be compared there."""
-CHANCE = 0.5
+CHANCE = 2.0
 """Square of a mean, over its variance, that counts as chance."""
 MOST_FRAMES = 6.0
 """Frames, at most, that the estimate of a stream counts for; with more it would follow changes too late."""
-REACH = 2 * BASE_REACH + int(CUT * WIDTH + 0.5)
+REACH = 2 * BASE_REACH + 2 * int(CUT * WIDTH + 0.5)
 """Pixels that a fused pixel depends on around it: the surroundings of pixels that are filled in, and the
-window."""
+windows, in which a mean over windows is compared."""
 
 
 def filled(plane: Plane) -> Plane:
@@ -90,11 +91,12 @@ def fuse(
         The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
     """
     known = np.isfinite(own)
-    total, weights = np.zeros_like(own), np.ones_like(own)
+    total, weights, spread, most = (np.zeros_like(own) for _ in range(4))
     for neighbours, variance in zip(sides, left, strict=True):
         if not np.any(variance):
             continue
         q, reached = np.asarray(variance, np.float32), known
+        most = np.maximum(most, q)
         for other in neighbours:
             reached = reached & np.isfinite(other)
             if not reached.any():
@@ -103,9 +105,29 @@ def fuse(
             weight = _ratio(q, change(difference, reached, 2 * q, coarse), reached)
             total += weight * difference
             weights += weight
-    share: Plane = np.reciprocal(weights)
-    fused: Plane = own + total * share
+            spread += np.square(weight) * q
+    weight = _together(total, weights, spread, most, coarse)
+    share: Plane = np.reciprocal(1 + weight * weights)
+    fused: Plane = own + weight * total * share
     return fused, share
+
+
+def _together(total: Plane, weights: Plane, spread: Plane, q: Plane, coarse: float) -> Plane:
+    """Weight of all neighbours together: their mean holds less noise, and tells sooner that they differ.
+
+    Args:
+        total: sum of their differences to the plane, times their weights.
+        weights: sum of these.
+        spread: variance of the noise in the total, without the plane's own.
+        q: variance of the noise that is left in the plane.
+        coarse: see ``Gate``.
+    """
+    some = weights > 0
+    mean, noise = (
+        np.divide(one, by, out=np.zeros_like(q), where=some)
+        for one, by in ((total, weights), (spread, np.square(weights)))
+    )
+    return _ratio(q, change(mean, some, q + noise, coarse), some)
 
 
 def change(difference: Plane, known: Mask, variance: Plane, coarse: float) -> Plane:

@@ -174,11 +174,12 @@ class Fusing(Work):
 
     def _fused(self, number: int, result: Callable[[int], Plane]) -> Plane:
         """A plane's result with what its neighbours know, on the network's scale."""
-        recipe, own = self._recipe(number), result(number)
-        gate = (
-            None if recipe is None else self.recipes.first(self.volume.info.channel(number)).measurement.gate
-        )
-        if recipe is None or gate is None or gate.is_closed or not np.isfinite(own).any():
+        own = result(number)
+        recipe = self._recipe(number, own)
+        if recipe is None:
+            return own
+        gate = self.recipes.first(self.volume.info.channel(number)).measurement.gate
+        if gate is None or gate.is_closed:
             return own
         sides = {
             axis: ([result(one) for one in before], [result(one) for one in after])
@@ -190,16 +191,17 @@ class Fusing(Work):
 
     def _finished(self, number: int, fused: Planes, planes: Raw, found: FoundResults) -> Denoised:
         """What is wanted of a plane, in raw units."""
-        recipe, own = self._recipe(number), found.fused.trimmed(fused)
+        recipe, own = self._recipe(number, fused), found.fused.trimmed(fused)
         intensity = None if recipe is None else recipe.measurement.intensity
         denoised = in_raw_units(own, found.crop.trimmed(planes), intensity, self.wanted)
-        if recipe is None or not self.wanted.suspect or not np.isfinite(own).any():
+        if recipe is None or not self.wanted.suspect:
             return denoised
         crop = replace(found.crop, wanted=found.fused.read)
         suspect = found.fused.trimmed(ghosts(recipe, planes, crop, fused)).astype(np.uint8)
         counts = denoised.counts + Tally(suspect=int(suspect.sum()))
         return replace(denoised, suspect=suspect, counts=counts)
 
-    def _recipe(self, number: int) -> Recipe | None:
+    def _recipe(self, number: int, results: Planes) -> Recipe | None:
+        """The recipe of a plane; None where there are no results, as of one that could not be measured."""
         group = self.recipes.group(number)
-        return None if group is None else self.recipes.of(group)
+        return None if group is None or not np.isfinite(results).any() else self.recipes.of(group)

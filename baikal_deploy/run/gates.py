@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from baikal_deploy.denoising.neighbours import Place, measure_gate, unfused
+from baikal_deploy.denoising.neighbours import measure_gate, unfused
+from baikal_deploy.denoising.probes import Place
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError, NotFinite, VolumeError
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse, Gate

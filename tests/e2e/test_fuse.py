@@ -24,6 +24,8 @@ from baikal_training.simulate import simulate_nuclei
 from tests.e2e import killed
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.hand_cluster import said, start_run
+from tests.e2e.test_collection import make_plate
+from tests.valid import assert_valid
 
 FRAMES = 6
 
@@ -221,6 +223,23 @@ def test_a_folder_of_movies_leaves_nothing_but_results(
     assert sorted(os.listdir(tmp_path / "in")) == ["a.zarr", "b.zarr"]
 
 
+def test_a_plate_of_stacks_becomes_a_plate(tmp_path: Path, counts: np.ndarray, baikal_run: BaikalRun) -> None:
+    plate = make_plate(tmp_path / "plate.zarr", counts)
+    result = baikal_run(plate, tmp_path / "out.zarr", "--fuse", "z")
+    assert result.exit_code == 0, result.output
+    assert "3 of 3 images denoised, 0 failed" in result.stderr
+    assert "along z" in result.stderr or "on either side" in result.stderr
+    assert_valid(tmp_path / "out.zarr")
+    assert sorted(os.listdir(tmp_path / "out.zarr" / "A" / "1")) == ["0", "1", "zarr.json"]
+
+
+def test_the_page_shows_a_row_along_time(tmp_path: Path, movie_zarr: Path, baikal_run: BaikalRun) -> None:
+    page = tmp_path / "page.html"
+    result = baikal_run(movie_zarr, tmp_path / "out.zarr", "--fuse", "t", "--report", page)
+    assert result.exit_code == 0, result.output
+    assert page.read_text(encoding="utf-8").count(" along t</h3>") + page.read_text().count(" along t <") == 2
+
+
 def test_an_ome_tiff_is_fused_like_a_zarr(tmp_path: Path, movie_zarr: Path) -> None:
     whole = fused(movie_zarr, tmp_path / "whole.zarr")
     with Run(RunConfig(movie_zarr, tmp_path / "out.ome.tif", engine="analytic", fuse="t")) as run:
@@ -254,7 +273,7 @@ def test_what_cannot_be_fused_is_refused_in_one_line(
     refused = {
         "draws at random": [movie_zarr, "--fuse", "t", "--sampler", "posterior"],
         "has no axis z": [movie_zarr, "--fuse", "tz"],
-        "--uncertainty": [movie_zarr, "--fuse", "t", "--uncertainty", tmp_path / "std.zarr"],
+        "each by itself": [movie_zarr, "--fuse", "t", "--uncertainty", tmp_path / "std.zarr"],
         "what comes after": [movie_zarr, "--fuse", "t", "--follow"],
     }
     for words, (source, *options) in refused.items():
