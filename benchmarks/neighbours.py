@@ -10,8 +10,8 @@ The constants of fusion were chosen on the seeds of "--half fit"; the figures ar
 
 gain      of PSNR, in dB, over the same planes without fusion; "told": what the gate expected
 changed   the same where the truth differs from the frame before by more than a tenth of its range
-onset     share of the brightness of all flashes that is lost in their frames; "leak": what of it comes into the
-          frames before
+onset     share of the brightness of all flashes that is lost in their frames
+leak      what of it comes into the frames before
 flicker   difference of neighbouring planes over that of the truth; 1 is as it should be
 live      gain of the causal form
 """

@@ -6,7 +6,8 @@ result, and c what the planes differ by around the pixel beyond it. Two numbers 
 one counts: the mean square D of the difference of two results, which is 2q where they show the same, so that
 D − 2q is left; and the square M of its mean, which is 2qr then, with r the share of q in such means. M is
 more sensitive to what becomes brighter or darker as a whole: (M − 2·2qr) / r is left. The mean of all
-neighbours is then compared to the plane in the same way, as it holds less noise than one of them.
+neighbours is then compared to the plane in the same way, as it holds less noise than one of them. All of this
+is computed in square cells, as it varies slowly, and weights are interpolated between them.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -14,9 +15,10 @@ Planes are on the network's scale; pixels that are not finite hold no result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -24,6 +26,7 @@ from scipy.ndimage import gaussian_filter
 from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.measurement.surroundings import BASE_REACH, base
 from baikal_deploy.pixels.arrays import Mask, Plane
+from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 
 Sides = Mapping[str, tuple[Sequence[Plane], Sequence[Plane]]]
 """Results of a plane's neighbours by axis: those before it and those after it, the nearest first."""
@@ -38,7 +41,9 @@ CHANCE = 2.0
 """Square of a mean, over its variance, that counts as chance."""
 MOST_FRAMES = 6.0
 """Frames, at most, that the estimate of a stream counts for; with more it would follow changes too late."""
-REACH = 2 * BASE_REACH + 2 * int(CUT * WIDTH + 0.5)
+CELL_SIGMA = math.sqrt(WIDTH**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
+"""Sigma of the Gaussian, in cells: a mean over a cell and linear interpolation add variances to its own."""
+REACH = 2 * BASE_REACH + 2 * CELL * (int(CUT * CELL_SIGMA + 0.5) + 2)
 """Pixels that a fused pixel depends on around it: the surroundings of pixels that are filled in, and the
 windows, in which a mean over windows is compared."""
 
@@ -91,96 +96,110 @@ def fuse(
         The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
     """
     known = np.isfinite(own)
-    total, weights, spread, most = (np.zeros_like(own) for _ in range(4))
+    total, weights = np.zeros_like(own), np.zeros_like(own)
+    spread, most, summed = (np.zeros_like(cells(own)) for _ in range(3))
     for neighbours, variance in zip(sides, left, strict=True):
         if not np.any(variance):
             continue
-        q, reached = np.asarray(variance, np.float32), known
+        q, reached = cells(np.broadcast_to(np.asarray(variance, np.float32), own.shape)), known
         most = np.maximum(most, q)
         for other in neighbours:
             reached = reached & np.isfinite(other)
             if not reached.any():
                 break
             difference = np.subtract(other, own, out=np.zeros_like(own), where=reached)
-            weight = _ratio(q, change(difference, reached, 2 * q, coarse), reached)
-            total += weight * difference
+            ratio = _ratio(q, change(difference, reached, 2 * q, coarse))
+            weight = between(ratio, own.shape)
+            weight *= reached
             weights += weight
-            spread += np.square(weight) * q
-    weight = _together(total, weights, spread, most, coarse)
-    share: Plane = np.reciprocal(1 + weight * weights)
-    fused: Plane = own + weight * total * share
+            weight *= difference
+            total += weight
+            summed += ratio
+            spread += np.square(ratio) * q
+    if not weights.any():
+        return own, np.ones_like(own)
+    mean = np.divide(total, weights, out=np.zeros_like(own), where=weights > 0)
+    noise = np.divide(spread, np.square(summed), out=np.zeros_like(most), where=summed > 0)
+    together = between(_ratio(most, change(mean, weights > 0, most + noise, coarse)), own.shape)
+    share: Plane = np.reciprocal(1 + together * weights)
+    total *= together
+    total *= share
+    fused: Plane = own + total
     return fused, share
 
 
-def _together(total: Plane, weights: Plane, spread: Plane, q: Plane, coarse: float) -> Plane:
-    """Weight of all neighbours together: their mean holds less noise, and tells sooner that they differ.
-
-    Args:
-        total: sum of their differences to the plane, times their weights.
-        weights: sum of these.
-        spread: variance of the noise in the total, without the plane's own.
-        q: variance of the noise that is left in the plane.
-        coarse: see ``Gate``.
-    """
-    some = weights > 0
-    mean, noise = (
-        np.divide(one, by, out=np.zeros_like(q), where=some)
-        for one, by in ((total, weights), (spread, np.square(weights)))
-    )
-    return _ratio(q, change(mean, some, q + noise, coarse), some)
-
-
 def change(difference: Plane, known: Mask, variance: Plane, coarse: float) -> Plane:
-    """What two planes differ by around each pixel beyond noise: a variance, infinite where little is known.
+    """What two planes differ by around each cell beyond noise: a variance, infinite where little is known.
 
     Args:
         difference: (H, W), 0 where it is not known.
         known: where it is.
-        variance: of the noise in it.
+        variance: of the noise in it, of each cell.
         coarse: see ``Gate``.
     """
     share = _share(known)
-    squares, means = mean_square(difference, share), _over(window_mean(difference), share)
+    squares, means = _over(_sums(np.square(difference)), share), _over(_sums(difference), share)
     beyond = np.square(means) - np.float32(CHANCE * coarse) * variance
     found: Plane = np.maximum(np.maximum(squares - variance, beyond / np.float32(coarse)), 0)
     return found
 
 
-def mean_square(difference: Plane, share: Plane | None) -> Plane:
-    """Mean square of a difference in the window around each pixel.
+def window_mean(plane: Plane) -> Plane:
+    """Mean in the Gaussian window around each cell: (H, W) -> (H/CELL, W/CELL), rounded up.
 
     Args:
-        difference: (H, W), 0 where it is not known.
-        share: of the window in which it is; None: all of it.
+        plane: (H, W), finite.
     """
-    return _over(window_mean(np.square(difference)), share)
+    return _over(_sums(plane), _share(np.ones(plane.shape, bool)))
 
 
-def _ratio(q: Plane, beyond: Plane, where: Mask) -> Plane:
-    """q / (q + beyond), and 0 elsewhere, or where there is no noise."""
+def cells(plane: Plane) -> Plane:
+    """Mean of each cell: (H, W) -> (H/CELL, W/CELL), rounded up."""
+    found: Plane = cell_sums(_whole(plane, "edge")) * np.float32(CELL**-2)
+    return found
+
+
+def between(values: Plane, shape: tuple[int, ...]) -> Plane:
+    """Values of cells, interpolated to pixels: (h, w) -> (H, W).
+
+    Args:
+        values: of the cells.
+        shape: (H, W).
+    """
+    return interpolated(values)[: shape[0], : shape[1]]
+
+
+def _ratio(q: Plane, beyond: Plane) -> Plane:
+    """q / (q + beyond), and 0 where there is no noise."""
     whole = q + beyond
-    ratio: Plane = np.divide(q, whole, out=np.zeros_like(beyond), where=where & (whole > 0))
+    ratio: Plane = np.divide(q, whole, out=np.zeros_like(beyond), where=whole > 0)
     return ratio
 
 
 def _share(known: Mask) -> Plane | None:
-    """Share of the window around each pixel that is known; None: all of every one."""
-    if known.all():
+    """Known pixels of the window around each cell, as ``_sums`` counts them; None: all of every one."""
+    if known.all() and not any(side % CELL for side in known.shape):
         return None
-    share = window_mean(known.astype(np.float32))
-    return np.where(share > WHOLE, np.float32(1), share)
+    share = _sums(known.astype(np.float32))
+    return np.where(share > WHOLE * CELL**2, np.float32(CELL**2), share)
 
 
 def _over(sums: Plane, share: Plane | None) -> Plane:
     if share is None:
-        return sums
-    return np.divide(sums, share, out=np.full_like(sums, np.inf), where=share > LEAST_KNOWN)
+        return sums * np.float32(CELL**-2)
+    return np.divide(sums, share, out=np.full_like(sums, np.inf), where=share > LEAST_KNOWN * CELL**2)
 
 
-def window_mean(plane: Plane) -> Plane:
-    """Mean in the Gaussian window around each pixel: (H, W) -> (H, W)."""
-    blurred: Plane = gaussian_filter(plane, WIDTH, truncate=CUT)
-    return blurred
+def _sums(plane: Plane) -> Plane:
+    """Sums over cells, blurred: what is beyond the plane counts as 0."""
+    sums: Plane = gaussian_filter(cell_sums(_whole(plane, "constant")), CELL_SIGMA, truncate=CUT)
+    return sums
+
+
+def _whole(plane: Plane, mode: Literal["edge", "constant"]) -> Plane:
+    """A plane with whole cells."""
+    padding = [(0, -side % CELL) for side in plane.shape]
+    return np.pad(plane, padding, mode=mode) if any(pad for _, pad in padding) else plane
 
 
 @dataclass(frozen=True)
@@ -212,12 +231,11 @@ class Running:
             left: variance of the noise that is left in a result; (H, W), or one number.
             coarse: see ``Gate``.
         """
-        q = np.asarray(left, np.float32)
         reached = np.isfinite(own) & np.isfinite(self.estimate)
+        q, frames = cells(np.broadcast_to(np.asarray(left, np.float32), own.shape)), cells(self.frames)
         difference = np.subtract(self.estimate, own, out=np.zeros_like(own), where=reached)
-        both: Plane = q + q / self.frames
-        changed = change(difference, reached, both, coarse)
-        weight = self.frames * _ratio(q, changed * self.frames, reached)
+        changed = change(difference, reached, q + q / frames, coarse)
+        weight: Plane = self.frames * between(_ratio(q, changed * frames), own.shape) * reached
         estimate: Plane = own + weight / (weight + 1) * difference
         return type(self)(estimate, np.minimum(weight + 1, np.float32(MOST_FRAMES)))
 

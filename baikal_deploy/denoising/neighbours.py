@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from baikal_deploy.denoising.denoiser import Denoiser
-from baikal_deploy.denoising.fusion import mean_square
+from baikal_deploy.denoising.fusion import cells, window_mean
 from baikal_deploy.denoising.probes import STEP, Place, Seen, known_in
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.stack import Stack, Wanted
@@ -140,11 +140,11 @@ def _lags(seen: Seen) -> tuple[Raw, Raw]:
 
 
 def _squares(first: Plane, second: Plane, variance: Plane) -> Raw:
-    """Half of what two results differ by around each pixel that has both, over the noise."""
+    """Half of what two results differ by around each cell all of which has both, over the noise."""
     known = known_in(first, second)
-    squares = mean_square(np.where(known, first - second, 0), None)
-    halves: Raw = (squares / (2 * variance))[known]
-    return halves
+    squares = window_mean(np.square(np.where(known, first - second, 0))) / (2 * cells(variance))
+    whole: Raw = squares[cells(known.astype(np.float32)) == 1]
+    return whole
 
 
 def _change(gate: Gate, seen: Sequence[Seen]) -> tuple[float, float]:

@@ -60,7 +60,7 @@ class Measurement:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The measurement that gave a ``record``, to the last bit."""
-        noise, gate = record["noise"], record["gate"]
+        noise, gate = record["noise"], record.get("gate")
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel.from_record(noise),
