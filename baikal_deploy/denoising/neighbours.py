@@ -20,7 +20,7 @@ from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse, Gate
 from baikal_deploy.pixels.arrays import Plane, Planes, Raw
 
-OPENINGS = {"t": (0.5, 1.0, 1.5, 2.0), "z": (0.5, 0.75, 1.0, 1.5, 2.0)}
+OPENINGS = {"t": (0.5, 1.0, 1.5, 1.75), "z": (0.5, 0.75, 1.0, 1.5, 2.0)}
 """Factors on the standard deviation of what noise is left, of which the best is taken: larger ones average
 more, and lose more of what flashes up."""
 STREAM_OPENING = 1.5
