@@ -9,7 +9,7 @@ BINDINGS := $(VENV)/bindings
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
 .PHONY: demo test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
-	bench-pipeline bench-train sample formats clean
+	bench-pipeline bench-train records sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -66,6 +66,9 @@ bench-pipeline: $(VENV)/.dev  ## a run without its network against a plain copy,
 
 bench-train: $(VENV)/.dev  ## training speed against the bare torch step, and memory over 2,000 steps
 	$(BIN)/python benchmarks/training.py --memory-steps 2000
+
+records: $(VENV)/.dev  ## what each precision of the shipped models loses on this machine, into the records beside them
+	for model in $(wildcard baikal_deploy/models/*.onnx); do $(BIN)/baikal-export $$model --record || exit 1; done
 
 sample: $(VENV)/.dev  ## make the sample volume again
 	$(BIN)/python examples/make_sample.py

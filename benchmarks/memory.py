@@ -129,7 +129,7 @@ def measured(case: dict[str, Any]) -> dict[str, Any]:
         ):
             planned = peak()
             if case.get("identity"):
-                run.denoiser.__class__ = Identity
+                run.models.of(0).denoiser.__class__ = Identity
             seconds = run.execute().seconds
             return {
                 "peak": peak(),

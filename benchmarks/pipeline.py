@@ -73,7 +73,7 @@ def copy(source: Path, like: zarr.Array[Any], target: Path) -> float:
 def identity_run(source: Path, target: Path) -> float:
     """Seconds of a run without its network, after planning."""
     with Run(RunConfig(source, target, engine="analytic", overwrite=True)) as run:
-        run.denoiser.__class__ = Identity
+        run.models.of(0).denoiser.__class__ = Identity
         return run.execute().seconds
 
 
@@ -96,8 +96,9 @@ def against_copy(folder: Path, planes: int, side: int) -> float:
 def against_engine(folder: Path, planes: int, side: int) -> float:
     make_input(folder / "in.zarr", planes, side)
     with Run(RunConfig(folder / "in.zarr", folder / "out.zarr", sampler="matched")) as run:
-        timed = TimedEngine(run.denoiser.predictor.engine)
-        run.denoiser.predictor = TiledPredictor(timed)
+        denoiser = run.models.of(0).denoiser
+        timed = TimedEngine(denoiser.predictor.engine)
+        denoiser.predictor = TiledPredictor(timed)
         seconds = run.execute().seconds
     print(
         f"matched run of {planes} planes of {side}²: {seconds:.2f} s, of which engine {timed.seconds:.2f} s"

@@ -43,8 +43,9 @@ def outside_engine(folder: Path, planes: int, side: int) -> float:
     source = zarr.create_array(folder / "in.zarr", shape=counts.shape, dtype="uint16", chunks=(1, side, side))
     source[:] = counts
     with Run(RunConfig(folder / "in.zarr", sampler="repaint")) as run:
-        timed = TimedEngine(run.denoiser.predictor.engine)
-        run.denoiser.predictor = TiledPredictor(timed)
+        denoiser = run.models.of(0).denoiser
+        timed = TimedEngine(denoiser.predictor.engine)
+        denoiser.predictor = TiledPredictor(timed)
         seconds = run.execute().seconds
     print(f"run of {planes} planes of {side}²: {seconds:.1f} s, of which engine {timed.seconds:.1f} s")
     return 1 - timed.seconds / seconds
@@ -77,14 +78,15 @@ def torch_ratio(folder: Path, side: int) -> float:
     """Median over planes of (torch eager loop) / (our run), timed in turn."""
     shape, ratios = UNetConfig(), []
     with Run(RunConfig(folder / "in.zarr", folder / "unused.ome.zarr", sampler="repaint")) as run:
-        spec = run.denoiser.manifest.schedule
+        denoiser = run.models.of(0).denoiser
+        manifest = denoiser.manifest
         untrained = UNet(shape).state_dict()  # weights do not change the time
-        checkpoint = Checkpoint(shape, spec, Objective(), run.denoiser.manifest.normalisation, untrained, {})
+        checkpoint = Checkpoint(shape, manifest.schedule, Objective(), manifest.normalisation, untrained, {})
         network, recipe = TrainedModel.of_checkpoint(checkpoint).network().eval(), run.recipes.first(0)
         for plane in range(PAIRS + 1):
             pixels = run.volume.read([plane])
             started = time.perf_counter()
-            run.denoiser.run(recipe, Stack(pixels, [plane]))
+            denoiser.run(recipe, Stack(pixels, [plane]))
             ours = time.perf_counter() - started
             started = time.perf_counter()
             y = torch.from_numpy(recipe.measurement.intensity.normalise(pixels))[None]

@@ -1,6 +1,8 @@
-"""Make the contact sheet of the simulator's documentation: every morphology, clean, noisy, cut, moving.
+"""Make the contact sheets of the simulator's documentation.
 
-python examples/make_simulated_sheet.py [OUTPUT.png]
+One shows tissues clean, noisy, cut and moving, the other how the pictures of cells vary.
+
+python examples/make_simulated_sheet.py [FOLDER]
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from scipy.ndimage import zoom
 from baikal_training.camera import Camera
 from baikal_training.simulate import load_scene, simulate
 
-DEFAULT = Path(__file__).parents[1] / "docs" / "images" / "simulated.png"
-MORPHOLOGIES = ("tribolium", "planaria", "flywing")
+DEFAULT = Path(__file__).parents[1] / "docs" / "images"
+TISSUES = ("tribolium", "planaria", "flywing")
+CELLS = ("outlines", "filaments", "mitochondria", "vesicles")
 SIDE = 180
 CUTS = 3
+PLANES = 6
 GAP = 4
 PSNR = 15.0
 SEED = 13
@@ -34,6 +38,12 @@ def row(morphology: str) -> Picture:
     planes = [simulate(morphology, (1, 1, SIDE, SIDE), SEED + i)[0, 0] for i in range(2)]
     noisy = [exposed(planes[0], correlated) for correlated in (0.0, 0.7)]
     return np.hstack([framed(tile) for tile in (*planes, *noisy, cut(morphology), motion(morphology))])
+
+
+def variety(morphology: str) -> Picture:
+    """Clean planes of several seeds."""
+    planes = [simulate(morphology, (1, 1, SIDE, SIDE), SEED + i)[0, 0] for i in range(PLANES)]
+    return np.hstack([framed(plane) for plane in planes])
 
 
 def exposed(plane: Picture, correlated: float) -> Picture:
@@ -62,12 +72,14 @@ def framed(tile: Picture) -> Picture:
     return np.pad(tile, ((0, GAP), (0, GAP)), constant_values=1)
 
 
-def make_sheet(path: Path) -> None:
-    """Write the sheet as a PNG."""
-    sheet = np.vstack([row(morphology) for morphology in MORPHOLOGIES])[:-GAP, :-GAP]
+def write(path: Path, rows: list[Picture]) -> None:
+    """Write a sheet as a PNG."""
+    sheet = np.vstack(rows)[:-GAP, :-GAP]
     greys = np.rint(sheet**GAMMA * (GREYS - 1)) * (255 / (GREYS - 1))
     Image.fromarray(greys.astype(np.uint8)).save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    make_sheet(Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT
+    write(folder / "simulated.png", [row(morphology) for morphology in TISSUES])
+    write(folder / "simulated-cells.png", [variety(morphology) for morphology in CELLS])

@@ -108,8 +108,10 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "How to denoise": [
         option(
-            "--model", default=DEFAULT_MODEL,
-            help=f"Shipped model ({', '.join(shipped_models())}), or an .onnx file of baikal-export.",
+            "--model", metavar="MODEL|CHANNEL=MODEL,…", default=DEFAULT_MODEL,
+            help=f"Shipped model ({', '.join(shipped_models())}), .onnx file of baikal-export, or auto: the "
+            "shipped one that suits a channel best. For each channel: DAPI=nuclei,BF=skip,*=auto, where skip "
+            "leaves it as it is, and * is for the others (docs/runs.md).",
         ),
         option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}."),
         option(

@@ -20,7 +20,7 @@ from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.report.spectrum import in_text
-from baikal_deploy.report.words import describe_noise
+from baikal_deploy.report.words import describe_noise, describe_structure
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.open import open_input
@@ -92,5 +92,7 @@ def _show(console: Console, denoiser: Denoiser, volume: Volume, channel: int) ->
         console.print("spectrum of the noise (middle: frequency 0; edges: half a cycle per pixel):")
         for line in in_text(measurement.spectrum):
             console.print(f" |{line}|", highlight=False)
+    for words in describe_structure(measurement):
+        console.print(words, soft_wrap=True)
     for note in measurement.notes():
         console.print(f"note: {note}", soft_wrap=True)

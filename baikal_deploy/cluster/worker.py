@@ -15,10 +15,10 @@ from typing import Any, Self
 from baikal_deploy._version import __version__
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
 from baikal_deploy.host.machine import nvidia_gpus
-from baikal_deploy.models.manifest import shipped_models
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.items import Work
+from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.outputs import Outputs
 from baikal_deploy.run.planner import plan_part
 from baikal_deploy.run.recipes import Group
@@ -59,8 +59,9 @@ class Job:
         absolute: dict[str, Any] = {
             name: value.absolute() for name, value in values.items() if isinstance(value, Path)
         }
-        model = config.model if config.model in shipped_models() else str(Path(config.model).absolute())
-        engine = work.recipes.denoiser.predictor.engine.name
+        engines = {own.denoiser.predictor.engine.name for own in work.recipes.models.used}
+        engine = engines.pop() if len(engines) == 1 else config.engine
+        model = Asked.of(config.model).absolute()
         return cls(
             __version__,
             replace(config, model=model, engine=engine, **absolute | {"output": config.target.absolute()}),
@@ -139,7 +140,7 @@ def _open(job: Job) -> Opened:
         if _opened is None or _opened.job != job:
             if _opened is not None:
                 with _computing:
-                    _opened.work.recipes.denoiser.close()
+                    _opened.work.recipes.models.close()
                 _opened = None
             _opened = _new(job)
         return _opened
@@ -160,7 +161,7 @@ def _new(job: Job) -> Opened:
         outputs = Outputs.resume(job.config, part.written, part.layout, job.header["run"], job.places)
         return Opened(job, part.work, outputs)
     except BaseException:
-        part.work.recipes.denoiser.close()
+        part.work.recipes.models.close()
         raise
 
 

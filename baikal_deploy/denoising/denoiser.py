@@ -27,11 +27,14 @@ from baikal_deploy.engines import AUTO, fastest_engine, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.structure.known import Known
 from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, Precision, find_model, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
+from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.pixels.arrays import Raw
 
 NO_MAPS = Maps()
+NOTHING = Known()
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Denoiser:
     Attributes:
         manifest: of the model.
         model_path, model_sha256: the model's file.
+        known: what the model knows, as the record beside its file says.
         predictor: the tiled network.
         passed_over: why engine "auto" did not take a faster engine, by name.
     """
@@ -54,10 +58,12 @@ class Denoiser:
         overlap: int,
         batch: int,
         passed_over: Mapping[str, str],
+        known: Known = NOTHING,
     ) -> None:
         self.manifest: ModelManifest = engine.manifest
         self.model_path = model_path
         self.model_sha256 = file_sha256(model_path)
+        self.known = known
         self.predictor = TiledPredictor(engine, tile, overlap, batch)
         self.passed_over = passed_over
         self._schedule = self.manifest.schedule.build()
@@ -93,8 +99,11 @@ class Denoiser:
         """
         path = find_model(model)
         manifest, options = read_manifest(path), EngineOptions(threads, precision, batch, tile)
+        known = ModelRecord.beside(path, file_sha256(path)).known
         engine, passed_over = fastest_engine(manifest, precision) if engine == AUTO else (engine, {})
-        return cls(open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over)
+        return cls(
+            open_engine(engine, path, manifest, options), path, tile, overlap, batch, passed_over, known
+        )
 
     def denoise(
         self,
@@ -165,7 +174,7 @@ class Denoiser:
             sample: (H, W) windows in raw units.
         """
         self.check_open()
-        return Measuring(self.predictor, self._schedule).measure(sample, sampler)
+        return Measuring(self.predictor, self._schedule, self.known).measure(sample, sampler)
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Mean intensity, variance and number of details in the bins that the noise model was fitted to.
@@ -177,7 +186,7 @@ class Denoiser:
             (bins, 3), in raw units; no bins where there is no noise.
         """
         self.check_open()
-        return Measuring(self.predictor, self._schedule).noise_curve(sample, measurement)
+        return Measuring(self.predictor, self._schedule, self.known).noise_curve(sample, measurement)
 
     def check(self, sampler: Sampler) -> None:
         """Raise ConfigError now for options that no noise level could make fit this model.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.denoising.seeing import Seeing
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.matched import posterior_mean
@@ -16,6 +17,9 @@ from baikal_deploy.measurement.analysis import analyse, noise_curve
 from baikal_deploy.measurement.channel import Measurement, measure
 from baikal_deploy.measurement.doubts import doubts
 from baikal_deploy.measurement.sample import unaligned
+from baikal_deploy.measurement.structure.known import Finding, Known
+from baikal_deploy.measurement.structure.recognised import Recognised
+from baikal_deploy.models.record import shipped_that_know
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 
@@ -26,10 +30,12 @@ class Measuring:
     Attributes:
         predictor: the model's network.
         schedule: the model's, not respaced.
+        known: what the model knows.
     """
 
     predictor: TiledPredictor
     schedule: NoiseSchedule
+    known: Known
 
     def measure(self, sample: Sequence[Raw], sampler: Sampler) -> Measurement:
         """Measure a channel; the work of ``Denoiser.measure``.
@@ -41,11 +47,20 @@ class Measuring:
         sample = unaligned(sample)
         manifest = self.predictor.engine.manifest
         normalisation, kernel = manifest.normalisation, manifest.noise_correlation
-        found = measure(sample, normalisation, self._estimate, kernel)
+        estimate = Seeing(self._estimate)
+        found = measure(sample, normalisation, estimate, kernel)
         if sampler.noise != "uniform":
-            found = analyse(sample, normalisation, found, self._estimate, kernel)
+            found = analyse(sample, normalisation, found, estimate, kernel)
         level = found.sigma if found.noise is None else found.noise.level
-        return replace(found, doubts=doubts(sample, found.intensity, level))
+        told = doubts(sample, found.intensity, level)
+        return replace(found, doubts=told, structure=self._finding(estimate.recognised(found)))
+
+    def _finding(self, seen: Recognised) -> Finding:
+        """What was seen, and whether the model knows it."""
+        finding = Finding.of(seen, self.known, self.predictor.engine.manifest.name)
+        if finding.verdict != "unseen" or seen.structure is None:
+            return finding
+        return finding.with_others(shipped_that_know(seen.structure))
 
     def noise_curve(self, sample: Sequence[Raw], measurement: Measurement) -> NDArray[np.float64]:
         """Noise of a channel over its intensity; the work of ``Denoiser.noise_curve``.

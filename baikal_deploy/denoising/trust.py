@@ -147,19 +147,23 @@ def relative_std(
     """
     rows, columns = crop.coordinates()
     cell = (columns + 3 * rows) % PROBES
-    step, shared = np.float32(STEP * spectrum.std), _shared(spectrum)
+    step, together = np.float32(STEP * spectrum.std), shared(spectrum)
     response = np.zeros_like(y)
     for probe, sign in enumerate(signs):
         moved = (cell == probe) * sign
-        response += moved * (denoise(y + step * shared(moved)) - x0)
+        response += moved * (denoise(y + step * together(moved)) - x0)
     response /= step
     smooth = gaussian_filter(response, SMOOTH, axes=(-2, -1))
     relative: Planes = np.sqrt(KEPT * np.maximum(smooth, 0) + LEAST)
     return relative
 
 
-def _shared(spectrum: Spectrum) -> Callable[[Planes], Planes]:
-    """(N, 1, H, W) -> the same times the noise's correlation matrix."""
+def shared(spectrum: Spectrum) -> Callable[[Planes], Planes]:
+    """Function of planes (N, 1, H, W): the same times the noise's correlation matrix.
+
+    Args:
+        spectrum: of the noise, on the network's scale.
+    """
     if spectrum.is_white:
         return lambda planes: planes
     kernel = (spectrum.covariance(spectrum.reach) / spectrum.std**2).astype(np.float32)
@@ -190,7 +194,7 @@ def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.bool
     detail = np.stack([plane - base(plane) for plane in x0[:, 0]])
     held, variance, whole = (
         _windowed(detail * other, DETAIL_WINDOW)
-        for other in (residual, _shared(spectrum)(detail[:, None])[:, 0], detail)
+        for other in (residual, shared(spectrum)(detail[:, None])[:, 0], detail)
     )
     cells = np.float32(prod(_window(held.shape[1:], DETAIL_WINDOW)))
     invented = held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)

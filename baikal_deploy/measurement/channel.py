@@ -21,6 +21,7 @@ from baikal_deploy.measurement.noise_model import Kernel, NoiseModel
 from baikal_deploy.measurement.sample import block_means, noise_std, telling
 from baikal_deploy.measurement.screen import NOTHING_WRONG, Screen, known_and_filled, where_known
 from baikal_deploy.measurement.spectrum import Spectrum, total_std
+from baikal_deploy.measurement.structure.known import Finding
 from baikal_deploy.pixels.arrays import Plane, Raw
 
 Estimate = Callable[[Plane, float], Plane]
@@ -43,6 +44,7 @@ class Measurement:
         screen: tells the pixels that say nothing.
         doubts: what is to be said before anything is denoised, in sentences.
         gate: how far results of neighbouring planes may differ; None where nobody asked.
+        structure: what the channel looks like, and whether the model knows that; None where nobody asked.
     """
 
     intensity: IntensityMap
@@ -52,6 +54,7 @@ class Measurement:
     screen: Screen = NOTHING_WRONG
     doubts: tuple[str, ...] = ()
     gate: Gate | None = None
+    structure: Finding | None = None
 
     def record(self) -> dict[str, Any]:
         """The measurement as JSON holds it."""
@@ -61,21 +64,24 @@ class Measurement:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The measurement that gave a ``record``, to the last bit."""
         noise, gate = record["noise"], record.get("gate")
+        structure = record.get("structure")  # earlier versions recorded none
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel.from_record(noise),
             "screen": Screen.from_record(record["screen"]),
             "doubts": tuple(record["doubts"]),
             "gate": None if gate is None else Gate.from_record(gate),
+            "structure": None if structure is None else Finding.from_record(structure),
         }
         return cls(**{**record, **parts})
 
     def notes(self) -> list[str]:
         """Notes on the measurement that a user should read."""
+        told = [*self.doubts, *([] if self.structure is None else self.structure.notes())]
         if self.noise is None or self.noise.unlike < FOREIGN:
-            return list(self.doubts)
+            return told
         return [
-            *self.doubts,
+            *told,
             "the noise is not what the model was fine-tuned to (the correlation of neighbours differs by "
             f"{self.noise.unlike:.2f}): take the model it was made from, or fine-tune that to this volume",
         ]

@@ -18,6 +18,10 @@ from baikal_deploy.untrusted.nesting import require_shallow
 
 SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "nuclei"
+AUTO_MODEL = "auto"
+"""Stands for the shipped model that suits a channel best, where a channel is there to look at."""
+ALIASES: dict[str, str] = {}
+"""Former names of shipped models, and what they are called now."""
 METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
 """Metadata key of files that hold a whole sampler (docs/fused.md), which are not models."""
@@ -112,21 +116,42 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(SHIPPED.glob("*.onnx"))}
 
 
+def is_shipped(model: str | Path) -> bool:
+    """True for the name of a shipped model, former ones too.
+
+    Args:
+        model: any text.
+    """
+    return _name_now(model) in shipped_models()
+
+
 def find_model(model: str | Path) -> Path:
     """The file of a shipped model's name, or of a path to an .onnx file.
+
+    Args:
+        model: the name, also a former one, or the path.
 
     Raises:
         ModelError: neither.
     """
-    shipped = shipped_models()
-    if str(model) in shipped:
-        return shipped[str(model)]
+    shipped, name = shipped_models(), _name_now(model)
+    if name in shipped:
+        return shipped[name]
     path = Path(model)
     if os.path.isfile(path):  # unlike Path.is_file, false for a name that is too long
         return path
+    if "=" in str(model) or str(model) == AUTO_MODEL:
+        raise ModelError(
+            f"model '{model}': one model is needed here; only baikal-run takes one for each channel, or "
+            f"chooses it. Choose {', '.join(shipped)}, or give an .onnx file"
+        )
     if path.suffix == ".onnx":
         raise ModelError(f"{path}: no such model file")
     raise ModelError(f"model '{model}': not shipped; choose {', '.join(shipped)}, or give an .onnx file")
+
+
+def _name_now(model: str | Path) -> str:
+    return ALIASES.get(str(model), str(model))
 
 
 def read_manifest(path: Path) -> ModelManifest:

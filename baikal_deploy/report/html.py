@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host import machine
 from baikal_deploy.host.durable import whole_file
@@ -21,7 +22,13 @@ from baikal_deploy.report.plots import histograms, noise_fit
 from baikal_deploy.report.preview import MOST_CHANNELS
 from baikal_deploy.report.spectrum import in_svg
 from baikal_deploy.report.templates import environment
-from baikal_deploy.report.words import describe_choice, describe_noise, number
+from baikal_deploy.report.words import (
+    describe_choice,
+    describe_model,
+    describe_noise,
+    describe_structure,
+    number,
+)  # fmt: skip
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
@@ -35,7 +42,7 @@ class Channel:
 
     Attributes:
         low, high: raw intensities that the network sees as −1 and 1.
-        noise, sampler: in words.
+        model, noise, structure, sampler: in words.
         nfe: network evaluations per plane.
         options: of the sampler, with nothing left automatic.
         whole, planes, suspects: pictures.
@@ -46,7 +53,9 @@ class Channel:
     name: str
     low: str
     high: str
+    model: str
     noise: str
+    structure: str
     sampler: str
     nfe: int
     options: dict[str, Any]
@@ -84,7 +93,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             run=run,
             info=run.volume.info,
             report=report,
-            engine=run.denoiser.predictor.engine,
+            engines=_engines(run),
             channels=list(islice(_channels(run, after), MOST_CHANNELS)),
             tally=report.tally,
             notes=[*report.notes, *measured],
@@ -113,13 +122,15 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
         windows = sample(run.volume, group, run.config.on_error)
         pixels = _flat(sample(before, group), sample(after, group))
         measurement = recipe.measurement
-        curve = run.denoiser.noise_curve(windows, measurement)
+        curve = run.models.of(place).denoiser.noise_curve(windows, measurement)
         yield Channel(
             run.volume.info.channel_name(place),
             number(measurement.intensity.low),
             number(measurement.intensity.high),
+            describe_model(run, place),
             describe_noise(measurement),
-            describe_choice(run, recipe),
+            "; ".join(describe_structure(measurement)),
+            describe_choice(run, place),
             recipe.nfe,
             recipe.sampler.options,
             views.whole(before, after, place),
@@ -133,6 +144,13 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             "" if measurement.spectrum is None else in_svg(measurement.spectrum),
             pixels[0].size,
         )
+
+
+def _engines(run: Run) -> dict[Engine, Mapping[str, str]]:
+    """An engine of each kind that was used, and those that were passed over for it."""
+    engines = {own.denoiser.predictor.engine: own.denoiser.passed_over for own in run.models.used}
+    kinds = {(engine.name, engine.precision, engine.device): engine for engine in reversed(engines)}
+    return {engine: passed for engine, passed in engines.items() if engine in kinds.values()}
 
 
 def _flat(before: list[Raw], after: list[Raw]) -> tuple[Raw, Raw]:

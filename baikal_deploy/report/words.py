@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.suiting import Suited
 from baikal_deploy.diffusion.samplers.auto import Auto
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.noise_model import NoiseModel
@@ -16,14 +16,32 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < 1e9 else f"{value:.{digits}g}"
 
 
-def describe_choice(run: Run, recipe: Recipe) -> str:
-    """Describe what was chosen for a channel, and why."""
+def describe_choice(run: Run, channel: int) -> str:
+    """Describe how a channel is denoised, and why so."""
+    recipe, sampler = run.recipes.first(channel), run.models.of(channel).sampler
     if recipe.measurement.intensity.is_constant:
         return "holds a single value; it will be copied"
     summary = recipe.sampler.summary()
-    if not isinstance(run.plan.sampler, Auto):
+    if not isinstance(sampler, Auto):
         return f"{run.config.sampler} {summary}"
-    return f"auto: matched {summary} (budget {run.plan.sampler.budget})"
+    return f"auto: matched {summary} (budget {sampler.budget})"
+
+
+def describe_model(run: Run, channel: int) -> str:
+    """Describe the model of a channel, and why it was chosen if it was."""
+    name, found = run.models.of(channel).name, run.models.chosen.get(channel)
+    return name if found is None else f"{name}, {describe_suited(found)}"
+
+
+def describe_suited(suited: Suited) -> str:
+    """Describe why a model was chosen: the error that is expected of each."""
+    if not suited.errors:
+        return "the default, as there is no noise to tell by"
+    errors = sorted(suited.errors.items(), key=lambda one: (one[0] != suited.name, one[1]))
+    told = ", ".join(f"{name} {100 * error:+.2g} %" for name, error in errors)
+    best = suited.name == min(suited.errors, key=suited.errors.__getitem__)
+    why = "suits it best" if best else "the default, as no other is clearly better"
+    return f"{why}; expected squared error beside the default's, of the noise's variance: {told}"
 
 
 def describe_noise(measurement: Measurement) -> str:
@@ -42,6 +60,12 @@ def describe_noise(measurement: Measurement) -> str:
     lines = [name for name, share in (("rows", noise.rows), ("columns", noise.columns)) if share > 0]
     shared = f", and shared by {' and '.join(lines)}" if lines else ""
     return f"{strength}, correlated between pixels{shared}"
+
+
+def describe_structure(measurement: Measurement) -> list[str]:
+    """Describe what a channel looks like, if the model knows that; the notes have what it does not know."""
+    structure = measurement.structure
+    return [] if structure is None or not structure.words else [structure.words]
 
 
 def total_std(noise: NoiseModel, intensity: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input
+from baikal_deploy.run.models.asked import SKIP, Asked
 from baikal_deploy.run.outputs import check_formats, check_places
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.channels import find_channels
@@ -25,13 +26,15 @@ class Choice:
     Attributes:
         volume: of the input.
         guide: the same part of the guide; None if there is none.
-        channels: numbers of those that are denoised.
+        models: for each channel that is denoised, by its number; see ``Asked.of_channels``.
+        skipped: numbers of the channels whose model is ``SKIP``.
         written: what the output is.
     """
 
     volume: SelectedVolume
     guide: SelectedVolume | None
-    channels: Collection[int]
+    models: Mapping[int, str]
+    skipped: Sequence[int]
     written: VolumeInfo
 
 
@@ -54,8 +57,12 @@ def choose(config: RunConfig, source: Input) -> Choice:
     written = replace(volume.info, dtype=np.dtype(config.dtype or volume.info.dtype))
     _check_paths(config, volume, guide, written)
     own = None if guide is None else select_alike(guide, volume)
-    denoised = range(volume.info.num_channels) if channels is None or kept else channels
-    return Choice(volume, own, denoised, written)
+    models = Asked.of(config.model).of_channels(whole.info, channels or range(whole.info.num_channels))
+    if kept:
+        models = {place: models[channel] for place, channel in enumerate(kept)}
+    skipped = [channel for channel, model in models.items() if model == SKIP]
+    denoised = {channel: model for channel, model in models.items() if model != SKIP}
+    return Choice(volume, own, denoised, skipped, written)
 
 
 def _check_paths(

@@ -16,6 +16,7 @@ from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.memory import memory_limit
+from baikal_deploy.run.models.asked import Asked, Model
 from baikal_deploy.volumes.naming import default_output
 from baikal_deploy.volumes.selection import Span, check_span
 from baikal_deploy.volumes.urls import Source, looks_like_url
@@ -34,7 +35,9 @@ class RunConfig:
         series: which image of several; None: the only one.
         output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.zarr beside
             the input, or in the current folder if that is a URL.
-        model: name of a shipped model, or path of an .onnx file.
+        model: name of a shipped model, path of an .onnx file, or "auto", which takes the shipped model that
+            suits a channel best. Or these for channels by number or name, "*" for the rest, and "skip" for
+            what is to stay as it is: ``{"DAPI": "nuclei", "*": "skip"}``, or as text, "DAPI=nuclei,*=skip".
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.
         seed: of the noise.
@@ -66,7 +69,7 @@ class RunConfig:
 
     input: Source
     output: Path | None = None
-    model: str = DEFAULT_MODEL
+    model: Model = DEFAULT_MODEL
     sampler: str = DEFAULT_SAMPLER
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -116,6 +119,7 @@ class RunConfig:
             _check_choice("dtype", self.dtype, TYPES)
         if self.other_channels == "drop" and self.channels is None:
             raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
+        Asked.of(self.model)
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
         memory_limit(self.memory, free=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from baikal_deploy.denoising.provenance import model_and_engine
 from baikal_deploy.denoising.regions import planes_around
 from baikal_deploy.denoising.shown import Shown
 from baikal_deploy.denoising.stack import Defects
@@ -24,8 +25,10 @@ from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.selection import BLOCK
 from baikal_deploy.volumes.urls import Source, Url
 
-SAME = ("model", "input", "series", "selection", "sampler", "normalise", "defects")
-"""Entries of the provenance in which an output must agree with the run that fuses it."""
+SAME = ("input", "series", "selection", "sampler", "normalise", "defects")
+"""Entries of the provenance in which an output must agree with the run that fuses it, beside the models."""
+COPIED = {"model": "none"}
+"""Stands for the model of a channel that is copied."""
 ROUNDED = 1 / 12
 """Variance of what rounding to integers adds, in raw units (Bennett 1948)."""
 
@@ -67,7 +70,7 @@ class Finished:
         made = mark.provenance
         wanted = run_of(config, recipes)
         own, asked = ({key: one.get(key) for key in SAME} for one in (made, wanted))
-        changed = differences(own, asked, "but here")
+        changed = differences(own | _models_of(made), asked | _models_asked(recipes, made), "but here")
         if changed:
             raise ConfigError(
                 f"{option}: was made otherwise: {changed}; give the options that it was made with"
@@ -147,3 +150,34 @@ class Finished:
         volume, (height, width) = self.recipes.volume, self.info.plane_shape
         for y, x in volume.blocks(slice(0, height), slice(0, width), BLOCK):
             yield volume.read_window(plane, y, x)
+
+
+def _models_of(made: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of each channel of an output."""
+    found = {}
+    for number, record in enumerate(made["channels"]):
+        model = record.get("model", made.get("model"))
+        found[_channel(number)] = COPIED if "copied" in record else _model(model, auto="chosen" in record)
+    return found
+
+
+def _models_asked(recipes: Recipes, made: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a run; of models to choose from that which the output was made with, if it is there."""
+    models, theirs = recipes.models, _models_of(made)
+    found = {}
+    for number in range(recipes.volume.info.num_channels):
+        paths = models.of_channels.get(number, ())
+        own = [model_and_engine(models.loaded[path].denoiser)["model"] for path in paths]
+        choices = [_model(model, auto=len(own) > 1) for model in own] or [COPIED]
+        same = theirs.get(_channel(number))
+        found[_channel(number)] = same if same in choices else choices[0]
+    return found
+
+
+def _channel(number: int) -> str:
+    return f"channel {number}"
+
+
+def _model(model: Mapping[str, Any], *, auto: bool) -> dict[str, Any]:
+    """A model in words, for ``differences``."""
+    return {"model": f"{model['name']}, as auto chose," if auto else model["name"], "sha256": model["sha256"]}

@@ -92,9 +92,12 @@ class Fusing(Work):
             "them; without --from, pixels are rounded once"
         ]
 
-    @property
-    def each(self) -> int:
-        """No evaluations: no network is asked."""
+    def each(self, channel: int) -> int:
+        """No evaluations: no network is asked.
+
+        Args:
+            channel: one that is denoised.
+        """
         return 0
 
     def evaluations(self, item: WorkItem, first: int | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,12 +26,12 @@ TRIES = 3
 """Windows that are read for each place, of which the one with most in it is taken."""
 
 
-def check_fusion(config: RunConfig, sampler: Sampler, info: VolumeInfo) -> None:
+def check_fusion(config: RunConfig, samplers: Iterable[Sampler], info: VolumeInfo) -> None:
     """Refuse fusion where it cannot be done.
 
     Args:
         config: the options of a run that fuses.
-        sampler: as asked for.
+        samplers: as asked for, of every model that a channel may have.
         info: of what is to be written.
 
     Raises:
@@ -39,7 +39,7 @@ def check_fusion(config: RunConfig, sampler: Sampler, info: VolumeInfo) -> None:
             axis.
     """
     option = f"--fuse {config.fuse}"
-    if sampler.draws:
+    if any(sampler.draws for sampler in samplers):
         raise ConfigError(
             f"{option}: sampler {config.sampler} draws at random, so that its results differ even where all "
             "stays the same; take auto or matched"
@@ -92,7 +92,8 @@ def add_gates(recipes: Recipes, axes: Fuse) -> None:
         if recipe.measurement.gate is not None:
             continue
         places = list(_places(recipes, channel, axes)) if recipe.nfe else []
-        gate = measure_gate(recipes.denoiser, recipe, places, axes) if places else Gate.closed(axes)
+        denoiser = recipes.models.of(channel).denoiser
+        gate = measure_gate(denoiser, recipe, places, axes) if places else Gate.closed(axes)
         recipes.add({group: replace(recipe.measurement, gate=gate).record()})
 
 
@@ -149,14 +150,15 @@ def _place(recipes: Recipes, plane: int, window: Region, axes: Fuse) -> Place:
 def _results(recipes: Recipes, planes: Sequence[int], window: Region) -> Iterator[Plane]:
     """Results of some planes, until one cannot be read: nothing is taken from beyond a gap."""
     for plane in planes:
+        group = _group(recipes, plane)
         try:
             pixels = recipes.volume.read_window(plane, *window)
-            recipe = recipes.of(_group(recipes, plane))
+            recipe = recipes.of(group)
         except VolumeError:
             if recipes.on_error == "stop":
                 raise
             return
-        yield unfused(recipes.denoiser, recipe, pixels[None])[0]
+        yield unfused(recipes.models.of(group[1]).denoiser, recipe, pixels[None])[0]
 
 
 def _group(recipes: Recipes, plane: int) -> Group:

@@ -14,6 +14,7 @@ from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.regions import crop_around
 from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.denoising.trust import PROBES
 from baikal_deploy.errors import NotFinite, VolumeError
 from baikal_deploy.pixels.arrays import Raw
@@ -111,21 +112,32 @@ class Work:
             item: of the run.
             first: of so many planes at the beginning; None: of all.
         """
-        return self.recipes.evaluations_of(item.planes[:first]) * self.each
+        group = self.recipes.group(item.planes[0])
+        return 0 if group is None else self.recipes.evaluations_of(item.planes[:first]) * self.each(group[1])
 
-    @property
-    def each(self) -> int:
-        """Evaluations in the place of one: with a map of standard deviations there are probes."""
-        return 1 + (PROBES if self.wanted.std and not self.recipes.sampler.draws else 0)
+    def each(self, channel: int) -> int:
+        """Evaluations in the place of one: with a map of standard deviations there are probes.
 
-    def windows(self, item: WorkItem) -> int:
+        Args:
+            channel: one that is denoised.
+        """
+        return 1 + (PROBES if self.wanted.std and not self.recipes.models.of(channel).sampler.draws else 0)
+
+    def windows(self, item: WorkItem, predictor: TiledPredictor) -> int:
         """Network windows of one evaluation of an item.
 
         Args:
             item: of the run.
+            predictor: the network.
         """
-        predictor, crop = self.recipes.denoiser.predictor, self._crop(item)
+        crop = self._crop(item)
         return len(predictor.plan(crop.whole).part(crop).windows)
+
+    def _predictor(self, planes: range) -> TiledPredictor:
+        """Network of an item's channel; of a copied one any, whose windows make no difference then."""
+        group = self.recipes.group(planes[0])
+        own = self.recipes.models.used[0] if group is None else self.recipes.models.of(group[1])
+        return own.denoiser.predictor
 
     def read(self, item: WorkItem) -> Found:
         """Read the planes of an item, and their guides.
@@ -184,7 +196,7 @@ class Work:
 
     def _chunks(self, planes: range, done: int) -> Iterator[slice]:
         """Planes that go through the network together, after the first ones, which are done."""
-        batch, first = self.recipes.denoiser.predictor.batch, 0
+        batch, first = self._predictor(planes).batch, 0
         for _, part in self.recipes.parts(planes):
             last = first + len(part)
             while first < last:
@@ -215,7 +227,7 @@ class Work:
             return Denoised.copied(found.crop.trimmed(found.planes), self.wanted, Tally())
         fields = of_whole(found.numbers, self.shared_axes)
         stack = Stack(found.planes, of_whole(found.numbers), found.guides, fields)
-        recipe, run = self.recipes.of(group), self.recipes.denoiser.run
+        recipe, run = self.recipes.of(group), self.recipes.models.of(group[1]).denoiser.run
         return run(recipe, stack, found.crop, self.wanted, progress=progress, memory=memory)
 
     def _given_up(self, found: Found) -> Denoised:
@@ -229,5 +241,5 @@ class Work:
         shape, noise_origin = self.volume.info.plane_shape, self.volume.origin
         if item.region is None:
             return Crop.uncut(shape, noise_origin)
-        plan = self.recipes.denoiser.predictor.plan(shape)
+        plan = self._predictor(item.planes).plan(shape)
         return crop_around(item.region, plan, self.recipes.halo(item.planes), noise_origin)

@@ -6,6 +6,7 @@ What a run holds is counted in bytes per pixel, which benchmarks/memory.py --mod
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -81,7 +82,7 @@ class MemoryModel:
         base: bytes that the process holds once everything is loaded and the network was evaluated once.
         info: of the output, with the input's chunks.
         itemsize: bytes of a pixel of the input.
-        plan: of the network's windows over its planes.
+        plans: of the windows of each model's network over its planes.
         halo: see ``Resolved.halo``.
         batch: planes denoised together.
         guided: whether a guide is read beside the planes.
@@ -92,7 +93,7 @@ class MemoryModel:
     base: int
     info: VolumeInfo
     itemsize: int
-    plan: TilePlan
+    plans: Sequence[TilePlan]
     halo: int
     batch: int
     guided: bool
@@ -108,7 +109,7 @@ class MemoryModel:
         written = read = prod(self.info.plane_shape)
         if layout.edge is not None:
             written = prod(min(layout.edge, side) for side in self.info.plane_shape)
-            read = largest_crop(self.plan, layout.edge, self.halo)
+            read = max(largest_crop(plan, layout.edge, self.halo) for plan in self.plans)
         size = self.info.dtype.itemsize
         held = COPIES_READ * read * self.itemsize * (2 if self.guided else 1)
         held += written * (COPIES_WRITTEN * size + COPIES_MAPS * self.map_bytes)

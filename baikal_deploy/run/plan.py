@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from baikal_deploy.denoising.denoiser import Denoiser
-from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel
+from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.resume.kept import Kept
 from baikal_deploy.run.standing import Standing
@@ -48,7 +47,10 @@ class Round:
     @property
     def evaluations(self) -> int:
         """Network evaluations of planes (of regions, where they are cut), as far as is known."""
-        return self.work.recipes.evaluations * self.work.each * self.regions_per_plane
+        return sum(map(self._evaluations, self.work.recipes.channels))
+
+    def _evaluations(self, channel: int) -> int:
+        return self.work.recipes.evaluations(channel) * self.work.each(channel) * self.regions_per_plane
 
     def evaluations_in(self, journal: Journal | None) -> int:
         """Those of an unfinished run's evaluations whose planes are finished, and kept on disk.
@@ -78,18 +80,25 @@ class Round:
         return bool(kept.indices_of_steps - set(journal.done))
 
     def estimate_seconds(self) -> float:
-        """Expected seconds of the network evaluations, from a timed call with one window.
+        """Expected seconds of the network evaluations, from a timed call of each model with one window.
 
         Raises:
             EngineError: the network failed.
         """
-        predictor = self.work.recipes.denoiser.predictor
+        models = self.work.recipes.models
+        seconds = {id(own): self._seconds(own) for own in models.used}
+        return sum(
+            seconds[id(models.of(channel))] * self._evaluations(channel)
+            for channel in self.work.recipes.channels
+        )
+
+    def _seconds(self, own: Loaded) -> float:
+        """Seconds of one evaluation of a plane, or of a region of one."""
+        predictor, regions = own.denoiser.predictor, self.regions_per_plane
         started = time.perf_counter()
         predictor.evaluate_once(self.written.plane_shape)
         seconds = (time.perf_counter() - started) / predictor.batch
-        regions = self.regions_per_plane
-        windows = sum(map(self.work.windows, self.items[:regions])) / regions
-        return seconds * windows * self.evaluations
+        return seconds * sum(self.work.windows(item, predictor) for item in self.items[:regions]) / regions
 
 
 @dataclass(frozen=True)
@@ -121,8 +130,8 @@ class Plan:
         config: what was asked for.
         input: what is read.
         chosen: what is denoised of it, as far as it was there.
-        work: how the items are done, with the loaded model and the recipes of all planes.
-        sampler: as asked for; each recipe holds it with nothing left automatic.
+        skipped: numbers of the channels that are left as they are, as ``RunConfig.model`` says.
+        work: how the items are done, with the loaded models and the recipes of all planes.
         limit: bytes of memory that a process may take; None where none was set and what is free is unknown.
         memory: what it takes.
         layout: how the output is cut into items.
@@ -134,8 +143,8 @@ class Plan:
     config: RunConfig
     input: Input
     chosen: SelectedVolume
+    skipped: Sequence[int]
     work: Work
-    sampler: Sampler
     limit: int | None
     memory: MemoryModel
     layout: Layout
@@ -149,9 +158,9 @@ class Plan:
         return self.standing if self.half is None else self.half.standing
 
     @property
-    def denoiser(self) -> Denoiser:
-        """The loaded model."""
-        return self.work.recipes.denoiser
+    def models(self) -> Models:
+        """The loaded models."""
+        return self.work.recipes.models
 
     def round(self, volume: SelectedVolume) -> Round:
         """The round that denoises a part of what was chosen.
@@ -174,6 +183,12 @@ class Plan:
         """
         return self.round(self.input.next_round(self.chosen, self.layout, done))
 
+    def notes(self) -> list[str]:
+        """Remarks on how the input was taken, in sentences."""
+        names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
+        skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
+        return skipped + self.input.notes()
+
     def close(self) -> None:
-        """Free the model."""
-        self.denoiser.close()
+        """Free the models."""
+        self.models.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
-from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
 from baikal_deploy.run.choice import Choice, choose
@@ -24,6 +24,8 @@ from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel, memory_limit
+from baikal_deploy.run.models.asked import Asked, files_of
+from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.plan import Half, Plan, Round
 from baikal_deploy.run.recipes import Group, Recipes
 from baikal_deploy.run.resume.fingerprint import differences, fingerprint
@@ -43,20 +45,22 @@ def plan(
     """Decide everything, in the order in which it can be known; arguments and errors are those of ``Run``.
 
     Returns:
-        The plan, whose model is loaded; close it.
+        The plan, whose models are loaded; close it.
     """
     sampler_class(config.sampler)
     free = free_bytes()
     limit = memory_limit(config.memory, None if free is None else free // processes)
     source = source or WholeInput(config)
-    if not source.is_there:  # what is wrong with the model is said before anything is waited for
-        load(config, threads)[0].close()
+    asked = Asked.of(config.model)
+    asked.check()  # also those that no channel of this image has
+    if not source.is_there:  # what else is wrong with a model is said before anything is waited for
+        _models(config, dict(enumerate([path] for path in asked.files)), threads).close()
     choice = choose(config, source)
     seen = look(config, only_plan)  # before anything that takes long
     with ExitStack() as stack:
-        denoiser, sampler = load(config, threads)
-        stack.callback(denoiser.close)
-        work = _work(config, choice, denoiser, sampler)
+        models = load(config, choice, threads)
+        stack.callback(models.close)
+        work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
         standing = settle(config, source, seen, told, only_plan)
         work.recipes.add(standing.measurements(config))
@@ -68,10 +72,12 @@ def plan(
         work = _measured(source, choice, work, denoising)
         if config.fuse is not None:
             add_gates(work.recipes, config.fuse)
+        models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, denoising.earlier)
         stack.pop_all()
-    return Plan(config, source, work.volume, work, sampler, limit, memory, layout, told, standing, half)
+    own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing
+    return Plan(*own, half)
 
 
 def _half(
@@ -93,7 +99,7 @@ def plan_part(
     measurements: Mapping[Group, Mapping[str, Any]],
     threads: int | None,
 ) -> Round:
-    """The items of a run that another process holds the session of, to be done here. Close its denoiser.
+    """The items of a run that another process holds the session of, to be done here. Close its models.
 
     Args:
         config: the options of the run.
@@ -110,9 +116,9 @@ def plan_part(
     source = WholeInput(config)
     choice = choose(config, source)
     with ExitStack() as stack:
-        denoiser, sampler = load(config, threads)
-        stack.callback(denoiser.close)
-        work = _work(config, choice, denoiser, sampler)
+        models = load(config, choice, threads)
+        stack.callback(models.close)
+        work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
         if header["fingerprint"] != told:
             what = differences(header["fingerprint"], told, "but here")
@@ -120,6 +126,7 @@ def plan_part(
                 f"would not make the same pixels: {what}; install the same versions and models everywhere"
             )
         work.recipes.add(measurements)
+        models.close_unused()
         layout = Layout(**header["layout"])
         if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
             work = Fusing.of(work, open_input(config.unfused), config.fuse)
@@ -127,20 +134,30 @@ def plan_part(
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
 
-def load(config: RunConfig, threads: int | None) -> tuple[Denoiser, Sampler]:
-    """Load the model, and make the sampler as asked for.
+def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
+    """Load the models of all channels.
 
     Args:
         config: the options of the run.
+        choice: of the input.
         threads: CPU threads of an evaluation; None: all cores.
 
     Raises:
-        ModelError: the model cannot be used.
+        ModelError: a model cannot be used.
         EngineError: the engine cannot be used.
-        ConfigError: options that do not go with the model or the sampler.
+        ConfigError: options that do not go with a model or the sampler.
     """
+    return _models(config, {channel: files_of(model) for channel, model in choice.models.items()}, threads)
+
+
+def _models(config: RunConfig, files: Mapping[int, Sequence[Path]], threads: int | None) -> Models:
+    return Models.load(files, lambda path: _loaded(config, path, threads))
+
+
+def _loaded(config: RunConfig, path: Path, threads: int | None) -> Loaded:
+    """Load a model, and make the sampler as asked for."""
     denoiser = Denoiser.load(
-        config.model,
+        path,
         config.engine,
         precision=config.precision,
         threads=threads,
@@ -154,23 +171,22 @@ def load(config: RunConfig, threads: int | None) -> tuple[Denoiser, Sampler]:
     except BaseException:
         denoiser.close()
         raise
-    return denoiser, sampler
+    return Loaded(denoiser, sampler)
 
 
-def _work(config: RunConfig, choice: Choice, denoiser: Denoiser, sampler: Sampler) -> Work:
-    if choice.guide is not None and not sampler.TAKES_GUIDE:
+def _work(config: RunConfig, choice: Choice, models: Models) -> Work:
+    if choice.guide is not None and not sampler_class(config.sampler).TAKES_GUIDE:
         raise ConfigError(
             f"--guide {config.guide}: sampler {config.sampler} takes none; add --sampler "
             "forward-backward, mixing or repaint"
         )
     if config.uncertainty is not None:
-        check_std(sampler, f"--uncertainty {config.uncertainty}")
+        for own in models.used:
+            check_std(own.sampler, f"--uncertainty {config.uncertainty}")
     if config.fuse is not None:
-        check_fusion(config, sampler, choice.written)
+        check_fusion(config, [own.sampler for own in models.used], choice.written)
     by_time = config.normalise == "per-timepoint" and choice.written.has_time
-    recipes = Recipes(
-        choice.volume, denoiser, sampler, config.seed, choice.channels, by_time, config.on_error
-    )
+    recipes = Recipes(choice.volume, models, config.seed, by_time, config.on_error)
     std, suspect = config.uncertainty is not None, config.mask is not None
     wanted = Wanted(choice.written.dtype, std, suspect, config.defects)
     work = Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
@@ -197,9 +213,10 @@ def _measured(source: Input, choice: Choice, work: Work, standing: Standing) -> 
 
 
 def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> MemoryModel:
-    """Model of the run's memory; an engine takes most of its own when it is first called."""
-    predictor, info = work.recipes.denoiser.predictor, choice.volume.info
-    predictor.evaluate_once(info.plane_shape)
+    """Model of the run's memory; every engine takes most of its own when it is first called."""
+    predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
+    for predictor in predictors:
+        predictor.evaluate_once(info.plane_shape)
     written = choice.written
     if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
         written = replace(written, dtype=RESULT)  # in between
@@ -207,7 +224,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         resident_bytes() or 0,
         source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk)),
         max(info.dtype.itemsize, 0 if config.fuse is None else RESULT.itemsize),
-        predictor.plan(info.plane_shape),
+        [predictor.plan(info.plane_shape) for predictor in predictors],
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),
         config.batch,
         choice.guide is not None,

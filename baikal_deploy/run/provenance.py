@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from baikal_deploy.denoising.provenance import made_with
-from baikal_deploy.diffusion.random_field import noise_generator
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.recipes import Group, Recipes
+from baikal_deploy.run.recipes import CHOSEN, Group, Recipes
 
 
 def provenance(
@@ -29,10 +25,9 @@ def provenance(
         tally: of all planes.
         notes: on the output, in sentences.
     """
-    engine = recipes.denoiser.predictor.engine
     return {
         **run_of(config, recipes),
-        "noise": noise_generator(engine.upload(np.zeros((1, 1, 1, 1), dtype=np.float32))),
+        "noise": " or ".join(sorted({own.noise for own in recipes.models.used})),
         "channels": recipes.records(),
         "fingerprint": fingerprint,
         "counts": asdict(tally),
@@ -49,22 +44,27 @@ def measurements_of(provenance: Mapping[str, Any]) -> dict[Group, Mapping[str, A
         provenance: of a finished output.
     """
     return {
-        (found.get("t"), channel): found["measurement"]
+        (found.get("t"), channel): found["measurement"] | _chosen(record)
         for channel, record in enumerate(provenance["channels"])
         for found in record.get("time points", [record])
         if "measurement" in found
     }
 
 
+def _chosen(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The model that was chosen for a channel, as a measurement's record has it."""
+    return {CHOSEN: record["chosen"]} if "chosen" in record else {}
+
+
 def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
-    """Description of a run: model, engine, input and options, as JSON holds them.
+    """Description of a run: model and engine if all channels have one, input and options, as JSON holds them.
 
     Args:
         config: the options of the run.
         recipes: with or without measurements.
     """
     return {
-        **made_with(recipes.denoiser),
+        **recipes.models.made_with(),
         "input": str(config.input.absolute()),
         "series": config.series,
         "selection": recipes.volume.record(),

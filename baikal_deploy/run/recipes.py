@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.denoising.suiting import Suited
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.sample import Window, sampled
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.run.config import OnError
+from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.unreadable import read_windows
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.selection import SelectedVolume
+
+CHOSEN = "chosen model"
+"""Key of a measurement's record for the model that was chosen for its channel."""
 
 Group = tuple[int | None, int]
 """Planes that share one measurement: a time point (None: all of them), and a channel."""
@@ -94,22 +97,25 @@ class Recipes:
 
     Attributes:
         volume: the volume.
-        denoiser, sampler, seed: for ``Denoiser.measure`` and ``Denoiser.recipe``.
-        channels: those that are denoised; the others have no recipe.
+        models: of the channels that are denoised; the others have no recipe.
+        seed: for ``Denoiser.recipe``.
         by_time: whether each time point is measured by itself; for volumes with an axis t.
         on_error: what becomes of windows of a sample that cannot be read.
         known: what was found so far.
     """
 
     volume: SelectedVolume
-    denoiser: Denoiser
-    sampler: Sampler
+    models: Models
     seed: int
-    channels: Collection[int]
     by_time: bool
     on_error: OnError = "stop"
     known: dict[Group, Recipe] = field(default_factory=dict)
     _first: dict[int, Group] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> Collection[int]:
+        """Numbers of the channels that are denoised."""
+        return self.models.channels
 
     def groups(self, channel: int) -> Iterator[Group]:
         """All groups of a channel, in order.
@@ -149,12 +155,21 @@ class Recipes:
             measurements: by group.
         """
         for group, record in measurements.items():
-            self._add(group, Measurement.from_record(record))
+            if CHOSEN in record:
+                self.models.chosen[group[1]] = Suited(**record[CHOSEN])
+            own = {name: value for name, value in record.items() if name != CHOSEN}
+            self._add(group, Measurement.from_record(own))
 
     @property
     def measurements(self) -> dict[Group, dict[str, Any]]:
         """Measurements so far, as ``add`` takes them."""
-        return {group: recipe.measurement.record() for group, recipe in self.known.items()}
+        return {group: self._measurement(group) for group in self.known}
+
+    def _measurement(self, group: Group) -> dict[str, Any]:
+        """A measurement, with the model that was chosen for its channel, if one was."""
+        found = self.models.chosen.get(group[1])
+        chosen = {} if found is None else {CHOSEN: asdict(found)}
+        return self.known[group].measurement.record() | chosen
 
     def measured(self, planes: range) -> Iterator[tuple[Group, dict[str, Any]]]:
         """The measurements that some planes need, one by one; what nobody has measured is measured.
@@ -168,7 +183,7 @@ class Recipes:
         """
         groups = dict.fromkeys(group for group, _ in self.parts(planes) if group is not None)
         for group in filter(self._can_be_measured, groups):
-            yield group, self.of(group).measurement.record()
+            yield group, self._measurement(group)
 
     def _can_be_measured(self, group: Group) -> bool:
         try:
@@ -190,11 +205,19 @@ class Recipes:
             EngineError: the network failed.
         """
         if group not in self.known:
-            self._add(group, self.denoiser.measure(sample(self.volume, group, self.on_error), self.sampler))
+            own = self._model(group[1])
+            self._add(group, own.denoiser.measure(sample(self.volume, group, self.on_error), own.sampler))
         return self.known[group]
 
+    def _model(self, channel: int) -> Loaded:
+        """The model of a channel, which is chosen if nobody has."""
+        if self.models.is_open(channel):
+            self.models.choose(channel, sample(self.volume, (None, channel), self.on_error))
+        return self.models.of(channel)
+
     def _add(self, group: Group, measurement: Measurement) -> None:
-        self.known[group] = self.denoiser.recipe(self.sampler, measurement, self.seed)
+        own = self.models.of(group[1])
+        self.known[group] = own.denoiser.recipe(own.sampler, measurement, self.seed)
 
     def first_group(self, channel: int) -> Group:
         """A channel, or its first time point that can be measured, which stands for those not measured yet.
@@ -250,19 +273,18 @@ class Recipes:
         """
         return sum(len(part) * self.nfe(group) for group, part in self.parts(planes))
 
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations of all planes, as far as is known."""
-        total = 0
-        for channel in self.channels:
-            usual, info = self.first(channel).nfe, self.volume.info
-            total += usual * (info.num_planes // info.num_channels)
-            total += sum(
-                (recipe.nfe - usual) * group_size(info, group)
-                for group, recipe in self.known.items()
-                if group[1] == channel
-            )
-        return total
+    def evaluations(self, channel: int) -> int:
+        """Network evaluations of all planes of a channel, as far as is known.
+
+        Args:
+            channel: one that is denoised.
+        """
+        usual, info = self.first(channel).nfe, self.volume.info
+        return usual * (info.num_planes // info.num_channels) + sum(
+            (recipe.nfe - usual) * group_size(info, group)
+            for group, recipe in self.known.items()
+            if group[1] == channel
+        )
 
     @property
     def num_planes(self) -> int:
@@ -281,9 +303,10 @@ class Recipes:
             return {"copied": True}
         own = filter(self.known.__contains__, self.groups(channel))
         found = {group[0]: _described(self.known[group]) for group in own}
+        model = self.models.record(channel)
         if None in found:
-            return found[None]
-        return {"time points": [{"t": t} | described for t, described in found.items()]}
+            return model | found[None]
+        return model | {"time points": [{"t": t} | described for t, described in found.items()]}
 
 
 def _described(recipe: Recipe) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.host.locks import locked
 from baikal_deploy.pixels.counts import Tally
@@ -18,6 +17,7 @@ from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.fused import Fusing
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
+from baikal_deploy.run.models.loaded import Models
 from baikal_deploy.run.plan import Half, Round
 from baikal_deploy.run.planner import plan
 from baikal_deploy.run.provenance import provenance
@@ -109,9 +109,9 @@ class Run:
         return self.round.work.recipes
 
     @property
-    def denoiser(self) -> Denoiser:
-        """The loaded model."""
-        return self.plan.denoiser
+    def models(self) -> Models:
+        """The loaded models, by channel."""
+        return self.plan.models
 
     @property
     def layout(self) -> Layout:
@@ -165,8 +165,9 @@ class Run:
 
     @property
     def windows_per_plane(self) -> int:
-        """Network windows over a whole plane."""
-        return len(self.denoiser.predictor.plan(self.volume.info.plane_shape).windows)
+        """Network windows over a whole plane; the most of all models."""
+        predictors = [own.denoiser.predictor for own in self.models.used]
+        return max(len(one.plan(self.volume.info.plane_shape).windows) for one in predictors)
 
     @property
     def output_bytes(self) -> int:
@@ -179,7 +180,7 @@ class Run:
         Raises:
             EngineError: the run is closed, or the network failed.
         """
-        self.denoiser.check_open()
+        self.models.check_open()
         return self.round.estimate_seconds()
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
@@ -198,7 +199,7 @@ class Run:
             EngineError: the network failed (the same run again continues likewise), or the run is closed.
             BaikalError: the workers cannot do it.
         """
-        self.denoiser.check_open()
+        self.models.check_open()
         if workers is not None and self.plan.input.grows:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
         if self.refused is not None:
@@ -260,7 +261,7 @@ class Run:
     def _finish(self, session: Session, work: Work) -> tuple[Tally, list[str]]:
         """Complete the outputs; what to know about them."""
         tally = work.counted + session.tally
-        notes = [*work.notes, *tally.notes(), *self.plan.input.notes(), *_copy_labels(self.volume, session)]
+        notes = [*work.notes, *tally.notes(), *self.plan.notes(), *_copy_labels(self.volume, session)]
         session.finish(self.provenance(tally, notes))
         return tally, notes
 
@@ -288,7 +289,7 @@ class Run:
         return made | self.plan.input.record(self.written)
 
     def close(self) -> None:
-        """Free the model; the run cannot be executed afterwards."""
+        """Free the models; the run cannot be executed afterwards."""
         self.plan.close()
 
     def __enter__(self) -> Self:

@@ -10,9 +10,11 @@ import rich_click as click
 from baikal_deploy.cli.terminal import Command, friendly, tell
 from baikal_deploy.engines._tensorrt.family import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.measurement.structure.classifier import structure_names
 from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.volumes.places import check_reachable, check_writable
-from baikal_export import engine_files
+from baikal_export import engine_files, record
 from baikal_export.card import read_card
 from baikal_export.foreign import layout, layout_names, recognised
 from baikal_export.fused import FusedSampler, write
@@ -25,6 +27,7 @@ from baikal_training.checkpoint import Checkpoint
 click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
     "baikal-export": [
         {"name": "The model", "options": ["--output", "--name", "--card", "--from", "--config"]},
+        {"name": "Its record", "options": ["--record", "--knows"]},
         {
             "name": "Its precision",
             "options": ["--precision", "--verify", "--calibrate", "--channel", "--max-loss"],
@@ -60,6 +63,14 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
     type=click.Path(path_type=Path),
     help="TOML or JSON file that states what another project's model does not tell.",
 )
+@click.option(
+    "--record", "only_record", is_flag=True,
+    help="MODEL is an exported .onnx file: measure its record again, and write nothing else.",
+)  # fmt: skip
+@click.option(
+    "--knows", multiple=True, type=click.Choice(structure_names()),
+    help="Kind of structure that the model has learnt, for its record; may be repeated.",
+)  # fmt: skip
 @click.option(
     "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True,
     help="What the network computes in.",
@@ -105,6 +116,8 @@ def main(
     card: Path | None,
     source: str | None,
     config: Path | None,
+    only_record: bool,
+    knows: tuple[str, ...],
     precision: Precision,
     verify: tuple[Path, ...],
     calibrate: tuple[Path, ...],
@@ -119,9 +132,17 @@ def main(
     """Write a checkpoint's EMA network as one ONNX file that describes itself.
 
     The file is compared with the checkpoint in torch. In fp32 it must agree to a relative error of 1e-5; in
-    another precision, images that it denoises must not lose more than --max-loss.
+    another precision, images that it denoises must not lose more than --max-loss. A record is written beside
+    it (docs/export.md).
     """
     check_reachable(model)
+    if only_record:
+        others = output or name or card or source or config or calibrate or fused or tensorrt or tensorrt_rtx
+        if others or precision != "fp32":
+            raise ConfigError("--record goes with --verify, --channel and --knows alone: no model is written")
+        for line in record.of_file(model, Images(verify, (), channel), knows):
+            tell(line)
+        return
     output = output or _beside(model, precision)
     check_writable(output, "-o")
     if output.resolve() == model.resolve():
@@ -129,6 +150,7 @@ def main(
     if output.is_dir():
         raise ConfigError(f"-o {output}: is a folder; name a file")
     described = {} if card is None else read_card(card)
+    ModelRecord.place(output)
     families = [family for family, wanted in ((TENSORRT, tensorrt), (TENSORRT_RTX, tensorrt_rtx)) if wanted]
     sms = () if sm is None else engine_files.parse_sm(sm)
     trained = _read(model, source, config)
@@ -137,7 +159,10 @@ def main(
     planes = Images(verify, calibrate, channel).planes(precision, trained)
     samplers = _samplers(fused, manifest, output)
     found = export(trained.network(), manifest, output, *planes, max_loss)
-    for line in report(model, output, precision, found):
+    for line in [
+        *report(model, output, precision, found),
+        *record.of_export(output, trained, planes[0], knows),
+    ]:
         tell(line)
     for path, sampler in samplers.items():
         difference = write(sampler, output, path)

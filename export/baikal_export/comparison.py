@@ -89,18 +89,25 @@ def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane
     The noise and its level are known, so that nothing but the network's results can differ.
     """
     denoiser = Denoiser(engine, model_path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
-    name, kernel = sampler_of(engine.manifest), engine.manifest.noise_correlation
+    name = sampler_of(engine.manifest)
     sampler = make_sampler(name, {}, denoiser.recommended(name))
     measurement = Measurement(IntensityMap(-1.0, 1.0), SIGMA, 0)
     recipe = denoiser.recipe(sampler, measurement, _SAMPLER_SEED)
     results = []
     for index, plane in enumerate(clean.planes):
         noise = NoiseField(_OBSERVED_SEED, index, (plane.shape[0], plane.shape[1]))(0, 0)
-        if kernel is not None:
-            noise = correlated(torch.from_numpy(noise), kernel).numpy()
-        noisy = plane + np.float32(SIGMA) * noise
+        noisy = plane + np.float32(SIGMA) * that_it_knows(noise, engine.manifest)
         results.append(denoiser.run(recipe, Stack(noisy[None], [index])).planes[0])
     return results
+
+
+def that_it_knows(white: Plane, manifest: ModelManifest) -> Plane:
+    """Noise as a model knows it, made of white noise (H, W)."""
+    kernel = manifest.noise_correlation
+    if kernel is None:
+        return white
+    noise: Plane = correlated(torch.from_numpy(white), kernel).numpy()
+    return noise
 
 
 def quality(results: Sequence[Plane], clean: CleanPlanes) -> tuple[float, float]:

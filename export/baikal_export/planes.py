@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from baikal_deploy.diffusion.random_field import NoiseField
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.models.manifest import Precision
+from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_export.trained import TrainedModel
 from baikal_training.data import CleanVolume, open_clean
-from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler
+from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler, window
 from baikal_training.data.readers import Channel
 from baikal_training.data.volumes import Plane
+from baikal_training.simulate import morphologies, simulate
 
 Part = Literal["training", "validation"]
+Model = TrainedModel | ModelManifest
+"""What tells the normalisation of images, and the multiples that the network takes."""
 NoisyPlane = tuple[NDArray[np.float32], float]
 """A noisy plane x_t (1, 1, H, W), and its timestep."""
 
@@ -36,6 +39,7 @@ class Amount:
 
 TO_VERIFY = Amount(8, 256)
 TO_CALIBRATE = Amount(64, 128)
+TO_SIMULATE = Amount(4, 256)
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,27 @@ class Images:
             )
         return clean, calibration
 
+    def to_record(self, manifest: ModelManifest) -> CleanPlanes:
+        """Planes to measure the loss of an exported model on: those that are named, or simulated ones.
+
+        Raises:
+            VolumeError: named images cannot be used.
+        """
+        if not self.verify:
+            return simulated(manifest)
+        return given(self.verify, self._number, manifest, TO_VERIFY)
+
+    @property
+    def _number(self) -> Channel:
+        return int(self.channel) if self.channel is not None and self.channel.isdecimal() else self.channel
+
     def _taken(
         self, part: Part, paths: tuple[Path, ...], trained: TrainedModel, amount: Amount
     ) -> CleanPlanes:
-        channel = self.channel
-        number = int(channel) if channel is not None and channel.isdecimal() else channel
-        return given(paths, number, trained, amount) if paths else of_checkpoint(part, trained, amount)
+        return given(paths, self._number, trained, amount) if paths else of_checkpoint(part, trained, amount)
 
 
-def given(paths: Sequence[Path], channel: Channel, trained: TrainedModel, amount: Amount) -> CleanPlanes:
+def given(paths: Sequence[Path], channel: Channel, trained: Model, amount: Amount) -> CleanPlanes:
     """Planes of images that somebody names.
 
     Raises:
@@ -123,6 +139,16 @@ def given(paths: Sequence[Path], channel: Channel, trained: TrainedModel, amount
         )
     chosen = sorted(large, key=lambda volume: volume.fingerprint)[: amount.count]
     return _taken(chosen, f"{len(chosen)} of {len(large)} volumes that were named", trained, amount)
+
+
+def simulated(manifest: ModelManifest) -> CleanPlanes:
+    """A plane of each of the simulator's morphologies, for a model that names no clean images."""
+    side = max(TO_SIMULATE.side // manifest.downsampling, 1) * manifest.downsampling
+    planes = []
+    for seed, morphology in enumerate(morphologies()[: TO_SIMULATE.count]):
+        plane = simulate(morphology, (1, 1, side, side), seed)[0, 0]
+        planes.append(manifest.normalisation.of([plane]).normalise(plane))
+    return CleanPlanes(tuple(planes), f"simulated: {', '.join(morphologies()[: TO_SIMULATE.count])}")
 
 
 def of_checkpoint(part: Part, trained: TrainedModel, amount: Amount) -> CleanPlanes:
@@ -151,7 +177,7 @@ def _unchanged(named: Sequence[dict[str, Any]], trained: TrainedModel) -> Iterat
                 yield one
 
 
-def _fits(volume: CleanVolume, trained: TrainedModel) -> bool:
+def _fits(volume: CleanVolume, trained: Model) -> bool:
     return min(volume.planes.shape[1:]) >= trained.downsampling
 
 
@@ -167,7 +193,7 @@ def _place(name: str) -> tuple[Path | None, Channel]:
     return next((path for path in paths if path.exists()), None), channel
 
 
-def _taken(volumes: Sequence[CleanVolume], source: str, trained: TrainedModel, amount: Amount) -> CleanPlanes:
+def _taken(volumes: Sequence[CleanVolume], source: str, trained: Model, amount: Amount) -> CleanPlanes:
     """The same windows each time, from one volume after the other."""
     planes = []
     for index in range(amount.count):
@@ -183,7 +209,7 @@ def _taken(volumes: Sequence[CleanVolume], source: str, trained: TrainedModel, a
 def _telling(places: PlaneSampler, side: int, rng: np.random.Generator) -> Plane:
     """A random window; one of background alone is drawn again, a few times at most."""
     for _ in range(BACKGROUND_RETRIES):
-        window, _volume = places.window(side, rng)
-        if window.std() > BACKGROUND_STD:
+        seen = window(*places.plane(rng), side, rng)
+        if seen.std() > BACKGROUND_STD:
             break
-    return window
+    return seen

@@ -16,6 +16,9 @@ from baikal_export.network import EpsNetwork
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Prediction
 
+SEEN = "seen"
+"""Entry of the training record that goes into the record beside the file, and not into the file."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -63,6 +66,7 @@ class TrainedModel:
 
     def manifest(self, name: str, **described: Any) -> ModelManifest:
         """The manifest to put into the file; ``described`` are its fields that are a matter of words."""
+        training = {key: value for key, value in self.training.items() if key != SEEN}
         return ModelManifest(
             name=name,
             schedule=self.schedule,
@@ -70,6 +74,6 @@ class TrainedModel:
             normalisation=self.normalisation,
             downsampling=self.downsampling,
             noise_correlation=self.noise_correlation,
-            training=self.training | {"exported_by": f"baikal-deploy {__version__}"},
+            training=training | {"exported_by": f"baikal-deploy {__version__}"},
             **described,
         )

@@ -356,3 +356,15 @@ def test_a_scheduler_that_does_not_answer(
     with Cluster("tcp://127.0.0.1:9") as cluster, Run(config) as run, silent:
         run.execute(workers=cluster)
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_workers_take_a_model_for_each_channel(
+    source: Path, out: Path, hand_cluster: HandCluster, baikal_run: BaikalRun
+) -> None:
+    (out.parent / "alone").mkdir()
+    hand_cluster.add_worker("only")
+    models = "--model", "3=tribolium,4=skip,*=nuclei"
+    shared = baikal_run(*arguments(source, out), *models, "--dask", hand_cluster.address)
+    assert shared.exit_code == 0, shared.output
+    assert baikal_run(*arguments(source, out.parent / "alone"), *models).exit_code == 0
+    assert written(out) == written(out.parent / "alone")

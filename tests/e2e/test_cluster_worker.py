@@ -57,7 +57,7 @@ def test_a_worker_opens_a_run_once_and_measures_nothing(
         assert worker.settle()
         assert opened is not None
         assert opened.work.recipes.measurements == run.recipes.measurements
-        opened.work.recipes.denoiser.close()
+        opened.work.recipes.models.close()
 
 
 def test_relative_paths_are_those_of_the_client(
@@ -71,7 +71,7 @@ def test_relative_paths_are_those_of_the_client(
         monkeypatch.chdir(tmp_path / "elsewhere")
         assert worker.do_item(job, 0).tally.pixels == 3 * 96 * 80
         assert worker._opened is not None
-        worker._opened.work.recipes.denoiser.close()
+        worker._opened.work.recipes.models.close()
     assert (tmp_path / "mask.zarr" / "0").is_dir()
 
 

@@ -55,3 +55,21 @@ def test_bad_input(tmp_path: Path) -> None:
     result = noise(tmp_path / "none.zarr")
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
+
+
+def test_structure_is_told(tmp_path: Path) -> None:
+    camera = Camera(photons=60, gain=40, read_noise=60)
+    nuclei = volume(tmp_path, camera)
+    (channel,) = json.loads(noise(nuclei, "--json").output)
+    assert channel["structure"]["verdict"] == "known"
+    assert sum(channel["structure"]["seen"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert "looks like nuclei, which model nuclei knows" in noise(nuclei).output
+    junctions = write_zarr(
+        tmp_path / "junctions.zarr", camera.expose(simulate("flywing", (1, 1, 256, 256), 5)[0], 1)
+    )
+    text = noise(junctions).output
+    assert (
+        "note: looks like membranes or outlines of cells, which model nuclei has not seen: try --model"
+        in text
+    )
+    assert "has not seen" not in noise(junctions, "--model", "flywing").output

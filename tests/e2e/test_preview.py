@@ -15,7 +15,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.cli._report_files import Looks
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.report.grey import LESS, MORE, RANGE, contrast, diverging, grey
-from baikal_deploy.report.preview import HEADER, MARGIN
+from baikal_deploy.report.panels import HEADER, MARGIN
 from baikal_deploy.report.projection import project, stack, thinned
 from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import BaikalRun, write_zarr

@@ -108,16 +108,23 @@ def test_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None
     assert not output.exists()
 
 
-def test_interrupted_training_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_interrupted_training_says_how_to_go_on(workers: str, data: Path, tmp_path: Path) -> None:
+    """Ctrl-C of a terminal, which reaches all processes of the command; none is left, and none complains."""
     output, log = tmp_path / "net.pt", tmp_path / "net_run" / "log.csv"
-    options = arguments(data, output, "--iterations", "100000", "--save-every", "20")
-    process = subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True)
+    options = arguments(data, output, "--iterations", "100000", "--save-every", "20", "--workers", workers)
+    process = subprocess.Popen(
+        [*COMMAND, *options], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) > 50):
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
+    os.killpg(process.pid, signal.SIGINT)
+    _, messages = process.communicate(timeout=300)  # ends when no process holds the pipe any more
     assert process.returncode == 130, messages
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert "Traceback" not in messages
     assert messages.splitlines()[-2:] == [
         f"stopped; --resume continues from the last checkpoint in {tmp_path / 'net_run'}",
         "interrupted",

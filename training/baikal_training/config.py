@@ -31,7 +31,7 @@ class TrainingConfig:
         ema: decay of the moving average of the weights.
         gradient_clip: largest norm of the gradient.
         timesteps: "uniform" as in Ho et al. 2020, or "denoising": noise levels log-uniform over
-            those that noisy images have, with a fifth of the steps uniform.
+            those that noisy images have, with a tenth of the steps uniform.
         bf16: compute in bfloat16 where it is safe; weights stay float32.
         compiled: let torch.compile translate the network.
         seed: of initial weights, crops, timesteps and noise.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from baikal_deploy.errors import ConfigError
@@ -17,10 +17,18 @@ from baikal_deploy.errors import ConfigError
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together, and the device of this one."""
+    """The processes that train together, and the device of this one.
+
+    Attributes:
+        rank: number of this process.
+        size: number of processes.
+        local: number of those on this machine.
+        device: that this one computes on.
+    """
 
     rank: int = 0
     size: int = 1
+    local: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -32,20 +40,21 @@ class World:
         """A network whose gradients are averaged over all processes."""
         return DistributedDataParallel(net) if self.size > 1 else net
 
-    def mean(self, value: float) -> float:
-        """The mean of a number over all processes."""
-        return self._reduced(value) / self.size
-
-    def from_main(self, value: float) -> float:
-        """The main process' number, everywhere."""
-        return self._reduced(value if self.is_main else 0.0)
-
-    def _reduced(self, value: float) -> float:
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a number on the device over all processes; a GPU is not waited for."""
         if self.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        total = value.double()
         dist.all_reduce(total)
-        return float(total)
+        return total / self.size
+
+    def from_main(self, value: float) -> float:
+        """The main process' number, everywhere. It passes from host to host: no GPU is waited for."""
+        if self.size == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(shared, src=0)
+        return float(shared)
 
 
 @contextmanager
@@ -69,9 +78,9 @@ def world(device: str) -> Iterator[World]:
     place = torch.device(device, int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device(device)
     if device == "cuda":
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), size, place)
+        yield World(dist.get_rank(), size, int(os.environ.get("LOCAL_WORLD_SIZE", size)), place)
     finally:
         dist.destroy_process_group()
 

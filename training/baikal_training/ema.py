@@ -16,14 +16,15 @@ class Ema:
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self.weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+        self._followed = net.state_dict()  # the network's own tensors, which training changes in place
+        self.weights = {name: value.detach().clone() for name, value in self._followed.items()}
 
-    def update(self, net: nn.Module) -> None:
+    def update(self) -> None:
         self.updates += 1
         # A short memory at first: the initial weights must not linger.
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         average = get_ema_multi_avg_fn(decay)
-        average(list(self.weights.values()), list(net.state_dict().values()), None)
+        average(list(self.weights.values()), list(self._followed.values()), None)
 
     def restore(self, weights: dict[str, Tensor], updates: int) -> None:
         self.updates = updates

@@ -72,7 +72,7 @@ def _measured(
 def _estimate(checkpoint: Checkpoint, device: torch.device) -> Estimate:
     """The posterior mean of the checkpoint's network, at the nearest whole timestep."""
     schedule = checkpoint.schedule.build()
-    predict = predictor(checkpoint.network().to(device), Diffusion(schedule, checkpoint.objective))
+    predict = predictor(checkpoint.network().to(device), Diffusion(schedule, checkpoint.objective, device))
 
     def estimate(plane: Plane, sigma: float) -> Plane:
         level = schedule.noise_levels[round(schedule.timestep_of_noise(sigma))]

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from baikal_deploy.diffusion.schedule import NoiseSchedule, Variance
@@ -44,18 +45,24 @@ class Objective:
 class Diffusion:
     """The forward process and the loss on torch tensors (N, 1, H, W), from the runtime's schedule."""
 
-    def __init__(self, schedule: NoiseSchedule, objective: Objective) -> None:
+    def __init__(
+        self, schedule: NoiseSchedule, objective: Objective, device: torch.device | str = "cpu"
+    ) -> None:
+        """``device`` is where the tensors will be: its tables are kept there."""
+
+        def table(values: NDArray[np.float64]) -> Tensor:
+            return torch.from_numpy(values.astype(np.float32)).to(device)
+
         self.objective = objective
         self.num_timesteps = len(schedule)
-        self.signal = _tensor(np.sqrt(schedule.alphas_cumprod))
-        self.noise = _tensor(np.sqrt(1 - schedule.alphas_cumprod))
+        self.signal = table(np.sqrt(schedule.alphas_cumprod))
+        self.noise = table(np.sqrt(1 - schedule.alphas_cumprod))
         previous, beta = schedule.alphas_cumprod_prev, schedule.betas
-        self.mean_of_x0 = _tensor(beta * np.sqrt(previous) / (1 - schedule.alphas_cumprod))
-        self.mean_of_x = _tensor((1 - previous) * np.sqrt(1 - beta) / (1 - schedule.alphas_cumprod))
-        self.log_small = _tensor(
-            2 * np.log(np.asarray([schedule.reverse_std(i, "fixed_small") for i in range(len(schedule))]))
-        )
-        self.log_large = _tensor(np.log(beta))
+        self.mean_of_x0 = table(beta * np.sqrt(previous) / (1 - schedule.alphas_cumprod))
+        self.mean_of_x = table((1 - previous) * np.sqrt(1 - beta) / (1 - schedule.alphas_cumprod))
+        smallest = np.asarray([schedule.reverse_std(i, "fixed_small") for i in range(len(schedule))])
+        self.log_small = table(2 * np.log(smallest))
+        self.log_large = table(np.log(beta))
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         return _at(self.signal, t) * x0 + _at(self.noise, t) * noise
@@ -113,9 +120,5 @@ def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Ten
     return mass.clamp(min=1e-12).log()
 
 
-def _tensor(table: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(table, dtype=np.float32).copy())
-
-
 def _at(table: Tensor, t: Tensor) -> Tensor:
-    return table.to(t.device)[t][:, None, None, None]
+    return table[t][:, None, None, None]

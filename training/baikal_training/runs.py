@@ -141,6 +141,11 @@ def _parsed(row: Mapping[str, str]) -> Row:
     return values | {"iteration": int(row["iteration"])}
 
 
+def levels_in(row: Row) -> Row:
+    """The PSNR in a row of the log, by noise level."""
+    return {name.removeprefix("psnr_"): value for name, value in row.items() if name.startswith("psnr_")}
+
+
 def recorded(path: Path) -> dict[str, Any]:
     """Everything but the data that defines the run in a folder.
 

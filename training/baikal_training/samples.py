@@ -19,9 +19,9 @@ from baikal_training.noise import MeasuredNoise, correlated
 Sample = tuple[Tensor, Tensor, Tensor]
 """A training sample: x_0 (1, H, W), its timestep (), and noise (1, H, W); or a batch of them."""
 
-SIGMAS = (0.02, 3.0)
+SIGMAS = (0.02, 2.0)
 """Noise levels that "denoising" draws from; an image spans [−1, 1]."""
-UNIFORM_SHARE = 0.2
+UNIFORM_SHARE = 0.1
 _NOISE = 1
 """Last word of the random key: the crop of the same number has a stream of its own."""
 

@@ -8,50 +8,36 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from baikal_deploy._version import __version__
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.measurement.intensity import Normalisation
-from baikal_deploy.models.onnx_file import file_sha256
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import TrainingConfig
 from baikal_training.data import Augmentation, CleanVolume, Split, in_memory, validation_crops
 from baikal_training.distributed import World
+from baikal_training.loader import default_workers
 from baikal_training.loop import Step, Trainer
 from baikal_training.losses import Diffusion, Objective
 from baikal_training.noise import MeasuredNoise
-from baikal_training.runs import LAST, Row, RunFolder, check_same_run
+from baikal_training.pace import Pace, crops_that_fit
+from baikal_training.runs import LAST, Row, RunFolder, check_same_run, levels_in
+from baikal_training.seen import seen
+from baikal_training.start import Start, first_model
 from baikal_training.unet import UNet
 from baikal_training.unet_config import UNetConfig
-from baikal_training.validation import CROPS, Validation
+from baikal_training.validation import CROPS, PART, Validation
 
 Progress = Callable[[Step, Row], None]
 """A function (step, its row of the log) -> None that shows the progress."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """The checkpoint whose weights (the averaged ones) a training begins with."""
-
-    path: str
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """The start from a checkpoint's file.
-
-        Raises:
-            ConfigError: the file cannot be read.
-        """
-        try:
-            return cls(str(path), file_sha256(path))
-        except OSError as error:
-            raise ConfigError(f"--init {path}: cannot be read ({error.strerror})") from error
+Say = Callable[[str], None]
+"""A function that shows a line."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +64,19 @@ class Housekeeping:
 
     Attributes:
         report_every: steps between rows of the log.
-        save_every: steps between checkpoints, with validation.
-        workers: processes that read and augment; 0 does it in between the steps.
+        save_every: steps between checkpoints, with validation where there is time for it.
+        workers: processes that read and augment; 0 does it in between the steps; None: as many as pay.
         memory: bytes of volumes that are held in memory; larger ones are read as needed.
     """
 
     report_every: int = 50
     save_every: int = 500
-    workers: int = 0
+    workers: int | None = None
     memory: int = 2 << 30
 
     def __post_init__(self) -> None:
         for name, least in (("report_every", 1), ("save_every", 1), ("workers", 0), ("memory", 0)):
-            if getattr(self, name) < least:
+            if (getattr(self, name) or 0) < least:
                 raise ConfigError(f"training: {name} {getattr(self, name)}: must be at least {least}")
 
 
@@ -103,17 +89,19 @@ class Session:
         self.definition, self.split, self.world = definition, split, world
         self.housekeeping, self.folder = housekeeping, folder
         self.schedule = definition.schedule.build()
-        self.diffusion = Diffusion(self.schedule, definition.objective)
+        self.diffusion = Diffusion(self.schedule, definition.objective, world.device)
+        self.pace = Pace()
         torch.manual_seed(definition.config.seed)
         net = UNet(definition.unet)
         self.before: dict[str, Any] | None = None
+        self.at_start: Row | None = None
         if definition.start is not None:
-            first = checkpoint_to_start_from(definition, definition.start)
+            first = first_model(definition.start)
             net.load_state_dict(first.ema)
-            self.before = {"sha256": definition.start.sha256, **first.training}
+            self.before = definition.start.record(first)
         self.trainer = Trainer(net, self.diffusion, self.schedule, definition.config, world, definition.noise)
 
-    def run(self, resume: bool, progress: Progress) -> Checkpoint | None:
+    def run(self, resume: bool, progress: Progress, say: Say) -> Checkpoint | None:
         """Train to the end, or continue from the run folder's last checkpoint.
 
         Returns:
@@ -124,12 +112,15 @@ class Session:
             VolumeError: pixels that cannot be read, or are not finite.
             ModelError: a checkpoint cannot be read or written; the one before it stays.
         """
-        description = asdict(self.definition), self.split.as_dict()
+        corpus = self.split.corpus_as_dict()
+        parts = self.split.as_dict() | ({} if corpus is None else {"corpus": corpus})
+        description = asdict(self.definition), parts
         if resume:
             check_same_run(self.folder, *description)
             last = Checkpoint.load(self.folder / LAST)
             assert last.state is not None, "the run folder's own checkpoint has a state"
             self.trainer.restore(last.state, last.ema)
+            self.at_start = last.training.get("start_psnr_db")
         if not self.world.is_main:
             for _ in self._steps():
                 pass
@@ -141,14 +132,14 @@ class Session:
             else RunFolder.create(folder, *description)
         )
         with closing(opened) as run:
-            self._train(run, progress)
+            self._train(run, progress, say)
             return self._finished(run)
 
     def _steps(self) -> Iterator[Step]:
         held = in_memory(self.split.training, self.housekeeping.memory)
         last = self.folder / LAST
         try:
-            yield from self.trainer.steps(held, self.definition.augmentation, self.housekeeping.workers)
+            yield from self.trainer.steps(held, self.definition.augmentation, self._workers())
         except ConfigError as error:
             kept = f"{last} is from before that" if last.exists() else "no checkpoint was due before that"
             raise ConfigError(f"{error}; {kept}") from error
@@ -156,48 +147,74 @@ class Session:
             # A worker's error arrives with its traceback; the message stands at the end.
             raise VolumeError(str(error).rpartition("VolumeError: ")[2].strip()) from error
 
-    def _train(self, run: RunFolder, progress: Progress) -> None:
+    def _workers(self) -> int:
+        chosen = self.housekeeping.workers
+        return default_workers(self.world.device, self.world.local) if chosen is None else chosen
+
+    def _train(self, run: RunFolder, progress: Progress, say: Say) -> None:
         """The loop, with its log and checkpoints."""
         validation = self._validation(self.split.validation)
-        losses: list[float] = []
+        self._look_at_start(run, validation, say)
+        losses: list[Tensor] = []
         since = time.monotonic()
         for step in self._steps():
-            losses.append(step.loss)
+            losses.append(step.loss_on_device)
             saving = step.is_last or step.iteration % self.housekeeping.save_every == 0
             if not saving and step.iteration % self.housekeeping.report_every:
                 continue
             speed = len(losses) * self.definition.config.batch / (time.monotonic() - since)
             values = {
-                "loss": float(np.mean(losses)),
+                "loss": float(np.mean(torch.stack(losses).tolist())),
                 "learning_rate": step.learning_rate,
                 "crops_per_second": round(speed, 2),
             }
             progress(step, values)
             if saving:
-                self._save(run, step.iteration, values, validation)
+                self._save(run, step, values, validation, say)
             else:
                 run.log(step.iteration, values)
             losses, since = [], time.monotonic()
 
-    def _save(self, run: RunFolder, iteration: int, values: Row, validation: Validation | None) -> None:
-        """A row of the log with validation, and the checkpoint."""
-        if validation is None:
-            run.log(iteration, values)
+    def _look_at_start(self, run: RunFolder, validation: Validation | None, say: Say) -> None:
+        """A row of the model that the training starts from, for comparison with what it becomes."""
+        if self.before is None or validation is None or self.trainer.iteration:
+            return
+        found = self._validated(run, 0, {}, validation, say)
+        self.at_start = levels_in(found)
+        say(f"before training: one-evaluation PSNR on validation volumes, dB by noise level: {self.at_start}")
+
+    def _save(self, run: RunFolder, step: Step, values: Row, validation: Validation | None, say: Say) -> None:
+        """A row of the log, with validation if it is due, and the checkpoint."""
+        state = self.trainer.state()  # first: no figure is made of weights that are not finite
+        if validation is None or not self.pace.is_due(step.seconds, step.is_last):
+            run.log(step.iteration, values)
         else:
+            self._validated(run, step.iteration, values, validation, say)
+        self._checkpoint(self._record(run), state).save(run.last)
+
+    def _validated(
+        self, run: RunFolder, iteration: int, values: Row, validation: Validation, say: Say
+    ) -> Row:
+        """Log a row with figures and pictures of a validation; return the figures."""
+        with self.pace.validating():
             net = self._averaged()
-            levels = {f"psnr_{sigma}": value for sigma, value in validation.psnr(net).items()}
-            run.log(
-                iteration,
-                values | {"validation_loss": validation.loss(net)} | levels,
-                validation.panel(net),
-            )
-        self._checkpoint(self._record(run), self.trainer.state()).save(run.last)
+            found = {f"psnr_{sigma}": value for sigma, value in validation.psnr(net).items()}
+            found["validation_loss"] = validation.loss(net)
+            panel = validation.panel(net)
+        run.log(iteration, values | found, panel)
+        if self.pace.count == 1:
+            say(self.pace.summary())
+        return found
 
     def _validation(self, volumes: Sequence[CleanVolume]) -> Validation | None:
         if not volumes:
             return None
         crops = validation_crops(volumes, self.definition.config.crop, CROPS)
-        return Validation(self.diffusion, self.schedule, crops, self.definition.noise)
+        whole = Validation(self.diffusion, self.schedule, crops, self.definition.noise)
+        count = crops_that_fit(
+            whole.seconds_each(self._averaged()), self.definition.config.minutes, CROPS, PART
+        )
+        return whole.of_first(count)
 
     def _averaged(self) -> UNet:
         """The network with the moving average of the weights."""
@@ -221,12 +238,15 @@ class Session:
         """A record of how the weights came about, for whoever gets the model."""
         parts = self.split.as_dict()
         return {
+            "unet": self.definition.unet.as_dict(),
             "config": asdict(self.definition.config),
             "before": self.before,
+            "start_psnr_db": self.at_start,
             "noise": None if self.definition.noise is None else asdict(self.definition.noise),
             "augmentation": asdict(self.definition.augmentation),
             "iterations": self.trainer.iteration,
             "minutes": round(self.trainer.seconds / 60, 1),
+            "corpus": self.split.corpus_as_dict(),
             "volumes": {part: len(volumes) for part, volumes in parts.items()},
             "planes": {part: sum(v["planes"] for v in volumes) for part, volumes in parts.items()},
             "final": run.rows[-1],
@@ -241,17 +261,5 @@ class Session:
         test = self._validation(self.split.test)
         if test is not None:
             record["test_psnr_db"] = test.psnr(self._averaged())
+        record["seen"] = seen(self.split.training, self._averaged(), self.diffusion, self.schedule)
         return self._checkpoint(record, None)
-
-
-def checkpoint_to_start_from(definition: Definition, start: Start) -> Checkpoint:
-    """The checkpoint whose weights a training begins with.
-
-    Raises:
-        ConfigError: it is one of another network, schedule or objective.
-    """
-    found = Checkpoint.load(Path(start.path))
-    for name in ("unet", "schedule", "objective"):
-        if getattr(found, name) != getattr(definition, name):
-            raise ConfigError(f"--init {start.path}: its {name} is another than this training's")
-    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,7 +23,8 @@ SIGMAS = (0.1, 0.36, 0.5, 0.71)
 CROPS = 64
 PANEL_SIGMA = 0.5
 PANEL_CROPS = 4
-_PART = 16
+PART = 16
+"""Crops that are computed at once."""
 
 
 def predictor(net: nn.Module, diffusion: Diffusion) -> Predict:
@@ -50,12 +53,25 @@ class Validation:
         white = torch.randn(crops.shape, generator=torch.Generator().manual_seed(0))
         self.noise = white if noise is None else correlated(white, noise.correlation)
 
+    def of_first(self, count: int) -> Validation:
+        """The same on the first of its crops."""
+        return Validation(self.diffusion, self.schedule, self.crops[:count], self.kind)
+
+    def seconds_each(self, net: nn.Module) -> float:
+        """Seconds that a validation takes for each crop, from one evaluation of some."""
+        few = self.of_first(PART)
+        few._psnr(net, SIGMAS[0])  # what is computed for the first time takes longer
+        began = time.monotonic()
+        few._psnr(net, SIGMAS[0])
+        return (time.monotonic() - began) / len(few.crops) * (len(SIGMAS) + 1)
+
     @torch.no_grad()
     def loss(self, net: nn.Module) -> float:
         """The training loss, with timesteps spread evenly over those that are trained on."""
         trained = TimestepSampler(self.schedule, "uniform", self.kind)
         t = torch.linspace(trained.first, trained.last, len(self.crops)).round().long()
-        return float(np.mean([float(self.diffusion.loss(net, *part)) for part in self._parts(net, t)]))
+        losses = [self.diffusion.loss(net, *part) for part in self._parts(net, t)]
+        return float(np.mean(torch.stack(losses).tolist()))
 
     def psnr(self, net: nn.Module) -> dict[str, float]:
         """Mean PSNR (dB, on the clean range [0, 1]) of one evaluation, by the noise's sigma."""
@@ -73,7 +89,7 @@ class Validation:
 
     def _parts(self, net: nn.Module, t: Tensor) -> list[tuple[Tensor, ...]]:
         device = next(net.parameters()).device
-        parts = (tensor.to(device).split(_PART) for tensor in (self.crops, t, self.noise))
+        parts = (tensor.to(device).split(PART) for tensor in (self.crops, t, self.noise))
         return list(zip(*parts, strict=True))
 
     def _denoised(self, net: nn.Module, x: Tensor, t: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL
-from baikal_deploy.report.words import describe_choice, describe_noise
+from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
 from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
@@ -17,7 +17,7 @@ WORDS = {"t": "frames", "z": "planes"}
 
 def describe(run: Run) -> list[str]:
     """Plan of a run, line by line."""
-    config, info, manifest = run.config, run.volume.info, run.denoiser.manifest
+    config, info, models = run.config, run.volume.info, run.models.used
     default = ", the shipped default" if config.model == DEFAULT_MODEL else ""
     axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
     if info.shape != run.volume.whole.info.shape:
@@ -28,8 +28,8 @@ def describe(run: Run) -> list[str]:
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.target}: {size} {kept}",
-        f"model     {manifest.name}{default}",
-        _describe_engine(run.denoiser),
+        f"model     {', '.join(own.name for own in models)}{default}",
+        *dict.fromkeys(_describe_engine(own.denoiser) for own in models),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         _describe_work(run),
         _describe_memory(run),
@@ -70,7 +70,8 @@ def _describe_engine(denoiser: Denoiser) -> str:
 def _describe_channel(run: Run, channel: int) -> list[str]:
     name = run.volume.info.channel_name(channel)
     if channel not in run.recipes.channels:
-        return [f"{name:<9} will be copied"]
+        asked = ", not denoised (--model)" if channel in run.plan.skipped else ""
+        return [f"{name:<9} will be copied{asked}"]
     recipe = run.recipes.first(channel)
     intensity = recipe.measurement.intensity
     first = " at the first time point; each is measured by itself" if run.recipes.by_time else ""
@@ -80,8 +81,10 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     return [
         f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
         f"{describe_noise(recipe.measurement)}{first}",
-        f"          {describe_choice(run, recipe)}, {evaluations} a plane",
+        *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
+        f"          {describe_choice(run, channel)}, {evaluations} a plane",
         *([] if recipe.measurement.gate is None else [f"          {describe_gate(recipe.measurement.gate)}"]),
+        *(f"          {words}" for words in describe_structure(recipe.measurement)),
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
 

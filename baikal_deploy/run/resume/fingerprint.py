@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from baikal_deploy.run.config import RunConfig
@@ -39,7 +38,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         recipes: with or without measurements.
     """
     found = run_of(config, recipes) | {
-        "options": asdict(recipes.sampler),
+        **recipes.models.asked(),
         "denoised channels": list(recipes.channels),
         "contents of the input": _contents(recipes.volume),
         "contents of the guide": None if guide is None else _contents(guide),

@@ -186,6 +186,6 @@ def test_a_denoiser_draws_the_same_noise_on_every_device(denoised: Callable[[str
 def test_the_provenance_names_the_generator(tmp_path: Path, place: str) -> None:
     zarr.create_array(tmp_path / "in.zarr", data=RNG.poisson(100, (2, 16, 16)).astype(np.uint16))
     with Run(RunConfig(tmp_path / "in.zarr", engine="analytic")) as run:
-        run.denoiser.predictor = TiledPredictor(ArrayEngine(place))
+        run.models.of(0).denoiser.predictor = TiledPredictor(ArrayEngine(place))
         name = run.provenance(Tally(), [])["noise"]
     assert name == (NoiseField if place == "numpy" else DeviceNoiseField).GENERATOR

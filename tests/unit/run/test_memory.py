@@ -21,7 +21,7 @@ def model(shape: tuple[int, int, int], **changes: Any) -> MemoryModel:
     axes, ones = tuple(Axis(name) for name in "zyx"), (1.0,) * 3
     info = VolumeInfo(Path("v.zarr"), axes, shape, np.dtype("u2"), ones, ones, chunk=(1, 512, 512))
     plan = TilePlan.fit(info.plane_shape, 512, 64, 8)
-    return replace(MemoryModel(2 * 10**8, info, 2, plan, 0, 1, False, 0, False), **changes)
+    return replace(MemoryModel(2 * 10**8, info, 2, [plan], 0, 1, False, 0, False), **changes)
 
 
 @pytest.mark.parametrize(

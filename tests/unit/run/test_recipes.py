@@ -14,6 +14,7 @@ import zarr
 from baikal_deploy import Denoiser
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement import sample as sampling
+from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.recipes import Recipes, group_of, group_size, plane_of, sample
 from baikal_deploy.run.unreadable import READERS
 from baikal_deploy.volumes.open import open_input
@@ -98,12 +99,13 @@ def test_planes_are_split_where_another_time_point_begins(tmp_path: Path) -> Non
     array[...] = np.random.default_rng(0).integers(0, 99, (4, 8, 8))
     volume = select(open_input(tmp_path / "v.zarr"), {})
     with Denoiser.load(engine="analytic") as denoiser:
-        sampler = make_sampler("auto", {}, {})
-        apart = Recipes(volume, denoiser, sampler, 0, [0], by_time=True)
+        own, path = Loaded(denoiser, make_sampler("auto", {}, {})), Path("any.onnx")
+        models = Models({path: own}, {0: [path]})
+        apart = Recipes(volume, models, 0, by_time=True)
         assert list(apart.parts(range(1, 4))) == [((t, 0), range(t, t + 1)) for t in (1, 2, 3)]
-        together = Recipes(volume, denoiser, sampler, 0, [0], by_time=False)
+        together = Recipes(volume, models, 0, by_time=False)
         assert list(together.parts(range(1, 4))) == [((None, 0), range(1, 4))]
-        copied = Recipes(volume, denoiser, sampler, 0, [], by_time=True)
+        copied = Recipes(volume, Models({}, {}), 0, by_time=True)
         assert list(copied.parts(range(1, 4))) == [(None, range(1, 4))]
         assert apart.evaluations_of(range(4)) == 8
         assert set(apart.known) == {(0, 0)}  # the first stands for the others until they are measured

@@ -186,25 +186,31 @@ def test_init_starts_from_a_checkpoint_and_records_it(clean: Path, small: list[s
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
     succeeds(train(clean, "-o", first, *QUICK, *small, "--seed", "1"))
     still = ["--iterations", "1", "--learning-rate", "1e-9", "--warm-up", "1", "--seed", "2"]
-    succeeds(train(clean, "--init", first, "-o", second, *SHAPE, *small, *still))
+    succeeds(train(clean, "--init", first, "-o", second, *SHAPE, *still))  # the network is that of --init
     before, after = Checkpoint.load(first), Checkpoint.load(second)
     for name, weights in before.ema.items():
         torch.testing.assert_close(after.ema[name], weights, rtol=0, atol=1e-7)
     assert after.training["before"]["sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
     assert after.training["before"]["iterations"] == 20
+    assert after.training["before"]["model"] == "first.pt"
+    assert after.training["unet"] == before.training["unet"] == before.unet.as_dict()
     assert before.training["before"] is None
     result = train(clean, "-o", second, *SHAPE, *small, *still, "--resume")
-    assert "started with other start (" in result.stderr
+    assert "the run was started with other " in result.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--init", "{first}"], "first.pt: its unet is another than this training's"),
-        (["--unet", "{small}", "--prediction", "eps"], "first.pt: its objective is another than"),
-        (["--unet", "{small}", "--schedule", "cosine"], "first.pt: its schedule is another than"),
-        (["--unet", "{small}", "--init", "none.pt"], "--init none.pt: cannot be read (No such file"),
-        (["--unet", "{small}", "--init", "{small}"], "small.toml: not a readable checkpoint"),
+        (["--unet", "light"], "--unet light: the model of --init {first} has another"),
+        (["--prediction", "eps"], "--prediction eps: the model of --init {first} has another"),
+        (["--schedule", "cosine"], "--schedule cosine: the model of --init {first} has another"),
+        (
+            ["--variance", "learned_range"],
+            "--variance learned_range: the model of --init {first} has another",
+        ),
+        (["--init", "none.pt"], "--init none.pt: no such checkpoint or .onnx file, and no shipped model"),
+        (["--init", "{small}"], "small.toml: not a readable checkpoint"),
     ],
 )
 def test_init_refuses_other_networks(
@@ -213,7 +219,7 @@ def test_init_refuses_other_networks(
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
     succeeds(train(clean, "-o", first, *SHAPE, *small, "--iterations", "1"))
     filled = [option.format(first=first, small=small[1]) for option in options]
-    fails(train(clean, "-o", second, *QUICK, "--init", first, *filled), second, match)
+    fails(train(clean, "-o", second, *QUICK, "--init", first, *filled), second, match.format(first=first))
 
 
 def fails(result: Result, output: Path, match: str) -> None:
@@ -337,3 +343,60 @@ def test_usage_errors_have_exit_code_2(options: list[str], tmp_path: Path) -> No
     assert result.exit_code == 2
     assert "Traceback" not in result.output
     assert not (tmp_path / "net.pt").exists()
+
+
+def test_corpus_is_trained_on_and_recorded(clean: Path, small: list[str], tmp_path: Path) -> None:
+    (clean.parent / "corpus.toml").write_text(
+        'name = "mine"\n'
+        '[[source]]\nname = "a"\nstructure = "nuclei"\nfiles = ["clean/[0-3].png"]\nlicence = "CC0 1.0"\n'
+        '[[source]]\nname = "b"\nstructure = "actin"\nfiles = ["clean/[45].png"]\nweight = 3\n'
+    )
+    output = tmp_path / "net.pt"
+    corpus = clean.parent / "corpus.toml"
+    succeeds(train(corpus, "-o", output, *QUICK, *small, "--iterations", "2", "--split", "100:0:0"))
+    found = Checkpoint.load(output)
+    record = found.training["corpus"]
+    assert record["name"] == "mine"
+    told = [(s["name"], s.get("licence"), s["share"], s["planes"]) for s in record["sources"]]
+    assert told == [("a", "CC0 1.0", 0.5, 4), ("b", None, 0.5, 2)]
+    split = json.loads((tmp_path / "net_run" / "split.json").read_text())
+    assert split["corpus"] == json.loads(json.dumps(record))
+    assert [volume["source"] for volume in split["training"]] == ["a"] * 4 + ["b"] * 2
+    fails(train(corpus, clean, "-o", tmp_path / "x.pt", *QUICK), tmp_path / "x.pt", "is trained on alone")
+
+
+def test_resuming_with_other_shares_is_refused(clean: Path, small: list[str], tmp_path: Path) -> None:
+    corpus, output = clean.parent / "shares.toml", tmp_path / "net.pt"
+    source = '[[source]]\nstructure = "{}"\nfiles = ["clean/[{}].png"]\n'
+    text = source.format("nuclei", "0-3") + source.format("actin", "45")
+    corpus.write_text(text)
+    options = [corpus, "-o", output, *QUICK, *small, "--iterations", "2", "--split", "100:0:0"]
+    succeeds(train(*options))
+    corpus.write_text(f"[structures]\nactin = 2\n{text}")
+    result = train(*options, "--resume")
+    assert result.exit_code == 2
+    assert "split.json: the run was started with other corpus (structures " in result.stderr
+
+
+def test_images_that_show_a_test_image_are_left_out(small: list[str], tmp_path: Path) -> None:
+    """A noisy copy of one of them, twice as large."""
+    for seed in range(3):
+        np.save(tmp_path / f"{seed}.npy", soft_plane(seed, 160))
+    (tmp_path / "tests").mkdir()
+    large = np.kron(soft_plane(2, 160), np.ones((2, 2)))
+    large += np.random.default_rng(0).normal(0, 8, large.shape)
+    np.save(tmp_path / "tests" / "test.npy", large.astype(np.float32))
+    clean, exclude = [tmp_path / f"{seed}.npy" for seed in range(3)], ["--exclude", tmp_path / "tests"]
+    output = tmp_path / "net.pt"
+    options = [*QUICK, *small, "--iterations", "2", "--split", "100:0:0"]
+    result = train(*clean, "-o", output, *options, *exclude)
+    succeeds(result)
+    assert "left out 1 that show what test images show:" in result.stderr
+    test = tmp_path / "tests" / "test.npy"
+    assert f"left out {clean[2]} (shows what {test} shows)" in result.stderr
+    assert [v["name"] for v in Checkpoint.load(output).split["training"]] == [str(c) for c in clean[:2]]
+    fails(
+        train(*clean, "-o", tmp_path / "x.pt", *QUICK, "--exclude", "gone"),
+        tmp_path / "x.pt",
+        "gone: no such",
+    )

@@ -195,3 +195,79 @@ def test_narrow_augmentation_only_turns_mirrors_and_shifts() -> None:
     plain = crops([plane], PLAIN).std(axis=(1, 2))
     assert np.ptp(spread["narrow"]) < 1.5 * np.ptp(plain)
     assert np.ptp(spread["wide"]) > 5 * np.ptp(plain)
+
+
+def points(levels: tuple[float, ...] = (1.0,), side: int = 64) -> CleanVolume:
+    """Single bright pixels, 16 apart, on the dark."""
+    plane = np.zeros((side, side))
+    plane[8::16, 8::16] = np.resize(levels, (side // 16, side // 16))
+    return volume(2 * plane - 1)
+
+
+def widths(found: np.ndarray) -> np.ndarray:
+    """Standard deviation of the disc of a point's image, in pixels, by its brightest pixel.
+
+    A Gaussian of width s has its peak at 1 / (2 pi s^2); the rings hold 16.2 % of the light.
+    """
+    return np.sqrt((1 - 0.162) / (2 * np.pi * ((found + 1) / 2).max(axis=(1, 2))))
+
+
+def test_blur_widens_points_by_its_width_and_keeps_the_light() -> None:
+    blurred = replace(PLAIN, blurred=1, blur=(1.5, 1.5))
+    found = crops([points()], blurred, size=64, length=5)
+    np.testing.assert_allclose(widths(found), 1.5, rtol=0.06)
+    np.testing.assert_allclose(((found + 1) / 2).sum(axis=(1, 2)), 16, rtol=0.01)
+    sharp = crops([points()], replace(blurred, blurred=0.4), size=64).max(axis=(1, 2)) > 0.9
+    assert np.mean(sharp) == pytest.approx(0.6, abs=0.12)
+
+
+def test_blur_grows_with_the_magnification_up_to_what_microscopes_have() -> None:
+    """Of an edge, the steepest step tells the width of the disc."""
+    edge = volume(np.where(np.arange(256) < 128, -1.0, 1.0) * np.ones((256, 1)))
+
+    def steepest(zoom: float, blur: float) -> float:
+        kind = replace(PLAIN, zoom=(zoom, zoom), blurred=1, blur=(blur, blur))
+        return float(max(np.abs(np.diff(c, axis=a)).max() for c in crops([edge], kind, 64) for a in (0, 1)))
+
+    assert steepest(0.5, 4) == pytest.approx(steepest(1, 2), rel=0.05)
+    assert steepest(1, 4) == pytest.approx(steepest(1, 2), rel=1e-5)  # 2 pixels at most
+    assert steepest(1, 1) > 1.5 * steepest(1, 2)
+
+
+def test_haze_adds_slow_light_within_the_range() -> None:
+    square = np.full((128, 128), -1.0)
+    square[48:80, 48:80] = 1  # looks the same when it is turned
+    plain = crops([volume(square)], PLAIN, size=128, length=20)
+    found = (crops([volume(square)], replace(PLAIN, hazy=1, haze=(0.4, 0.4)), size=128, length=20) + 1) / 2
+    dark, lit = (np.where(part, found, np.nan) for part in (plain < 0, plain > 0))
+    assert np.nanmin(found) > -1e-3
+    brightest = np.nanmax(dark, axis=(1, 2))  # of haze alone, where the square does not hide it
+    assert 0.95 * 0.4 / 1.4 < brightest.max() < 1.1 * 0.4 / 1.4
+    assert np.nanmax(np.abs(np.diff(dark, axis=-1))) < 0.05
+    assert np.nanmin(lit) > 1 / 1.4 - 1e-3
+    assert np.nanmax(lit) < 1.05
+
+
+def test_sparse_crops_raise_the_bright_and_leave_the_dim() -> None:
+    kind = replace(PLAIN, sparse=1, peak=(3, 6))
+    low, high = levels_of(crops([two_levels(0.05, 1.0)], kind))
+    assert 2.99 < high.min() < 3.1
+    assert 5.7 < high.max() < 6.01
+    np.testing.assert_allclose(low, 0.05, rtol=0.02)
+    _, shared = levels_of(crops([two_levels(0.05, 1.0)], replace(kind, sparse=0.2, bright=0.2), length=400))
+    assert np.mean(shared > 2.999) == pytest.approx(0.2, abs=0.06)
+    assert np.mean((shared > 1.001) & (shared < 2.999)) == pytest.approx(0.2, abs=0.06)
+
+
+def test_a_volume_may_have_an_augmentation_of_its_own() -> None:
+    bright = replace(noise(64, 64), augmentation=replace(PLAIN, contrast=(50, 50)))
+    found = crops([noise(64, 64), bright], PLAIN).std(axis=(1, 2))
+    assert np.mean(found > 10) == pytest.approx(0.5, abs=0.12)
+
+
+def test_planes_are_drawn_by_the_weight_of_their_volume() -> None:
+    levels = [
+        replace(volume(10 * i + noise(32, 32).planes.read_all()), weight=w) for i, w in ((0, 1), (1, 3))
+    ]
+    found = crops(levels, PLAIN, length=600).mean(axis=(1, 2))
+    assert np.mean(found > 5) == pytest.approx(0.75, abs=0.06)

@@ -218,7 +218,7 @@ def test_a_checkpoint_to_start_from_is_needed(tmp_path: Path) -> None:
         "noisy.tif",
     ]
     line = refused(CliRunner().invoke(main, arguments))
-    assert "--finetune-noise noisy.tif: fine-tunes a trained model; give its checkpoint with --init" in line
+    assert "--finetune-noise noisy.tif: fine-tunes a trained model; give it with --init" in line
 
 
 def test_volumes_that_cannot_be_measured_are_refused(clean: Path, first: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,3 +177,12 @@ def test_out_channels_follow_the_variance() -> None:
         1,
         2,
     ]
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "learned_range"])
+def test_tables_lie_on_the_device(variance: Any) -> None:
+    """On torch's device without memory, what lies elsewhere cannot be combined."""
+    diffusion = Diffusion(schedule(), Objective("velocity", variance), "meta")
+    x0, t = torch.zeros(5, 1, 6, 7, device="meta"), TIMESTEPS.to("meta")
+    outputs = diffusion.objective.out_channels
+    assert diffusion.loss(lambda x, _: x.repeat(1, outputs, 1, 1), x0, t, x0).device.type == "meta"

@@ -28,13 +28,13 @@ def test_uniform_timesteps_are_uniform() -> None:
     assert kstest((t + 0.5) / 1000, "uniform").pvalue > 0.001
 
 
-def test_denoising_timesteps_are_log_uniform_in_noise_but_for_a_fifth() -> None:
+def test_denoising_timesteps_are_log_uniform_in_noise_but_for_a_tenth() -> None:
     t = drawn("denoising")
     assert (t.min(), t.max()) == (0, 999)
     low, high = np.log(SIGMAS)
     edges = np.array([100, 200, 300, 400, 500, 600, 700, 900])
     sigmas = np.log(np.interp(edges - 0.5, np.arange(1000), SCHEDULE.noise_levels))
-    expected = 0.2 * edges / 1000 + 0.8 * np.clip((sigmas - low) / (high - low), 0, 1)
+    expected = 0.1 * edges / 1000 + 0.9 * np.clip((sigmas - low) / (high - low), 0, 1)
     np.testing.assert_allclose((t[:, None] < edges).mean(axis=0), expected, atol=0.012)
 
 

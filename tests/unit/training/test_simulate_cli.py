@@ -194,7 +194,9 @@ def test_bad_options_end_in_one_line_and_write_nothing(
 def test_an_unknown_morphology_is_answered_with_those_there_are(tmp_path: Path) -> None:
     result = run("zebra", tmp_path / "out")
     assert result.exit_code == 2
-    assert "'zebra' is not one of 'flywing', 'nuclei'" in " ".join(result.output.replace("│", "").split())
+    assert "'zebra' is not one of 'filaments', 'flywing', 'mitochondria'" in " ".join(
+        result.output.replace("│", "").split()
+    )
     assert not (tmp_path / "out").exists()
 
 

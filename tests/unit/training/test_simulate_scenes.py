@@ -9,7 +9,9 @@ from baikal_deploy.errors import ConfigError
 from baikal_training.simulate import MAX_VOXELS, load_scene, morphologies, simulate, simulate_nuclei
 
 Image = NDArray[np.float32]
-ALL = ("flywing", "nuclei", "planaria", "tribolium")
+ALL = ("filaments", "flywing", "mitochondria", "nuclei", "outlines", "planaria", "tribolium", "vesicles")
+THIN = ("filaments", "mitochondria", "outlines", "vesicles")
+"""Thin cells: a picture may hold little but background, and the planes of a stack differ less."""
 PLANE = (1, 1, 96, 112)
 
 
@@ -49,7 +51,7 @@ def test_the_background_is_low_and_more_than_specks_are_bright(morphology: str, 
     image = simulate(morphology, (1, 1, 192, 192), seed)
     assert np.percentile(image, 2) < 0.2
     assert np.percentile(image, 99.9) > 0.6
-    assert 0.05 < np.mean(image > 0.3) < 0.7
+    assert (0.002 if morphology in THIN else 0.05) < np.mean(image > 0.3) < 0.7
 
 
 def coherence(image: Image, other: Image, axis: int, step: int) -> tuple[float, float]:
@@ -67,7 +69,7 @@ def test_planes_are_cuts_through_one_scene(morphology: str) -> None:
     distant, _ = coherence(first, second, 0, 5)
     assert neighbours > 0.4
     assert neighbours > independent + 0.3
-    assert neighbours > distant + 0.2  # and not one plane repeated
+    assert neighbours > distant + (0.05 if morphology in THIN else 0.2)  # and not one plane repeated
 
 
 @pytest.mark.parametrize("morphology", ALL)
@@ -77,7 +79,7 @@ def test_frames_show_the_same_cells_a_little_moved(morphology: str) -> None:
     distant, _ = coherence(first, second, 0, 5)
     assert neighbours > 0.85
     assert neighbours > independent + 0.5
-    assert 0.999 > neighbours > distant + 0.05
+    assert 0.999 > neighbours > distant + (0.03 if morphology in THIN else 0.05)
 
 
 @pytest.mark.parametrize("morphology", ["planaria", "tribolium"])
@@ -100,7 +102,7 @@ def test_nuclei_are_those_of_simulate_nuclei() -> None:
 
 
 def test_an_unknown_morphology_is_refused_with_the_list_of_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"unknown scene 'zebra'.*flywing, nuclei, planaria, tribolium"):
+    with pytest.raises(ConfigError, match=r"unknown scene 'zebra'.*filaments, flywing, mitochondria, nuclei"):
         load_scene("zebra")
 
 

@@ -6,7 +6,8 @@ out to training, validation and test, and ``crops`` draws from them.
 
 from __future__ import annotations
 
-from baikal_training.data.crops import AUGMENTATIONS, Augmentation, CropDataset, validation_crops
+from baikal_training.data.augmentation import AUGMENTATIONS, Augmentation
+from baikal_training.data.crops import CropDataset, validation_crops
 from baikal_training.data.readers import Planes
 from baikal_training.data.sources import Catalogue, noisy_sample, open_clean
 from baikal_training.data.splits import Shares, Split, split

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from baikal_training.data.augmentation import Augmentation
 from baikal_training.data.volumes import CleanVolume, Plane
 
 BACKGROUND_STD = 0.1
@@ -21,72 +21,29 @@ SMALLEST_WINDOW = 16
 VALIDATION_SEED = 0
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a crop. Scales are on intensities in [0, 1], where 1 is the upper percentile.
-
-    Attributes:
-        zoom: range of the magnification (log-uniform).
-        gamma: range of the exponent on intensities (log-uniform).
-        contrast: range of the factor on intensities.
-        bright: share of crops that are brightened up to 3 times instead, so that the network has
-            seen intensities far above the upper percentile.
-        offset: largest shift of the background.
-    """
-
-    zoom: tuple[float, float] = (0.5, 3.0)
-    gamma: tuple[float, float] = (0.7, 1.5)
-    contrast: tuple[float, float] = (0.5, 1.3)
-    bright: float = 0.15
-    offset: float = 0.05
-
-    def jitter(self, crop: Plane, rng: Generator) -> Plane:
-        """Change the intensities of a crop on the network's scale."""
-        unit = (crop + np.float32(1)) / np.float32(2)
-        gamma = np.float32(_log_uniform(rng, self.gamma))
-        unit = np.power(np.maximum(unit, 0), gamma) + np.minimum(unit, 0)
-        low, high = (1.0, 3.0) if rng.random() < self.bright else self.contrast
-        factor, offset = rng.uniform(low, high), rng.uniform(-self.offset, self.offset)
-        unit *= np.float32(2 * factor)
-        unit += np.float32(2 * offset - 1)
-        return unit
-
-
-AUGMENTATIONS = {
-    "wide": Augmentation(),
-    "narrow": Augmentation(zoom=(1.0, 1.0), gamma=(1.0, 1.0), contrast=(1.0, 1.0), bright=0.0),
-}
-"""Augmentations by name: for other microscopes and magnifications than the clean images', and for the same
-alone.
-"""
-
-
 class PlaneSampler:
-    """A sampler of places in volumes: planes in proportion to their side.
-
-    Large planes hold more to learn than small ones, but not as much more as they have pixels.
-    """
+    """A sampler of places in volumes: planes in proportion to their side, times their volume's weight."""
 
     def __init__(self, volumes: Sequence[CleanVolume]) -> None:
         self.volumes = volumes
-        shapes = np.array([volume.planes.shape for volume in volumes], dtype=np.float64)
-        self.sides = np.sqrt(shapes[:, 1] * shapes[:, 2])
-        self.ends = np.cumsum(shapes[:, 0] * self.sides)
+        self.sizes = np.array([volume.size * volume.weight for volume in volumes])
+        self.ends = np.cumsum(self.sizes)
 
     def plane(self, rng: Generator) -> tuple[CleanVolume, int]:
         """A volume, and the number of a plane in it."""
         at = rng.random() * self.ends[-1]
         index = min(int(np.searchsorted(self.ends, at, side="right")), len(self.ends) - 1)
-        volume, left = self.volumes[index], self.ends[index] - at
-        return volume, min(int(left / self.sides[index]), volume.planes.shape[0] - 1)
+        volume, left = self.volumes[index], (self.ends[index] - at) / self.sizes[index]
+        planes = volume.planes.shape[0]
+        return volume, min(int(left * planes), planes - 1)
 
-    def window(self, side: int, rng: Generator) -> tuple[Plane, CleanVolume]:
-        """A random square; smaller than ``side`` if the plane is."""
-        volume, plane = self.plane(rng)
-        sides = volume.planes.shape[1:]
-        side = min(side, *sides)
-        top, left = (int(rng.integers(length - side + 1)) for length in sides)
-        return volume.read(plane, slice(top, top + side), slice(left, left + side)), volume
+
+def window(volume: CleanVolume, plane: int, side: int, rng: Generator) -> Plane:
+    """A random square of a plane; smaller than ``side`` if the plane is."""
+    sides = volume.planes.shape[1:]
+    side = min(side, *sides)
+    top, left = (int(rng.integers(length - side + 1)) for length in sides)
+    return volume.read(plane, slice(top, top + side), slice(left, left + side))
 
 
 class CropDataset(Dataset[Tensor]):
@@ -106,21 +63,25 @@ class CropDataset(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         rng = np.random.default_rng([self.seed, index])
-        crop = self.augmentation.jitter(self._draw(rng), rng)
+        crop = self._draw(rng)
         crop = np.rot90(crop, int(rng.integers(4)))
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
         return torch.from_numpy(np.ascontiguousarray(crop))[None]
 
     def _draw(self, rng: Generator) -> Plane:
-        """A zoomed crop; one of background alone is drawn again, a few times at most."""
+        """A changed crop; one of background alone is drawn again, a few times at most."""
         for _ in range(BACKGROUND_RETRIES):
-            zoom = _log_uniform(rng, self.augmentation.zoom)
-            window, volume = self.places.window(max(round(self.size / zoom), SMALLEST_WINDOW), rng)
-            crop = _resized(_dithered(window, volume.step, rng), self.size)
+            scale = rng.random()
+            volume, plane = self.places.plane(rng)
+            augmentation = volume.augmentation or self.augmentation
+            wanted = max(round(self.size / augmentation.magnification(scale)), SMALLEST_WINDOW)
+            seen = window(volume, plane, wanted, rng)
+            crop = _resized(_dithered(seen, volume.step, rng), self.size)
             if crop.std() > BACKGROUND_STD:
                 break
-        return crop
+        crop = augmentation.optics(crop, self.size / seen.shape[0], rng)
+        return augmentation.equalise(augmentation.jitter(crop, rng), rng)
 
 
 def validation_crops(volumes: Sequence[CleanVolume], size: int, count: int) -> Tensor:
@@ -136,7 +97,7 @@ def validation_crops(volumes: Sequence[CleanVolume], size: int, count: int) -> T
     for index in range(count):
         rng = np.random.default_rng([VALIDATION_SEED, index])
         for _ in range(BACKGROUND_RETRIES):
-            crop = _resized(places.window(size, rng)[0], size)
+            crop = _resized(window(*places.plane(rng), size, rng), size)
             if crop.std() > BACKGROUND_STD:
                 break
         crops.append(torch.from_numpy(crop)[None])
@@ -165,8 +126,3 @@ def _resized(window: Plane, size: int) -> Plane:
         align_corners=False,
     )
     return np.asarray(resized[0, 0].numpy())
-
-
-def _log_uniform(rng: Generator, bounds: tuple[float, float]) -> float:
-    low, high = np.log(bounds)
-    return float(np.exp(rng.uniform(low, high)))

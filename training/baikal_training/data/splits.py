@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_training.data.corpus import Corpus
 from baikal_training.data.volumes import CleanVolume
 
 
@@ -59,21 +61,27 @@ class Shares:
 
 @dataclass(frozen=True)
 class Split:
-    """Volumes by what they are for."""
+    """Volumes by what they are for, and the corpus that they are of; None for folders and files."""
 
     training: tuple[CleanVolume, ...]
     validation: tuple[CleanVolume, ...]
     test: tuple[CleanVolume, ...]
+    corpus: Corpus | None = None
 
     def as_dict(self) -> dict[str, list[dict[str, Any]]]:
         """The split as a record in JSON."""
         parts = {"training": self.training, "validation": self.validation, "test": self.test}
         return {part: [_described(volume) for volume in volumes] for part, volumes in parts.items()}
 
+    def corpus_as_dict(self) -> dict[str, Any] | None:
+        """The corpus as a record in JSON, with what there is of each source to train on; None without one."""
+        return None if self.corpus is None else self.corpus.as_dict(self.training)
+
 
 def _described(volume: CleanVolume) -> dict[str, Any]:
     planes, height, width = volume.planes.shape
-    return {
+    source = {"source": volume.source} if volume.source else {}
+    return source | {
         "name": volume.name,
         "fingerprint": volume.fingerprint,
         "planes": planes,
@@ -82,38 +90,50 @@ def _described(volume: CleanVolume) -> dict[str, Any]:
     }
 
 
-def split(volumes: Sequence[CleanVolume], shares: Shares) -> Split:
-    """Deal out volumes, never single planes of them.
+def split(volumes: Sequence[CleanVolume], shares: Shares, corpus: Corpus | None = None) -> Split:
+    """Deal out volumes, never single planes of them, and never the members of a group to different parts.
 
-    The part follows from a volume's fingerprint, so it stays when others come or files are renamed.
-    Where that leaves a part empty, the volume that lies nearest to it is moved there.
+    The part follows from a volume's fingerprint, so it stays when others come or files are renamed; that of
+    a group follows from its name. Where that leaves a part empty, the group or volume that lies nearest to it
+    is moved there. Volumes of a corpus get their weights by what is there of each source in their part.
 
     Raises:
-        ConfigError: fewer volumes than parts.
+        ConfigError: fewer groups and volumes than parts.
     """
-    intervals = shares.intervals()
-    if len(volumes) < len(intervals):
-        raise ConfigError(_too_few(len(volumes), shares, len(intervals)))
-    parts: dict[str, list[CleanVolume]] = {part: [] for part in intervals}
+    groups: dict[str, list[CleanVolume]] = {}
     for volume in volumes:
-        parts[min(intervals, key=lambda part: _distance(volume, intervals[part]))].append(volume)
+        groups.setdefault(_key(volume), []).append(volume)
+    intervals = shares.intervals()
+    if len(groups) < len(intervals):
+        raise ConfigError(_too_few(len(groups), shares, len(intervals)))
+    parts: dict[str, list[str]] = {part: [] for part in intervals}
+    for key in groups:
+        parts[min(intervals, key=lambda part: _distance(key, intervals[part]))].append(key)
     for part, interval in intervals.items():
         if not parts[part]:
             _fill(parts, part, interval)
-    return Split(*(tuple(parts.get(part, ())) for part in ("training", "validation", "test")))
+    dealt = {part: tuple(v for key in keys for v in groups[key]) for part, keys in parts.items()}
+    if corpus is not None:
+        dealt = {part: corpus.weighted(held) for part, held in dealt.items()}
+    return Split(dealt.get("training", ()), dealt.get("validation", ()), dealt.get("test", ()), corpus)
 
 
-def _fill(parts: dict[str, list[CleanVolume]], empty: str, interval: tuple[float, float]) -> None:
-    """Move the nearest volume of a part that can spare one."""
-    spare = [(volume, held) for held in parts.values() if len(held) > 1 for volume in held]
-    nearest, held = min(spare, key=lambda pair: (_distance(pair[0], interval), pair[0].fingerprint))
+def _key(volume: CleanVolume) -> str:
+    """The hexadecimal digits that decide on a volume's part."""
+    return hashlib.sha256(volume.group.encode()).hexdigest() if volume.group else volume.fingerprint
+
+
+def _fill(parts: dict[str, list[str]], empty: str, interval: tuple[float, float]) -> None:
+    """Move the nearest of a part that can spare one."""
+    spare = [(key, held) for held in parts.values() if len(held) > 1 for key in held]
+    nearest, held = min(spare, key=lambda pair: (_distance(pair[0], interval), pair[0]))
     held.remove(nearest)
     parts[empty].append(nearest)
 
 
-def _distance(volume: CleanVolume, interval: tuple[float, float]) -> float:
-    """Distance of a volume's number from an interval; 0 inside."""
-    number = (int(volume.fingerprint[:13], 16) + 0.5) / 16**13
+def _distance(key: str, interval: tuple[float, float]) -> float:
+    """Distance of the number that a key stands for from an interval; 0 inside."""
+    number = (int(key[:13], 16) + 0.5) / 16**13
     return max(interval[0] - number, number - interval[1], 0.0)
 
 
@@ -121,6 +141,6 @@ def _too_few(count: int, shares: Shares, parts: int) -> str:
     found = "is only 1 clean volume" if count == 1 else f"are only {count} clean volumes"
     options = "" if count < 2 else "--split 90:10:0, or "
     return (
-        f"--split {shares}: there {found} for {parts} parts, and planes of one volume are never split; "
-        f"give more, or use {options}--split 100:0:0 to go without validation"
+        f"--split {shares}: there {found} for {parts} parts, and planes of one volume are never split, nor "
+        f"parts of one image; give more, or use {options}--split 100:0:0 to go without validation"
     )

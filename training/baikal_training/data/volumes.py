@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_training.data.augmentation import Augmentation
 from baikal_training.data.readers import Planes
 
 Plane = NDArray[np.float32]
@@ -25,12 +26,29 @@ class CleanVolume:
         planes: its pixels, read when they are needed.
         intensity: one map for all planes.
         fingerprint: SHA-256 of shape, dtype and a sample of the pixels; the same in any file format.
+        weight: how often its planes are drawn, against others of their size.
+        augmentation: in place of the training's; None for that.
+        source: name of the source in its corpus; "" without one.
+        group: what has the same stays together in the split; "" for what stands alone.
     """
 
     name: str
     planes: Planes
     intensity: IntensityMap
     fingerprint: str
+    weight: float = 1.0
+    augmentation: Augmentation | None = None
+    source: str = ""
+    group: str = ""
+
+    @property
+    def size(self) -> float:
+        """What it counts for when planes are drawn: their number times their side.
+
+        Large planes hold more to learn than small ones, but not as much more as they have pixels.
+        """
+        planes, height, width = self.planes.shape
+        return float(planes * np.sqrt(height * width))
 
     @property
     def step(self) -> float:

@@ -62,6 +62,10 @@ class Image:
         several = self._num_channels > 1
         return ImagePlanes(f"{self.name}, channel {number}" if several else self.name, self, number)
 
+    def all_planes(self) -> list[ImagePlanes]:
+        """Every channel."""
+        return [self.planes(channel) for channel in range(self._num_channels)]
+
     def along(self, axis: str) -> list[Image]:
         """The images at each place of an axis; this one where it has no such axis."""
         at = self.axes.find(axis)
