@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
@@ -42,14 +43,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 )  # fmt: skip
 @click.version_option(__version__)
 @friendly
-def main(
-    words: tuple[str, ...],
-    models: str | None,
-    channel: str | None,
-    series: int | None,
-    output: Path | None,
-    engine: str,
-) -> None:
+def main(words: tuple[str, ...], engine: str, **of_compare: Any) -> None:
     """List the models that come with the program, describe one, or compare what they make of an image.
 
     Without arguments all shipped models are listed; with one MODEL, a name or an .onnx file, all that it
@@ -60,9 +54,9 @@ def main(
     if words[:1] == (COMPARE,):
         if len(words) != 2:
             raise ConfigError(f"{COMPARE}: give one image, such as baikal-models {COMPARE} cells.tif")
-        _compare(console, words[1], models, channel, series, output, engine)
+        _compare(console, words[1], engine, **of_compare)
         return
-    for option, value in (("models", models), ("channel", channel), ("series", series), ("output", output)):
+    for option, value in of_compare.items():
         if value is not None:
             raise ConfigError(f"--{option} {value}: is for {COMPARE}; write baikal-models {COMPARE} IMAGE")
     if len(words) == 1:
@@ -76,11 +70,11 @@ def main(
 def _compare(
     console: PlainConsole,
     image: str,
+    engine: str,
     models: str | None,
     channel: str | None,
     series: int | None,
     output: Path | None,
-    engine: str,
 ) -> None:
     if output is not None:
         check_picture(output)

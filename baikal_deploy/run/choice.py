@@ -57,7 +57,8 @@ def choose(config: RunConfig, source: Input) -> Choice:
     written = replace(volume.info, dtype=np.dtype(config.dtype or volume.info.dtype))
     _check_paths(config, volume, guide, written)
     own = None if guide is None else select_alike(guide, volume)
-    models = Asked.of(config.model).of_channels(whole.info, channels or range(whole.info.num_channels))
+    wanted = range(whole.info.num_channels) if channels is None else channels
+    models = Asked.of(config.model).of_channels(whole.info, wanted)
     if kept:
         models = {place: models[channel] for place, channel in enumerate(kept)}
     skipped = [channel for channel, model in models.items() if model == SKIP]

@@ -147,6 +147,9 @@ def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
         EngineError: the engine cannot be used.
         ConfigError: options that do not go with a model or the sampler.
     """
+    if not choice.models:  # all is copied; outputs tell of the model all the same
+        path = Asked.of(config.model).files[0]
+        return Models({path: _loaded(config, path, threads)}, {})
     return _models(config, {channel: files_of(model) for channel, model in choice.models.items()}, threads)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,15 +89,36 @@ def denoised(engine: Engine, model_path: Path, clean: CleanPlanes) -> list[Plane
 
     The noise and its level are known, so that nothing but the network's results can differ.
     """
+    return denoised_at(SIGMA, engine, model_path, clean, _OBSERVED_SEED, sampler_of(engine.manifest), {})
+
+
+def denoised_at(
+    sigma: float,
+    engine: Engine,
+    model_path: Path,
+    clean: CleanPlanes,
+    seed: int,
+    sampler_name: str,
+    options: Mapping[str, Any],
+) -> list[Plane]:
+    """The planes with noise, denoised at the level of that noise.
+
+    Args:
+        sigma: standard deviation of the noise, on the network's scale.
+        engine: the open network.
+        model_path: its file.
+        clean: planes on the network's scale.
+        seed: of the noise.
+        sampler_name: see ``make_sampler``.
+        options: of the sampler; the others are those that the model recommends.
+    """
     denoiser = Denoiser(engine, model_path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
-    name = sampler_of(engine.manifest)
-    sampler = make_sampler(name, {}, denoiser.recommended(name))
-    measurement = Measurement(IntensityMap(-1.0, 1.0), SIGMA, 0)
-    recipe = denoiser.recipe(sampler, measurement, _SAMPLER_SEED)
+    sampler = make_sampler(sampler_name, options, denoiser.recommended(sampler_name))
+    recipe = denoiser.recipe(sampler, Measurement(IntensityMap(-1.0, 1.0), sigma, 0), _SAMPLER_SEED)
     results = []
     for index, plane in enumerate(clean.planes):
-        noise = NoiseField(_OBSERVED_SEED, index, (plane.shape[0], plane.shape[1]))(0, 0)
-        noisy = plane + np.float32(SIGMA) * that_it_knows(noise, engine.manifest)
+        noise = NoiseField(seed, index, (plane.shape[0], plane.shape[1]))(0, 0)
+        noisy = plane + np.float32(sigma) * that_it_knows(noise, engine.manifest)
         results.append(denoiser.run(recipe, Stack(noisy[None], [index])).planes[0])
     return results
 

@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio
 
-from baikal_deploy.denoising.denoiser import Denoiser
-from baikal_deploy.denoising.stack import Stack
-from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
-from baikal_deploy.diffusion.random_field import NoiseField
-from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import FASTEST, engine_class, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineUnavailable
 from baikal_deploy.host import machine
-from baikal_deploy.measurement.channel import Measurement
-from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.models.losses import Loss, LossAtLevel
 from baikal_deploy.models.manifest import ModelManifest
-from baikal_export.comparison import DATA_RANGE, that_it_knows
+from baikal_export.comparison import DATA_RANGE, denoised_at
 from baikal_export.planes import CleanPlanes
 from baikal_export.rounded import Rounded
 from baikal_training.data.volumes import Plane
@@ -116,12 +110,4 @@ def _psnr(planes: Sequence[Plane], clean: CleanPlanes) -> list[float]:
 
 def _denoised(engine: Engine, path: Path, clean: CleanPlanes, sigma: float) -> list[Plane]:
     """The planes with noise of a level, denoised by the default sampler at that level."""
-    denoiser = Denoiser(engine, path, DEFAULT_TILE, DEFAULT_OVERLAP, 1, {})
-    sampler = make_sampler(SAMPLER, OPTIONS, denoiser.recommended(SAMPLER))
-    recipe = denoiser.recipe(sampler, Measurement(IntensityMap(-1.0, 1.0), sigma, 0), 0)
-    results = []
-    for index, plane in enumerate(clean.planes):
-        field = NoiseField(_SEED, index, (plane.shape[0], plane.shape[1]))(0, 0)
-        noisy = plane + np.float32(sigma) * that_it_knows(field, engine.manifest)
-        results.append(denoiser.run(recipe, Stack(noisy[None], [index])).planes[0])
-    return results
+    return denoised_at(sigma, engine, path, clean, _SEED, SAMPLER, OPTIONS)

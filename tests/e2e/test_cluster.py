@@ -16,6 +16,7 @@ import pytest
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cluster.client import Cluster
 from baikal_deploy.errors import BaikalError, ClusterError
+from baikal_deploy.models.manifest import SHIPPED
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.resume.session import Session
 from baikal_deploy.run.workers import Advance
@@ -259,7 +260,7 @@ OTHERS = {
     ),
     "model": (
         "denoiser.file_sha256 = lambda path: 64 * 'f'",
-        "would not make the same pixels: model sha256 ",
+        f"{SHIPPED / 'nuclei.json'}: is the record of another file than nuclei.onnx",
     ),
 }
 

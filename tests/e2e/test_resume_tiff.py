@@ -226,7 +226,7 @@ def test_a_full_disk_promises_nothing_that_is_not_so(
 ) -> None:
     """There is no room for the planes of the TIFF, which is known before any is denoised."""
     config = RunConfig(channels_zarr, tmp_path / name, engine="analytic")
-    with Run(config) as run, small_files(4000), pytest.raises(VolumeError) as caught:
+    with Run(config) as run, small_files(6000), pytest.raises(VolumeError) as caught:
         run.execute()
     assert "free space" in str(caught.value)
     assert ("what was finished before is kept" in str(caught.value)) == kept

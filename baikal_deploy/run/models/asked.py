@@ -146,7 +146,7 @@ def files_of(name: str) -> list[Path]:
 
 
 def _absolute(name: str) -> str:
-    return name if name in (SKIP, AUTO_MODEL) or is_shipped(name) else str(find_model(name).absolute())
+    return name if name in (SKIP, AUTO_MODEL) or is_shipped(name) else str(Path(name).absolute())
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

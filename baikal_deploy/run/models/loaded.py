@@ -83,18 +83,21 @@ class Models:
     @property
     def one(self) -> Loaded | None:
         """The model that is asked for for all channels; None where they differ, or are chosen."""
-        asked = {tuple(files) for files in self.of_channels.values()}
+        asked = {tuple(files) for files in self.of_channels.values()} or {tuple(self.loaded)}
         (first, *_) = asked
         return self.loaded[first[0]] if len(asked) == len(first) == 1 else None
 
     @property
     def used(self) -> list[Loaded]:
-        """Models of all channels, each once; where one is to be chosen, all that it may be."""
+        """Models of all channels, each once; where one is to be chosen, all that it may be.
+
+        Of a volume whose channels are all copied, that which was asked for.
+        """
         files = {
             path: None
             for channel, own in self.of_channels.items()
             for path in (own if self.is_open(channel) else [self._file(channel)])
-        }
+        } or dict.fromkeys(self.loaded)
         return [self.loaded[path] for path in files]
 
     def of(self, channel: int) -> Loaded:

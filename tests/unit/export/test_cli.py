@@ -132,7 +132,7 @@ def test_model_of_another_precision_is_named_after_it(checkpoint: Path, tmp_path
         ),
         (["--precision", "int8", "--verify", "."], "the model names no training volumes; name clean images"),
         (["--precision", "fp16", "--calibrate", "."], "--calibrate: --precision fp16 takes no calibration"),
-        (["--verify", "gone.png"], "gone.png: no such file or folder of clean images"),
+        (["--verify", "gone.png"], "gone.png: no such file or folder of images"),
         (["--verify", "net.pt"], "net.pt: is not an image that can be read"),
         (["--channel", "1"], "--channel 1: of which images?"),
     ],
