@@ -2,12 +2,9 @@
 
 A result is clean enough to tell a change from noise, which a frame is not. In the place of a plain mean,
 each neighbour has a weight at each pixel, q / (q + c), with q the variance of the noise that is left in a
-result, and c what the planes differ by around the pixel beyond it. Two numbers tell c, of which the larger
-one counts: the mean square D of the difference of two results, which is 2q where they show the same, so that
-D − 2q is left; and the square M of its mean, which is 2qr then, with r the share of q in such means. M is
-more sensitive to what becomes brighter or darker as a whole: (M − 2·2qr) / r is left. The mean of all
-neighbours is then compared to the plane in the same way, as it holds less noise than one of them. All of this
-is computed in square cells, as it varies slowly, and weights are interpolated between them.
+result, and c what the planes differ by around the pixel beyond it (see ``compared``). The mean of all
+neighbours is then compared to the plane in the same way, as it holds less noise than one of them. Of two
+results the smaller q counts: where something appears in one of them, that one has the structure.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -15,236 +12,133 @@ Planes are on the network's scale; pixels that are not finite hold no result.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
+from baikal_deploy.denoising.compared import Result, between, change, filled, ratio
 from baikal_deploy.measurement.gate import Gate
-from baikal_deploy.measurement.surroundings import BASE_REACH, base
 from baikal_deploy.pixels.arrays import Mask, Plane
-from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 
 Sides = Mapping[str, tuple[Sequence[Plane], Sequence[Plane]]]
 """Results of a plane's neighbours by axis: those before it and those after it, the nearest first."""
-
-WIDTH, CUT = 3.0, 3.0
-"""Sigma in pixels of the window in which results are compared, and the sigmas at which it is cut off."""
-WHOLE = 0.999
-"""Share of a window that is known from which on all of it is: the blur of 1 is not quite 1."""
-LEAST_KNOWN = 0.05
-"""Share of a window that must be known for two planes to be compared there."""
-CHANCE = 2.0
-"""Square of a mean, over its variance, that counts as chance."""
-MOST_FRAMES = 6.0
-"""Frames, at most, that the estimate of a stream counts for; with more it would follow changes too late."""
-CELL_SIGMA = math.sqrt(WIDTH**2 - (CELL**2 - 1) / 12 - CELL**2 / 6) / CELL
-"""Sigma of the Gaussian, in cells: a mean over a cell and linear interpolation add variances to its own."""
-REACH = 2 * BASE_REACH + 2 * CELL * (int(CUT * CELL_SIGMA + 0.5) + 2)
-"""Pixels that a fused pixel depends on around it: the surroundings of pixels that are filled in, and the
-windows, in which a mean over windows is compared."""
+Variance = Callable[[Plane], Plane]
+"""A result, finite -> the variance of the noise of its data."""
 
 
-def filled(plane: Plane) -> Plane:
-    """A plane whose pixels without a result have the mean of what is around them.
+@dataclass(frozen=True)
+class Side:
+    """Neighbours on one side of a plane.
 
-    Args:
-        plane: (H, W).
+    Attributes:
+        results: the nearest first. One counts at a pixel only if all between it and the plane have a result
+            there: nothing is taken from beyond a gap.
+        allowed, coarse: of the gate, along this axis. A side with 0 is left out.
     """
-    known = np.isfinite(plane)
-    if known.all():
-        return plane
-    share = base(known.astype(np.float32))
-    around = base(np.where(known, plane, np.float32(0))) / (share + np.float32(1e-3))
-    return np.where(known, plane, around)
+
+    results: Sequence[Result]
+    allowed: float
+    coarse: float
 
 
-def gated(
-    gate: Gate, own: Plane, sides: Sides, variance: Plane, rounding: float = 0.0
-) -> tuple[Plane, Plane]:
+def gated(gate: Gate, own: Plane, sides: Sides, variance: Variance) -> tuple[Plane, Plane]:
     """A result with what its neighbours know, and the share of its own in it; see ``fuse``.
 
     Args:
         gate: of the channel.
         own: result of the plane, (H, W).
-        sides: results of its neighbours.
-        variance: of the noise of the plane, (H, W).
-        rounding: variance of what the results were rounded by, which counts as noise that is left.
+        sides: results of its neighbours, of the same channel.
+        variance: of the noise.
     """
-    pairs = [(side, gate.allowed[axis]) for axis, both in sides.items() for side in both]
-    left = [share and share * variance + np.float32(rounding) for _, share in pairs]
-    return fuse(own, [side for side, _ in pairs], left, gate.coarse)
+
+    def ready(plane: Plane) -> Result:
+        return Result.of(plane, variance(filled(plane)), gate)
+
+    both = {axis: tuple(map(ready, side) for side in found) for axis, found in sides.items()}
+    return fuse(ready(own), sides_of(gate, {axis: [list(one) for one in two] for axis, two in both.items()}))
 
 
-def fuse(
-    own: Plane, sides: Sequence[Sequence[Plane]], left: Sequence[Plane | float], coarse: float = 1.0
-) -> tuple[Plane, Plane]:
+def sides_of(gate: Gate, sides: Mapping[str, Sequence[Sequence[Result]]]) -> list[Side]:
+    """The sides of a plane.
+
+    Args:
+        gate: of the channel.
+        sides: the results on each side, by axis.
+    """
+    return [
+        Side(results, gate.allowed[axis], gate.coarse[axis])
+        for axis, both in sides.items()
+        for results in both
+    ]
+
+
+def fuse(own: Result, sides: Sequence[Side]) -> tuple[Plane, Plane]:
     """A result with what its neighbours know.
 
     Args:
-        own: result of the plane, (H, W).
-        sides: neighbours of each side, the nearest first. One counts at a pixel only if all between it and
-            the plane have a result there: nothing is taken from beyond a gap.
-        left: variance of the noise that is left in a result, for each side; (H, W), or one number. A side
-            with 0 is left out.
-        coarse: see ``Gate``.
+        own: the result, of (H, W) pixels.
+        sides: its neighbours on each side.
 
     Returns:
         The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
     """
-    known = np.isfinite(own)
-    total, weights = np.zeros_like(own), np.zeros_like(own)
-    spread, most, summed = (np.zeros_like(cells(own)) for _ in range(3))
-    for neighbours, variance in zip(sides, left, strict=True):
-        if not np.any(variance):
-            continue
-        q, reached = cells(np.broadcast_to(np.asarray(variance, np.float32), own.shape)), known
-        most = np.maximum(most, q)
-        for other in neighbours:
-            reached = reached & np.isfinite(other)
-            if not reached.any():
+    mean = _Mean.none(own)
+    for side in sides:
+        known = np.isfinite(own.plane)
+        for other in side.results if side.allowed else ():
+            known &= np.isfinite(other.plane)
+            if not known.any():
                 break
-            difference = np.subtract(other, own, out=np.zeros_like(own), where=reached)
-            ratio = _ratio(q, change(difference, reached, 2 * q, coarse))
-            weight = between(ratio, own.shape)
-            weight *= reached
-            weights += weight
-            weight *= difference
-            total += weight
-            summed += ratio
-            spread += np.square(ratio) * q
-    if not weights.any():
-        return own, np.ones_like(own)
-    mean = np.divide(total, weights, out=np.zeros_like(own), where=weights > 0)
-    noise = np.divide(spread, np.square(summed), out=np.zeros_like(most), where=summed > 0)
-    together = between(_ratio(most, change(mean, weights > 0, most + noise, coarse)), own.shape)
-    share: Plane = np.reciprocal(1 + together * weights)
-    total *= together
-    total *= share
-    fused: Plane = own + total
-    return fused, share
+            mean.add(own, other, known, side)
+    return mean.joined(own)
 
 
-def change(difference: Plane, known: Mask, variance: Plane, coarse: float) -> Plane:
-    """What two planes differ by around each cell beyond noise: a variance, infinite where little is known.
-
-    Args:
-        difference: (H, W), 0 where it is not known.
-        known: where it is.
-        variance: of the noise in it, of each cell.
-        coarse: see ``Gate``.
-    """
-    share = _share(known)
-    squares, means = _over(_sums(np.square(difference)), share), _over(_sums(difference), share)
-    beyond = np.square(means) - np.float32(CHANCE * coarse) * variance
-    found: Plane = np.maximum(np.maximum(squares - variance, beyond / np.float32(coarse)), 0)
-    return found
-
-
-def window_mean(plane: Plane) -> Plane:
-    """Mean in the Gaussian window around each cell: (H, W) -> (H/CELL, W/CELL), rounded up.
-
-    Args:
-        plane: (H, W), finite.
-    """
-    return _over(_sums(plane), _share(np.ones(plane.shape, bool)))
-
-
-def cells(plane: Plane) -> Plane:
-    """Mean of each cell: (H, W) -> (H/CELL, W/CELL), rounded up."""
-    found: Plane = cell_sums(_whole(plane, "edge")) * np.float32(CELL**-2)
-    return found
-
-
-def between(values: Plane, shape: tuple[int, ...]) -> Plane:
-    """Values of cells, interpolated to pixels: (h, w) -> (H, W).
-
-    Args:
-        values: of the cells.
-        shape: (H, W).
-    """
-    return interpolated(values)[: shape[0], : shape[1]]
-
-
-def _ratio(q: Plane, beyond: Plane) -> Plane:
-    """q / (q + beyond), and 0 where there is no noise."""
-    whole = q + beyond
-    ratio: Plane = np.divide(q, whole, out=np.zeros_like(beyond), where=whole > 0)
-    return ratio
-
-
-def _share(known: Mask) -> Plane | None:
-    """Known pixels of the window around each cell, as ``_sums`` counts them; None: all of every one."""
-    if known.all() and not any(side % CELL for side in known.shape):
-        return None
-    share = _sums(known.astype(np.float32))
-    return np.where(share > WHOLE * CELL**2, np.float32(CELL**2), share)
-
-
-def _over(sums: Plane, share: Plane | None) -> Plane:
-    if share is None:
-        return sums * np.float32(CELL**-2)
-    return np.divide(sums, share, out=np.full_like(sums, np.inf), where=share > LEAST_KNOWN * CELL**2)
-
-
-def _sums(plane: Plane) -> Plane:
-    """Sums over cells, blurred: what is beyond the plane counts as 0."""
-    sums: Plane = gaussian_filter(cell_sums(_whole(plane, "constant")), CELL_SIGMA, truncate=CUT)
-    return sums
-
-
-def _whole(plane: Plane, mode: Literal["edge", "constant"]) -> Plane:
-    """A plane with whole cells."""
-    padding = [(0, -side % CELL) for side in plane.shape]
-    return np.pad(plane, padding, mode=mode) if any(pad for _, pad in padding) else plane
-
-
-@dataclass(frozen=True)
-class Running:
-    """State of a stream whose frames are fused as they come: with those before, and none that follow.
+@dataclass
+class _Mean:
+    """The weighted mean of what neighbours differ from a plane by, as they come.
 
     Attributes:
-        estimate: of what the last frame shows, (H, W).
-        frames: that it counts for at each pixel, (H, W).
+        total, weights: weighted sum of the differences, and sum of the weights, (H, W).
+        least: the smallest variance of the noise left in any of the results, of each cell.
+        spread, summed: sum of the squared weights times that variance, and of the weights, of each cell.
+        coarse: the largest of those of the neighbours.
     """
 
-    estimate: Plane
-    frames: Plane
+    total: Plane
+    weights: Plane
+    least: Plane
+    spread: Plane
+    summed: Plane
+    coarse: float = 0.0
 
     @classmethod
-    def first(cls, own: Plane) -> Self:
-        """The state after a first frame.
+    def none(cls, own: Result) -> _Mean:
+        pixels, noise = np.zeros_like(own.plane), np.zeros_like(own.left)
+        return cls(pixels, pixels.copy(), np.full_like(noise, np.inf), noise, noise.copy())
 
-        Args:
-            own: its result, (H, W).
-        """
-        return cls(own, np.ones_like(own))
+    def add(self, own: Result, other: Result, known: Mask, side: Side) -> None:
+        q = np.minimum(own.left, other.left) * np.float32(side.allowed)
+        difference = np.subtract(other.plane, own.plane, out=np.zeros_like(own.plane), where=known)
+        found = ratio(q, change(difference, known, 2 * q, side.coarse))
+        weight = between(found, own.plane.shape)
+        weight *= known
+        self.weights += weight
+        weight *= difference
+        self.total += weight
+        self.summed += found
+        self.spread += np.square(found) * q
+        self.least, self.coarse = np.minimum(self.least, q), max(self.coarse, side.coarse)
 
-    def after(self, own: Plane, left: Plane | float, coarse: float = 1.0) -> Self:
-        """The state after another frame, which the estimate then is of.
-
-        Args:
-            own: its result, of the same shape.
-            left: variance of the noise that is left in a result; (H, W), or one number.
-            coarse: see ``Gate``.
-        """
-        reached = np.isfinite(own) & np.isfinite(self.estimate)
-        q, frames = cells(np.broadcast_to(np.asarray(left, np.float32), own.shape)), cells(self.frames)
-        difference = np.subtract(self.estimate, own, out=np.zeros_like(own), where=reached)
-        changed = change(difference, reached, q + q / frames, coarse)
-        weight: Plane = self.frames * between(_ratio(q, changed * frames), own.shape) * reached
-        estimate: Plane = own + weight / (weight + 1) * difference
-        return type(self)(estimate, np.minimum(weight + 1, np.float32(MOST_FRAMES)))
-
-    @property
-    def is_another_scene(self) -> bool:
-        """True if hardly a pixel of the last frame was taken for what was there before."""
-        return float(np.mean(self.frames > 1 + SAME)) < CUT_SHARE
-
-
-SAME, CUT_SHARE = 0.1, 0.05
-"""Weight of what was before from which on a pixel shows the same; share of such pixels below which a frame is
-another scene."""
+    def joined(self, own: Result) -> tuple[Plane, Plane]:
+        if not self.weights.any():
+            return own.plane, np.ones_like(own.plane)
+        known = self.weights > 0
+        mean = np.divide(self.total, self.weights, out=np.zeros_like(self.total), where=known)
+        summed = np.square(self.summed)
+        noise = np.divide(self.spread, summed, out=np.zeros_like(summed), where=summed > 0)
+        beyond = change(mean, known, self.least + noise, self.coarse)
+        together = between(ratio(self.least, beyond), own.plane.shape)
+        share: Plane = np.reciprocal(1 + together * self.weights)
+        fused: Plane = own.plane + self.total * together * share
+        return fused, share

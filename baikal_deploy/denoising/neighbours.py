@@ -12,21 +12,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from baikal_deploy.denoising.compared import NARROW, WIDE, Result, cells, window_mean
 from baikal_deploy.denoising.denoiser import Denoiser
-from baikal_deploy.denoising.fusion import cells, window_mean
-from baikal_deploy.denoising.probes import STEP, Place, Seen, known_in
+from baikal_deploy.denoising.probes import Place, Ready, Seen, known_in
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse, Gate
-from baikal_deploy.pixels.arrays import Plane, Planes, Raw
+from baikal_deploy.pixels.arrays import Mask, Plane, Planes, Raw, Values
 
-OPENINGS = {"t": (0.5, 1.0, 1.5, 1.75), "z": (0.5, 0.75, 1.0, 1.5, 2.0)}
-"""Factors on the standard deviation of what noise is left, of which the best is taken: larger ones average
+OPENINGS = (0.5, 1.0, 1.5, 2.0, 2.5)
+"""Factors on the standard deviation of what noise is left, which the gate is opened by: larger ones average
 more, and lose more of what flashes up."""
 STREAM_OPENING = 1.5
 """The same for a stream."""
 MOST_RAISED = 4.0
 """Most that the standard deviation is raised by what results of the data differ by."""
+EDGES = (0.25, 0.5, 0.65, 0.75, 0.82, 0.88, 0.93, 0.97)
+"""Shares of all cells between which they are grouped by structure: few have much of it."""
+LEAST_CELLS = 16
+"""Cells of a group, at least, that tell how much noise is left there."""
 
 
 def unfused(denoiser: Denoiser, recipe: Recipe, planes: Raw) -> Planes:
@@ -61,19 +65,49 @@ def measure_gate(denoiser: Denoiser, recipe: Recipe, places: Sequence[Place], ax
     def denoise(planes: Planes) -> Planes:
         return unfused(denoiser, recipe, recipe.measurement.intensity.raw(planes))
 
-    seen = [Seen.of(place, recipe, denoise, number) for number, place in enumerate(places)]
-    if not seen:
-        return Gate.closed(axes)
-    gate = replace(
-        Gate.closed(axes), left=_mean(one.left for one in seen), coarse=_mean(one.coarse for one in seen)
-    )
-    for axis in axes:
-        share = raised(seen, gate.left) if axis == "t" else gate.left
-        choices = [
-            replace(gate, allowed={**gate.allowed, axis: factor**2 * share}) for factor in OPENINGS[axis]
-        ]
-        gate = min([gate, *choices], key=lambda choice: sum(_change(choice, seen)))
-    return replace(gate, gain=_gain(gate, seen))
+    return gate_of([Seen.of(place, recipe, denoise, number) for number, place in enumerate(places)], axes)
+
+
+def gate_of(seen: Sequence[Seen], axes: Fuse) -> Gate:
+    """Gate of a channel, whose results were probed at some places; see ``measure_gate``.
+
+    Args:
+        seen: the places.
+        axes: along which results are to be fused.
+    """
+    gate = _of_probes(seen, axes)
+    ready = [one.ready(gate) for one in seen]
+    for axis in axes if gate.left else "":
+        squares, means = raised(ready) if axis == "t" else (1.0, 1.0)
+        coarse = {**gate.coarse, axis: gate.coarse[axis] * means / squares}
+        allowed = [factor**2 * squares for factor in OPENINGS]
+        wider = [replace(gate, coarse=coarse, allowed={**gate.allowed, axis: one}) for one in allowed]
+        gate = _opened([gate, *wider], ready)
+    return replace(gate, gain=_gain(gate, ready))
+
+
+def _opened(gates: Sequence[Gate], ready: Sequence[Ready]) -> Gate:
+    """The widest of some gates up to which none is likely to be worse than the one before it.
+
+    It must be likely to be better than the first.
+
+    Args:
+        gates: the first as it is, the others wider and wider.
+        ready: places.
+    """
+    added = [_added(gate, ready) for gate in gates]
+    chosen = 0
+    while chosen + 1 < len(gates) and _likely(added[chosen + 1] - added[chosen]) <= 0:
+        chosen += 1
+    while chosen and sum(_mean_and_error(added[chosen] - added[0])) > 0:
+        chosen -= 1
+    return gates[chosen]
+
+
+def _likely(values: Values) -> float:
+    """The least that the mean of some values is likely to be."""
+    mean, error = _mean_and_error(values)
+    return mean - error
 
 
 def measure_stream_gate(denoiser: Denoiser, recipe: Recipe, frames: Sequence[Raw]) -> Gate:
@@ -99,67 +133,123 @@ def measure_stream_gate(denoiser: Denoiser, recipe: Recipe, frames: Sequence[Raw
             found.append(Seen.of(place, recipe, denoise, number))
     if not found:
         return Gate.closed("t")
-    left = _mean(one.left for one in found)
-    return Gate(left, {"t": STREAM_OPENING**2 * left}, _mean(one.coarse for one in found))
+    gate = _of_probes(found, "t")
+    return replace(gate, allowed={"t": STREAM_OPENING**2}) if gate.left else gate
 
 
-def raised(seen: Sequence[Seen], left: float) -> float:
-    """Share of the noise that is left, raised to what results of the data differ by where nothing changes.
+def _of_probes(seen: Sequence[Seen], axes: Fuse) -> Gate:
+    """A gate that knows how much noise is left in results, and lets nothing through."""
+    closed = Gate.closed(axes)
+    if not seen or not (left := _mean(one.left for one in seen)) > 0:
+        return closed
+    around, squares, noise = (
+        np.concatenate(found) for found in zip(*(one.by_structure for one in seen), strict=True)
+    )
+    shares = _shares(around, squares, noise, left)
+    if not shares:
+        return closed
+    coarse = _mean(one.coarse for one in seen)
+    return replace(closed, left=left, shares=shares, coarse=dict.fromkeys(axes, coarse))
+
+
+def _shares(around: Raw, squares: Raw, noise: Raw, left: float) -> tuple[tuple[float, float], ...]:
+    """Share of the noise that is left by structure; see ``Gate.shares``.
+
+    It is the geometric mean of what is left in cells with as much structure and what is left in all: a flash
+    is structure, and by the first alone it would be taken for noise.
+
+    Args:
+        around, squares, noise: see ``Seen.by_structure``.
+        left: share that is left in all.
+    """
+    order = np.argsort(around, kind="stable")
+    groups = np.split(order, sorted({int(edge * len(order)) for edge in EDGES}))
+    found, highest = list[tuple[float, float]](), 0.0
+    for group in (group for group in groups if len(group) >= LEAST_CELLS):
+        place = float(np.sqrt(np.sqrt(around[group].mean(dtype=np.float64))))
+        share = float(squares[group].sum(dtype=np.float64) / noise[group].sum(dtype=np.float64))
+        highest = max(highest, share)
+        if not found or place > found[-1][0]:
+            found.append((place, math.sqrt(highest * left)))
+    return tuple(found)
+
+
+def raised(ready: Sequence[Ready]) -> tuple[float, float]:
+    """Factors on the variance of the noise that is left, by what results differ by where nothing changes.
 
     Half the mean square of what two frames differ by is the noise that is left, and what has changed, which
     grows with the time between them: the line through the medians at one and at two frames says what it is
     at none (the nugget of a variogram; Matheron 1963). It is compared to the median of what the probes say,
-    as more is left in some places than in others. Noise that the measurement does not know is in there.
+    as more is left in some places than in others. Noise that the measurement does not know is in there: of
+    lines, or of a lamp, it is left in means over wide windows far more than elsewhere.
 
     Args:
-        seen: places with neighbours along t.
-        left: what the probes say.
+        ready: places with neighbours along t.
+
+    Returns:
+        That on its squares, and that on the squares of its means over wide windows.
     """
-    probed, one, two = (
-        np.concatenate([np.empty(0), *found]) for found in zip(*map(_differences, seen), strict=True)
-    )
+    squares, means = (_factor([_differences(one, sigma) for one in ready]) for sigma in (NARROW, WIDE))
+    return squares, means
+
+
+def _factor(found: Sequence[tuple[Raw, Raw, Raw]]) -> float:
+    probed, one, two = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not two.size or not np.median(probed) > 0:
-        return left
+        return 1.0
     factor = (2 * np.median(one) - np.median(two)) / np.median(probed)
-    return left * min(max(float(factor), 1.0), MOST_RAISED**2)
+    return min(max(float(factor), 1.0), MOST_RAISED**2)
 
 
-def _differences(seen: Seen) -> tuple[Raw, Raw, Raw]:
-    """Noise left around each pixel, over the noise: by the probes, and by frames one and two apart."""
-    probed = _squares(seen.more, seen.less, seen.variance) / (2 * STEP**2)
-    return probed, *_lags(seen)
+def _differences(ready: Ready, sigma: float) -> tuple[Raw, Raw, Raw]:
+    """Noise left around each cell, over what the probes say there: by these, and by frames one and two apart.
 
-
-def _lags(seen: Seen) -> tuple[Raw, Raw]:
-    before, after = seen.place.sides["t"]
-    row = [*reversed(before), seen.place.own, *after]
-    one, two = (
-        [_squares(*pair, seen.variance) for pair in zip(row, row[lag:], strict=False)] for lag in (1, 2)
+    By its squares in narrow windows, or by the squares of its means in wide ones.
+    """
+    before, after = ready.sides["t"]
+    row = [*reversed(before), ready.own, *after]
+    probed = _noise(ready.seen.left_over, ready.seen.counted, ready.own.left, sigma)
+    return probed, *(
+        np.concatenate([np.empty(0), *(_half(*pair, sigma) for pair in zip(row, row[lag:], strict=False))])
+        for lag in (1, 2)
     )
-    return np.concatenate([np.empty(0), *one]), np.concatenate([np.empty(0), *two])
 
 
-def _squares(first: Plane, second: Plane, variance: Plane) -> Raw:
-    """Half of what two results differ by around each cell all of which has both, over the noise."""
-    known = known_in(first, second)
-    squares = window_mean(np.square(np.where(known, first - second, 0))) / (2 * cells(variance))
-    whole: Raw = squares[cells(known.astype(np.float32)) == 1]
-    return whole
+def _half(first: Result, second: Result, sigma: float) -> Raw:
+    """The same by half of what two results differ by."""
+    known = known_in(first.plane, second.plane)
+    difference = np.subtract(second.plane, first.plane, out=np.zeros_like(first.plane), where=known)
+    return _noise(difference, known, 2 * first.left, sigma)
 
 
-def _change(gate: Gate, seen: Sequence[Seen]) -> tuple[float, float]:
-    """Change of the mean squared error by fusion, and its standard error."""
-    if gate.is_closed:
-        return 0.0, 0.0
-    blocks = np.concatenate([one.change(gate) for one in seen])
-    return float(blocks.mean()), float(blocks.std()) / math.sqrt(blocks.size)
+def _noise(difference: Plane, known: Mask, expected: Plane, sigma: float) -> Raw:
+    square = np.square(window_mean(difference, sigma))
+    if sigma == NARROW:
+        square = window_mean(np.square(difference))
+    whole = (cells(known.astype(np.float32)) == 1) & (expected > 0)
+    found: Raw = square[whole] / expected[whole]
+    return found
 
 
-def _gain(gate: Gate, seen: Sequence[Seen]) -> float:
+def _added(gate: Gate, ready: Sequence[Ready]) -> Values:
+    """What fusion adds to the squared error, by blocks."""
+    found = [one.change(gate) for one in ready]
+    return np.zeros(sum(map(len, found))) if gate.is_closed else np.concatenate(found)
+
+
+def _mean_and_error(values: Values) -> tuple[float, float]:
+    return float(values.mean()), float(values.std()) / math.sqrt(values.size)
+
+
+def _gain(gate: Gate, ready: Sequence[Ready]) -> float:
     """Decibels that fusion is expected to bring, if results err as a posterior mean does."""
-    before = float(np.concatenate([one.expected_error() for one in seen]).mean())
+    if not ready:
+        return 0.0
+    before = float(np.concatenate([one.seen.expected_error() for one in ready]).mean())
     planes = 1 + 2 * sum(NEIGHBOURS[axis] for axis in gate.allowed)
-    after = max(before + _change(gate, seen)[0], before / planes)  # a mean of so many can do no more
+    after = max(
+        before + float(_added(gate, ready).mean()), before / planes
+    )  # a mean of so many can do no more
     return 10 * math.log10(before / after) if before > 0 else 0.0
 
 

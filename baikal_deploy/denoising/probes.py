@@ -7,13 +7,15 @@ fused with its neighbours, as the noise of a frame is independent of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 
-from baikal_deploy.denoising.fusion import Sides, filled, gated, window_mean
+from baikal_deploy.denoising.compared import WIDE, Result, cells, filled, structure, window_mean
+from baikal_deploy.denoising.fusion import Sides, fuse, sides_of
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.measurement.gate import Gate
@@ -54,13 +56,13 @@ class Seen:
 
     Attributes:
         place: the place.
-        variance: of the noise, (H, W).
+        recipe: of the channel.
         noise: the noise of the probe, (H, W), of the standard deviation of that of the data.
         more, less: results with STEP of it added and taken off, (H, W).
     """
 
     place: Place
-    variance: Plane
+    recipe: Recipe
     noise: Plane
     more: Plane
     less: Plane
@@ -83,7 +85,12 @@ class Seen:
         noise = drawn(recipe.spectrum, white) * np.sqrt(variance) / np.float32(recipe.spectrum.std)
         step = np.float32(STEP) * noise
         more, less = denoise(np.stack([place.data + step, place.data - step]))
-        return cls(place, variance, noise, more, less)
+        return cls(place, recipe, noise, more, less)
+
+    @cached_property
+    def variance(self) -> Plane:
+        """Variance of the noise, (H, W)."""
+        return self.recipe.variance(filled(self.place.own))
 
     @property
     def counted(self) -> Mask:
@@ -102,25 +109,50 @@ class Seen:
 
     @property
     def coarse(self) -> float:
-        """Share of that variance which is left in the mean over a window."""
-        difference = np.where(self.counted, self.more - self.less, 0)
-        means, whole = np.square(window_mean(difference)).mean(), np.square(difference).mean()
+        """Share of that variance which is left in the mean over a wide window."""
+        means, whole = np.square(window_mean(self.left_over, WIDE)).mean(), np.square(self.left_over).mean()
         return float(means / whole) if whole > 0 else 1.0
+
+    @property
+    def left_over(self) -> Plane:
+        """Noise as it is left in a result, (H, W); 0 where a pixel does not count."""
+        return np.where(self.counted, (self.more - self.less) / np.float32(2 * STEP), 0)
+
+    @property
+    def by_structure(self) -> tuple[Plane, Plane, Plane]:
+        """Of each cell: structure around it, variance of the noise left, and of the noise; (3, cells)."""
+        whole = cells(self.counted.astype(np.float32)) == 1
+        noise = cells(self.variance)
+        around = structure(filled(self.place.own), noise)
+        return around[whole], cells(np.square(self.left_over))[whole], noise[whole]
 
     def expected_error(self) -> Values:
         """Squared error of a posterior mean that follows the noise so (Efron 2011, Tweedie), by blocks."""
         return self._blocks(self._followed(self.more, self.less))
 
-    def change(self, gate: Gate) -> Values:
+    def ready(self, gate: Gate) -> Ready:
+        """The place's results, ready to be fused.
+
+        Args:
+            gate: what is left of the noise.
+        """
+
+        def result(plane: Plane) -> Result:
+            return Result.of(plane, self.recipe.variance(filled(plane)), gate)
+
+        sides = {
+            axis: [[result(plane) for plane in side] for side in both]
+            for axis, both in self.place.sides.items()
+        }
+        return Ready(self, result(self.place.own), result(self.more), result(self.less), sides)
+
+    def change(self, fused: Plane, more: Plane, less: Plane) -> Values:
         """Estimate of what fusion adds to the squared error of the result, by blocks.
 
         Args:
-            gate: that decides on the weights.
+            fused, more, less: the result, and those of the probe, fused with the neighbours.
         """
         own, data = self.place.own, self.place.data
-        fused, more, less = (
-            gated(gate, result, self.place.sides, self.variance)[0] for result in (own, self.more, self.less)
-        )
         moved = fused - own
         followed = self._followed(more, less) - self._followed(self.more, self.less)
         return self._blocks(moved * (moved + 2 * (own - data)) + 2 * followed)
@@ -137,6 +169,32 @@ class Seen:
         return np.array(
             [inside[y : y + BLOCK, x : x + BLOCK].mean(dtype=np.float64) for y in rows for x in columns]
         )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A place whose results are ready to be fused.
+
+    Attributes:
+        seen: the place.
+        own, more, less: its results.
+        sides: those of its neighbours, by axis.
+    """
+
+    seen: Seen
+    own: Result
+    more: Result
+    less: Result
+    sides: Mapping[str, Sequence[Sequence[Result]]]
+
+    def change(self, gate: Gate) -> Values:
+        """Estimate of what fusion adds to the squared error of the result, by blocks.
+
+        Args:
+            gate: that decides on the weights.
+        """
+        sides = sides_of(gate, self.sides)
+        return self.seen.change(*(fuse(result, sides)[0] for result in (self.own, self.more, self.less)))
 
 
 def drawn(spectrum: Spectrum, white: Plane) -> Plane:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from math import prod
 
+from baikal_deploy.denoising.compared import REACH as FUSION_REACH
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import REACH as FUSION_REACH
 from baikal_deploy.denoising.trust import REACH
 from baikal_deploy.denoising.windows import AxisPlan, TilePlan
 from baikal_deploy.measurement.defect_lines import LINE

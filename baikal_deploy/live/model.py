@@ -119,7 +119,7 @@ class LiveModel:
         own = unfused(self._denoiser, recipe, frame.pixels[None])
         past = self.past[key] = Past.of(self.past.get(key), own[0], recipe)
         intensity = recipe.measurement.intensity
-        return in_raw_units(past.running.estimate[None], frame.pixels[None], intensity, wanted).planes
+        return in_raw_units(past.running.estimate.plane[None], frame.pixels[None], intensity, wanted).planes
 
     def _recipe(self, frame: Frame, waited: float, waiting: int) -> Recipe:
         key = (frame.channel, frame.pixels.dtype)

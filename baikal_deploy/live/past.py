@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baikal_deploy.denoising.fusion import Running, filled
+from baikal_deploy.denoising.compared import Result, filled
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.running import Running
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.pixels.arrays import Plane
 
@@ -36,7 +37,7 @@ class Past:
         """
         gate, intensity = recipe.measurement.gate, recipe.measurement.intensity
         assert gate is not None
-        if before is None or before.intensity != intensity or before.running.estimate.shape != own.shape:
-            return cls(Running.first(own), intensity)
-        left = gate.allowed["t"] * recipe.variance(filled(own))
-        return cls(before.running.after(own, left, gate.coarse), intensity)
+        result = Result.of(own, recipe.variance(filled(own)), gate)
+        if before is None or before.intensity != intensity or before.running.frames.shape != own.shape:
+            return cls(Running.first(result), intensity)
+        return cls(before.running.after(result, gate.allowed["t"], gate.coarse["t"]), intensity)

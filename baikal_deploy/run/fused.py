@@ -13,15 +13,16 @@ from typing import Self
 import numpy as np
 
 from baikal_deploy.denoising.batch import Progress
+from baikal_deploy.denoising.compared import Result, filled
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import filled, gated
+from baikal_deploy.denoising.fusion import fuse, sides_of
 from baikal_deploy.denoising.ghosts import ghosts
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.regions import grown, planes_around, results_around
 from baikal_deploy.denoising.stack import Denoised, Gathered, in_raw_units
 from baikal_deploy.denoising.trust import REACH as MASK_REACH
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse
+from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse, Gate
 from baikal_deploy.pixels.arrays import Plane, Planes, Raw
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.gates import rows
@@ -149,12 +150,12 @@ class Fusing(Work):
         """
         assert isinstance(found, FoundResults)
         result, around = Gathered(found.wanted_shape, self.wanted), found.around
-        own = dict(zip(found.numbers, found.results, strict=True))
+        read = dict(zip(found.numbers, found.results, strict=True))
 
         @lru_cache(maxsize=2 * sum(NEIGHBOURS.values()) + 1)
-        def beside(number: int) -> Plane:
-            plane: Plane = own[number] if number in own else read_crops(self.results, [number], around)[0]
-            return plane
+        def beside(number: int) -> Result:
+            plane: Plane = read[number] if number in read else read_crops(self.results, [number], around)[0]
+            return self._ready(number, plane)
 
         for place, number in enumerate(found.numbers):
             fused, one = around.trimmed(self._fused(number, beside)[None]), slice(place, place + 1)
@@ -175,22 +176,33 @@ class Fusing(Work):
         original: Raw = found[0]
         return original
 
-    def _fused(self, number: int, result: Callable[[int], Plane]) -> Plane:
+    def _ready(self, number: int, plane: Plane) -> Result:
+        """A result with the noise that is left in it, if it is to be compared with others."""
+        recipe, gate = self._recipe(number, plane), self._gate(number)
+        if recipe is None or gate is None:
+            return Result(plane, np.empty((0, 0), np.float32))
+        rounding = self.rounded / recipe.measurement.intensity.half**2
+        return Result.of(plane, recipe.variance(filled(plane)), gate, rounding)
+
+    def _fused(self, number: int, result: Callable[[int], Result]) -> Plane:
         """A plane's result with what its neighbours know, on the network's scale."""
-        own = result(number)
-        recipe = self._recipe(number, own)
-        if recipe is None:
-            return own
-        gate = self.recipes.first(self.volume.info.channel(number)).measurement.gate
-        if gate is None or gate.is_closed:
-            return own
+        own, gate = result(number), self._gate(number)
+        if gate is None or not own.left.size:
+            return own.plane
         sides = {
-            axis: ([result(one) for one in before], [result(one) for one in after])
-            for axis, (before, after) in rows(self.volume.info, number, self.axes).items()
+            axis: [[result(one) for one in side] for side in both]
+            for axis, both in rows(self.volume.info, number, self.axes).items()
             if gate.allowed[axis]
         }
-        rounding = self.rounded / recipe.measurement.intensity.half**2
-        return gated(gate, own, sides, recipe.variance(filled(own)), rounding)[0]
+        return fuse(own, sides_of(gate, sides))[0]
+
+    def _gate(self, number: int) -> Gate | None:
+        """The gate of a plane's channel; None where nothing is fused."""
+        channel = self.volume.info.channel(number)
+        if channel not in self.recipes.channels:
+            return None
+        gate = self.recipes.first(channel).measurement.gate
+        return None if gate is None or gate.is_closed else gate
 
     def _finished(self, number: int, fused: Planes, planes: Raw, found: FoundResults) -> Denoised:
         """What is wanted of a plane, in raw units."""

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from baikal_deploy.denoising.fusion import MOST_FRAMES, Running, filled, fuse, gated
+from baikal_deploy.denoising.compared import Result, cells, filled
+from baikal_deploy.denoising.fusion import Side, fuse, gated
 from baikal_deploy.denoising.regions import results_around
+from baikal_deploy.denoising.running import MOST_FRAMES, Running
 from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane
@@ -31,14 +33,29 @@ def noisy(number: int, of: Plane) -> Plane:
     return (of + noise).astype(np.float32)
 
 
+def result(plane: Plane, q: float = NOISE**2) -> Result:
+    return Result(plane, cells(np.full(SHAPE, q, np.float32)))
+
+
+def fused(
+    own: Plane, sides: Sequence[Sequence[Plane]], q: float = NOISE**2, coarse: float = 1.0
+) -> tuple[Plane, Plane]:
+    found = [Side([result(plane, q) for plane in side], 1.0, coarse) for side in sides]
+    return fuse(result(own, q), found)
+
+
 def two_sided(own: Plane, before: Sequence[Plane], after: Sequence[Plane], q: float = NOISE**2) -> Plane:
-    return fuse(own, [before, after], [q, q])[0]
+    return fused(own, [before, after], q)[0]
+
+
+def gate_with(allowed: float, *shares: tuple[float, float]) -> Gate:
+    return Gate(0.1, shares or ((0.0, 1.0),), {"t": allowed}, {"t": 1.0})
 
 
 def test_planes_that_are_the_same_are_averaged() -> None:
     still = scene()
     frames = [noisy(number, still) for number in range(5)]
-    found, share = fuse(frames[2], [frames[1::-1], frames[3:]], [NOISE**2, NOISE**2])
+    found, share = fused(frames[2], [frames[1::-1], frames[3:]])
     assert np.std(found - still) == pytest.approx(NOISE / np.sqrt(5), rel=0.1)
     assert share.mean() == pytest.approx(1 / 5, rel=0.2)
     assert found.dtype == np.float32
@@ -66,16 +83,16 @@ def test_what_becomes_brighter_as_a_whole_is_told_sooner() -> None:
     still = scene()
     frames = [noisy(number, still) for number in range(2)]
     brighter = frames[1] + np.float32(NOISE)
-    shares = [fuse(brighter, [frames[:1]], [NOISE**2], coarse)[1].mean() for coarse in (1.0, 0.05)]
+    shares = [fused(brighter, [frames[:1]], coarse=coarse)[1].mean() for coarse in (1.0, 0.02)]
     assert shares[1] > shares[0] + 0.05
-    alike = [fuse(frames[1], [frames[:1]], [NOISE**2], coarse)[1].mean() for coarse in (1.0, 0.05)]
+    alike = [fused(frames[1], [frames[:1]], coarse=coarse)[1].mean() for coarse in (1.0, 0.02)]
     assert alike[1] - alike[0] < 0.1
 
 
 def test_a_gate_that_is_closed_changes_no_bit() -> None:
     frames = [noisy(number, scene()) for number in range(3)]
     sides = {"t": (frames[:1], frames[2:])}
-    found, share = gated(Gate(0.1, {"t": 0.0}), frames[1], sides, np.ones(SHAPE, np.float32))
+    found, share = gated(gate_with(0.0), frames[1], sides, np.ones_like)
     assert_array_equal(found, frames[1])
     assert_array_equal(share, 1)
 
@@ -89,9 +106,8 @@ def test_without_noise_nothing_is_taken_over() -> None:
 def test_the_order_of_the_sides_does_not_matter(order: list[int]) -> None:
     frames = [noisy(number, scene()) for number in range(5)]
     sides = [[frames[number + 1]] for number in range(4)]
-    left = [NOISE**2] * 4
-    expected = fuse(frames[0], sides, left)[0]
-    found = fuse(frames[0], [sides[number] for number in order], left)[0]
+    expected = fused(frames[0], sides)[0]
+    found = fused(frames[0], [sides[number] for number in order])[0]
     assert_allclose(found, expected, atol=1e-6)
 
 
@@ -159,8 +175,9 @@ def test_a_region_is_fused_bit_for_bit(top: int, left: int, height: int, width: 
     crop = results_around(region, SHAPE)
 
     def of(planes: Sequence[Plane]) -> Plane:
-        variance = NOISE**2 * np.exp(base(filled(planes[1])))
-        return gated(Gate(1.0, {"t": 1.0}), planes[1], {"t": (planes[:1], planes[2:])}, variance)[0]
+        gate = gate_with(1.0, (0.5, 0.2), (1.5, 1.0), (4.0, 1.5))
+        sides = {"t": (planes[:1], planes[2:])}
+        return gated(gate, planes[1], sides, lambda plane: NOISE**2 * np.exp(base(plane)))[0]
 
     part = of([np.ascontiguousarray(frame[crop.read]) for frame in frames])
     assert_array_equal(crop.trimmed(part[None])[0], of(frames)[region])
@@ -168,27 +185,39 @@ def test_a_region_is_fused_bit_for_bit(top: int, left: int, height: int, width: 
 
 def test_a_stream_that_stays_gets_as_clean_as_the_frames_it_counts_for() -> None:
     still = scene()
-    state = Running.first(noisy(0, still))
+    state = Running.first(result(noisy(0, still)))
     for number in range(1, 25):
-        state = state.after(noisy(number, still), NOISE**2)
+        state = state.after(result(noisy(number, still)), 1.0, 1.0)
     assert state.frames.max() <= MOST_FRAMES
-    assert np.std(state.estimate - still) < 0.5 * NOISE
+    assert np.std(state.estimate.plane - still) < 0.5 * NOISE
 
 
 def test_a_stream_follows_another_scene_at_once() -> None:
-    state = Running.first(noisy(0, scene()))
+    state = Running.first(result(noisy(0, scene())))
     for number in range(1, 6):
-        state = state.after(noisy(number, scene()), NOISE**2)
+        state = state.after(result(noisy(number, scene())), 1.0, 1.0)
     assert not state.is_another_scene
     other = 1 - scene(3)
-    state = state.after(noisy(9, other), NOISE**2)
+    state = state.after(result(noisy(9, other)), 1.0, 1.0)
     assert state.is_another_scene
-    assert np.std(state.estimate - other) < 1.1 * NOISE
+    assert np.std(state.estimate.plane - other) < 1.1 * NOISE
 
 
 def test_a_stream_takes_nothing_from_pixels_without_a_result() -> None:
     first, second = noisy(0, scene()), noisy(1, scene())
     first[:50] = np.nan
-    state = Running.first(first).after(second, NOISE**2)
-    assert_array_equal(state.estimate[:50], second[:50])
-    assert (state.estimate[70:] != second[70:]).any()
+    state = Running.first(result(first)).after(result(second), 1.0, 1.0)
+    assert_array_equal(state.estimate.plane[:50], second[:50])
+    assert (state.estimate.plane[70:] != second[70:]).any()
+
+
+def test_more_noise_is_left_where_there_is_structure() -> None:
+    """What two results may differ by follows the one that shows less."""
+    spot = np.zeros(SHAPE, np.float32)
+    spot[50:66, 40:56] = 1
+    gate = gate_with(1.0, (0.5, 0.01), (2.0, 1.0))
+    flat, lively = (Result.of(plane, np.full(SHAPE, 0.1, np.float32), gate) for plane in (0 * spot, spot))
+    assert lively.left[13, 10] > 20 * lively.left[1, 1]
+    assert_allclose(lively.left[1, 1], flat.left[13, 10])
+    found = fuse(lively, [Side([flat], 1.0, 1.0)])[0]
+    assert_allclose(found[52:64, 42:54], 1, atol=0.02)

@@ -60,7 +60,7 @@ def test_frames_that_show_the_same_open_the_gate(denoiser: Denoiser, frames: np.
     found = unfused(denoiser, recipe, frames)
     ratio = np.diff(found, axis=0).var() / 2 / recipe.variance(found[2]).mean()
     assert gate.left == pytest.approx(ratio, rel=0.15)
-    assert gate.allowed["t"] >= gate.left
+    assert gate.allowed["t"] >= 1
     assert gate.gain > 1
     assert Measurement.from_record(replace(recipe.measurement, gate=gate).record()).gate == gate
 
@@ -74,17 +74,17 @@ def test_what_fusion_does_to_the_error_is_known_without_the_truth(
     others = frames.copy()
     others[[0, 1, 3, 4]] = np.roll(frames[[0, 1, 3, 4]], shift, axis=-1)
     recipe = recipe_of(denoiser, frames)
-    place, gate = place_of(denoiser, recipe, others), Gate(0.7, {"t": allowed})
+    place, gate = place_of(denoiser, recipe, others), Gate(0.7, ((0, 0.7),), {"t": allowed / 0.7}, {"t": 1})
 
     def denoise(planes: np.ndarray) -> np.ndarray:
         return unfused(denoiser, recipe, recipe.measurement.intensity.raw(planes))
 
     seen = Seen.of(place, recipe, denoise, 0)
     truth = recipe.measurement.intensity.normalise(expected())
-    fused = gated(gate, place.own, place.sides, seen.variance)[0]
+    fused = gated(gate, place.own, place.sides, recipe.variance)[0]
     before = float(np.mean((place.own - truth) ** 2))
     change = float(np.mean((fused - truth) ** 2)) - before
-    assert seen.change(gate).mean() == pytest.approx(change, abs=0.2 * before)
+    assert seen.ready(gate).change(gate).mean() == pytest.approx(change, abs=0.2 * before)
     assert (change > 0) == (shift > 0 and allowed > 1)
 
 
@@ -93,7 +93,7 @@ def test_the_gate_of_a_stream(denoiser: Denoiser, frames: np.ndarray) -> None:
     gate = measure_stream_gate(denoiser, recipe, list(frames[:2]))
     whole = measure_gate(denoiser, recipe, [place_of(denoiser, recipe, frames)], "t")
     assert gate.left == pytest.approx(whole.left, rel=0.1)
-    assert gate.allowed["t"] > gate.left
+    assert gate.allowed["t"] > 1
     assert measure_stream_gate(denoiser, recipe, [np.full(SHAPE, 7, np.uint16)]).is_closed
 
 
