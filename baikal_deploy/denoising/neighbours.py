@@ -77,16 +77,18 @@ def gate_of(seen: Sequence[Seen], axes: Fuse) -> Gate:
     """
     gate = _of_probes(seen, axes)
     ready = [one.ready(gate) for one in seen]
+    raises = {"t": raised(ready)} if "t" in axes and gate.left else {}
+    unknown = raises["t"][0] - 1 if raises else 0.0
     for axis in axes if gate.left else "":
-        squares, means = raised(ready) if axis == "t" else (1.0, 1.0)
+        squares, means = raises.get(axis, (1.0, 1.0))
         coarse = {**gate.coarse, axis: gate.coarse[axis] * means / squares}
         allowed = [factor**2 * squares for factor in OPENINGS]
         wider = [replace(gate, coarse=coarse, allowed={**gate.allowed, axis: one}) for one in allowed]
-        gate = _opened([gate, *wider], ready)
-    return replace(gate, gain=_gain(gate, ready))
+        gate = _opened([gate, *wider], ready, unknown)
+    return replace(gate, gain=_gain(gate, ready, unknown))
 
 
-def _opened(gates: Sequence[Gate], ready: Sequence[Ready]) -> Gate:
+def _opened(gates: Sequence[Gate], ready: Sequence[Ready], unknown: float) -> Gate:
     """The widest of some gates up to which none is likely to be worse than the one before it.
 
     It must be likely to be better than the first.
@@ -94,8 +96,9 @@ def _opened(gates: Sequence[Gate], ready: Sequence[Ready]) -> Gate:
     Args:
         gates: the first as it is, the others wider and wider.
         ready: places.
+        unknown: see ``Ready.change``.
     """
-    added = [_added(gate, ready) for gate in gates]
+    added = [_added(gate, ready, unknown) for gate in gates]
     chosen = 0
     while chosen + 1 < len(gates) and _likely(added[chosen + 1] - added[chosen]) <= 0:
         chosen += 1
@@ -231,25 +234,26 @@ def _noise(difference: Plane, known: Mask, expected: Plane, sigma: float) -> Raw
     return found
 
 
-def _added(gate: Gate, ready: Sequence[Ready]) -> Values:
+def _added(gate: Gate, ready: Sequence[Ready], unknown: float) -> Values:
     """What fusion adds to the squared error, by blocks."""
-    found = [one.change(gate) for one in ready]
-    return np.zeros(sum(map(len, found))) if gate.is_closed else np.concatenate(found)
+    if gate.is_closed:
+        return np.zeros(sum(one.seen.expected_error().size for one in ready))
+    return np.concatenate([one.change(gate, unknown) for one in ready])
 
 
 def _mean_and_error(values: Values) -> tuple[float, float]:
     return float(values.mean()), float(values.std()) / math.sqrt(values.size)
 
 
-def _gain(gate: Gate, ready: Sequence[Ready]) -> float:
+def _gain(gate: Gate, ready: Sequence[Ready], unknown: float) -> float:
     """Decibels that fusion is expected to bring, if results err as a posterior mean does."""
     if not ready:
         return 0.0
     before = float(np.concatenate([one.seen.expected_error() for one in ready]).mean())
+    before += unknown * _mean(float(one.own.left.mean()) for one in ready)
     planes = 1 + 2 * sum(NEIGHBOURS[axis] for axis in gate.allowed)
-    after = max(
-        before + float(_added(gate, ready).mean()), before / planes
-    )  # a mean of so many can do no more
+    # A mean of so many can do no more.
+    after = max(before + float(_added(gate, ready, unknown).mean()), before / planes)
     return 10 * math.log10(before / after) if before > 0 else 0.0
 
 

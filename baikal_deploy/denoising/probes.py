@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from baikal_deploy.denoising.compared import WIDE, Result, cells, filled, structure, window_mean
+from baikal_deploy.denoising.compared import WIDE, Result, between, cells, filled, structure, window_mean
 from baikal_deploy.denoising.fusion import Sides, fuse, sides_of
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.random_field import noise_source
@@ -146,16 +146,18 @@ class Seen:
         }
         return Ready(self, result(self.place.own), result(self.more), result(self.less), sides)
 
-    def change(self, fused: Plane, more: Plane, less: Plane) -> Values:
+    def change(self, fused: Plane, more: Plane, less: Plane, unknown: Plane) -> Values:
         """Estimate of what fusion adds to the squared error of the result, by blocks.
 
         Args:
             fused, more, less: the result, and those of the probe, fused with the neighbours.
+            unknown: estimate of how much fusion takes off the variance of noise that the probes do not know,
+                of each pixel.
         """
         own, data = self.place.own, self.place.data
         moved = fused - own
         followed = self._followed(more, less) - self._followed(self.more, self.less)
-        return self._blocks(moved * (moved + 2 * (own - data)) + 2 * followed)
+        return self._blocks(moved * (moved + 2 * (own - data)) + 2 * (followed - unknown))
 
     def _followed(self, more: Plane, less: Plane) -> Plane:
         """Estimate of the product of a result and the noise, (H, W)."""
@@ -187,14 +189,17 @@ class Ready:
     less: Result
     sides: Mapping[str, Sequence[Sequence[Result]]]
 
-    def change(self, gate: Gate) -> Values:
+    def change(self, gate: Gate, unknown: float = 0.0) -> Values:
         """Estimate of what fusion adds to the squared error of the result, by blocks.
 
         Args:
             gate: that decides on the weights.
+            unknown: variance of noise in the result that the probes do not know, over that of what is left.
         """
         sides = sides_of(gate, self.sides)
-        return self.seen.change(*(fuse(result, sides)[0] for result in (self.own, self.more, self.less)))
+        (fused, share), more, less = (fuse(result, sides) for result in (self.own, self.more, self.less))
+        rest = (1 - share) * between(self.own.left, share.shape) * np.float32(unknown)
+        return self.seen.change(fused, more[0], less[0], rest)
 
 
 def drawn(spectrum: Spectrum, white: Plane) -> Plane:

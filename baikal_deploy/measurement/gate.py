@@ -14,8 +14,6 @@ Fuse = Literal["t", "z", "tz"]
 """Axes along which results are fused."""
 NEIGHBOURS = {"t": 2, "z": 1}
 """Neighbours on either side that are looked at, by axis."""
-NEIGHBOURS_BEFORE = {"t": 4, "z": 2}
-"""The same where there are none that follow yet."""
 
 
 @dataclass(frozen=True)

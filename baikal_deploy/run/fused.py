@@ -58,25 +58,33 @@ class Fusing(Work):
         axes: along which they are fused.
         before: what was counted when they were made.
         rounded: variance of what they were rounded by, in raw units.
+        growing: see ``rows``.
     """
 
     results: Volume
     axes: Fuse
     before: Tally
     rounded: float = 0.0
+    growing: str = ""
 
     @classmethod
     def of(
-        cls, work: Work, results: Volume, axes: Fuse, before: Tally = NOTHING, rounded: float = 0.0
+        cls,
+        work: Work,
+        results: Volume,
+        axes: Fuse,
+        before: Tally = NOTHING,
+        rounded: float = 0.0,
+        growing: str = "",
     ) -> Self:
         """The second half of a run.
 
         Args:
             work: the run, with what is wanted in the end.
-            results, axes, before, rounded: see the class.
+            results, axes, before, rounded, growing: see the class.
         """
         own = work.recipes, work.guide, work.wanted, work.shared_axes, work.on_error
-        return cls(*own, results, axes, before, rounded)
+        return cls(*own, results, axes, before, rounded, growing)
 
     @property
     def counted(self) -> Tally:
@@ -191,7 +199,7 @@ class Fusing(Work):
             return own.plane
         sides = {
             axis: [[result(one) for one in side] for side in both]
-            for axis, both in rows(self.volume.info, number, self.axes).items()
+            for axis, both in rows(self.volume.info, number, self.axes, self.growing).items()
             if gate.allowed[axis]
         }
         return fuse(own, sides_of(gate, sides))[0]

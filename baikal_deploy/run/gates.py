@@ -22,6 +22,8 @@ PLACES = 4
 """Places of a channel that are looked at."""
 SIDE = 256
 """Largest side of a place, in pixels."""
+Rows = Mapping[str, tuple[list[int], list[int]]]
+"""Numbers of a plane's neighbours by axis: those before it and those after it, the nearest first."""
 TRIES = 3
 """Windows that are read for each place, of which the one with most in it is taken."""
 
@@ -46,7 +48,8 @@ def check_fusion(config: RunConfig, samplers: Iterable[Sampler], info: VolumeInf
         )
     if config.uncertainty is not None:
         raise ConfigError(
-            f"{option}: --uncertainty is of planes that are denoised each by itself; leave one of them out"
+            f"{option}: errors of neighbouring results are not independent, and no map of standard "
+            "deviations of fused ones was shown to be calibrated; leave --uncertainty or --fuse out"
         )
     sizes = dict(zip((axis.name for axis in info.axes), info.shape, strict=True))
     for axis in config.fuse or "":
@@ -55,7 +58,7 @@ def check_fusion(config: RunConfig, samplers: Iterable[Sampler], info: VolumeInf
             raise ConfigError(f"{option}: {config.input} {found}, so that no plane has neighbours along it")
 
 
-def rows(info: VolumeInfo, plane: int, axes: Fuse) -> Mapping[str, tuple[list[int], list[int]]]:
+def rows(info: VolumeInfo, plane: int, axes: Fuse, growing: str = "") -> Rows:
     """Neighbours of a plane by axis: numbers of those before it and after it, the nearest first.
 
     All else about them is the same: channel, and position on the other axes.
@@ -64,6 +67,7 @@ def rows(info: VolumeInfo, plane: int, axes: Fuse) -> Mapping[str, tuple[list[in
         info: of the volume.
         plane: its number.
         axes: along which results are fused.
+        growing: axis along which only what came before is known, "" if there is none.
     """
     position, names = info.position(plane), [axis.name for axis in info.axes]
     found = {}
@@ -71,17 +75,19 @@ def rows(info: VolumeInfo, plane: int, axes: Fuse) -> Mapping[str, tuple[list[in
         along, reach = names.index(axis), NEIGHBOURS[axis]
         at, size = position[along], info.shape[along]
         step = int(np.prod(info.shape[along + 1 : -2], dtype=np.int64))
-        before, after = range(1, min(reach, at) + 1), range(1, min(reach, size - 1 - at) + 1)
+        later = 0 if axis == growing else min(reach, size - 1 - at)
+        before, after = range(1, min(reach, at) + 1), range(1, later + 1)
         found[axis] = [plane - step * far for far in before], [plane + step * far for far in after]
     return found
 
 
-def add_gates(recipes: Recipes, axes: Fuse) -> None:
+def add_gates(recipes: Recipes, axes: Fuse, growing: str = "") -> None:
     """Find the gate of each channel that has none yet; it goes into the measurement of its first group.
 
     Args:
         recipes: with measurements of the first groups.
         axes: along which results are to be fused.
+        growing: see ``rows``.
 
     Raises:
         VolumeError: a place cannot be read, and that is to end the run.
@@ -91,13 +97,13 @@ def add_gates(recipes: Recipes, axes: Fuse) -> None:
         group, recipe = recipes.first_group(channel), recipes.first(channel)
         if recipe.measurement.gate is not None:
             continue
-        places = list(_places(recipes, channel, axes)) if recipe.nfe else []
+        places = list(_places(recipes, channel, axes, growing)) if recipe.nfe else []
         denoiser = recipes.models.of(channel).denoiser
         gate = measure_gate(denoiser, recipe, places, axes) if places else Gate.closed(axes)
         recipes.add({group: replace(recipe.measurement, gate=gate).record()})
 
 
-def _places(recipes: Recipes, channel: int, axes: Fuse) -> Iterator[Place]:
+def _places(recipes: Recipes, channel: int, axes: Fuse, growing: str) -> Iterator[Place]:
     """Places of a channel that can be read and hold more than one value."""
     info, group = recipes.volume.info, recipes.first_group(channel)
     size = group_size(info, group)
@@ -107,7 +113,7 @@ def _places(recipes: Recipes, channel: int, axes: Fuse) -> Iterator[Place]:
         try:
             window = _window(recipes, plane, number)
             if window is not None:
-                yield _place(recipes, plane, window, axes)
+                yield _place(recipes, plane, window, rows(info, plane, axes, growing))
         except (VolumeError, NotFinite):
             if recipes.on_error == "stop":
                 raise
@@ -137,10 +143,10 @@ def _window(recipes: Recipes, plane: int, number: int) -> Region | None:
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _place(recipes: Recipes, plane: int, window: Region, axes: Fuse) -> Place:
+def _place(recipes: Recipes, plane: int, window: Region, neighbours: Rows) -> Place:
     intensity = recipes.of(_group(recipes, plane)).measurement.intensity
     sides = {}
-    for axis, both in rows(recipes.volume.info, plane, axes).items():
+    for axis, both in neighbours.items():
         before, after = (list(_results(recipes, numbers, window)) for numbers in both)
         sides[axis] = before, after
     data = intensity.normalise(recipes.volume.read_window(plane, *window))

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.measurement.gate import Fuse
+from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.run.models.loaded import Loaded, Models
+from baikal_deploy.run.provenance import provenance
+from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.resume.kept import Kept
 from baikal_deploy.run.standing import Standing
@@ -138,6 +141,7 @@ class Plan:
         fingerprint: of everything that decides what is written.
         standing: what is where it is to write.
         half: the first half of a run that fuses; None for one that does not.
+        growing: axis along which results are fused with those before them alone; "" if there is none.
     """
 
     config: RunConfig
@@ -151,6 +155,7 @@ class Plan:
     fingerprint: dict[str, Any]
     standing: Standing
     half: Half | None = None
+    growing: str = ""
 
     @property
     def denoising(self) -> Standing:
@@ -188,6 +193,17 @@ class Plan:
         names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
         skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
         return skipped + self.input.notes()
+
+    def provenance(self, now: Round, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
+        """Provenance of the output; see ``provenance.provenance``.
+
+        Args:
+            now: the last round.
+            tally: of all planes.
+            notes: on the output, in sentences.
+        """
+        made = provenance(self.config, now.work.recipes, digest(self.fingerprint), tally, notes)
+        return made | self.input.record(now.written)
 
     def close(self) -> None:
         """Free the models."""

@@ -69,15 +69,23 @@ def plan(
             half = _half(config, source, choice, work, standing, only_plan)
             work.recipes.add(half.standing.measurements(half.config))
         denoising = standing if half is None else half.standing
-        work = _measured(source, choice, work, denoising)
+        work = _measured(source, choice, work, denoising.earlier or standing.earlier)
+        growing = _growing(config, source, choice)
         if config.fuse is not None:
-            add_gates(work.recipes, config.fuse)
+            known = replace(work.recipes, volume=source.beginning(choice.volume))
+            add_gates(known, config.fuse, growing)
         models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, denoising.earlier)
         stack.pop_all()
     own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing
-    return Plan(*own, half)
+    return Plan(*own, half, growing)
+
+
+def _growing(config: RunConfig, source: Input, choice: Choice) -> str:
+    """The axis along which an input grows, if results are fused along it; "" otherwise."""
+    first = choice.written.axes[0].name
+    return first if source.grows and first in (config.fuse or "") else ""
 
 
 def _half(
@@ -205,9 +213,9 @@ def _fingerprint(config: RunConfig, source: Input, choice: Choice, work: Work) -
     return told if contents is None else told | {"contents of the input": contents}
 
 
-def _measured(source: Input, choice: Choice, work: Work, standing: Standing) -> Work:
+def _measured(source: Input, choice: Choice, work: Work, earlier: Journal | None) -> Work:
     """The work on all that is there, with what is known of every channel."""
-    source.continue_at(None if standing.earlier is None else standing.earlier.ended)
+    source.continue_at(None if earlier is None else earlier.ended)
     early = replace(work.recipes, volume=source.beginning(choice.volume))
     for channel in early.channels:
         early.first(channel)

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
-
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.host.locks import locked
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.fused import Fusing
+from baikal_deploy.run.execution import Execution, Progress
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.models.loaded import Models
-from baikal_deploy.run.plan import Half, Round
+from baikal_deploy.run.plan import Round
 from baikal_deploy.run.planner import plan
-from baikal_deploy.run.provenance import provenance
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
-from baikal_deploy.run.resume.session import Session, finished_before, open_session
+from baikal_deploy.run.resume.session import finished_before, remove_outputs
 from baikal_deploy.run.resume.unfinished import load_unfinished
 from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
-from baikal_deploy.volumes.cleanup import remove_finished
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.open import labels_of, open_input
 from baikal_deploy.volumes.selection import SelectedVolume
-
-UNFUSED = "results before they are fused, on the network's scale; NaN where a pixel of the input is kept"
-
-Progress = Callable[[int, int], None]
-"""(network evaluations of planes done, all of them) -> None."""
 
 
 class Run:
@@ -204,79 +190,13 @@ class Run:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
         if self.refused is not None:
             raise self.refused
-        half = self.plan.half
         if self.finished:
-            if half is not None:
-                remove_finished(half.config.target, digest(half.fingerprint))
+            if self.plan.half is not None:
+                remove_outputs(self.plan.half.config, self.plan.half.fingerprint)
             return RunReport.of_finished(self.config.target)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
-        started = time.perf_counter()
-        self.round = self.plan.next_round(0)
-        if half is None:
-            computed, tally, notes = self._denoise(workers, progress)
-        else:
-            computed = self._denoise_half(half, workers, progress)
-            tally, notes = self._fuse(half, workers)
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
-
-    def _denoise(self, workers: Workers, progress: Progress | None) -> tuple[int, Tally, list[str]]:
-        """Denoise all rounds into the outputs."""
-        with self._session(self.config, self.plan.fingerprint, self.written) as session:
-            computed = self._do_rounds(session, workers, progress)
-            return computed, *self._finish(session, self.work)
-
-    def _denoise_half(self, half: Half, workers: Workers, progress: Progress | None) -> int:
-        """Denoise planes, each by itself, into an image of their results; the evaluations that it took."""
-        if half.standing.finished:
-            return 0
-        now = replace(self.round, work=self.round.work.unfused)
-        written = replace(self.written, dtype=np.dtype(now.work.wanted.dtype))
-        with self._session(half.config, half.fingerprint, written) as session:
-            computed = _do_round(now, self.plan.input, session, workers, progress)
-            made = provenance(half.config, self.recipes, digest(half.fingerprint), session.tally, ())
-            session.finish(made | {"content": UNFUSED})
-        return computed
-
-    def _fuse(self, half: Half, workers: Workers) -> tuple[Tally, list[str]]:
-        """Fuse the results into the outputs, and remove their image."""
-        place = half.config.target
-        with locked(place):
-            work = Fusing.of(self.work, open_input(place), half.fuse, RunReport.of_finished(place).tally)
-            with self._session(self.config, self.plan.fingerprint, self.written) as session:
-                workers.work(work, session, lambda done, computed: None)
-                found = self._finish(session, work)
-        remove_finished(place, digest(half.fingerprint))
-        return found
-
-    @contextmanager
-    def _session(
-        self, config: RunConfig, fingerprint: Mapping[str, Any], written: VolumeInfo
-    ) -> Iterator[Session]:
-        with open_session(config, written, fingerprint, self.layout) as session:
-            for group, measurement in self.recipes.measurements.items():
-                session.measured(group, measurement)
-            yield session
-
-    def _finish(self, session: Session, work: Work) -> tuple[Tally, list[str]]:
-        """Complete the outputs; what to know about them."""
-        tally = work.counted + session.tally
-        notes = [*work.notes, *tally.notes(), *self.plan.notes(), *_copy_labels(self.volume, session)]
-        session.finish(self.provenance(tally, notes))
-        return tally, notes
-
-    def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
-        """Do all rounds, the first of which is the present one; the evaluations that they took."""
-        source, computed = self.plan.input, 0
-        while True:
-            last = source.ended
-            if last and source.grows:
-                session.end(self.written.shape[0])
-            computed += _do_round(self.round, source, session, workers, progress)
-            if last:
-                return computed
-            self.round = self.plan.next_round(self.written.shape[0])
-            session.grow(self.written)
+        return Execution(self.plan, workers, progress, self._begin).execute()
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """Provenance of the output; see ``provenance.provenance``.
@@ -285,8 +205,10 @@ class Run:
             tally: of all planes.
             notes: on the output, in sentences.
         """
-        made = provenance(self.config, self.recipes, digest(self.plan.fingerprint), tally, notes)
-        return made | self.plan.input.record(self.written)
+        return self.plan.provenance(self.round, tally, notes)
+
+    def _begin(self, now: Round) -> None:
+        self.round = now
 
     def close(self) -> None:
         """Free the models; the run cannot be executed afterwards."""
@@ -297,38 +219,3 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _do_round(
-    now: Round, source: Input, session: Session, workers: Workers, progress: Progress | None
-) -> int:
-    """Do what is there of an input; the evaluations that it took."""
-    recipes = now.work.recipes
-    done = sum(map(now.work.evaluations, session.done))
-    computed, known, total = 0, len(recipes.known), now.evaluations
-
-    def advance(planes: int, evaluated: int) -> None:
-        nonlocal done, computed, known, total
-        if known != len(recipes.known):
-            known, total = len(recipes.known), now.evaluations
-        done += planes
-        computed += evaluated
-        if progress is not None:
-            progress(done, total)
-
-    advance(0, 0)
-    try:
-        workers.work(now.work, session, advance)
-    except KeyboardInterrupt:
-        source.interrupt()
-    return computed
-
-
-def _copy_labels(volume: SelectedVolume, session: Session) -> list[str]:
-    """Give the outputs the input's labels; what to know of it."""
-    labels = labels_of(volume.whole)
-    if labels is None:
-        return []
-    if volume.is_cut:
-        return ["label images belong to the whole image and were left out of a part of it"]
-    return session.copy_labels(labels)

@@ -15,7 +15,9 @@ import tifffile
 import zarr
 
 from baikal_deploy import Run, RunConfig
+from baikal_deploy.cli._log.plan import describe_gate
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.run.follow import Follow
 from baikal_deploy.run.fused import Fusing
 from baikal_deploy.volumes.cleanup import Mark
 from baikal_deploy.volumes.layout import Layout
@@ -341,3 +343,35 @@ def test_a_finished_output_is_fused_region_by_region(
         monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info, own=LAYOUTS[name]: [own])
         found[name] = fused(stacks, tmp_path / f"{name}.zarr", results=tmp_path / "plain.zarr")
     np.testing.assert_array_equal(found["planes"], found["regions"])
+
+
+def followed(source: Path, output: Path, stop: int | None = None, **options: Any) -> Follow:
+    """Follow a store to which nothing more comes; stopped after so many evaluations."""
+    config = RunConfig(source, output, engine="analytic", channels=[0], **{"fuse": "t"} | options)
+
+    def tell(done: int, total: int) -> None:
+        if stop is not None and done >= stop:
+            raise RuntimeError("stopped")
+
+    with Follow(config, timeout=0.3) as run:
+        run.execute(tell)
+    return run
+
+
+def test_a_run_that_follows_fuses_with_what_came_before(tmp_path: Path, movie: np.ndarray) -> None:
+    source = written(tmp_path / "in.zarr", movie)
+    followed(source, tmp_path / "plain.zarr", fuse=None, dtype="float32")
+    run = followed(source, tmp_path / "fused.zarr", dtype="float32")
+    assert describe_gate(run.recipes.first(0).measurement.gate, run.plan.growing).startswith(  # type: ignore[arg-type]
+        "fused with 2 frames before:"
+    )
+    plain, found = (pixels(tmp_path / f"{name}.zarr")[:, 0] for name in ("plain", "fused"))
+    np.testing.assert_allclose(found[0], plain[0], rtol=1e-5)  # nothing was before it
+    assert np.diff(found[2:], axis=0).std() < 0.7 * np.diff(plain[2:], axis=0).std()
+    assert sorted(os.listdir(tmp_path)) == ["fused.zarr", "in.zarr", "plain.zarr"]
+    with pytest.raises(RuntimeError, match="stopped"):
+        followed(source, tmp_path / "again.zarr", stop=3, dtype="float32")
+    assert (tmp_path / "again.zarr.unfused.zarr").is_dir()
+    followed(source, tmp_path / "again.zarr", dtype="float32")
+    np.testing.assert_array_equal(pixels(tmp_path / "again.zarr"), pixels(tmp_path / "fused.zarr"))
+    assert sorted(os.listdir(tmp_path)) == ["again.zarr", "fused.zarr", "in.zarr", "plain.zarr"]
