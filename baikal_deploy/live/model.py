@@ -18,6 +18,7 @@ from baikal_deploy.denoising.stack import Stack, Wanted, in_raw_units
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.exposure import exposure_of
 from baikal_deploy.live.frame import Frame, LiveResult
 from baikal_deploy.live.past import Past
 from baikal_deploy.live.priority import give_way
@@ -101,25 +102,26 @@ class LiveModel:
         started = time.perf_counter()
         engine_before = self._engine.seconds
         recipe = self._recipe(frame, started - frame.submitted, waiting)
-        planes = self._planes(recipe, frame)
+        planes, frames = self._planes(recipe, frame)
         finished = time.perf_counter()
         self._budget.learn(recipe.nfe, finished - started)
         latency, computed = finished - frame.submitted, self._engine.seconds - engine_before
         self._counts.add_done(finished, latency, finished - started, computed, recipe.nfe)
         times = 1e3 * latency, 1e3 * computed
         given = frame.metadata, frame.channel
-        return LiveResult(frame.number, planes[0], frame.pixels, *given, recipe.nfe, *times)
+        return LiveResult(frame.number, planes[0], frame.pixels, *given, recipe.nfe, *times, frames)
 
-    def _planes(self, recipe: Recipe, frame: Frame) -> Raw:
-        """The frame, denoised: (1, H, W) in its pixel type."""
+    def _planes(self, recipe: Recipe, frame: Frame) -> tuple[Raw, float]:
+        """The frame, denoised: (1, H, W) in its pixel type; and the frames that are averaged in it."""
         wanted, key = Wanted(frame.pixels.dtype, guard=False), (frame.channel, frame.pixels.dtype)
         if not self._fuse or recipe.measurement.gate is None:
             stack = Stack(frame.pixels[None], [frame.number])
-            return self._denoiser.run(recipe, stack, wanted=wanted).planes
+            return self._denoiser.run(recipe, stack, wanted=wanted).planes, 1.0
         own = unfused(self._denoiser, recipe, frame.pixels[None])
-        past = self.past[key] = Past.of(self.past.get(key), own[0], recipe)
-        intensity = recipe.measurement.intensity
-        return in_raw_units(past.running.estimate.plane[None], frame.pixels[None], intensity, wanted).planes
+        exposure = exposure_of(frame.metadata)
+        past = self.past[key] = Past.of(self.past.get(key), own[0], recipe, exposure)
+        fused, intensity = past.running.estimate.plane[None], recipe.measurement.intensity
+        return in_raw_units(fused, frame.pixels[None], intensity, wanted).planes, past.frames
 
     def _recipe(self, frame: Frame, waited: float, waiting: int) -> Recipe:
         key = (frame.channel, frame.pixels.dtype)

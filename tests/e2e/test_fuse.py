@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import zarr
 from baikal_deploy import Run, RunConfig
 from baikal_deploy.cli._log.plan import describe_gate
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.run import planner
 from baikal_deploy.run.follow import Follow
 from baikal_deploy.run.fused import Fusing
 from baikal_deploy.volumes.cleanup import Mark
@@ -358,7 +360,10 @@ def followed(source: Path, output: Path, stop: int | None = None, **options: Any
     return run
 
 
-def test_a_run_that_follows_fuses_with_what_came_before(tmp_path: Path, movie: np.ndarray) -> None:
+def test_a_run_that_follows_fuses_with_what_came_before(
+    tmp_path: Path, movie: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one round, and in two of which the second is stopped and continued."""
     source = written(tmp_path / "in.zarr", movie)
     followed(source, tmp_path / "plain.zarr", fuse=None, dtype="float32")
     run = followed(source, tmp_path / "fused.zarr", dtype="float32")
@@ -369,8 +374,9 @@ def test_a_run_that_follows_fuses_with_what_came_before(tmp_path: Path, movie: n
     np.testing.assert_allclose(found[0], plain[0], rtol=1e-5)  # nothing was before it
     assert np.diff(found[2:], axis=0).std() < 0.7 * np.diff(plain[2:], axis=0).std()
     assert sorted(os.listdir(tmp_path)) == ["fused.zarr", "in.zarr", "plain.zarr"]
+    monkeypatch.setattr(planner, "_layout", lambda memory, limit, _: replace(memory.choose(limit), planes=4))
     with pytest.raises(RuntimeError, match="stopped"):
-        followed(source, tmp_path / "again.zarr", stop=3, dtype="float32")
+        followed(source, tmp_path / "again.zarr", stop=FRAMES - 1, dtype="float32")
     assert (tmp_path / "again.zarr.unfused.zarr").is_dir()
     followed(source, tmp_path / "again.zarr", dtype="float32")
     np.testing.assert_array_equal(pixels(tmp_path / "again.zarr"), pixels(tmp_path / "fused.zarr"))

@@ -71,6 +71,13 @@ def test_another_size_begins_anew_and_channels_have_a_past_each(frames: np.ndarr
         assert not denoiser._model.past
 
 
+def test_another_exposure_begins_anew(frames: np.ndarray) -> None:
+    with settled(frames, fuse=True) as denoiser:
+        told = [{"exposure_ms": 10}, {"exposure_ms": 10.0}, {"meta": {"Exposure-ms": 20}}, {"meta": {}}, {}]
+        counted = [denoiser.submit(frames[0], metadata).result(WAIT).frames for metadata in told]
+        assert [count == 1 for count in counted] == [True, False, True, True, False]
+
+
 def test_samplers_that_draw_are_refused() -> None:
     with pytest.raises(ConfigError, match="draws at random"):
         LiveDenoiser(engine="analytic", sampler="posterior", fuse=True)
