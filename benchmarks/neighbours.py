@@ -1,10 +1,13 @@
 """What fusing neighbours brings: PSNR over one evaluation a plane, flicker, and what is lost of flashes.
 
-    python benchmarks/neighbours.py [--side 192] [--frames 8] [--psnr 12] [--only NAME …] [--half fit|told]
+    python benchmarks/neighbours.py [--side 160] [--frames 8] [--psnr 12] [--only NAME …] [--half fit|told]
+                                    [--stack t|z TIFF …] [--bm4d]
 
 Time lapses are made of simulated nuclei: they stay (static), drift 0.4 pixels a frame, move 0 to 3 pixels
-each (moving), some light up for one frame (flashes), appear for good (appearing), or all fade by 4 % a frame
-(bleaching). Stacks are simulated volumes, whole and with planes left out. The noise is that of a camera.
+each (moving), some light up for one frame (flashes), appear for good (appearing), divide and move apart
+(dividing), or all fade by 4 % a frame (bleaching). Stacks are simulated volumes at three spacings: as they
+are made, with planes put in between (z/fine), and with every second one left out (z/coarse). Recorded stacks
+(--stack) are taken for the truth. The noise is that of a camera.
 
 The constants of fusion were chosen on the seeds of "--half fit"; the figures are those of "--half told".
 
@@ -13,7 +16,9 @@ changed   the same where the truth differs from the frame before by more than a 
 onset     share of the brightness of all flashes that is lost in their frames
 leak      what of it comes into the frames before
 flicker   difference of neighbouring planes over that of the truth; 1 is as it should be
-live      gain of the causal form
+live      gain of the causal form of a stream
+bm4d      gain of BM4D (the package bm4d, which must be installed) on the same planes, their noise made even
+          by the generalised Anscombe transform
 """
 
 from __future__ import annotations
@@ -22,13 +27,16 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from scipy.ndimage import shift
+import tifffile
+from scipy.ndimage import shift, zoom
 
 from baikal_deploy import Denoiser
-from baikal_deploy.denoising.fusion import Running, filled, gated
-from baikal_deploy.denoising.neighbours import measure_gate, unfused
+from baikal_deploy.denoising.compared import Result, filled
+from baikal_deploy.denoising.fusion import gated
+from baikal_deploy.denoising.neighbours import measure_gate, measure_stream_gate, unfused
 from baikal_deploy.denoising.probes import Place
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.running import Running
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_training.camera import Camera
@@ -69,12 +77,23 @@ def appearing(parts: Stack, frames: int, rng: np.random.Generator) -> Stack:
     return np.stack([parts[starts <= frame].sum(0) for frame in range(frames)])
 
 
+def dividing(parts: Stack, frames: int, rng: np.random.Generator) -> Stack:
+    sequence = static(parts, frames, rng)
+    for number in rng.permutation(len(parts))[: len(parts) // 2]:
+        start, angle = rng.integers(1, frames - 2), rng.uniform(0, 2 * np.pi)
+        for frame in range(start, frames):
+            way = (2 + 1.5 * (frame - start)) * np.array([np.cos(angle), np.sin(angle)])
+            halves = sum(shift(parts[number], side * way, order=1, mode="grid-wrap") for side in (-1, 1))
+            sequence[frame] += 0.55 * halves - parts[number]
+    return sequence
+
+
 def bleaching(parts: Stack, frames: int, rng: np.random.Generator) -> Stack:
     return static(parts, frames, rng) * (0.96 ** np.arange(frames))[:, None, None]
 
 
 LAPSES: dict[str, Callable[[Stack, int, np.random.Generator], Stack]] = {
-    made.__name__: made for made in (static, drift, moving, flashes, appearing, bleaching)
+    made.__name__: made for made in (static, drift, moving, flashes, appearing, dividing, bleaching)
 }
 
 
@@ -107,22 +126,32 @@ def sides(planes: Sequence[Stack], at: int, axis: str) -> dict[str, tuple[list[S
 
 def fused(gate: Gate, recipe: Recipe, planes: Stack, axis: str) -> Stack:
     return np.stack(
-        [
-            gated(gate, plane, sides(planes, at, axis), recipe.variance(filled(plane)))[0]
-            for at, plane in enumerate(planes)
-        ]
+        [gated(gate, plane, sides(planes, at, axis), recipe.variance)[0] for at, plane in enumerate(planes)]
     )
 
 
 def live(gate: Gate, recipe: Recipe, planes: Stack) -> Stack:
-    state, found = Running.first(planes[0]), [planes[0]]
-    for plane in planes[1:]:
-        state = state.after(plane, 2.25 * gate.left * recipe.variance(filled(plane)))
-        found.append(state.estimate)
+    results = [Result.of(plane, recipe.variance(filled(plane)), gate) for plane in planes]
+    state, found = Running.first(results[0]), [planes[0]]
+    for result in results[1:]:
+        state = state.after(result, gate.allowed["t"], gate.coarse["t"])
+        found.append(state.estimate.plane)
     return np.stack(found)
 
 
-def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, seed: int) -> str:
+def bm4d(recipe: Recipe, noisy: Stack, planes: Stack) -> Stack:
+    """BM4D on planes on the network's scale: variance a·x + b, made 1 (Mäkitalo, Foi 2013), and back."""
+    from bm4d import bm4d as denoise  # type: ignore[import-not-found]
+
+    variance = np.stack([recipe.variance(filled(plane)) for plane in planes])
+    a, b = np.polyfit(planes.ravel(), variance.ravel(), 1)
+    a = max(a, 1e-6)
+    even = 2 / a * np.sqrt(np.maximum(a * noisy + b + 3 / 8 * a * a, 1e-9))
+    found = np.moveaxis(np.asarray(denoise(np.moveaxis(even, 0, -1), 1.0)), -1, 0)
+    return ((found * a / 2) ** 2 - b - a * a / 8) / a
+
+
+def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, seed: int, peer: bool) -> str:
     camera = Camera.at_psnr(clean, level)
     noisy, truth = camera.expose(clean, seed), camera.expected(clean).astype(float)
     sampler = make_sampler("matched", {"evaluations": 1}, {})
@@ -132,10 +161,7 @@ def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, se
     spots = [(2 * i + 1) * len(planes) // (2 * PLACES) for i in range(PLACES)]
     places = [Place(intensity.normalise(noisy[at]), planes[at], sides(planes, at, axis)) for at in spots]
     gate = measure_gate(denoiser, recipe, places, axis)  # type: ignore[arg-type]
-    before, after, streamed = (
-        intensity.raw(found)
-        for found in (planes, fused(gate, recipe, planes, axis), live(gate, recipe, planes))
-    )
+    before, after = (intensity.raw(found) for found in (planes, fused(gate, recipe, planes, axis)))
     changes = np.zeros(truth.shape, bool)
     changes[1:] = np.abs(np.diff(truth, axis=0)) > 0.1 * np.ptp(truth)
     words = [f"{name:<12} gain {psnr(after, truth) - psnr(before, truth):+.2f} (told {gate.gain:+.2f})"]
@@ -145,7 +171,11 @@ def row(denoiser: Denoiser, name: str, clean: Stack, axis: str, level: float, se
         words.append(lost(truth, gate, recipe, planes))
     words.append(f"flicker {flicker(before, truth):.2f} -> {flicker(after, truth):.2f}")
     if axis == "t":
+        streamed = intensity.raw(live(measure_stream_gate(denoiser, recipe, noisy[:2]), recipe, planes))
         words.append(f"live {psnr(streamed, truth) - psnr(before, truth):+.2f}")
+    if peer:
+        found = intensity.raw(bm4d(recipe, intensity.normalise(noisy), planes))
+        words.append(f"bm4d {psnr(found, truth) - psnr(before, truth):+.2f}")
     words.append(f"left {gate.left:.4f}, allowed {gate.allowed[axis]:.4f}")
     return ", ".join(words)
 
@@ -160,40 +190,51 @@ def lost(truth: Stack, gate: Gate, recipe: Recipe, planes: Stack) -> str:
         where = truth[frame] - still > 0.1 * np.ptp(truth)
         own, others = planes[frame - 1], sides(planes, frame - 1, "t")
         without = {"t": (others["t"][0], others["t"][1][1:])}
-        variance = recipe.variance(filled(own))
-        both = (gated(gate, own, one, variance)[0] for one in (others, without))
+        both = (gated(gate, own, one, recipe.variance)[0] for one in (others, without))
         height += (found[frame] - still)[where].sum()
         missing += (found[frame] - after[frame])[where].sum()
         leaked += np.subtract(*both)[where].sum() * recipe.measurement.intensity.half
     return f"onset {100 * missing / height:.1f} %, leak {100 * leaked / height:.1f} %"
 
 
-def rows(side: int, frames: int, level: float, seed: int, only: Sequence[str]) -> Iterator[str]:
-    with Denoiser.load("nuclei", threads=1) as denoiser:
-        for name, make in LAPSES.items():
-            if not only or name in only:
-                clean = make(parts_of(side, seed), frames, np.random.default_rng(seed))
-                yield row(denoiser, name, clean, "t", level, seed)
-    for model in ("nuclei", "tribolium", "flywing"):
-        if only and model not in only:
-            continue
-        with Denoiser.load(model, threads=1) as denoiser:
-            whole = simulate(model, (1, 2 * frames, side, side), seed)[0]
-            for step in (1, 2):
-                planes = whole[::step][:frames]
-                yield row(denoiser, f"{model} z/{step}", planes, "z", level, seed)
+def simulated(given: argparse.Namespace, seed: int) -> Iterator[tuple[str, str, Stack, str]]:
+    """Model, name, clean planes and axis of each sequence."""
+    for name, make in LAPSES.items():
+        if not given.only or name in given.only:
+            made = make(parts_of(given.side, seed), given.frames, np.random.default_rng(seed))
+            yield "nuclei", name, np.clip(made, 0, 1).astype(np.float32), "t"
+    for morphology in ("nuclei", "tribolium", "flywing", "planaria"):
+        if not given.only or morphology in given.only:
+            model = "nuclei" if morphology == "planaria" else morphology
+            whole = simulate(morphology, (1, 2 * given.frames, given.side, given.side), seed)[0]
+            fine = zoom(whole[: given.frames // 2 + 1], (2, 1, 1), order=3)
+            for spacing, planes in (("fine", np.clip(fine, 0, 1)), ("made", whole), ("coarse", whole[::2])):
+                yield model, f"{morphology} z/{spacing}", planes[: given.frames], "z"
+
+
+def recorded(given: argparse.Namespace) -> Iterator[tuple[str, str, Stack, str]]:
+    """The same of recorded stacks, scaled to 0 … 1."""
+    for axis, path in given.stack:
+        planes = tifffile.imread(path).astype(np.float32)
+        planes = planes.reshape(-1, *planes.shape[-2:])[: given.frames, : given.side, : given.side]
+        low, high = np.percentile(planes, (0.5, 99.9))
+        yield "nuclei", path, np.clip((planes - low) / (high - low), 0, 1), axis
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--side", type=int, default=192)
+    parser.add_argument("--side", type=int, default=160)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--psnr", type=float, default=12.0)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--half", choices=SEEDS, default="told")
+    parser.add_argument("--stack", nargs=2, action="append", default=[], metavar=("AXIS", "TIFF"))
+    parser.add_argument("--bm4d", action="store_true")
     given = parser.parse_args()
-    for line in rows(given.side, given.frames, given.psnr, SEEDS[given.half], given.only):
-        print(line, flush=True)
+    seed = SEEDS[given.half]
+    for model, name, clean, axis in recorded(given) if given.stack else simulated(given, seed):
+        with Denoiser.load(model, threads=1) as denoiser:
+            print(row(denoiser, name, clean, axis, given.psnr, seed, given.bm4d), flush=True)
 
 
 if __name__ == "__main__":

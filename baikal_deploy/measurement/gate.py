@@ -63,4 +63,5 @@ class Gate:
         """
         places, shares = np.transpose(self.shares)
         root = np.sqrt(np.sqrt(structure))  # no powers or logarithms: these depend on the processor
-        return np.interp(root, places, shares).astype(np.float32)
+        found: Plane = np.interp(root, places, shares).astype(np.float32)
+        return found
