@@ -246,15 +246,14 @@ def _mean_and_error(values: Values) -> tuple[float, float]:
 
 
 def _gain(gate: Gate, ready: Sequence[Ready], unknown: float) -> float:
-    """Decibels that fusion is expected to bring, if results err as a posterior mean does."""
-    if not ready:
+    """Decibels that fusion is expected to bring, if results err by what they miss at least as by noise."""
+    if not ready or gate.is_closed:
         return 0.0
-    before = float(np.concatenate([one.seen.expected_error() for one in ready]).mean())
-    before += unknown * _mean(float(one.own.left.mean()) for one in ready)
+    left = gate.left * (1 + unknown) * _mean(float(one.seen.variance.mean()) for one in ready)
+    before = max(float(np.concatenate([one.seen.expected_error() for one in ready]).mean()), 2 * left)
     planes = 1 + 2 * sum(NEIGHBOURS[axis] for axis in gate.allowed)
-    # A mean of so many can do no more.
-    after = max(before + float(_added(gate, ready, unknown).mean()), before / planes)
-    return 10 * math.log10(before / after) if before > 0 else 0.0
+    removed = min(-float(_added(gate, ready, unknown).mean()), left * (1 - 1 / planes))
+    return 10 * math.log10(before / (before - removed)) if before > 0 else 0.0
 
 
 def _mean(values: Iterable[float]) -> float:
