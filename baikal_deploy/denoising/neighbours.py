@@ -212,10 +212,11 @@ def _differences(ready: Ready, sigma: float) -> tuple[Raw, Raw, Raw]:
     before, after = ready.sides["t"]
     row = [*reversed(before), ready.own, *after]
     probed = _noise(ready.seen.left_over, ready.seen.counted, ready.own.left, sigma)
-    return probed, *(
+    one, two = (
         np.concatenate([np.empty(0), *(_half(*pair, sigma) for pair in zip(row, row[lag:], strict=False))])
         for lag in (1, 2)
     )
+    return probed, one, two
 
 
 def _half(first: Result, second: Result, sigma: float) -> Raw:

@@ -12,7 +12,7 @@ from baikal_deploy import Denoiser
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.fusion import gated
 from baikal_deploy.denoising.ghosts import ghosts
-from baikal_deploy.denoising.neighbours import measure_gate, measure_stream_gate, unfused
+from baikal_deploy.denoising.neighbours import gate_of, measure_gate, measure_stream_gate, raised, unfused
 from baikal_deploy.denoising.probes import Place, Seen, drawn
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.samplers import make_sampler
@@ -86,6 +86,27 @@ def test_what_fusion_does_to_the_error_is_known_without_the_truth(
     change = float(np.mean((fused - truth) ** 2)) - before
     assert seen.ready(gate).change(gate).mean() == pytest.approx(change, abs=0.2 * before)
     assert (change > 0) == (shift > 0 and allowed > 1)
+
+
+def test_noise_that_the_measurement_does_not_know_is_told_by_the_frames(
+    denoiser: Denoiser, frames: np.ndarray
+) -> None:
+    """Such as lines, of which more is left in means over wide windows than of noise that it knows."""
+    recipe = recipe_of(denoiser, frames)
+    place = place_of(denoiser, recipe, frames)
+
+    def found(place: Place) -> tuple[float, float]:
+        seen = Seen.of(place, recipe, lambda planes: unfused(denoiser, recipe, raw(planes)), 0)
+        return raised([seen.ready(gate_of([seen], "t"))])
+
+    raw, random = recipe.measurement.intensity.raw, np.random.default_rng(0)
+    assert max(found(place)) < 1.5
+    before, after = (
+        [plane + random.normal(0, 0.4, (SHAPE[0] // 8, 1)).repeat(8, 0).astype(np.float32) for plane in side]
+        for side in place.sides["t"]
+    )
+    squares, means = found(replace(place, sides={"t": (before, after)}))
+    assert means > 2 * squares > 2
 
 
 def test_the_gate_of_a_stream(denoiser: Denoiser, frames: np.ndarray) -> None:
