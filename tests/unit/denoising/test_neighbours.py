@@ -12,9 +12,10 @@ from baikal_deploy import Denoiser
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.fusion import gated
 from baikal_deploy.denoising.ghosts import ghosts
-from baikal_deploy.denoising.neighbours import gate_of, measure_gate, measure_stream_gate, raised, unfused
+from baikal_deploy.denoising.neighbours import gate_of, measure_gate, measure_stream_gate, unfused
 from baikal_deploy.denoising.probes import Place, Seen, drawn
 from baikal_deploy.denoising.recipe import Recipe
+from baikal_deploy.denoising.remaining import raised
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.gate import Gate
