@@ -166,6 +166,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_zarr(path, counts, chunks=(1, 1, 264, 280), dimension_names=["t", "z", "y", "x"])
 
 
+@pytest.mark.slow
 def test_the_cut_makes_no_difference(tmp_path: Path, stacks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items, regions, and what is fused with what lies in other ones."""
     for name, layout in LAYOUTS.items():
@@ -176,6 +177,7 @@ def test_the_cut_makes_no_difference(tmp_path: Path, stacks: Path, monkeypatch: 
         np.testing.assert_array_equal(pixels(mask), pixels(tmp_path / "mask planes.zarr"))
 
 
+@pytest.mark.slow
 def test_processes_of_this_machine_write_the_same_pixels(tmp_path: Path, movie_zarr: Path) -> None:
     whole = fused(movie_zarr, tmp_path / "whole.zarr")
     run = start_run(
@@ -270,6 +272,7 @@ def test_time_points_that_are_measured_each_by_itself(tmp_path: Path, movie: np.
     assert (found != plain).mean() > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_kill_at_any_moment_changes_nothing(tmp_path: Path, movie_zarr: Path) -> None:
     words = [str(movie_zarr), str(tmp_path / "out" / "result.zarr"), "--fuse", "t", "--engine", "analytic"]
@@ -286,8 +289,8 @@ def test_what_cannot_be_fused_is_refused_in_one_line(
     refused = {
         "draws at random": [movie_zarr, "--fuse", "t", "--sampler", "posterior"],
         "has no axis z": [movie_zarr, "--fuse", "tz"],
-        "each by itself": [movie_zarr, "--fuse", "t", "--uncertainty", tmp_path / "std.zarr"],
-        "what comes after": [movie_zarr, "--fuse", "t", "--follow"],
+        "not independent": [movie_zarr, "--fuse", "t", "--uncertainty", tmp_path / "std.zarr"],
+        "what still comes": [movie_zarr, "--fuse", "t", "--from", noisy_zarr, "--follow"],
     }
     for words, (source, *options) in refused.items():
         result = baikal_run(source, tmp_path / "out.zarr", *options)
