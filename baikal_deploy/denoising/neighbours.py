@@ -20,7 +20,7 @@ from baikal_deploy.denoising.stack import Stack, Wanted
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse, Gate
 from baikal_deploy.pixels.arrays import Planes, Raw, Values
 
-OPENINGS = (0.5, 1.0, 1.5, 2.0, 2.5)
+OPENINGS = {"t": (0.5, 1.0, 1.5, 2.0), "z": (0.5, 1.0, 1.5, 2.0, 2.5)}
 """Factors on the standard deviation of what noise is left, which the gate is opened by: larger ones average
 more, and lose more of what flashes up."""
 STREAM_OPENING = 1.5
@@ -76,7 +76,7 @@ def gate_of(seen: Sequence[Seen], axes: Fuse) -> Gate:
     for axis in axes if gate.left else "":
         squares, means = raises.get(axis, (1.0, 1.0))
         coarse = {**gate.coarse, axis: gate.coarse[axis] * means / squares}
-        allowed = [factor**2 * squares for factor in OPENINGS]
+        allowed = [factor**2 * squares for factor in OPENINGS[axis]]
         wider = [replace(gate, coarse=coarse, allowed={**gate.allowed, axis: one}) for one in allowed]
         gate = _opened([gate, *wider], ready, unknown)
     return replace(gate, gain=_gain(gate, ready, unknown))

@@ -15,6 +15,7 @@ from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.spectrum import Spectrum
+from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Plane, Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
@@ -89,10 +90,12 @@ class Recipe:
             plane: (H, W) on that scale, finite; its surroundings tell the noise.
         """
         noise, intensity = self.measurement.noise, self.measurement.intensity
-        total = np.float32(self.spectrum.std)
+        total = self.spectrum.std
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
             return np.full_like(plane, total**2)
-        variance: Plane = np.square(Equaliser.of(plane[None], noise, intensity).spread[0] * total)
+        even = noise.even_level(intensity.low, intensity.high)
+        spread = noise.std(intensity.raw(base(plane))).astype(np.float32) * np.float32(total / even)
+        variance: Plane = np.square(spread)
         return variance
 
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:

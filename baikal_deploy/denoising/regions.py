@@ -17,6 +17,7 @@ from baikal_deploy.denoising.windows import AxisPlan, TilePlan
 from baikal_deploy.measurement.adaptive_base import ADAPTIVE_REACH
 from baikal_deploy.measurement.defect_lines import LINE
 from baikal_deploy.measurement.screen import REACH as SCREEN_REACH
+from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Region
 from baikal_deploy.pixels.cells import CELL
 
