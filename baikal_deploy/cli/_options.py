@@ -13,6 +13,7 @@ from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, sampler_names
 from baikal_deploy.diffusion.samplers.auto import BUDGETS
 from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision, shipped_models
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.config import Normalise, OnError, OtherChannels, ShareNoise
@@ -130,6 +131,16 @@ GROUPS: dict[str, list[Option]] = {
         option(
             "--normalise", type=click.Choice(get_args(Normalise)), default="per-volume",
             help="Whether intensities and noise of a channel are measured once, or for each time point.",
+        ),
+        option(
+            "--fuse", type=click.Choice(get_args(Fuse)),
+            help="Average results with those beside them in time, along z, or both, where these show the "
+            "same (docs/neighbours.md). [default: each plane by itself]",
+        ),
+        option(
+            "--from", "results", metavar="RESULT",
+            help="With --fuse: a finished OUTPUT of the same command without it, which is fused. [default: "
+            "INPUT is denoised first]",
         ),
         option(
             "--share-noise", type=click.Choice(get_args(ShareNoise)), default="z",

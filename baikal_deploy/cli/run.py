@@ -57,6 +57,7 @@ def main(
     log: str,
     dask: str | None,
     guide: str | None,
+    results: str | None,
     follow: bool,
     follow_timeout: float | None,
     **settings: Any,
@@ -86,6 +87,7 @@ def main(
         settings |= {
             "options": options_given,
             "guide": None if guide is None else source_of(guide),
+            "results": None if results is None else source_of(results),
             "channels": channels or None,
             **parse_spans(t, z, roi),
         }

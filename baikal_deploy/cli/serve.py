@@ -54,6 +54,11 @@ POSIX = Path("/dev/shm")
     "[default: 1 evaluation]",
 )  # fmt: skip
 @click.option(
+    "--fuse", is_flag=True,
+    help="Average each result with what is known of the frames of its channel before it, where they show the "
+    "same (docs/neighbours.md).",
+)  # fmt: skip
+@click.option(
     "--largest", metavar="MB", type=click.IntRange(1), default=Limits.largest,
     help="Largest request; all together may hold 8 times as much.",
 )  # fmt: skip
@@ -75,6 +80,7 @@ def main(
     token: str | None,
     queue: int,
     latency_ms: float | None,
+    fuse: bool,
     largest: int,
     streams: int,
     shared_memory: Path | None,
@@ -90,7 +96,7 @@ def main(
     address = Address(host, port, token)
     if shared_memory is None and POSIX.is_dir():
         shared_memory = POSIX
-    options: dict[str, Any] = {"engine": engine, "queue": queue, "latency_ms": latency_ms}
+    options: dict[str, Any] = {"engine": engine, "queue": queue, "latency_ms": latency_ms, "fuse": fuse}
     with closing(address.socket), LiveDenoiser(model, when_full="drop-newest", **options) as live:
         server = serve_frames(live, address, Limits(largest, streams, shared_memory))
         made, console = live.provenance(), plain_console()

@@ -51,7 +51,7 @@ def in_batches(whole: Batch) -> Denoised:
     copied = [i for i in range(len(pixels)) if i not in varied]
     result = Gathered((len(pixels), *whole.crop.wanted_shape), whole.wanted)
     planes = whole.crop.trimmed(pixels)[copied]
-    result.put(copied, Denoised.copied(planes, whole.wanted.dtype, Tally(planes.size, len(copied))))
+    result.put(copied, Denoised.copied(planes, whole.wanted, Tally(planes.size, len(copied))))
     for first in range(0, len(varied), size):
         places = varied[first : first + size]
         result.put(places, replace(whole, stack=whole.stack.some(places)).denoised())

@@ -15,8 +15,9 @@ from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.spectrum import Spectrum
+from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.models.manifest import ModelManifest
-from baikal_deploy.pixels.arrays import Planes, Raw, blocks
+from baikal_deploy.pixels.arrays import Plane, Planes, Raw, blocks
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.pixels.dtypes import converted
 
@@ -82,6 +83,21 @@ class Recipe:
         found = self.measurement.spectrum if self.sampler.noise == "signal" else None
         return Spectrum.white(self.level) if found is None else found
 
+    def variance(self, plane: Plane) -> Plane:
+        """Variance of the noise that is removed, on the network's scale.
+
+        Args:
+            plane: (H, W) on that scale, finite; its surroundings tell the noise.
+        """
+        noise, intensity = self.measurement.noise, self.measurement.intensity
+        total = self.spectrum.std
+        if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
+            return np.full_like(plane, total**2)
+        even = noise.even_level(intensity.low, intensity.high)
+        spread = noise.std(intensity.raw(base(plane))).astype(np.float32) * np.float32(total / even)
+        variance: Plane = np.square(spread)
+        return variance
+
     def prepare(self, planes: Raw) -> tuple[Planes, Equaliser | None]:
         """Make planes ready for the sampler.
 
@@ -115,6 +131,8 @@ class Recipe:
             The wanted part of the planes, (N, height, width), and what to know about its pixels.
         """
         x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
+        if wanted.unfused:
+            return self._unfused(x0, shown, crop, wanted), shown.counts(planes, crop)
         kept = shown.kept(defects=wanted.defects == "keep")
         beyond, tally = shown.beyond, shown.counts(planes, crop)
 
@@ -133,6 +151,16 @@ class Recipe:
             result[block], changed = converted(raw, wanted.dtype)
             tally += changed
         return result.reshape(len(shown.planes), *crop.wanted_shape), tally
+
+    def _unfused(self, x0: Planes, shown: Shown, crop: Crop, wanted: Wanted) -> Planes:
+        """The wanted part of what the sampler returned, (N, H, W), with NaN where pixels are kept."""
+        kept = shown.kept(defects=wanted.defects == "keep")
+        found = crop.trimmed(x0).copy()
+        if shown.beyond is not None:
+            found += crop.trimmed(shown.beyond / self.measurement.intensity.half).astype(np.float32)
+        if kept is not None:
+            found[crop.trimmed(kept)] = np.nan
+        return found
 
 
 def unknown_spectrum(sampler: Sampler, measurement: Measurement, manifest: ModelManifest) -> Spectrum | None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from math import prod
 
+from baikal_deploy.denoising.compared import REACH as FUSION_REACH
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.trust import REACH
 from baikal_deploy.denoising.windows import AxisPlan, TilePlan
 from baikal_deploy.measurement.adaptive_base import ADAPTIVE_REACH
 from baikal_deploy.measurement.defect_lines import LINE
 from baikal_deploy.measurement.screen import REACH as SCREEN_REACH
+from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Region
+from baikal_deploy.pixels.cells import CELL
 
 
 def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[int, int] = (0, 0)) -> Crop:
@@ -31,6 +34,46 @@ def crop_around(region: Region, plan: TilePlan, halo: int, noise_origin: tuple[i
     axes = zip((plan.y, plan.x), plan.shape, region, strict=True)
     y, x = (_reach(axis, size, span, halo + REACH) for axis, size, span in axes)
     return Crop(plan.shape, (y, x), region, noise_origin)
+
+
+def results_around(region: Region, shape: tuple[int, int]) -> Crop:
+    """Crop of results that has to be read for a region to be fused with its neighbours.
+
+    Args:
+        region: rows and columns of the whole planes.
+        shape: (H, W) of these.
+    """
+    return Crop(shape, grown(region, FUSION_REACH, shape), region)
+
+
+def grown(region: Region, margin: int, shape: tuple[int, int]) -> Region:
+    """A region with a margin, as far as the planes reach, which begins with a whole cell.
+
+    Args:
+        region: rows and columns of the whole planes.
+        margin: in pixels, at least.
+        shape: (H, W) of the planes.
+    """
+    y, x = (
+        slice(max(span.start - margin, 0) // CELL * CELL, min(span.stop + margin, size))
+        for span, size in zip(region, shape, strict=True)
+    )
+    return y, x
+
+
+def planes_around(region: Region, shape: tuple[int, int]) -> Crop:
+    """Crop of planes that has to be read to tell which pixels of a region say nothing, or are defects.
+
+    Args:
+        region: rows and columns of the whole planes.
+        shape: (H, W) of these.
+    """
+    around = BASE_REACH + SCREEN_REACH
+    y, x = (
+        slice(max(span.start - around, 0) // LINE * LINE, min(span.stop + around, size))
+        for span, size in zip(region, shape, strict=True)
+    )
+    return Crop(shape, (y, x), region)
 
 
 def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.measurement.sample import sampled
 from baikal_deploy.pixels.arrays import Planes, Raw
 from baikal_deploy.pixels.counts import Tally
@@ -69,6 +70,8 @@ class Wanted:
         suspect: whether it is asked where the result contradicts the data.
         defects: whether hot and dead pixels are replaced by what is around them, or keep their values.
         guard: whether pixels where it does, and those brighter than the model knows, are counted at least.
+        unfused: whether the planes are for fusion with their neighbours (``fusion``): float32 on the
+            network's scale, with NaN where a pixel stays what it is, and infinite where it becomes 0.
     """
 
     dtype: DTypeLike
@@ -76,6 +79,7 @@ class Wanted:
     suspect: bool = False
     defects: Defects = "replace"
     guard: bool = True
+    unfused: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,22 +99,53 @@ class Denoised:
     counts: Tally
 
     @classmethod
-    def copied(cls, planes: Raw, dtype: DTypeLike, counts: Tally) -> Self:
+    def copied(cls, planes: Raw, wanted: Wanted, counts: Tally) -> Self:
         """Planes as they are, in another pixel type; what that changes is added to the counts.
 
         Args:
             planes: (N, H, W) in raw units.
-            dtype: of the copies.
+            wanted: of the copies.
             counts: what else to know about the pixels.
         """
-        result, changed = converted(planes, dtype)
+        if wanted.unfused:
+            return cls(np.full(planes.shape, np.nan, np.float32), None, None, counts)
+        result, changed = converted(planes, wanted.dtype)
         return cls(result, None, None, changed + counts)
+
+    @classmethod
+    def zeroed(cls, planes: Raw, wanted: Wanted, counts: Tally) -> Self:
+        """Zeros in the place of planes.
+
+        Args:
+            planes: (N, H, W).
+            wanted: of the zeros.
+            counts: what to know about the pixels.
+        """
+        nothing = np.inf if wanted.unfused else 0
+        return cls(np.full(planes.shape, nothing, wanted.dtype), None, None, counts)
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays that were asked for, by name."""
         found = {"planes": self.planes, "std": self.std, "suspect": self.suspect}
         return {name: pixels for name, pixels in found.items() if pixels is not None}
+
+
+def in_raw_units(fused: Planes, planes: Raw, intensity: IntensityMap | None, wanted: Wanted) -> Denoised:
+    """Results that were fused, in raw units: rounded once, here.
+
+    Args:
+        fused: (N, H, W) on the network's scale; NaN where a pixel stays what it is, infinite where it becomes
+            0.
+        planes: as they were, (N, H, W) in raw units; only those pixels matter.
+        intensity: of their channel; None: there are no results.
+        wanted: of the result.
+    """
+    known = np.isfinite(fused)
+    if intensity is not None and known.any():
+        planes = np.where(known, intensity.raw(np.where(known, fused, 0)), planes)
+    zeroed = np.isinf(fused)
+    return Denoised.copied(np.where(zeroed, 0, planes) if zeroed.any() else planes, wanted, Tally())
 
 
 class Gathered:

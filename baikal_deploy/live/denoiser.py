@@ -47,6 +47,7 @@ class LiveDenoiser:
         latency_ms: float | None = None,
         on_result: OnResult | None = None,
         seed: int = 0,
+        fuse: bool = False,
         **options: Any,
     ) -> None:
         """Load the model; the first frame is fast then.
@@ -62,6 +63,8 @@ class LiveDenoiser:
                 say.
             on_result: called in the denoising thread with each result. What it raises is logged and counted.
             seed: of the noise of samplers that draw.
+            fuse: average each result with what is known of the frames before it, where they show the same;
+                for samplers that draw nothing, and once a channel was measured.
 
         Raises:
             ModelError: there is no such model, or its file is damaged.
@@ -74,7 +77,7 @@ class LiveDenoiser:
             raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
         self._counts = Counts(latency_ms)
         self._model = LiveModel(
-            model, engine, sampler, options, latency_ms=latency_ms, seed=seed, counts=self._counts
+            model, engine, sampler, options, latency_ms=latency_ms, seed=seed, fuse=fuse, counts=self._counts
         )
         self._queue: Waiting[Frame] = Waiting(queue, when_full)
         self._readers = Readers(queue, on_result, self._counts)
@@ -129,6 +132,7 @@ class LiveDenoiser:
     def forget(self, channel: Hashable, dtype: np.dtype[Any]) -> None:
         """Free the mapping of intensities of a channel in a pixel type: its next frame is as its first."""
         self._model.streams.pop((channel, dtype), None)
+        self._model.past.pop((channel, dtype), None)
 
     @property
     def queue(self) -> int:

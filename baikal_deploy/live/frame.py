@@ -22,6 +22,7 @@ class LiveResult:
         evaluations: network evaluations that it got.
         latency_ms: from ``submit`` until it was done.
         engine_ms: of that, in calls of the engine.
+        frames: of the stream that are averaged in the image, in the mean of its pixels; 1: itself alone.
     """
 
     number: int
@@ -32,6 +33,7 @@ class LiveResult:
     evaluations: int
     latency_ms: float
     engine_ms: float
+    frames: float = 1.0
 
 
 @dataclass(frozen=True)

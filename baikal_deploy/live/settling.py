@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.neighbours import measure_stream_gate
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement, measure_roughly
@@ -26,6 +27,8 @@ FRAMES = 8
 """Number of frames that a stream settles on."""
 SIDE = 512
 """Largest side, in pixels, of the crop of a frame that is measured."""
+PROBED = 2
+"""Number of frames that tell how much noise is left in results, where frames are fused."""
 
 
 @dataclass
@@ -33,12 +36,14 @@ class Settling:
     """The measurement of one channel of a stream while it settles; one thread calls it.
 
     Attributes:
+        fuse: whether it is measured besides how far results may differ.
         settled: whether what is known will be held.
     """
 
     denoiser: Denoiser
     sampler: Sampler
     pool: ThreadPoolExecutor
+    fuse: bool = False
     settled: bool = False
     _known: Measurement | None = None
     _sample: list[Raw] = field(default_factory=list)
@@ -77,7 +82,14 @@ class Settling:
             self._sample.append(telling_crop(frame, SIDE, len(self._sample)).copy())
         if self._pending is None and len(self._sample) in (1, FRAMES) and len(self._sample) > self._measured:
             self._measured = len(self._sample)
-            self._pending = self.pool.submit(self.denoiser.measure, list(self._sample), self.sampler)
+            self._pending = self.pool.submit(self._measure, list(self._sample))
+
+    def _measure(self, sample: list[Raw]) -> Measurement:
+        found = self.denoiser.measure(sample, self.sampler)
+        if not self.fuse or found.intensity.is_constant:
+            return found
+        recipe = self.denoiser.recipe(self.sampler, found, seed=0)
+        return replace(found, gate=measure_stream_gate(self.denoiser, recipe, sample[:PROBED]))
 
     def _rough(self, frame: Raw) -> Measurement:
         found = measure_roughly([frame], self.denoiser.manifest.normalisation)

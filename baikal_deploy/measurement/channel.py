@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from baikal_deploy.measurement.bright import below, ceiling, scale_of
 from baikal_deploy.measurement.correlation import FOREIGN
+from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import Kernel, NoiseModel
 from baikal_deploy.measurement.sample import block_means, noise_std, telling
@@ -42,6 +43,7 @@ class Measurement:
         noise: how the noise depends on the signal, and between pixels; None where nobody asked.
         screen: tells the pixels that say nothing.
         doubts: what is to be said before anything is denoised, in sentences.
+        gate: how far results of neighbouring planes may differ; None where nobody asked.
         structure: what the channel looks like, and whether the model knows that; None where nobody asked.
     """
 
@@ -51,6 +53,7 @@ class Measurement:
     noise: NoiseModel | None = None
     screen: Screen = NOTHING_WRONG
     doubts: tuple[str, ...] = ()
+    gate: Gate | None = None
     structure: Finding | None = None
 
     def record(self) -> dict[str, Any]:
@@ -60,12 +63,14 @@ class Measurement:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The measurement that gave a ``record``, to the last bit."""
-        noise, structure = record["noise"], record.get("structure")  # earlier versions recorded none
+        noise, gate = record["noise"], record.get("gate")
+        structure = record.get("structure")  # earlier versions recorded none
         parts = {
             "intensity": IntensityMap(**record["intensity"]),
             "noise": None if noise is None else NoiseModel.from_record(noise),
             "screen": Screen.from_record(record["screen"]),
             "doubts": tuple(record["doubts"]),
+            "gate": None if gate is None else Gate.from_record(gate),
             "structure": None if structure is None else Finding.from_record(structure),
         }
         return cls(**{**record, **parts})

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.measurement.intensity import is_constant
-from baikal_deploy.pixels.arrays import Raw
+from baikal_deploy.pixels.arrays import Raw, Region
 
 SAMPLE_PIXELS = 2**21
 """Most pixels of a channel that are looked at to measure it."""
@@ -54,8 +54,7 @@ def sample_windows(num_planes: int, shape: tuple[int, int], more: int = 0) -> li
         if more:
             plane = int((plane + more * GOLDEN * num_planes) % num_planes)
         number = i + more * count
-        y, x = (_place(number, length, SAMPLE_SIDE, step) for length, step in zip(shape, R2, strict=True))
-        windows.append((plane, y, x))
+        windows.append((plane, *place_of(number, shape, SAMPLE_SIDE)))
     return windows
 
 
@@ -88,14 +87,25 @@ def telling_crop(frame: Raw, side: int, number: int) -> Raw:
     """
     for more in range(MORE):
         i = number + more * MORE
-        crop = frame[_place(i, frame.shape[0], side, R2[0]), _place(i, frame.shape[1], side, R2[1])]
+        crop = frame[place_of(i, frame.shape, side)]
         if not is_constant(crop):
             break
     return crop
 
 
+def place_of(number: int, shape: tuple[int, ...], side: int) -> Region:
+    """Place of a window in a plane, in a low-discrepancy sequence (Roberts 2018).
+
+    Args:
+        number: in the sequence, from 0.
+        shape: (H, W) of the plane.
+        side: of the window, in pixels; a smaller plane is taken whole.
+    """
+    y, x = (_place(number, length, side, step) for length, step in zip(shape, R2, strict=True))
+    return y, x
+
+
 def _place(number: int, length: int, side: int, step: float) -> slice:
-    """Place of a window along an axis, in a low-discrepancy sequence (Roberts 2018)."""
     side = min(length, side)
     start = int((0.5 + number * step) % 1 * (length - side + 1))
     return slice(start, start + side)

@@ -134,7 +134,10 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
             recipe.nfe,
             recipe.sampler.options,
             views.whole(before, after, place),
-            list(views.planes(before, after, place)),
+            [
+                *views.planes(before, after, place),
+                *(views.kymograph(before, after, place, axis) for axis in run.config.fuse or ""),
+            ],
             None if mask is None else views.suspects(mask, place),
             histograms(*pixels, measurement.intensity),
             noise_fit(curve, measurement.noise) if measurement.noise is not None and len(curve) else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,10 @@ SIDE = 512
 """Side, in pixels, of the part of a plane that is shown. A reduced plane would look less noisy than it is."""
 MOST_VIEWS = 6
 """Most planes that are shown of all channels together."""
+MOST_STEPS = 256
+"""Most steps of an axis that a kymograph shows."""
+LEAST_HEIGHT = 96
+"""Least height of a kymograph, in pixels."""
 WORST = 5
 
 
@@ -106,6 +111,43 @@ def planes(before: Volume, after: Volume, channel: int) -> Iterator[View]:
         part = "" if (h, w) == (height, width) else f"{h} × {w} pixels at ({y}, {x}) of {height} × {width}"
         pictures = [address(grey(one, shown)) for one in parts]
         yield View(info.describe(plane), part, w, pictures[0], pictures[1])
+
+
+def kymograph(before: Volume, after: Volume, channel: int, axis: str) -> View:
+    """One row of a channel's planes along an axis, below each other: what flickers, and what stays.
+
+    Args:
+        before, after: of one shape.
+        channel: its index.
+        axis: t or z; the first plane along the other one is taken.
+
+    Raises:
+        VolumeError: pixels that cannot be read.
+    """
+    info, step = before.info, step_of(before.info.plane_shape)
+    numbers = _along(info, channel, axis)[:MOST_STEPS]
+    height, width = info.plane_shape
+    y, x = (step * corner for corner in brightest(thinned(after, numbers[0], step), SIDE // step))
+    row = min(y + SIDE // 2, (y + height) // 2)
+    rows, columns = slice(row, row + 1), slice(x, min(x + SIDE, width))
+    parts = [
+        np.concatenate([volume.read_window(number, rows, columns) for number in numbers])
+        for volume in (before, after)
+    ]
+    shown, thick = contrast(parts[1], parts[0]), -(-LEAST_HEIGHT // len(numbers))
+    pictures = [address(grey(part.repeat(thick, axis=0), shown)) for part in parts]
+    total = len(_along(info, channel, axis))
+    some = "" if len(numbers) == total else f"the first {len(numbers)} of {total}"
+    return View(f"Row {row} along {axis}", some, parts[0].shape[1], pictures[0], pictures[1])
+
+
+def _along(info: VolumeInfo, channel: int, axis: str) -> range:
+    """Planes of a channel along an axis, the first along all others."""
+    names = [one.name for one in info.axes[:-2]]
+    along = names.index(axis)
+    step = math.prod(info.shape[along + 1 : -2])
+    first = channel * math.prod(info.shape[names.index("c") + 1 : -2]) if "c" in names else 0
+    return range(first, first + step * info.shape[along], step)
 
 
 def _chosen(info: VolumeInfo, channel: int) -> list[int]:

@@ -70,6 +70,8 @@ def _check_paths(
     config: RunConfig, volume: SelectedVolume, guide: Volume | None, written: VolumeInfo
 ) -> None:
     sources: list[Source] = [config.input, *files_of(volume)]
+    if config.results is not None:
+        sources.append(config.results)
     if guide is not None:
         sources += [guide.info.path, *files_of(guide)]
     check_places(config, sources)

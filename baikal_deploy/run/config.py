@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.memory import memory_limit
@@ -60,6 +61,10 @@ class RunConfig:
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
             continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
             read; "zero" writes 0.
+        fuse: axes along which results are averaged with those of the planes beside them, where these show the
+            same; None: each plane by itself.
+        results: an output that such a run without ``fuse`` has finished, whose planes are fused; None: they
+            are denoised first.
     """
 
     input: Source
@@ -89,6 +94,8 @@ class RunConfig:
     memory: str | int | None = None
     defects: Defects = "replace"
     on_error: OnError = "stop"
+    fuse: Fuse | None = None
+    results: Source | None = None
 
     def __post_init__(self) -> None:
         if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
@@ -104,6 +111,10 @@ class RunConfig:
         }
         for name, allowed in choices.items():
             _check_choice(name, getattr(self, name), get_args(allowed))
+        if self.fuse is not None:
+            _check_choice("fuse", self.fuse, get_args(Fuse))
+        elif self.results is not None:
+            raise ConfigError(f"--from {self.results}: say along which axes to fuse (--fuse t)")
         if self.dtype is not None:
             _check_choice("dtype", self.dtype, TYPES)
         if self.other_channels == "drop" and self.channels is None:
@@ -140,6 +151,27 @@ class RunConfig:
     def outputs(self) -> list[Path]:
         """Every image that is written, the result first."""
         return [self.target, *(path for path in (self.uncertainty, self.mask) if path is not None)]
+
+    @property
+    def unfused(self) -> Path:
+        """Path of the results before they are fused, while a run that fuses is not complete."""
+        return self.target.with_name(f"{self.target.name}.unfused.zarr")
+
+
+@dataclass(frozen=True)
+class Unfused(RunConfig):
+    """The options of the first half of a run that fuses: planes are denoised, each by itself."""
+
+    @classmethod
+    def of(cls, whole: RunConfig) -> Self:
+        """The first half of a run; what an earlier one has left of it is not replaced.
+
+        Args:
+            whole: the options of the run.
+        """
+        values = {field.name: getattr(whole, field.name) for field in fields(whole)}
+        own = {"output": whole.unfused, "uncertainty": None, "mask": None, "dtype": "float32"}
+        return cls(**values | own)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from math import prod
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.outputs import check_places
 from baikal_deploy.run.resume.session import check_session
@@ -91,7 +92,7 @@ class GrowingInput:
 
     def _can_be_measured(self, info: VolumeInfo) -> bool:
         _check_axes(info, self._config)
-        return info.shape[0] >= _needed(info)
+        return info.shape[0] >= _needed(info, self._config.fuse)
 
     def contents(self, chosen: SelectedVolume) -> dict[str, Any]:
         """Facts that do not change as the input grows, with a digest of the first planes.
@@ -146,7 +147,7 @@ class GrowingInput:
     @property
     def _measured(self) -> int:
         """Steps that are measured."""
-        return min(_needed(self.watched.volume.info), self.watched.steps)
+        return min(_needed(self.watched.volume.info, self._config.fuse), self.watched.steps)
 
     def for_layout(self, info: VolumeInfo) -> VolumeInfo:
         """Info to choose the layout for, which does not depend on how much has come.
@@ -222,6 +223,8 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
     if config.guide is not None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
+    if config.results is not None:
+        raise ConfigError("--from: is a finished result, and --follow is for what still comes; leave one out")
     for path in config.outputs:
         written = format_of(path)
         if not written.GROWS:
@@ -244,6 +247,8 @@ def _check_axes(info: VolumeInfo, config: RunConfig) -> None:
         raise ConfigError(f"--{first}: is the axis along which the input grows; leave it out, or --follow")
 
 
-def _needed(info: VolumeInfo) -> int:
-    """Steps that are measured."""
-    return -(-FIRST_PLANES // (prod(info.shape[1:-2]) // info.num_channels))
+def _needed(info: VolumeInfo, fuse: Fuse | None) -> int:
+    """Steps that are measured; where results are fused along them, there are some with all neighbours."""
+    first = info.axes[0].name
+    least = 2 * NEIGHBOURS[first] + 1 if fuse is not None and first in fuse else 1
+    return max(-(-FIRST_PLANES // (prod(info.shape[1:-2]) // info.num_channels)), least)

@@ -80,6 +80,22 @@ class Work:
     on_error: OnError
 
     @property
+    def counted(self) -> Tally:
+        """What was counted of the pixels before, and does not count again."""
+        return Tally()
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks on what the items are made of, in sentences."""
+        return []
+
+    @property
+    def unfused(self) -> Self:
+        """The same work for results that are then fused with those beside them."""
+        wanted = Wanted(np.float32, defects=self.wanted.defects, unfused=True)
+        return replace(self, wanted=wanted)
+
+    @property
     def volume(self) -> SelectedVolume:
         """Volume that the planes are read from."""
         return self.recipes.volume
@@ -208,7 +224,7 @@ class Work:
     def _denoise(self, found: Found, progress: Progress, memory: Memory | None) -> Denoised:
         group, of_whole = self.recipes.group(found.numbers[0]), self.volume.planes_of_whole
         if group is None:
-            return Denoised.copied(found.crop.trimmed(found.planes), self.wanted.dtype, Tally())
+            return Denoised.copied(found.crop.trimmed(found.planes), self.wanted, Tally())
         fields = of_whole(found.numbers, self.shared_axes)
         stack = Stack(found.planes, of_whole(found.numbers), found.guides, fields)
         recipe, run = self.recipes.of(group), self.recipes.models.of(group[1]).denoiser.run
@@ -216,11 +232,10 @@ class Work:
 
     def _given_up(self, found: Found) -> Denoised:
         """A plane that cannot be denoised: as it is, or 0."""
-        pixels, dtype, numbers = found.crop.trimmed(found.planes), self.wanted.dtype, tuple(found.numbers)
+        pixels, numbers = found.crop.trimmed(found.planes), tuple(found.numbers)
         if self.on_error == "zero":
-            counts = Tally(pixels.size, zeroed=numbers)
-            return Denoised(np.zeros(pixels.shape, dtype), None, None, counts)
-        return Denoised.copied(pixels, dtype, Tally(pixels.size, kept_raw=numbers))
+            return Denoised.zeroed(pixels, self.wanted, Tally(pixels.size, zeroed=numbers))
+        return Denoised.copied(pixels, self.wanted, Tally(pixels.size, kept_raw=numbers))
 
     def _crop(self, item: WorkItem) -> Crop:
         shape, noise_origin = self.volume.info.plane_shape, self.volume.origin

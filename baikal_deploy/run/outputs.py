@@ -42,7 +42,8 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
             if path.resolve() in taken:
                 raise VolumeError(f"{path}: two outputs of one name; choose another one")
             taken.append(path.resolve())
-    for path in config.outputs:
+    between = [] if config.fuse is None else [config.unfused]
+    for path in [*config.outputs, *between]:
         for source in sources:
             if isinstance(source, Path):
                 check_paths(source, path)

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from baikal_deploy.run.config import RunConfig
+from baikal_deploy.measurement.gate import Fuse
+from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.run.models.loaded import Loaded, Models
+from baikal_deploy.run.provenance import provenance
+from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.resume.kept import Kept
 from baikal_deploy.run.standing import Standing
@@ -101,6 +105,27 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Half:
+    """The first half of a run that fuses: a run of its own, into an image that is removed in the end.
+
+    Attributes:
+        config: of this half.
+        fingerprint: of everything that decides what it writes.
+        standing: what is where it is to write.
+    """
+
+    config: Unfused
+    fingerprint: dict[str, Any]
+    standing: Standing
+
+    @property
+    def fuse(self) -> Fuse:
+        """Axes along which the results are then fused."""
+        assert self.config.fuse is not None
+        return self.config.fuse
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run that is decided: everything is checked and measured, nothing is written.
 
@@ -115,6 +140,8 @@ class Plan:
         layout: how the output is cut into items.
         fingerprint: of everything that decides what is written.
         standing: what is where it is to write.
+        half: the first half of a run that fuses; None for one that does not.
+        growing: axis along which results are fused with those before them alone; "" if there is none.
     """
 
     config: RunConfig
@@ -127,6 +154,13 @@ class Plan:
     layout: Layout
     fingerprint: dict[str, Any]
     standing: Standing
+    half: Half | None = None
+    growing: str = ""
+
+    @property
+    def denoising(self) -> Standing:
+        """State of the images that denoised planes go into."""
+        return self.standing if self.half is None else self.half.standing
 
     @property
     def models(self) -> Models:
@@ -139,7 +173,7 @@ class Plan:
         Args:
             volume: the part.
         """
-        written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype))
+        written = replace(volume.info, dtype=np.dtype(self.config.dtype or volume.info.dtype))
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 
@@ -159,6 +193,17 @@ class Plan:
         names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
         skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
         return skipped + self.input.notes()
+
+    def provenance(self, now: Round, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
+        """Provenance of the output; see ``provenance.provenance``.
+
+        Args:
+            now: the last round.
+            tally: of all planes.
+            notes: on the output, in sentences.
+        """
+        made = provenance(self.config, now.work.recipes, digest(self.fingerprint), tally, notes)
+        return made | self.input.record(now.written)
 
     def close(self) -> None:
         """Free the models."""

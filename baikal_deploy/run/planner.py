@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Wanted
@@ -15,18 +17,26 @@ from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
 from baikal_deploy.run.choice import Choice, choose
-from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.config import RunConfig, Unfused
+from baikal_deploy.run.finished import Finished
+from baikal_deploy.run.fused import Fusing
+from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel, memory_limit
 from baikal_deploy.run.models.asked import Asked, files_of
 from baikal_deploy.run.models.loaded import Loaded, Models
-from baikal_deploy.run.plan import Plan, Round
+from baikal_deploy.run.plan import Half, Plan, Round
 from baikal_deploy.run.recipes import Group, Recipes
 from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
+from baikal_deploy.run.resume.session import finished_before
 from baikal_deploy.run.standing import Standing, look, settle
 from baikal_deploy.volumes.layout import Layout, plan_items
+from baikal_deploy.volumes.open import open_input
+
+RESULT = np.dtype(np.float32)
+"""Pixel type of results before they are fused."""
 
 
 def plan(
@@ -54,12 +64,41 @@ def plan(
         told = _fingerprint(config, source, choice, work)
         standing = settle(config, source, seen, told, only_plan)
         work.recipes.add(standing.measurements(config))
-        work = _measured(source, choice, work, standing)
+        half = None
+        if config.fuse is not None and config.results is None:
+            half = _half(config, source, choice, work, standing, only_plan)
+            work.recipes.add(half.standing.measurements(half.config))
+        denoising = standing if half is None else half.standing
+        work = _measured(source, choice, work, denoising.earlier or standing.earlier)
+        growing = _growing(config, source, choice)
+        if config.fuse is not None:
+            known = replace(work.recipes, volume=source.beginning(choice.volume))
+            add_gates(known, config.fuse, growing)
         models.close_unused()
         memory = _memory(config, source, choice, work)
-        layout = _layout(memory, limit, standing.earlier)
+        layout = _layout(memory, limit, denoising.earlier)
         stack.pop_all()
-    return Plan(config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing)
+    own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing
+    return Plan(*own, half, growing)
+
+
+def _growing(config: RunConfig, source: Input, choice: Choice) -> str:
+    """The axis along which an input grows, if results are fused along it; "" otherwise."""
+    first = choice.written.axes[0].name
+    return first if source.grows and first in (config.fuse or "") else ""
+
+
+def _half(
+    config: RunConfig, source: Input, choice: Choice, work: Work, standing: Standing, only_plan: bool
+) -> Half:
+    """The first half of a run that fuses."""
+    own = Unfused.of(config)
+    told = _fingerprint(own, source, choice, work)
+    if standing.finished or standing.refused is not None:
+        return Half(own, told, Standing())
+    if finished_before(replace(own, overwrite=False), told):
+        own = replace(own, overwrite=False)
+    return Half(own, told, settle(own, source, standing, told, only_plan))
 
 
 def plan_part(
@@ -97,6 +136,8 @@ def plan_part(
         work.recipes.add(measurements)
         models.close_unused()
         layout = Layout(**header["layout"])
+        if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
+            work = Fusing.of(work, open_input(config.unfused), config.fuse)
         stack.pop_all()
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
@@ -153,11 +194,17 @@ def _work(config: RunConfig, choice: Choice, models: Models) -> Work:
     if config.uncertainty is not None:
         for own in models.used:
             check_std(own.sampler, f"--uncertainty {config.uncertainty}")
+    if config.fuse is not None:
+        check_fusion(config, [own.sampler for own in models.used], choice.written)
     by_time = config.normalise == "per-timepoint" and choice.written.has_time
     recipes = Recipes(choice.volume, models, config.seed, by_time, config.on_error)
     std, suspect = config.uncertainty is not None, config.mask is not None
     wanted = Wanted(choice.written.dtype, std, suspect, config.defects)
-    return Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
+    work = Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
+    if config.fuse is not None and config.results is not None:
+        made = Finished.at(config.results, config, recipes)
+        return Fusing.of(work, made, config.fuse, made.counts, made.rounded)
+    return work.unfused if isinstance(config, Unfused) else work
 
 
 def _fingerprint(config: RunConfig, source: Input, choice: Choice, work: Work) -> dict[str, Any]:
@@ -166,9 +213,9 @@ def _fingerprint(config: RunConfig, source: Input, choice: Choice, work: Work) -
     return told if contents is None else told | {"contents of the input": contents}
 
 
-def _measured(source: Input, choice: Choice, work: Work, standing: Standing) -> Work:
+def _measured(source: Input, choice: Choice, work: Work, earlier: Journal | None) -> Work:
     """The work on all that is there, with what is known of every channel."""
-    source.continue_at(None if standing.earlier is None else standing.earlier.ended)
+    source.continue_at(None if earlier is None else earlier.ended)
     early = replace(work.recipes, volume=source.beginning(choice.volume))
     for channel in early.channels:
         early.first(channel)
@@ -181,10 +228,13 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
     for predictor in predictors:
         predictor.evaluate_once(info.plane_shape)
+    written = choice.written
+    if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
+        written = replace(written, dtype=RESULT)  # in between
     return MemoryModel(
         resident_bytes() or 0,
-        source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk)),
-        info.dtype.itemsize,
+        source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk)),
+        max(info.dtype.itemsize, 0 if config.fuse is None else RESULT.itemsize),
         [predictor.plan(info.plane_shape) for predictor in predictors],
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),
         config.batch,

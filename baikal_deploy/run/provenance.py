@@ -80,4 +80,6 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         "defects": config.defects,
         "seed": config.seed,
         "shared noise": config.share_noise,
+        "fuse": config.fuse,
+        "results": None if config.results is None else str(config.results.absolute()),
     }

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.execution import Execution, Progress
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.models.loaded import Models
 from baikal_deploy.run.plan import Round
 from baikal_deploy.run.planner import plan
-from baikal_deploy.run.provenance import provenance
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.resume.fingerprint import digest
 from baikal_deploy.run.resume.journal import Journal
-from baikal_deploy.run.resume.session import Session, open_session
+from baikal_deploy.run.resume.session import finished_before, remove_outputs
 from baikal_deploy.run.resume.unfinished import load_unfinished
 from baikal_deploy.run.workers import ThisProcess, Workers
 from baikal_deploy.volumes.base import VolumeInfo, WorkItem
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.open import labels_of
 from baikal_deploy.volumes.selection import SelectedVolume
-
-Progress = Callable[[int, int], None]
-"""(network evaluations of planes done, all of them) -> None."""
 
 
 class Run:
@@ -112,7 +107,7 @@ class Run:
     @property
     def earlier(self) -> Journal | None:
         """The journal of the unfinished run that this one continues; None if there is none."""
-        return self.plan.standing.earlier
+        return self.plan.standing.earlier or self.plan.denoising.earlier
 
     @property
     def finished(self) -> bool:
@@ -122,7 +117,7 @@ class Run:
     @property
     def refused(self) -> VolumeError | None:
         """Reason why the run may not be executed, if it was only to be planned."""
-        return self.plan.standing.refused
+        return self.plan.standing.refused or self.plan.denoising.refused
 
     @property
     def evaluations(self) -> int:
@@ -132,17 +127,27 @@ class Run:
     @property
     def evaluations_done(self) -> int:
         """Network evaluations that an unfinished run, which this one continues, has done."""
-        return self.round.evaluations_in(self.earlier)
+        if self.plan.denoising.finished:
+            return self.evaluations
+        return self.round.evaluations_in(self.plan.denoising.earlier)
 
     @property
     def evaluations_kept(self) -> int:
         """Network evaluations that are on disk now, when this run was interrupted."""
-        return self.round.evaluations_in(load_unfinished(self.config))
+        half = self.plan.half
+        if half is not None and finished_before(replace(half.config, overwrite=False), half.fingerprint):
+            return self.evaluations
+        return self.round.evaluations_in(self._unfinished)
 
     @property
     def steps_kept(self) -> bool:
         """True if a part of the evaluations of a plane that is not finished is on disk besides."""
-        return self.round.has_steps_in(load_unfinished(self.config))
+        return self.round.has_steps_in(self._unfinished)
+
+    @property
+    def _unfinished(self) -> Journal | None:
+        """Journal of the images that denoised planes go into, as it is now."""
+        return load_unfinished(self.config if self.plan.half is None else self.plan.half.config)
 
     @property
     def windows_per_plane(self) -> int:
@@ -186,32 +191,12 @@ class Run:
         if self.refused is not None:
             raise self.refused
         if self.finished:
+            if self.plan.half is not None:
+                remove_outputs(self.plan.half.config, self.plan.half.fingerprint)
             return RunReport.of_finished(self.config.target)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
-        started = time.perf_counter()
-        self.round = self.plan.next_round(0)
-        with open_session(self.config, self.written, self.plan.fingerprint, self.layout) as session:
-            for group, measurement in self.recipes.measurements.items():
-                session.measured(group, measurement)
-            computed = self._do_rounds(session, workers, progress)
-            tally = session.tally
-            notes = [*tally.notes(), *self.plan.notes(), *_copy_labels(self.volume, session)]
-            session.finish(self.provenance(tally, notes))
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
-
-    def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
-        """Do all rounds, the first of which is the present one; the evaluations that they took."""
-        source, computed = self.plan.input, 0
-        while True:
-            last = source.ended
-            if last and source.grows:
-                session.end(self.written.shape[0])
-            computed += _do_round(self.round, source, session, workers, progress)
-            if last:
-                return computed
-            self.round = self.plan.next_round(self.written.shape[0])
-            session.grow(self.written)
+        return Execution(self.plan, workers, progress, self._begin).execute()
 
     def provenance(self, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """Provenance of the output; see ``provenance.provenance``.
@@ -220,8 +205,10 @@ class Run:
             tally: of all planes.
             notes: on the output, in sentences.
         """
-        made = provenance(self.config, self.recipes, digest(self.plan.fingerprint), tally, notes)
-        return made | self.plan.input.record(self.written)
+        return self.plan.provenance(self.round, tally, notes)
+
+    def _begin(self, now: Round) -> None:
+        self.round = now
 
     def close(self) -> None:
         """Free the models; the run cannot be executed afterwards."""
@@ -232,38 +219,3 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _do_round(
-    now: Round, source: Input, session: Session, workers: Workers, progress: Progress | None
-) -> int:
-    """Do what is there of an input; the evaluations that it took."""
-    recipes = now.work.recipes
-    done = sum(map(now.work.evaluations, session.done))
-    computed, known, total = 0, len(recipes.known), now.evaluations
-
-    def advance(planes: int, evaluated: int) -> None:
-        nonlocal done, computed, known, total
-        if known != len(recipes.known):
-            known, total = len(recipes.known), now.evaluations
-        done += planes
-        computed += evaluated
-        if progress is not None:
-            progress(done, total)
-
-    advance(0, 0)
-    try:
-        workers.work(now.work, session, advance)
-    except KeyboardInterrupt:
-        source.interrupt()
-    return computed
-
-
-def _copy_labels(volume: SelectedVolume, session: Session) -> list[str]:
-    """Give the outputs the input's labels; what to know of it."""
-    labels = labels_of(volume.whole)
-    if labels is None:
-        return []
-    if volume.is_cut:
-        return ["label images belong to the whole image and were left out of a part of it"]
-    return session.copy_labels(labels)

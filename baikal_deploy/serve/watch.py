@@ -60,6 +60,7 @@ class Watch(Collector):
                     "shape": latest.image.shape,
                     "dtype": str(latest.image.dtype),
                     "evaluations": latest.evaluations,
+                    "frames": latest.frames,
                     "latency_ms": latest.latency_ms,
                     "channel": "" if latest.channel is None else str(latest.channel),
                     **asdict(picture(latest.raw, latest.image)),

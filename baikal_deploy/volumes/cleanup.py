@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.host.moves import remove_file
+from baikal_deploy.host.moves import move, remove_file
 from baikal_deploy.volumes.create import provenance_at
 from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
 
@@ -68,6 +68,28 @@ def is_leftover(path: Path, run: str, fingerprint: str) -> bool:
         fingerprint: digest of all that decides the contents.
     """
     return os.path.lexists(path) and (belongs(path, run, fingerprint) or is_half_made(path))
+
+
+def remove_finished(path: Path, fingerprint: str) -> None:
+    """Remove a store that is complete, if it is what a run of a fingerprint has made.
+
+    It is moved away first: a kill leaves nothing that looks complete and is not.
+
+    Args:
+        path: of the store.
+        fingerprint: digest of all that decides the contents.
+
+    Raises:
+        VolumeError: see ``discard``.
+    """
+    aside = path.with_name(f"{path.name}.removed")
+    if Mark.at(aside) is not None or is_half_made(aside):
+        discard(aside)
+    mark = Mark.at(path)
+    if mark is not None and mark.complete and mark.fingerprint == fingerprint:
+        with translated(path, "removed"):
+            move(path, aside)
+        discard(aside)
 
 
 def remove_leftover(path: Path) -> None:

@@ -15,8 +15,8 @@ import tifffile
 import baikal_deploy
 from baikal_deploy import Images, Listener, Run, RunConfig, RunReport
 from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
+from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.many.listener import Summary
-from baikal_deploy.run.run import Progress
 from baikal_deploy.run.workers import ThisProcess
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.zarr.reader import open_volume

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baikal_deploy.cli._log.meter import Meter, Reading
-from baikal_deploy.run.run import Progress as Advance
+from baikal_deploy.run.execution import Progress as Advance
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from baikal_deploy.cli._streams import check_told
 from baikal_deploy.cli.terminal import BUG, INTERRUPTED, USER_ERROR, too_large
 from baikal_deploy.errors import BaikalError
 from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.many.listener import Summary
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.run import Progress, Run
+from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.urls import Source
 
 PROGRESS_SECONDS = 5.0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
 from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
+
+WORDS = {"t": "frames", "z": "planes"}
 
 
 def describe(run: Run) -> list[str]:
@@ -78,9 +83,34 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
         f"{describe_noise(recipe.measurement)}{first}",
         *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
         f"          {describe_choice(run, channel)}, {evaluations} a plane",
+        *(
+            []
+            if recipe.measurement.gate is None
+            else [f"          {describe_gate(recipe.measurement.gate, run.plan.growing)}"]
+        ),
         *(f"          {words}" for words in describe_structure(recipe.measurement)),
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
+
+
+def describe_gate(gate: Gate, growing: str = "") -> str:
+    """What neighbours are expected to bring, in words.
+
+    Args:
+        gate: of a channel.
+        growing: see ``Plan``.
+    """
+    closed = [axis for axis, allowed in gate.allowed.items() if not allowed]
+    if gate.is_closed:
+        return f"not fused along {' and '.join(closed)}: neighbours would bring nothing here"
+    used = " and ".join(
+        f"{NEIGHBOURS[axis]} {WORDS[axis]} {'before' if axis == growing else 'on either side'}"
+        for axis in gate.allowed
+        if axis not in closed
+    )
+    rest = f" (none along {closed[0]}: they would bring nothing)" if closed else ""
+    left = f"{100 * math.sqrt(gate.left):.2g} % of the noise is left in results"
+    return f"fused with {used}{rest}: {left}; about {gate.gain:+.1f} dB expected"
 
 
 def duration(seconds: float) -> str:

@@ -10,9 +10,10 @@ from baikal_deploy.cli._log.plan import describe, duration
 from baikal_deploy.cli._summary import describe_summary
 from baikal_deploy.cli.terminal import plain_console, tell
 from baikal_deploy.errors import BaikalError
+from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.many.listener import Listener, Summary
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.run import Progress, Run
+from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.urls import Source
 
 LINE_SECONDS = 30.0

@@ -118,6 +118,7 @@ def _find(config: RunConfig, draws: int | None) -> Folder | Collection | OneImag
 
 
 def _check_options(config: RunConfig) -> None:
-    for name in ("guide", "uncertainty", "mask"):
+    options = {"guide": "guide", "uncertainty": "uncertainty", "mask": "mask", "results": "from"}
+    for name, option in options.items():
         if (path := getattr(config, name)) is not None:
-            raise ConfigError(f"--{name} {path}: is for one image, not for several; leave it out")
+            raise ConfigError(f"--{option} {path}: is for one image, not for several; leave it out")

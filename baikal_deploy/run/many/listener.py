@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from baikal_deploy.errors import BaikalError
+from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.run import Progress, Run
+from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.urls import Source
 
 

@@ -11,7 +11,8 @@ from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.provenance import run_of
 from baikal_deploy.run.recipes import Recipes
 from baikal_deploy.volumes.base import Volume
-from baikal_deploy.volumes.urls import stamp
+from baikal_deploy.volumes.cleanup import Mark
+from baikal_deploy.volumes.urls import Source, Url, stamp
 
 MOST_CHANGES = 5
 """Largest number of changes that are listed in a message."""
@@ -41,11 +42,18 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         "denoised channels": list(recipes.channels),
         "contents of the input": _contents(recipes.volume),
         "contents of the guide": None if guide is None else _contents(guide),
+        "contents of the results": None if config.results is None else _made(config.results),
         "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
         "mask": None if config.mask is None else str(config.mask.absolute()),
     }
     same: dict[str, Any] = json.loads(json.dumps(found))
     return same
+
+
+def _made(results: Source) -> str | None:
+    """Fingerprint of a finished output; None for what is none."""
+    mark = None if isinstance(results, Url) else Mark.at(results)
+    return None if mark is None else mark.fingerprint
 
 
 def _contents(volume: Volume) -> dict[str, Any]:

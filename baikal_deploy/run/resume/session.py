@@ -31,7 +31,7 @@ from baikal_deploy.run.resume.unfinished import (
     settle_aside,
 )
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
-from baikal_deploy.volumes.cleanup import Mark, remove_leftover
+from baikal_deploy.volumes.cleanup import Mark, remove_finished, remove_leftover
 from baikal_deploy.volumes.create import format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.urls import Source
@@ -264,14 +264,36 @@ def open_session(
             yield _begin(config, info, fingerprint, layout)
 
 
+def remove_outputs(config: RunConfig, fingerprint: Mapping[str, Any]) -> None:
+    """Remove what a run has written, finished or not, if it is of a fingerprint.
+
+    Args:
+        config: the options of the run.
+        fingerprint: of the run.
+
+    Raises:
+        VolumeError: the system refuses.
+    """
+    earlier = load_unfinished(config)
+    if earlier is not None and earlier.header["fingerprint"] == fingerprint:
+        _remove_unfinished(earlier)
+        earlier.remove()
+    for path in config.outputs:
+        remove_finished(path, digest(fingerprint))
+
+
+def _remove_unfinished(earlier: Journal) -> None:
+    settle_aside(earlier)  # first: what is left tells the next run of it, should this one be killed here
+    for place in leftovers(earlier):
+        remove_leftover(place)
+    Kept.of_run(earlier.path, earlier.run).clear()
+
+
 def _begin(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], layout: Layout) -> Session:
     """New outputs, in place of those that an earlier run left unfinished."""
     earlier = load_unfinished(config)
     if earlier is not None:
-        settle_aside(earlier)  # first: what is left tells the next run of it, should this one be killed here
-        for place in leftovers(earlier):
-            remove_leftover(place)
-        Kept.of_run(earlier.path, earlier.run).clear()
+        _remove_unfinished(earlier)
     places = [
         [str(path.resolve()), str(format_of(path).begin(path, config.overwrite))] for path in config.outputs
     ]

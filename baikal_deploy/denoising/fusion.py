@@ -1,0 +1,144 @@
+"""Fusion: results of neighbouring planes, averaged where they differ by no more than the noise left in them.
+
+A result is clean enough to tell a change from noise, which a frame is not. In the place of a plain mean,
+each neighbour has a weight at each pixel, q / (q + c), with q the variance of the noise that is left in a
+result, and c what the planes differ by around the pixel beyond it (see ``compared``). The mean of all
+neighbours is then compared to the plane in the same way, as it holds less noise than one of them. Of two
+results the smaller q counts: where something appears in one of them, that one has the structure.
+(Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
+
+Planes are on the network's scale; pixels that are not finite hold no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from baikal_deploy.denoising.compared import Result, between, change, filled, ratio
+from baikal_deploy.measurement.gate import Gate
+from baikal_deploy.pixels.arrays import Mask, Plane
+
+Sides = Mapping[str, tuple[Sequence[Plane], Sequence[Plane]]]
+"""Results of a plane's neighbours by axis: those before it and those after it, the nearest first."""
+Variance = Callable[[Plane], Plane]
+"""A result, finite -> the variance of the noise of its data."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Neighbours on one side of a plane.
+
+    Attributes:
+        results: the nearest first. One counts at a pixel only if all between it and the plane have a result
+            there: nothing is taken from beyond a gap.
+        allowed, coarse: of the gate, along this axis. A side with 0 is left out.
+    """
+
+    results: Sequence[Result]
+    allowed: float
+    coarse: float
+
+
+def gated(gate: Gate, own: Plane, sides: Sides, variance: Variance) -> tuple[Plane, Plane]:
+    """A result with what its neighbours know, and the share of its own in it; see ``fuse``.
+
+    Args:
+        gate: of the channel.
+        own: result of the plane, (H, W).
+        sides: results of its neighbours, of the same channel.
+        variance: of the noise.
+    """
+
+    def ready(plane: Plane) -> Result:
+        return Result.of(plane, variance(filled(plane)), gate)
+
+    both = {axis: tuple(map(ready, side) for side in found) for axis, found in sides.items()}
+    return fuse(ready(own), sides_of(gate, {axis: [list(one) for one in two] for axis, two in both.items()}))
+
+
+def sides_of(gate: Gate, sides: Mapping[str, Sequence[Sequence[Result]]]) -> list[Side]:
+    """The sides of a plane.
+
+    Args:
+        gate: of the channel.
+        sides: the results on each side, by axis.
+    """
+    return [
+        Side(results, gate.allowed[axis], gate.coarse[axis])
+        for axis, both in sides.items()
+        for results in both
+    ]
+
+
+def fuse(own: Result, sides: Sequence[Side]) -> tuple[Plane, Plane]:
+    """A result with what its neighbours know.
+
+    Args:
+        own: the result, of (H, W) pixels.
+        sides: its neighbours on each side.
+
+    Returns:
+        The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
+    """
+    mean = _Mean.none(own)
+    for side in sides:
+        known = np.isfinite(own.plane)
+        for other in side.results if side.allowed else ():
+            known &= np.isfinite(other.plane)
+            if not known.any():
+                break
+            mean.add(own, other, known, side)
+    return mean.joined(own)
+
+
+@dataclass
+class _Mean:
+    """The weighted mean of what neighbours differ from a plane by, as they come.
+
+    Attributes:
+        total, weights: weighted sum of the differences, and sum of the weights, (H, W).
+        least: the smallest variance of the noise left in any of the results, of each cell.
+        spread, summed: sum of the squared weights times that variance, and of the weights, of each cell.
+        coarse: the largest of those of the neighbours.
+    """
+
+    total: Plane
+    weights: Plane
+    least: Plane
+    spread: Plane
+    summed: Plane
+    coarse: float = 0.0
+
+    @classmethod
+    def none(cls, own: Result) -> _Mean:
+        pixels, noise = np.zeros_like(own.plane), np.zeros_like(own.left)
+        return cls(pixels, pixels.copy(), np.full_like(noise, np.inf), noise, noise.copy())
+
+    def add(self, own: Result, other: Result, known: Mask, side: Side) -> None:
+        q = np.minimum(own.left, other.left) * np.float32(side.allowed)
+        difference = np.subtract(other.plane, own.plane, out=np.zeros_like(own.plane), where=known)
+        found = ratio(q, change(difference, known, 2 * q, side.coarse))
+        weight = between(found, own.plane.shape)
+        weight *= known
+        self.weights += weight
+        weight *= difference
+        self.total += weight
+        self.summed += found
+        self.spread += np.square(found) * q
+        self.least, self.coarse = np.minimum(self.least, q), max(self.coarse, side.coarse)
+
+    def joined(self, own: Result) -> tuple[Plane, Plane]:
+        if not self.weights.any():
+            return own.plane, np.ones_like(own.plane)
+        known = self.weights > 0
+        mean = np.divide(self.total, self.weights, out=np.zeros_like(self.total), where=known)
+        summed = np.square(self.summed)
+        noise = np.divide(self.spread, summed, out=np.zeros_like(summed), where=summed > 0)
+        beyond = change(mean, known, self.least + noise, self.coarse)
+        together = between(ratio(self.least, beyond), own.plane.shape)
+        share: Plane = np.reciprocal(1 + together * self.weights)
+        fused: Plane = own.plane + self.total * together * share
+        return fused, share
