@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from baikal_deploy._version import __version__
-from baikal_deploy.doctor.examine import EngineExamination, Examination, Support
+from baikal_deploy.doctor.examine import Default, EngineExamination, Examination, Support
 from baikal_deploy.doctor.smoke.findings import Run
 from baikal_deploy.host.machine import Gpu
 
@@ -33,11 +33,18 @@ def describe(report: Examination, width: int) -> Iterator[str]:
     for engine in report.engines:
         yield from _describe_engine(engine, report, width)
     yield from ("", f"What baikal-run takes for model {model.name}, which is stored in {model.precision}")
+    yield from _hanging("  --precision auto  ", _describe_default(report.default), width)
     for precision, choice in report.auto.items():
         yield from _hanging(f"  --precision {precision:<6}", choice.engine or f"none: {choice.reason}", width)
     yield from ("", "This machine")
     for name, text in _machine(report):
         yield from _hanging(f"  {name:<10}", text, width)
+
+
+def _describe_default(default: Default) -> str:
+    if default.engine is None:
+        return f"none: {default.reason}"
+    return f"{default.engine} in {default.precision}" + (f": {default.reason}" if default.reason else "")
 
 
 def describe_run(key: str, run: Run) -> Iterator[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy.denoising.checks import check_std
-from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
+from baikal_deploy.run.begun import Begun, begun_here
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input, WholeInput
@@ -44,11 +44,11 @@ def plan(
     asked = Asked.of(config.model)
     asked.check()  # also those that no channel of this image has
     if not source.is_there:  # what else is wrong with a model is said before anything is waited for
-        _models(config, dict(enumerate([path] for path in asked.files)), threads).close()
+        _models(config, dict(enumerate([path] for path in asked.files)), threads, begun_here(config)).close()
     choice = choose(config, source)
     seen = look(config, only_plan)  # before anything that takes long
     with ExitStack() as stack:
-        models = load(config, choice, threads)
+        models = load(config, choice, threads, begun_here(config))
         stack.callback(models.close)
         work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
@@ -85,7 +85,8 @@ def plan_part(
     source = WholeInput(config)
     choice = choose(config, source)
     with ExitStack() as stack:
-        models = load(config, choice, threads)
+        begun = Begun.of(replace(config, overwrite=False), header["fingerprint"])  # it is not begun anew here
+        models = load(config, choice, threads, begun)
         stack.callback(models.close)
         work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
@@ -101,13 +102,14 @@ def plan_part(
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
 
-def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
+def load(config: RunConfig, choice: Choice, threads: int | None, begun: Begun) -> Models:
     """Load the models of all channels.
 
     Args:
         config: the options of the run.
         choice: of the input.
         threads: CPU threads of an evaluation; None: all cores.
+        begun: what the output was begun with, if it was.
 
     Raises:
         ModelError: a model cannot be used.
@@ -116,25 +118,20 @@ def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
     """
     if not choice.models:  # all is copied; outputs tell of the model all the same
         path = Asked.of(config.model).files[0]
-        return Models({path: _loaded(config, path, threads)}, {})
-    return _models(config, {channel: files_of(model) for channel, model in choice.models.items()}, threads)
+        return Models({path: _loaded(config, path, threads, begun)}, {})
+    files = {channel: files_of(model) for channel, model in choice.models.items()}
+    return _models(config, files, threads, begun)
 
 
-def _models(config: RunConfig, files: Mapping[int, Sequence[Path]], threads: int | None) -> Models:
-    return Models.load(files, lambda path: _loaded(config, path, threads))
+def _models(
+    config: RunConfig, files: Mapping[int, Sequence[Path]], threads: int | None, begun: Begun
+) -> Models:
+    return Models.load(files, lambda path: _loaded(config, path, threads, begun))
 
 
-def _loaded(config: RunConfig, path: Path, threads: int | None) -> Loaded:
+def _loaded(config: RunConfig, path: Path, threads: int | None, begun: Begun) -> Loaded:
     """Load a model, and make the sampler as asked for."""
-    denoiser = Denoiser.load(
-        path,
-        config.engine,
-        precision=config.precision,
-        threads=threads,
-        tile=config.tile,
-        overlap=config.overlap,
-        batch=config.batch,
-    )
+    denoiser = begun.load(path, threads)
     try:
         sampler = make_sampler(config.sampler, config.options, denoiser.recommended(config.sampler))
         denoiser.check(sampler)
