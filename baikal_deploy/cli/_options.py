@@ -8,13 +8,13 @@ from typing import Any, TypeVar, get_args
 
 import rich_click as click
 
-from baikal_deploy.denoising.precision import AUTO_PRECISION
+from baikal_deploy.denoising.precision import AUTO_PRECISION, PRECISIONS
 from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, sampler_names
 from baikal_deploy.diffusion.samplers.auto import BUDGETS
 from baikal_deploy.engines import AUTO, engine_names
-from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision, shipped_models
+from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.config import Normalise, OnError, OtherChannels, ShareNoise
 from baikal_deploy.run.follow import TIMEOUT
@@ -25,7 +25,6 @@ Option = tuple[tuple[str, ...], dict[str, Any]]
 
 FILE = click.Path(path_type=Path)
 LOGS = ("text", "json")
-PRECISIONS = (AUTO_PRECISION, *get_args(Precision))
 
 
 def option(*names: str, **settings: Any) -> Option:

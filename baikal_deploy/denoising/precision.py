@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from baikal_deploy.engines import AUTO, engine_class, fastest_engine, fastest_pairs
 from baikal_deploy.errors import EngineUnavailable
@@ -13,6 +13,8 @@ from baikal_deploy.models.record import ModelRecord
 
 AUTO_PRECISION: Literal["auto"] = "auto"
 AskedPrecision = Precision | Literal["auto"]
+PRECISIONS: tuple[AskedPrecision, ...] = (AUTO_PRECISION, *get_args(Precision))
+"""All that may be asked for."""
 MOST_LOSS = 0.02
 """Most PSNR, in dB, that a precision may lose for a model to be taken without being asked for."""
 SAFE: Precision = "fp32"

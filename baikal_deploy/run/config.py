@@ -13,9 +13,9 @@ from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.sizes import memory_limit
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.dtypes import TYPES
-from baikal_deploy.run.memory import memory_limit
 from baikal_deploy.run.models.asked import Asked, Model
 from baikal_deploy.volumes.naming import default_output
 from baikal_deploy.volumes.selection import Span, check_span

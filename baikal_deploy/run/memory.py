@@ -5,73 +5,29 @@ What a run holds is counted in bytes per pixel, which benchmarks/memory.py --mod
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
+from baikal_deploy.denoising.footprint import PER_PIXEL, PER_PIXEL_STD, SLACK
 from baikal_deploy.denoising.regions import largest_crop
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.sizes import format_size
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, layouts
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", start=1)}
-SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?", re.IGNORECASE)
-PERCENT = re.compile(r"(\d+(?:\.\d*)?)\s*%")
-DEFAULT_SHARE = 0.5
 STEP = 2**25
 """Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
 
 # Bytes, as measured.
 PLANNING = 96 * 10**6
 """Bytes for measuring a channel (see ``sample.SAMPLE_PIXELS``)."""
-SLACK = 64 * 10**6
-"""Bytes of the libraries' own, and of memory that was freed and not given back."""
-PER_PIXEL = 72
-"""Bytes for a pixel on its way through the sampler."""
-PER_PIXEL_STD = 40
-"""Bytes beside that for a pixel whose standard deviation is asked for."""
 COPIES_READ, COPIES_WRITTEN, COPIES_MAPS = 2, 6, 4
 """Copies of an item's pixels: read ahead and in work; the result in work, that being written, and parts of it
 in the pyramid, in shards, and compressed."""
 CHUNKS = 2
 """Copies of a chunk: the chunk, and what it is decoded from."""
-
-
-def memory_limit(size: str | int | None, free: int | None) -> int | None:
-    """Bytes of a size such as "1GB", "500 MB", "1.5GiB", or "25%" of what is free.
-
-    Args:
-        size: None: half of what is free, or None where that is unknown.
-        free: bytes; None: unknown.
-
-    Raises:
-        ConfigError: no such size, or a share of what is unknown.
-    """
-    if size is None:
-        return None if free is None else int(free * DEFAULT_SHARE)
-    text = str(size).strip()
-    if (share := PERCENT.fullmatch(text)) and 0 < float(share[1]) <= 100:
-        if free is None:
-            raise ConfigError(f"memory {text}: how much is free is unknown here; give a size, such as 4GB")
-        return int(free * float(share[1]) / 100)
-    found = SIZE.fullmatch(text)
-    if found is None or float(found[1]) == 0:
-        raise ConfigError(f"memory {text}: write a size such as 1GB, 500MB or 25% (of what is free)")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def format_size(size: int) -> str:
-    """Size for people, rounded up: "850 MB", "1.3 GB".
-
-    Args:
-        size: in bytes.
-    """
-    if size < 10**9:
-        return f"{ceil(size / 10**6)} MB"
-    return f"{ceil(size / 10**8) / 10:g} GB"
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
+from baikal_deploy.host.sizes import memory_limit
 from baikal_deploy.run.begun import Begun, begun_here
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.memory import MemoryModel, memory_limit
+from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.run.models.asked import Asked, files_of
 from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.plan import Plan, Round

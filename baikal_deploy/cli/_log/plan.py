@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.host.sizes import format_size
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
-from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
 

@@ -11,7 +11,8 @@ import pytest
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host import groups, machine
-from baikal_deploy.run.memory import MemoryModel, format_size, memory_limit
+from baikal_deploy.host.sizes import format_size, memory_limit
+from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, layouts
 from tests.unit.host.test_machine import MEMINFO
