@@ -16,7 +16,7 @@ from baikal_deploy.denoising.batch import Batch, Progress, in_batches
 from baikal_deploy.denoising.checks import check_beside, check_sampler, stack_of
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.measuring import Measuring
-from baikal_deploy.denoising.precision import AUTO_PRECISION, SAFE, AskedPrecision, Taken, take
+from baikal_deploy.denoising.precision import AUTO_PRECISION, SAFE, AskedPrecision, take
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.stack import Defects, Denoised, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory
@@ -36,6 +36,7 @@ from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.pixels.arrays import Raw
 
 NO_MAPS = Maps()
+NOTHING = Known()
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +60,15 @@ class Denoiser:
         tile: int,
         overlap: int,
         batch: int,
-        taken: Taken,
-        record: ModelRecord,
+        passed_over: Mapping[str, str],
+        known: Known = NOTHING,
     ) -> None:
         self.manifest: ModelManifest = engine.manifest
         self.model_path = model_path
-        self.model_sha256 = record.sha256
-        self.known: Known = record.known
+        self.model_sha256 = file_sha256(model_path)
+        self.known = known
         self.predictor = TiledPredictor(engine, tile, overlap, batch)
-        self.passed_over, self.why_precision = taken.passed_over, taken.reason
+        self.passed_over, self.why_precision = passed_over, ""
         self._load_fp32: Callable[[], Denoiser] | None = None
         self._fp32: Denoiser | None = None
         self._schedule = self.manifest.schedule.build()
@@ -110,7 +111,8 @@ class Denoiser:
         taken = take(manifest, record, engine, precision, few=sampler_class(sampler).FEW_EVALUATIONS)
         options = EngineOptions(threads, taken.precision, batch, tile)
         opened = open_engine(taken.engine, path, manifest, options)
-        made = cls(opened, path, tile, overlap, batch, taken, record)
+        made = cls(opened, path, tile, overlap, batch, taken.passed_over, record.known)
+        made.why_precision = taken.reason
         if precision == AUTO_PRECISION and taken.precision != SAFE:
             same: dict[str, Any] = {"threads": threads, "tile": tile, "overlap": overlap, "batch": batch}
             made._load_fp32 = partial(cls.load, path, engine, precision=SAFE, **same)

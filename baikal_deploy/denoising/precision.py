@@ -76,14 +76,16 @@ def _fastest(manifest: ModelManifest, record: ModelRecord, engine: str) -> Taken
     why_not: dict[Precision, str] = {}
     pairs = list(fastest_pairs(manifest, engine))
     for place, (name, precision) in enumerate(pairs):
-        if lost := _lost(record, precision):
-            why_not[precision] = lost
-            continue
+        lost = _lost(record, precision)
         try:
             engine_class(name).check(precision)
         except EngineUnavailable as error:
             passed_over[name] = str(error)
-            why_not.setdefault(precision, error.reason.removeprefix(f"engine {name}: "))
+            if not lost:
+                why_not.setdefault(precision, error.reason.removeprefix(f"engine {name}: "))
+            continue
+        if lost:
+            why_not[precision] = lost
             continue
         slower = {other for other, _ in pairs[place:]}
         faster = {other: why for other, why in passed_over.items() if engine == AUTO and other not in slower}

@@ -13,16 +13,14 @@ from baikal_deploy.plugins import load_plugin, plugin_names
 
 AUTO = "auto"
 _ON_GPU = ("tensorrt", "tensorrt-rtx", "onnx-tensorrt", "onnx-cuda")
+_ON_GPU_FASTEST: tuple[Precision, ...] = ("fp16", "int8", "bf16", "tf32", "fp32")
 FASTEST: tuple[str, ...] = (*_ON_GPU, "onnx-cpu", "openvino")
 """Engines in the order that ``auto`` tries them in. docs/engines.md has the measurements."""
 ON_ANY_MACHINE = {"onnx-cpu": ("onnxruntime", "cpu"), "openvino": ("openvino", "openvino")}
 """The package of each engine that needs no GPU, and the extra that installs it."""
 FASTEST_IN_INT8: tuple[str, ...] = (*_ON_GPU, "openvino", "onnx-cpu")
 FASTEST_PAIRS: tuple[tuple[str, Precision], ...] = (
-    *((name, "fp16") for name in _ON_GPU),
-    *((name, "int8") for name in _ON_GPU),
-    *((name, "bf16") for name in _ON_GPU),
-    *((name, "fp32") for name in _ON_GPU),
+    *((name, precision) for precision in _ON_GPU_FASTEST for name in _ON_GPU),
     ("openvino", "int8"),
     ("openvino", "bf16"),
     ("onnx-cpu", "int8"),

@@ -103,6 +103,10 @@ class Engine(ABC):
         """Planes on the engine's device as a NumPy array."""
         return planes
 
+    def free_bytes(self) -> int | None:
+        """Bytes that planes may still take on the engine's device; None where that is the host itself."""
+        return None
+
     def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         """One network evaluation.
 

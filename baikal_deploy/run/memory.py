@@ -44,6 +44,7 @@ class MemoryModel:
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
+        on_device: bytes that planes may take on the GPU that computes; None where that is no GPU.
     """
 
     base: int
@@ -55,6 +56,7 @@ class MemoryModel:
     guided: bool
     map_bytes: int
     wants_std: bool
+    on_device: int | None = None
 
     def needed(self, layout: Layout) -> int:
         """Peak of the process' memory, in bytes.
@@ -62,17 +64,32 @@ class MemoryModel:
         Args:
             layout: of the output.
         """
-        written = read = prod(self.info.plane_shape)
+        written, read = prod(self.info.plane_shape), self._read(layout)
         if layout.edge is not None:
             written = prod(min(layout.edge, side) for side in self.info.plane_shape)
-            read = max(largest_crop(plan, layout.edge, self.halo) for plan in self.plans)
         size = self.info.dtype.itemsize
         held = COPIES_READ * read * self.itemsize * (2 if self.guided else 1)
         held += written * (COPIES_WRITTEN * size + COPIES_MAPS * self.map_bytes)
-        per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
-        network = min(self.batch, layout.planes) * read * per_pixel
-        run = layout.planes * held + network + self.chunk_bytes
+        run = layout.planes * held + self.walking(layout) + self.chunk_bytes
         return -(-self.base // STEP) * STEP + max(PLANNING, run + SLACK)
+
+    def walking(self, layout: Layout) -> int:
+        """Bytes of the pixels that are on their way through the sampler at a time; on a GPU they are there.
+
+        Args:
+            layout: of the output.
+        """
+        per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
+        return min(self.batch, layout.planes) * self._read(layout) * per_pixel
+
+    def _read(self, layout: Layout) -> int:
+        """Pixels of a plane, or of a region with what is around it."""
+        if layout.edge is None:
+            return prod(self.info.plane_shape)
+        return max(largest_crop(plan, layout.edge, self.halo) for plan in self.plans)
+
+    def _fits_device(self, layout: Layout) -> bool:
+        return self.on_device is None or self.walking(layout) <= self.on_device
 
     @property
     def chunk_bytes(self) -> int:
@@ -90,8 +107,9 @@ class MemoryModel:
         """
         choices = list(layouts(self.info))
         for layout in choices:
-            if limit is None or self.needed(layout) <= limit:
+            if self._fits_device(layout) and (limit is None or self.needed(layout) <= limit):
                 return layout
+        self._check_device(choices[-1])
         raise ConfigError(f"memory {format_size(limit or 0)}: is too little; {self._least(choices[-1])}")
 
     def check(self, layout: Layout, limit: int | None) -> None:
@@ -106,6 +124,16 @@ class MemoryModel:
                 f"memory {format_size(limit)}: is too little to continue the unfinished run, whose shards "
                 f"need {format_size(self.needed(layout))}; give at least that (--memory), or start anew "
                 "(--overwrite)"
+            )
+
+        self._check_device(layout)
+
+    def _check_device(self, layout: Layout) -> None:
+        if not self._fits_device(layout):
+            raise ConfigError(
+                f"the GPU has {format_size(self.on_device or 0)} free for planes, and {self.batch} at a time "
+                f"need {format_size(self.walking(layout))}; give a smaller --batch, close other programs on "
+                "it, or take --engine onnx-cpu"
             )
 
     def _least(self, smallest: Layout) -> str:

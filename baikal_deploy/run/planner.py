@@ -10,6 +10,7 @@ from typing import Any
 
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.stack import Wanted
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
@@ -28,6 +29,9 @@ from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.standing import Standing, look, settle
 from baikal_deploy.volumes.layout import Layout, plan_items
+
+GPU_SHARE = 0.8
+"""Part of a GPU's free memory that planes may take: its display and other programs take some, too."""
 
 
 def plan(
@@ -189,7 +193,14 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         choice.guide is not None,
         (4 if config.uncertainty else 0) + (1 if config.mask else 0),
         config.uncertainty is not None,
+        _free_on_device(predictors),
     )
+
+
+def _free_on_device(predictors: Sequence[TiledPredictor]) -> int | None:
+    """Bytes that planes may take on a GPU; None without one."""
+    free = [found for one in predictors if (found := one.engine.free_bytes()) is not None]
+    return int(GPU_SHARE * min(free)) if free else None
 
 
 def _layout(memory: MemoryModel, limit: int | None, earlier: Journal | None) -> Layout:

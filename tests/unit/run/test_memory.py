@@ -54,6 +54,21 @@ def test_the_layout_is_the_same_with_any_memory_that_the_usual_one_fits() -> Non
         assert found.choose(limit) == default_layout(found.info)
 
 
+def test_a_gpu_with_little_memory_makes_regions_too() -> None:
+    whole = model((4, 8192, 8192))
+    assert whole.choose(None).edge is None
+    found = replace(whole, on_device=whole.walking(whole.choose(None)) // 4)
+    chosen = found.choose(None)
+    assert chosen.edge is not None
+    assert found.walking(chosen) <= (found.on_device or 0)
+    assert replace(whole, on_device=10**12).choose(None) == whole.choose(None)
+    tiny = replace(whole, on_device=10**6)
+    with pytest.raises(ConfigError, match=r"the GPU has 1 MB free for planes, .*--batch"):
+        tiny.choose(None)
+    with pytest.raises(ConfigError, match="the GPU has"):
+        tiny.check(whole.choose(None), None)
+
+
 def test_less_memory_makes_smaller_shards_and_then_regions() -> None:
     found = model((64, 4000, 3000))
     chosen = list(dict.fromkeys(found.choose(limit) for limit in range(4 * 10**9, 40 * 10**7, -(10**7))))
