@@ -182,7 +182,9 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     """Model of the run's memory; every engine takes most of its own when it is first called."""
     predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
     for predictor in predictors:
-        predictor.evaluate_once(info.plane_shape)
+        plan = predictor.plan(info.plane_shape)
+        if predictor.engine.most_pixels < predictor.batch * plan.y.window * plan.x.window:
+            predictor.evaluate_once(info.plane_shape)
     return MemoryModel(
         resident_bytes() or 0,
         source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk)),

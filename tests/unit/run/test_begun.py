@@ -9,6 +9,8 @@ import pytest
 import zarr
 
 from baikal_deploy import Run, RunConfig
+from baikal_deploy.denoising.tiled import TiledPredictor
+from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.errors import EngineUnavailable, VolumeError
 from baikal_deploy.run.planner import plan_part
 from baikal_deploy.run.resume.session import open_session
@@ -108,3 +110,18 @@ def test_samplers_of_many_evaluations_stay_at_fp32(
     with Run(options(config, sampler="repaint"), only_plan=True) as run:
         assert opened == ["onnx-cpu fp32"]
         assert "many times" in run.models.used[0].denoiser.why_precision
+
+
+def test_planning_evaluates_no_more_than_measuring_does(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One evaluation takes the memory that is planned with; that of the measurement does."""
+    shapes: list[tuple[int, ...]] = []
+    predict = Analytic._predict
+    monkeypatch.setattr(Analytic, "_predict", lambda *given: shapes.append(given[1].shape) or predict(*given))
+    once: list[tuple[int, int]] = []
+    monkeypatch.setattr(TiledPredictor, "evaluate_once", lambda self, shape: once.append(shape))
+    with Run(options(config, engine="analytic")) as run:
+        engine = run.models.used[0].denoiser.predictor.engine
+    assert engine.most_pixels == max(int(np.prod(shape)) for shape in shapes)
+    assert not once
