@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.measurement.intensity import Normalisation
-from baikal_deploy.models.manifest import Precision
+from baikal_deploy.models.manifest import Stored
 from baikal_export.cli import main
 from baikal_export.trained import TrainedModel
 from baikal_training.checkpoint import Checkpoint
@@ -23,7 +23,7 @@ from baikal_training.losses import Objective, Prediction
 from baikal_training.unet import UNet, UNetConfig
 from tests.clean import write_clean
 
-UNETS: dict[Precision, UNetConfig] = {
+UNETS: dict[Stored, UNetConfig] = {
     "fp16": UNetConfig(
         channels=(8,), blocks=(1,), norm_groups=4, attention=(0,), head_channels=4, out_channels=2
     ),
@@ -60,7 +60,7 @@ def checkpoint(config: UNetConfig, clean: Path, prediction: Prediction = "veloci
 
 
 @functools.cache
-def reduced(precision: Precision) -> Reduced:
+def reduced(precision: Stored) -> Reduced:
     """A model of ``UNETS`` in a precision, checked with its own volumes."""
     folder = Path(tempfile.mkdtemp(prefix="baikal-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

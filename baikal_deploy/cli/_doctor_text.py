@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from baikal_deploy._version import __version__
-from baikal_deploy.doctor.examine import EngineExamination, Examination, Support
+from baikal_deploy.doctor.examine import Default, EngineExamination, Examination, Support
 from baikal_deploy.doctor.smoke.findings import Run
 from baikal_deploy.host.machine import Gpu
 
@@ -33,11 +33,18 @@ def describe(report: Examination, width: int) -> Iterator[str]:
     for engine in report.engines:
         yield from _describe_engine(engine, report, width)
     yield from ("", f"What baikal-run takes for model {model.name}, which is stored in {model.precision}")
+    yield from _hanging("  --precision auto  ", _describe_default(report.default), width)
     for precision, choice in report.auto.items():
         yield from _hanging(f"  --precision {precision:<6}", choice.engine or f"none: {choice.reason}", width)
     yield from ("", "This machine")
     for name, text in _machine(report):
         yield from _hanging(f"  {name:<10}", text, width)
+
+
+def _describe_default(default: Default) -> str:
+    if default.engine is None:
+        return f"none: {default.reason}"
+    return f"{default.engine} in {default.precision}" + (f": {default.reason}" if default.reason else "")
 
 
 def describe_run(key: str, run: Run) -> Iterator[str]:
@@ -54,6 +61,11 @@ def describe_run(key: str, run: Run) -> Iterator[str]:
         shape = "x".join(map(str, row["shape"]))
         mine, reference = 1e3 * row["seconds"], 1e3 * row["reference_seconds"]
         yield f"  {shape}: {mine:.1f} ms, on the CPU {reference:.1f} ms"
+    for row in run["steps"].get("large", {}).get("table", []):
+        shape = "x".join(map(str, row["shape"]))
+        yield f"  {shape}: {1e3 * row['seconds_on_device']:.1f} ms, {row['megapixels_a_second']:.0f} MP/s"
+    if (found := run["steps"].get("frames", {}).get("frames_a_second")) is not None:
+        yield f"  frames of 2048x2048 through matched, end to end: {found:.1f} a second"
 
 
 def _verdict(report: Examination) -> str:

@@ -10,6 +10,8 @@ import rich_click as click
 
 from baikal_deploy._version import __version__
 from baikal_deploy.cli.terminal import Command, friendly, plain_console
+from baikal_deploy.denoising.precision import AUTO_PRECISION, PRECISIONS, AskedPrecision
+from baikal_deploy.denoising.windows import DEFAULT_TILE
 from baikal_deploy.engines import AUTO, engine_names
 from baikal_deploy.live import LiveDenoiser
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
@@ -35,6 +37,23 @@ POSIX = Path("/dev/shm")
     default=AUTO,
     help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its place.",
 )
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default=AUTO_PRECISION,
+    help="What the network computes in. auto takes the fastest that works here and loses at most 0.02 dB for "
+    "this model, by its record (docs/engines.md).",
+)  # fmt: skip
+@click.option(
+    "--tile", metavar="PX", type=int, default=DEFAULT_TILE, help="Largest side of the network's windows."
+)
+@click.option(
+    "--batch", metavar="N", type=int, default=1,
+    help="Windows of a frame that are computed in one call of the engine.",
+)  # fmt: skip
+@click.option(
+    "--memory", metavar="SIZE",
+    help="Most memory that the server takes, such as 2GB or 25% of what is free: a frame that needs more is "
+    "refused. [default: as much as frames need]",
+)  # fmt: skip
 @click.option(
     "--host", default=HOST, help="Address to listen on; one that other machines reach needs a token."
 )
@@ -75,6 +94,10 @@ POSIX = Path("/dev/shm")
 def main(
     model: str,
     engine: str,
+    precision: AskedPrecision,
+    tile: int,
+    batch: int,
+    memory: str | None,
     host: str,
     port: int,
     token: str | None,
@@ -96,11 +119,21 @@ def main(
     address = Address(host, port, token)
     if shared_memory is None and POSIX.is_dir():
         shared_memory = POSIX
-    options: dict[str, Any] = {"engine": engine, "queue": queue, "latency_ms": latency_ms, "fuse": fuse}
+    options: dict[str, Any] = {
+        "engine": engine,
+        "precision": precision,
+        "tile": tile,
+        "batch": batch,
+        "memory": memory,
+        "queue": queue,
+        "latency_ms": latency_ms,
+        "fuse": fuse,
+    }
     with closing(address.socket), LiveDenoiser(model, when_full="drop-newest", **options) as live:
         server = serve_frames(live, address, Limits(largest, streams, shared_memory))
         made, console = live.provenance(), plain_console()
-        what = f"{made['model']['name']} on {made['engine']['name']} ({made['engine']['device']})"
+        on = made["engine"]
+        what = f"{made['model']['name']} on {on['name']} in {on['precision']} ({on['device']})"
         console.print(f"serving {what} at {server.url}; Ctrl-C ends it", soft_wrap=True)
         server.run()
         found = live.statistics

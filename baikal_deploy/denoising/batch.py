@@ -156,8 +156,8 @@ class Batch:
             name, planes = self.predictor.engine.manifest.name, list(self.stack.indices)
             raise NotFinite(
                 f"model {name}: the network returned NaN or infinite values for planes {planes}; nothing of "
-                "them was kept. Try another engine or other sampler options, or leave them as they are "
-                "(--on-error keep-raw)"
+                "them was kept. Try --precision fp32, another engine or other sampler options, or leave them "
+                "as they are (--on-error keep-raw)"
             )
 
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:

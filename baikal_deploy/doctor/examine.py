@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 from baikal_deploy._version import __version__
-from baikal_deploy.engines import FASTEST, engine_class, engine_names, fastest_engine
+from baikal_deploy.denoising.precision import AUTO_PRECISION, take
+from baikal_deploy.engines import AUTO, FASTEST, engine_class, engine_names, fastest_engine
 from baikal_deploy.engines._kept_files import cache_folder
 from baikal_deploy.engines.base import Engine, EngineOptions
-from baikal_deploy.errors import ConfigError, EngineUnavailable, ModelError
+from baikal_deploy.errors import BaikalError, ConfigError, EngineUnavailable, ModelError
 from baikal_deploy.host import machine
 from baikal_deploy.host.groups import cpu_quota
 from baikal_deploy.models.manifest import ModelManifest, Precision, find_model, read_manifest, shipped_models
+from baikal_deploy.models.onnx_file import file_sha256
+from baikal_deploy.models.record import ModelRecord
 
 SCHEMA = 1
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -86,6 +89,20 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Default:
+    """The engine and the precision that a run takes by default.
+
+    Attributes:
+        engine, precision: their names, or None where none works.
+        reason: why this precision, or why none.
+    """
+
+    engine: str | None
+    precision: Precision | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Examination:
     """Everything that baikal-doctor knows.
 
@@ -93,6 +110,7 @@ class Examination:
         model: what ``auto`` is asked about.
         engines: in the order in which ``auto`` tries them, then those that it never takes.
         auto: its choice for the model in each precision.
+        default: what a run takes that names neither engine nor precision.
         threads: that an engine computes with.
         cpu_quota: cores' time that this container or job may take; None without a limit.
         packages: version of each installed package that matters, by name.
@@ -102,6 +120,7 @@ class Examination:
     model: ModelManifest
     engines: list[EngineExamination]
     auto: dict[Precision, Choice]
+    default: Default
     system: str
     python: str
     cpu: machine.Cpu
@@ -142,13 +161,15 @@ def examine(model: str | Path) -> Examination:
     Raises:
         ModelError: no such model, or a damaged one.
     """
-    manifest = read_manifest(find_model(model))
+    path = find_model(model)
+    manifest = read_manifest(path)
     engines = [examine_engine(name) for name in _in_order()]
     gpus, gpu_problem = machine.nvidia_gpus()
     return Examination(
         model=manifest,
         engines=engines,
         auto={precision: _choice(manifest, precision, engines) for precision in PRECISIONS},
+        default=_default(path, manifest),
         system=machine.system(),
         python=platform.python_version(),
         cpu=machine.cpu(),
@@ -214,6 +235,16 @@ def _choice(manifest: ModelManifest, precision: Precision, engines: Sequence[Eng
     if taken.support.works:
         return Choice(name)
     return Choice(None, f"it would take {name}, but {taken.support.reason}")
+
+
+def _default(path: Path, manifest: ModelManifest) -> Default:
+    try:
+        taken = take(manifest, ModelRecord.beside(path, file_sha256(path)), AUTO, AUTO_PRECISION)
+    except BaikalError as error:
+        return Default(None, None, str(error))
+    except BaseException as error:
+        return Default(None, None, _broken(error).reason)
+    return Default(taken.engine, taken.precision, taken.reason)
 
 
 def _broken(error: BaseException) -> Support:

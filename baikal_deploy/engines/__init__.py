@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,11 +13,22 @@ from baikal_deploy.plugins import load_plugin, plugin_names
 
 AUTO = "auto"
 _ON_GPU = ("tensorrt", "tensorrt-rtx", "onnx-tensorrt", "onnx-cuda")
+_ON_GPU_FASTEST: tuple[Precision, ...] = ("fp16", "int8", "bf16", "tf32", "fp32")
 FASTEST: tuple[str, ...] = (*_ON_GPU, "onnx-cpu", "openvino")
 """Engines in the order that ``auto`` tries them in. docs/engines.md has the measurements."""
 ON_ANY_MACHINE = {"onnx-cpu": ("onnxruntime", "cpu"), "openvino": ("openvino", "openvino")}
 """The package of each engine that needs no GPU, and the extra that installs it."""
 FASTEST_IN_INT8: tuple[str, ...] = (*_ON_GPU, "openvino", "onnx-cpu")
+FASTEST_PAIRS: tuple[tuple[str, Precision], ...] = (
+    *((name, precision) for precision in _ON_GPU_FASTEST for name in _ON_GPU),
+    ("openvino", "int8"),
+    ("openvino", "bf16"),
+    ("onnx-cpu", "int8"),
+    ("onnx-cpu", "fp32"),
+    ("openvino", "fp32"),
+    ("onnx-cpu", "fp16"),
+)
+"""Engines and what they compute in, in the order that the precision ``auto`` tries them in."""
 
 
 def engine_names() -> list[str]:
@@ -93,6 +105,18 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
         f"engine auto: none computes model {manifest.name} in {precision} here ({reasons})",
         "run baikal-doctor",
     )
+
+
+def fastest_pairs(manifest: ModelManifest, engine: str) -> Iterator[tuple[str, Precision]]:
+    """Engines and precisions that a model can be computed in, the fastest first.
+
+    Args:
+        manifest: of the model.
+        engine: name of the one that is asked for, or "auto".
+    """
+    for name, precision in FASTEST_PAIRS:
+        if engine in (AUTO, name) and precision in engine_class(name).COMPUTES.get(manifest.precision, ()):
+            yield name, precision
 
 
 def _extra_missing(manifest: ModelManifest, precision: Precision) -> str | None:

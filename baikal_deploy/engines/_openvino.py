@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from baikal_deploy.engines import _kept_files as files
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
+from baikal_deploy.host import machine
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.models.onnx_file import model_sha256
 
@@ -37,6 +38,9 @@ _log = logging.getLogger(__name__)
 def check(name: str, precision: Precision) -> None:
     """Raise EngineUnavailable unless OpenVINO is installed and this CPU has what the precision needs."""
     install = "pip install 'baikal-deploy[openvino]'"
+    features = machine.cpu().features
+    if precision == "bf16" and features is not None and not features["BF16"]:
+        raise _no_bf16(name)  # without the time that importing OpenVINO takes
     if find_spec("openvino") is None:
         raise EngineUnavailable(f"engine {name}: OpenVINO is not installed", install)
     try:
@@ -48,10 +52,14 @@ def check(name: str, precision: Precision) -> None:
             f"engine {name}: OpenVINO cannot be used ({reason(error)})", f"{install} --force-reinstall"
         ) from error
     if precision == "bf16" and "BF16" not in found:
-        raise EngineUnavailable(
-            f"engine {name}: this CPU cannot compute in bf16 (it has neither AVX512-BF16 nor AMX-BF16)",
-            "choose --precision fp32, or a CPU that can (AMD from Zen 4, Intel Xeon from Sapphire Rapids)",
-        )
+        raise _no_bf16(name)
+
+
+def _no_bf16(name: str) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"engine {name}: this CPU cannot compute in bf16 (it has neither AVX512-BF16 nor AMX-BF16)",
+        "choose --precision fp32, or a CPU that can (AMD from Zen 4, Intel Xeon from Sapphire Rapids)",
+    )
 
 
 def capabilities() -> list[str]:

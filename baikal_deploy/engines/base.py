@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -51,6 +52,7 @@ class Engine(ABC):
         manifest: of the model it serves.
         precision: what it computes in.
         device: what it computes on, for people.
+        most_pixels: of the largest evaluation so far, after which it holds the memory that such ones take.
     """
 
     name: ClassVar[str]
@@ -58,6 +60,7 @@ class Engine(ABC):
     manifest: ModelManifest
     precision: Precision = "fp32"
     device: str = "CPU"
+    most_pixels: int = 0
 
     def __init_subclass__(cls) -> None:
         cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
@@ -103,6 +106,10 @@ class Engine(ABC):
         """Planes on the engine's device as a NumPy array."""
         return planes
 
+    def free_bytes(self) -> int | None:
+        """Bytes that planes may still take on the engine's device; None where that is the host itself."""
+        return None
+
     def predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         """One network evaluation.
 
@@ -125,7 +132,9 @@ class Engine(ABC):
                 f"model {self.manifest.name}: cannot take {x_t.dtype} planes of shape {tuple(x_t.shape)}; "
                 f"needed are float32 (N, 1, H, W) with H and W multiples of {factor}"
             )
-        return self._predict(x_t, t)
+        outputs = self._predict(x_t, t)
+        self.most_pixels = max(self.most_pixels, prod(x_t.shape))
+        return outputs
 
     @abstractmethod
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from baikal_deploy.engines._cuda import arrays as _cupy
-from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine
+from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.engines._cuda.stream import OwnStream
+from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine, cuda_options
 from baikal_deploy.engines._onnxruntime.session import check_installed, check_provider, open_session
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.models.manifest import ModelManifest, Precision
@@ -15,16 +18,25 @@ PROVIDER = "CUDAExecutionProvider"
 
 
 class OnnxCuda(OnnxRuntimeGpuEngine):
-    """ONNX Runtime's CUDA execution provider, without TF32: fp32 is fp32."""
+    """ONNX Runtime's CUDA execution provider. fp32 is fp32: TF32 is a precision of its own."""
+
+    COMPUTES: ClassVar[Mapping[Precision, tuple[Precision, ...]]] = {
+        "fp32": ("fp32", "tf32"), "fp16": ("fp16",)
+    }  # fmt: skip
 
     @classmethod
     def check(cls, precision: Precision = "fp32") -> None:
         check_installed(cls.name, "onnxruntime-gpu", "cuda")
+        _cuda.check(cls.name, "cuda")
         _cupy.check(cls.name, "cuda")
-        check_provider(cls.name, PROVIDER, "pip install 'baikal-deploy[cuda]'")
+        check_provider(cls.name, PROVIDER, "pip install 'baikal-deploy[cuda]'", convolves=True)
 
     @classmethod
     def open(cls, path: Path, manifest: ModelManifest, options: EngineOptions) -> Self:
         cls.check(options.precision)
-        session = open_session(cls.name, path, options, [(PROVIDER, {"use_tf32": 0})])
-        return cls(session, manifest, options)
+        with OwnStream.made() as stream:
+            settings = cuda_options(stream.handle, tf32=options.precision == "tf32")
+            session = open_session(cls.name, path, options, [(PROVIDER, settings)])
+            engine = cls(session, manifest, options, stream)
+            stream.keep()
+        return engine

@@ -9,8 +9,9 @@ from typing import Self
 
 from baikal_deploy.engines._cuda import arrays as _cupy
 from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.engines._cuda.stream import OwnStream
 from baikal_deploy.engines._onnxruntime import tensorrt_cache as cache
-from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine
+from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine, cuda_options
 from baikal_deploy.engines._onnxruntime.session import (
     Providers,
     check_installed,
@@ -53,10 +54,19 @@ class OnnxTensorRt(OnnxRuntimeGpuEngine):
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         cls.check(options.precision)
         profile = Profile.default(options, manifest)
-        with cache.folder(FAMILY, cls.version(), path, manifest, profile) as folder:
+        with (
+            OwnStream.made() as stream,
+            cache.folder(FAMILY, cls.version(), path, manifest, profile) as folder,
+        ):
             settings = provider_options(profile, options.precision, folder)
-            providers: Providers = [(PROVIDER, settings), ("CUDAExecutionProvider", {"use_tf32": 0})]
-            engine = cls(open_session(cls.name, path, options, providers), manifest, options)
+            settings["user_compute_stream"] = str(stream.handle)
+            providers: Providers = [
+                (PROVIDER, settings),
+                ("CUDAExecutionProvider", cuda_options(stream.handle)),
+            ]
+            session = open_session(cls.name, path, options, providers)
+            engine = cls(session, manifest, options, stream)
+            stream.keep()
         engine.profile = profile
         return engine
 

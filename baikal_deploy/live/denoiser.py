@@ -12,9 +12,12 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
+from baikal_deploy.denoising.precision import AUTO_PRECISION, AskedPrecision
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.live.frame import Frame, LiveResult
+from baikal_deploy.live.memory import FrameMemory
 from baikal_deploy.live.model import LiveModel
 from baikal_deploy.live.priority import give_way
 from baikal_deploy.live.readers import OnResult, Readers
@@ -42,6 +45,10 @@ class LiveDenoiser:
         sampler: str = "matched",
         *,
         engine: str = AUTO,
+        precision: AskedPrecision = AUTO_PRECISION,
+        tile: int = DEFAULT_TILE,
+        batch: int = 1,
+        memory: str | int | None = None,
         queue: int = 8,
         when_full: WhenFull = "drop-oldest",
         latency_ms: float | None = None,
@@ -53,7 +60,10 @@ class LiveDenoiser:
         """Load the model; the first frame is fast then.
 
         Args:
-            model, engine: see ``Denoiser.load``.
+            model, engine, precision, tile: see ``Denoiser.load``.
+            batch: windows of a frame that are computed in one call of the engine.
+            memory: most that the process may take, such as "2GB": a frame that needs more is refused. None:
+                none is.
             sampler, options: see ``Denoiser.denoise``.
             queue: frames that may wait.
             when_full: what happens to a frame when as many wait: "drop-oldest" drops the one that waits
@@ -77,8 +87,24 @@ class LiveDenoiser:
             raise ConfigError(f"when_full {when_full}: choose one of {', '.join(get_args(WhenFull))}")
         self._counts = Counts(latency_ms)
         self._model = LiveModel(
-            model, engine, sampler, options, latency_ms=latency_ms, seed=seed, fuse=fuse, counts=self._counts
+            model,
+            engine,
+            sampler,
+            options,
+            latency_ms=latency_ms,
+            seed=seed,
+            fuse=fuse,
+            counts=self._counts,
+            precision=precision,
+            tile=tile,
+            overlap=min(DEFAULT_OVERLAP, tile // 2),
+            batch=batch,
         )
+        try:
+            self._memory = FrameMemory.of(memory, self._model.predictor, queue)
+        except BaseException:
+            self._model.close()
+            raise
         self._queue: Waiting[Frame] = Waiting(queue, when_full)
         self._readers = Readers(queue, on_result, self._counts)
         self._lock, self._number, self._closed = Lock(), 0, False
@@ -98,8 +124,8 @@ class LiveDenoiser:
 
         Returns:
             The result to come. It raises FrameDropped if the frame is dropped, ConfigError if it is not an
-            image, and EngineError if the network fails. Cancelled, it takes its frame with it if that still
-            waits.
+            image or needs more than ``memory``, and EngineError if the network fails. Cancelled, it takes its
+            frame with it if that still waits.
 
         Raises:
             ConfigError: the denoiser is closed.
@@ -115,6 +141,9 @@ class LiveDenoiser:
         if pixels.ndim != 2 or not pixels.size or pixels.dtype.kind not in "uif":
             found = f"frame {made.number}: {pixels.dtype} of shape {pixels.shape}"
             self._fail(made, ConfigError(f"{found}; needed are real numbers (H, W)"))
+            return future
+        if (refused := self._refused(made)) is not None:
+            self._fail(made, refused)
             return future
         for dropped in self._queue.put(made):
             self._drop(dropped)
@@ -193,6 +222,15 @@ class LiveDenoiser:
             frame.future.set_result(result)
             self._readers.tell(result)
         self._readers.end()
+
+    def _refused(self, frame: Frame) -> ConfigError | None:
+        """Why there is no memory for a frame; None if there is."""
+        try:
+            if self._memory is not None:
+                self._memory.check(frame.pixels)
+        except ConfigError as error:
+            return ConfigError(f"frame {frame.number}: {error}")
+        return None
 
     def _leave(self, future: Future[LiveResult]) -> None:
         """Take the frame of a future that is cancelled out of the queue."""

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from baikal_deploy.denoising.neighbours import unfused
 from baikal_deploy.denoising.provenance import made_with
 from baikal_deploy.denoising.recipe import Recipe, unknown_spectrum
 from baikal_deploy.denoising.stack import Stack, Wanted, in_raw_units
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.live.budget import Budget
@@ -47,16 +49,19 @@ class LiveModel:
         seed: int,
         fuse: bool,
         counts: Counts,
+        **loading: Any,
     ) -> None:
         """Load the model; the first frame is fast then. The arguments are those of ``LiveDenoiser``.
 
         Args:
             counts: is told of each frame that is done.
+            loading: how else the model is loaded; see ``Denoiser.load``.
         """
         with ExitStack() as stack:
             self._pool = stack.enter_context(ThreadPoolExecutor(1, "baikal-measure", give_way))
             # Loaded there, as the engine's threads have the priority of the one that starts them.
-            self._denoiser = stack.enter_context(self._pool.submit(Denoiser.load, model, engine).result())
+            load = partial(Denoiser.load, model, engine, sampler=sampler, **loading)
+            self._denoiser = stack.enter_context(self._pool.submit(load).result())
             self._sampler = make_sampler(sampler, options, self._denoiser.recommended(sampler))
             self._denoiser.check(self._sampler)
             if fuse and self._sampler.draws:
@@ -78,6 +83,11 @@ class LiveModel:
         """True if the mapping of every channel has settled, and there is one."""
         streams = list(self.streams.values())
         return bool(streams) and all(stream.settled for stream in streams)
+
+    @property
+    def predictor(self) -> TiledPredictor:
+        """The tiled network."""
+        return self._denoiser.predictor
 
     def provenance(self) -> dict[str, Any]:
         """A record of what denoises the frames, as JSON holds it."""

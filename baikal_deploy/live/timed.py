@@ -35,6 +35,9 @@ class TimedEngine(Engine):
         self._clock.seconds = self.seconds + time.perf_counter() - started
         return result
 
+    def free_bytes(self) -> int | None:
+        return self.engine.free_bytes()
+
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         started = time.perf_counter()
         result = self.engine.predict(x_t, t)

@@ -53,6 +53,11 @@ class Loss:
     source: str
     levels: tuple[LossAtLevel, ...]
 
+    @property
+    def largest(self) -> float:
+        """PSNR that is lost in the mean, in dB, at the level that loses most; below 0 where it is gained."""
+        return max(-level.psnr_change_db for level in self.levels)
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """What ``dataclasses.asdict`` made a record of.

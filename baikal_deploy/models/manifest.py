@@ -35,8 +35,11 @@ MOST_BYTES = 2**31
 MOST_DOWNSAMPLING = 1024
 """Largest downsampling, as planes are padded to its multiples."""
 
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-"""Arithmetic of a network's convolutions and matrix products; int8 with fp32 around them."""
+Stored = Literal["fp32", "bf16", "fp16", "int8"]
+"""Numbers that a model's file holds."""
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
+"""Arithmetic of a network's convolutions and matrix products; int8 with fp32 around them. tf32 is that of
+NVIDIA's GPUs: numbers of fp32, multiplied with 10 bits of their 23."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class ModelManifest:
     variance: Variance
     normalisation: Normalisation
     downsampling: int
-    precision: Precision = "fp32"
+    precision: Stored = "fp32"
     verification: dict[str, Any] = field(default_factory=dict)
     noise_correlation: Kernel | None = None
     recommended: dict[str, dict[str, Any]] = field(default_factory=dict)

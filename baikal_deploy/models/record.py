@@ -17,7 +17,7 @@ from baikal_deploy.errors import ModelError
 from baikal_deploy.host.durable import whole_file
 from baikal_deploy.measurement.structure.known import Known
 from baikal_deploy.models.losses import Loss
-from baikal_deploy.models.manifest import shipped_models
+from baikal_deploy.models.manifest import Precision, shipped_models
 from baikal_deploy.untrusted.nesting import require_shallow
 from baikal_deploy.untrusted.text import visible
 
@@ -42,6 +42,14 @@ class ModelRecord:
     losses: tuple[Loss, ...] = ()
 
     SUFFIX: ClassVar[str] = ".json"
+
+    def loss(self, precision: Precision) -> float | None:
+        """PSNR that a precision loses, in dB, on the engine where it loses most; None: it was not measured.
+
+        Args:
+            precision: what the network computes in.
+        """
+        return max((one.largest for one in self.losses if one.precision == precision), default=None)
 
     @classmethod
     def beside(cls, model: Path, sha256: str) -> Self:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from baikal_deploy.denoising.precision import AUTO_PRECISION, AskedPrecision
 from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.sizes import memory_limit
 from baikal_deploy.measurement.gate import Fuse
-from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
+from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.dtypes import TYPES
-from baikal_deploy.run.memory import memory_limit
 from baikal_deploy.run.models.asked import Asked, Model
 from baikal_deploy.volumes.naming import default_output
 from baikal_deploy.volumes.selection import Span, check_span
@@ -41,7 +42,9 @@ class RunConfig:
         sampler: name of the sampler.
         options: of the sampler, by name; they override what the model recommends.
         seed: of the noise.
-        engine, precision: see ``Denoiser.load``.
+        engine: see ``Denoiser.load``.
+        precision: what the network computes in; "auto" takes that of ``Denoiser.load`` for samplers of few
+            evaluations and fp32 for the others, and for outputs that were begun, theirs.
         tile, overlap, batch: see ``Denoiser.load``.
         guide: another denoiser's output for the same volume, to guide the sampler.
         uncertainty: image to write with the standard deviation of each pixel of the result; None: none.
@@ -74,7 +77,7 @@ class RunConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     engine: str = AUTO
-    precision: Precision = "fp32"
+    precision: AskedPrecision = AUTO_PRECISION
     tile: int = DEFAULT_TILE
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1

@@ -5,73 +5,29 @@ What a run holds is counted in bytes per pixel, which benchmarks/memory.py --mod
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
+from baikal_deploy.denoising.footprint import PER_PIXEL, PER_PIXEL_STD, SLACK
 from baikal_deploy.denoising.regions import largest_crop
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.sizes import format_size
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, layouts
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", start=1)}
-SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?", re.IGNORECASE)
-PERCENT = re.compile(r"(\d+(?:\.\d*)?)\s*%")
-DEFAULT_SHARE = 0.5
 STEP = 2**25
 """Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
 
 # Bytes, as measured.
 PLANNING = 96 * 10**6
 """Bytes for measuring a channel (see ``sample.SAMPLE_PIXELS``)."""
-SLACK = 64 * 10**6
-"""Bytes of the libraries' own, and of memory that was freed and not given back."""
-PER_PIXEL = 72
-"""Bytes for a pixel on its way through the sampler."""
-PER_PIXEL_STD = 40
-"""Bytes beside that for a pixel whose standard deviation is asked for."""
 COPIES_READ, COPIES_WRITTEN, COPIES_MAPS = 2, 6, 4
 """Copies of an item's pixels: read ahead and in work; the result in work, that being written, and parts of it
 in the pyramid, in shards, and compressed."""
 CHUNKS = 2
 """Copies of a chunk: the chunk, and what it is decoded from."""
-
-
-def memory_limit(size: str | int | None, free: int | None) -> int | None:
-    """Bytes of a size such as "1GB", "500 MB", "1.5GiB", or "25%" of what is free.
-
-    Args:
-        size: None: half of what is free, or None where that is unknown.
-        free: bytes; None: unknown.
-
-    Raises:
-        ConfigError: no such size, or a share of what is unknown.
-    """
-    if size is None:
-        return None if free is None else int(free * DEFAULT_SHARE)
-    text = str(size).strip()
-    if (share := PERCENT.fullmatch(text)) and 0 < float(share[1]) <= 100:
-        if free is None:
-            raise ConfigError(f"memory {text}: how much is free is unknown here; give a size, such as 4GB")
-        return int(free * float(share[1]) / 100)
-    found = SIZE.fullmatch(text)
-    if found is None or float(found[1]) == 0:
-        raise ConfigError(f"memory {text}: write a size such as 1GB, 500MB or 25% (of what is free)")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def format_size(size: int) -> str:
-    """Size for people, rounded up: "850 MB", "1.3 GB".
-
-    Args:
-        size: in bytes.
-    """
-    if size < 10**9:
-        return f"{ceil(size / 10**6)} MB"
-    return f"{ceil(size / 10**8) / 10:g} GB"
 
 
 @dataclass(frozen=True)
@@ -88,6 +44,7 @@ class MemoryModel:
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
+        on_device: bytes that planes may take on the GPU that computes; None where that is no GPU.
     """
 
     base: int
@@ -99,6 +56,7 @@ class MemoryModel:
     guided: bool
     map_bytes: int
     wants_std: bool
+    on_device: int | None = None
 
     def needed(self, layout: Layout) -> int:
         """Peak of the process' memory, in bytes.
@@ -106,17 +64,32 @@ class MemoryModel:
         Args:
             layout: of the output.
         """
-        written = read = prod(self.info.plane_shape)
+        written, read = prod(self.info.plane_shape), self._read(layout)
         if layout.edge is not None:
             written = prod(min(layout.edge, side) for side in self.info.plane_shape)
-            read = max(largest_crop(plan, layout.edge, self.halo) for plan in self.plans)
         size = self.info.dtype.itemsize
         held = COPIES_READ * read * self.itemsize * (2 if self.guided else 1)
         held += written * (COPIES_WRITTEN * size + COPIES_MAPS * self.map_bytes)
-        per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
-        network = min(self.batch, layout.planes) * read * per_pixel
-        run = layout.planes * held + network + self.chunk_bytes
+        run = layout.planes * held + self.walking(layout) + self.chunk_bytes
         return -(-self.base // STEP) * STEP + max(PLANNING, run + SLACK)
+
+    def walking(self, layout: Layout) -> int:
+        """Bytes of the pixels that are on their way through the sampler at a time; on a GPU they are there.
+
+        Args:
+            layout: of the output.
+        """
+        per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
+        return min(self.batch, layout.planes) * self._read(layout) * per_pixel
+
+    def _read(self, layout: Layout) -> int:
+        """Pixels of a plane, or of a region with what is around it."""
+        if layout.edge is None:
+            return prod(self.info.plane_shape)
+        return max(largest_crop(plan, layout.edge, self.halo) for plan in self.plans)
+
+    def _fits_device(self, layout: Layout) -> bool:
+        return self.on_device is None or self.walking(layout) <= self.on_device
 
     @property
     def chunk_bytes(self) -> int:
@@ -134,8 +107,9 @@ class MemoryModel:
         """
         choices = list(layouts(self.info))
         for layout in choices:
-            if limit is None or self.needed(layout) <= limit:
+            if self._fits_device(layout) and (limit is None or self.needed(layout) <= limit):
                 return layout
+        self._check_device(choices[-1])
         raise ConfigError(f"memory {format_size(limit or 0)}: is too little; {self._least(choices[-1])}")
 
     def check(self, layout: Layout, limit: int | None) -> None:
@@ -150,6 +124,16 @@ class MemoryModel:
                 f"memory {format_size(limit)}: is too little to continue the unfinished run, whose shards "
                 f"need {format_size(self.needed(layout))}; give at least that (--memory), or start anew "
                 "(--overwrite)"
+            )
+
+        self._check_device(layout)
+
+    def _check_device(self, layout: Layout) -> None:
+        if not self._fits_device(layout):
+            raise ConfigError(
+                f"the GPU has {format_size(self.on_device or 0)} free for planes, and {self.batch} at a time "
+                f"need {format_size(self.walking(layout))}; give a smaller --batch, close other programs on "
+                "it, or take --engine onnx-cpu"
             )
 
     def _least(self, smallest: Layout) -> str:

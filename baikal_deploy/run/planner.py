@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.denoising.checks import check_std
-from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Wanted
+from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
+from baikal_deploy.host.sizes import memory_limit
+from baikal_deploy.run.begun import Begun, begun_here
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.finished import Finished
@@ -23,7 +25,7 @@ from baikal_deploy.run.fused import Fusing
 from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.memory import MemoryModel, memory_limit
+from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.run.models.asked import Asked, files_of
 from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.plan import Half, Plan, Round
@@ -37,6 +39,9 @@ from baikal_deploy.volumes.open import open_input
 
 RESULT = np.dtype(np.float32)
 """Pixel type of results before they are fused."""
+
+GPU_SHARE = 0.8
+"""Part of a GPU's free memory that planes may take: its display and other programs take some, too."""
 
 
 def plan(
@@ -54,11 +59,11 @@ def plan(
     asked = Asked.of(config.model)
     asked.check()  # also those that no channel of this image has
     if not source.is_there:  # what else is wrong with a model is said before anything is waited for
-        _models(config, dict(enumerate([path] for path in asked.files)), threads).close()
+        _models(config, dict(enumerate([path] for path in asked.files)), threads, begun_here(config)).close()
     choice = choose(config, source)
     seen = look(config, only_plan)  # before anything that takes long
     with ExitStack() as stack:
-        models = load(config, choice, threads)
+        models = load(config, choice, threads, begun_here(config))
         stack.callback(models.close)
         work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
@@ -124,7 +129,8 @@ def plan_part(
     source = WholeInput(config)
     choice = choose(config, source)
     with ExitStack() as stack:
-        models = load(config, choice, threads)
+        begun = Begun.of(replace(config, overwrite=False), header["fingerprint"])  # it is not begun anew here
+        models = load(config, choice, threads, begun)
         stack.callback(models.close)
         work = _work(config, choice, models)
         told = _fingerprint(config, source, choice, work)
@@ -142,13 +148,14 @@ def plan_part(
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
 
-def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
+def load(config: RunConfig, choice: Choice, threads: int | None, begun: Begun) -> Models:
     """Load the models of all channels.
 
     Args:
         config: the options of the run.
         choice: of the input.
         threads: CPU threads of an evaluation; None: all cores.
+        begun: what the output was begun with, if it was.
 
     Raises:
         ModelError: a model cannot be used.
@@ -157,25 +164,20 @@ def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
     """
     if not choice.models:  # all is copied; outputs tell of the model all the same
         path = Asked.of(config.model).files[0]
-        return Models({path: _loaded(config, path, threads)}, {})
-    return _models(config, {channel: files_of(model) for channel, model in choice.models.items()}, threads)
+        return Models({path: _loaded(config, path, threads, begun)}, {})
+    files = {channel: files_of(model) for channel, model in choice.models.items()}
+    return _models(config, files, threads, begun)
 
 
-def _models(config: RunConfig, files: Mapping[int, Sequence[Path]], threads: int | None) -> Models:
-    return Models.load(files, lambda path: _loaded(config, path, threads))
+def _models(
+    config: RunConfig, files: Mapping[int, Sequence[Path]], threads: int | None, begun: Begun
+) -> Models:
+    return Models.load(files, lambda path: _loaded(config, path, threads, begun))
 
 
-def _loaded(config: RunConfig, path: Path, threads: int | None) -> Loaded:
+def _loaded(config: RunConfig, path: Path, threads: int | None, begun: Begun) -> Loaded:
     """Load a model, and make the sampler as asked for."""
-    denoiser = Denoiser.load(
-        path,
-        config.engine,
-        precision=config.precision,
-        threads=threads,
-        tile=config.tile,
-        overlap=config.overlap,
-        batch=config.batch,
-    )
+    denoiser = begun.load(path, threads)
     try:
         sampler = make_sampler(config.sampler, config.options, denoiser.recommended(config.sampler))
         denoiser.check(sampler)
@@ -227,7 +229,9 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     """Model of the run's memory; every engine takes most of its own when it is first called."""
     predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
     for predictor in predictors:
-        predictor.evaluate_once(info.plane_shape)
+        plan = predictor.plan(info.plane_shape)
+        if predictor.engine.most_pixels < predictor.batch * plan.y.window * plan.x.window:
+            predictor.evaluate_once(info.plane_shape)
     written = choice.written
     if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
         written = replace(written, dtype=RESULT)  # in between
@@ -241,7 +245,14 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         choice.guide is not None,
         (4 if config.uncertainty else 0) + (1 if config.mask else 0),
         config.uncertainty is not None,
+        _free_on_device(predictors),
     )
+
+
+def _free_on_device(predictors: Sequence[TiledPredictor]) -> int | None:
+    """Bytes that planes may take on a GPU; None without one."""
+    free = [found for one in predictors if (found := one.engine.free_bytes()) is not None]
+    return int(GPU_SHARE * min(free)) if free else None
 
 
 def _layout(memory: MemoryModel, limit: int | None, earlier: Journal | None) -> Layout:

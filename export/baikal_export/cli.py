@@ -11,7 +11,7 @@ from baikal_deploy.cli.terminal import Command, friendly, tell
 from baikal_deploy.engines._tensorrt.family import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.measurement.structure.classifier import structure_names
-from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Stored
 from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.volumes.places import check_reachable, check_writable
 from baikal_export import engine_files, record
@@ -72,7 +72,7 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
     help="Kind of structure that the model has learnt, for its record; may be repeated.",
 )  # fmt: skip
 @click.option(
-    "--precision", type=click.Choice(get_args(Precision)), default="fp32", show_default=True,
+    "--precision", type=click.Choice(get_args(Stored)), default="fp32", show_default=True,
     help="What the network computes in.",
 )  # fmt: skip
 @click.option(
@@ -118,7 +118,7 @@ def main(
     config: Path | None,
     only_record: bool,
     knows: tuple[str, ...],
-    precision: Precision,
+    precision: Stored,
     verify: tuple[Path, ...],
     calibrate: tuple[Path, ...],
     channel: str | None,
@@ -183,7 +183,7 @@ def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> 
     return samplers
 
 
-def _beside(model: Path, precision: Precision = "fp32") -> Path:
+def _beside(model: Path, precision: Stored = "fp32") -> Path:
     """Default path of the ONNX file, beside the model."""
     folder = model.resolve() if model.is_dir() else None  # "." has no name
     stem = model.stem if folder is None else folder.name

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from baikal_deploy.diffusion.random_field import NoiseField
 from baikal_deploy.diffusion.schedule import NoiseSchedule
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Stored
 from baikal_export.trained import TrainedModel
 from baikal_training.data import CleanVolume, open_clean
 from baikal_training.data.crops import BACKGROUND_RETRIES, BACKGROUND_STD, PlaneSampler, window
@@ -78,7 +78,7 @@ class Images:
     calibrate: tuple[Path, ...]
     channel: str | None
 
-    def planes(self, precision: Precision, trained: TrainedModel) -> tuple[CleanPlanes, CleanPlanes]:
+    def planes(self, precision: Stored, trained: TrainedModel) -> tuple[CleanPlanes, CleanPlanes]:
         """The planes to verify and to calibrate with.
 
         Raises:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from baikal_deploy.models.manifest import Precision
+from baikal_deploy.models.manifest import Stored
 from baikal_export.verification import FILE, Verification
 
 
-def report(model: Path, output: Path, precision: Precision, found: Verification) -> list[str]:
+def report(model: Path, output: Path, precision: Stored, found: Verification) -> list[str]:
     """Lines for people: values near the end of fp16's range, and in the last one what was written."""
     size = output.stat().st_size / 1e6
     if precision == "fp32":

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from baikal_deploy.engines.base import Engine
-from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest, Stored
 from baikal_deploy.pixels.arrays import Planes
 from baikal_export.network import EpsNetwork
 
@@ -14,7 +14,7 @@ from baikal_export.network import EpsNetwork
 class TorchEngine(Engine):
     """torch in eager mode on the CPU, with as many threads as torch is set to."""
 
-    def __init__(self, network: EpsNetwork, manifest: ModelManifest, precision: Precision = "fp32") -> None:
+    def __init__(self, network: EpsNetwork, manifest: ModelManifest, precision: Stored = "fp32") -> None:
         self.network, self.manifest, self.precision = network.eval(), manifest, precision
 
     @classmethod

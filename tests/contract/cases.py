@@ -13,7 +13,7 @@ from baikal_deploy.engines import engine_class, engine_names, open_engine
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineUnavailable
 from baikal_deploy.host import machine
-from baikal_deploy.models.manifest import Precision, read_manifest
+from baikal_deploy.models.manifest import Precision, Stored, read_manifest
 from baikal_deploy.pixels.arrays import Planes
 from baikal_training.losses import Prediction
 from tests.contract.stored import stored
@@ -30,7 +30,7 @@ class Case:
     """An engine, how the model is stored, what it is computed in, and the model."""
 
     engine: str
-    stored: Precision
+    stored: Stored
     precision: Precision
     model: tuple[Prediction, Variance]
 

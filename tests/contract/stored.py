@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from onnxruntime import quantization
 
 from baikal_deploy.diffusion.schedule import Variance
-from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
+from baikal_deploy.models.manifest import METADATA_KEY, Stored, read_manifest
 from baikal_training.losses import Prediction
 from tests.models import exported
 
@@ -25,7 +25,7 @@ OPSET = 22
 
 
 @functools.cache
-def stored(precision: Precision, prediction: Prediction, variance: Variance) -> Path:
+def stored(precision: Stored, prediction: Prediction, variance: Variance) -> Path:
     """The .onnx file of ``exported`` with its convolutions in this precision; it lies beside that one."""
     plain = exported(prediction, variance)
     if precision == "fp32":

@@ -19,7 +19,7 @@ from baikal_deploy.engines import (
 )
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
-from baikal_deploy.models.manifest import ModelManifest, Precision, read_manifest
+from baikal_deploy.models.manifest import ModelManifest, Precision, Stored, read_manifest
 from tests.models import exported
 
 Only = Callable[..., None]
@@ -43,7 +43,7 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Only:
     return only
 
 
-def manifest(stored: Precision = "fp32") -> ModelManifest:
+def manifest(stored: Stored = "fp32") -> ModelManifest:
     return replace(read_manifest(exported()), precision=stored)
 
 
@@ -86,7 +86,7 @@ def test_the_precision_is_part_of_what_has_to_work(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("stored", "chosen"), [("fp32", "onnx-cpu"), ("fp16", "onnx-cpu"), ("int8", "openvino")]
 )
-def test_on_a_cpu_it_takes_what_measured_fastest(stored: Precision, chosen: str, only: Only) -> None:
+def test_on_a_cpu_it_takes_what_measured_fastest(stored: Stored, chosen: str, only: Only) -> None:
     only("onnx-cpu", "openvino")
     assert fastest_engine(manifest(stored), stored)[0] == chosen
 

@@ -14,7 +14,7 @@ from baikal_deploy.engines import engine_class, engine_names, open_engine
 from baikal_deploy.engines._tensorrt.runtime import TensorRtEngine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineBuildError, EngineError, EngineUnavailable, ModelError
-from baikal_deploy.models.manifest import Precision, read_manifest
+from baikal_deploy.models.manifest import Precision, Stored, read_manifest
 from tests.contract.cases import (
     LOADERS,
     planes,
@@ -25,7 +25,7 @@ from tests.models import exported
 
 @pytest.mark.parametrize("name", engine_names())
 def test_a_precision_that_an_engine_does_not_offer_is_refused_with_those_it_does(name: str) -> None:
-    for kind in get_args(Precision):
+    for kind in get_args(Stored):
         manifest = replace(read_manifest(exported()), precision=kind)
         offered = engine_class(name).COMPUTES.get(kind, ())
         for precision in set(get_args(Precision)) - set(offered):

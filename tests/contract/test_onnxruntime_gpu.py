@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,28 @@ from baikal_deploy.models.manifest import read_manifest
 from tests.contract import cases
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
-from tests.fakes.device import Stream, Work
+from tests.fakes.device import Range, Work
 from tests.models import exported
 
 OPTIONS = cases.OPTIONS
 MODULES = {"onnx-cuda": onnx_cuda, "onnx-tensorrt": onnx_tensorrt}
 
 
+@dataclass(frozen=True)
+class Bound:
+    """Where a session is told to read or to write."""
+
+    dtype: Any
+    shape: tuple[int, ...]
+    pointer: int
+
+    @property
+    def place(self) -> Range:
+        return self.pointer, 4 * int(np.prod(self.shape))
+
+
 class Session:
-    """A session on a provider of the GPU's.
+    """A session on a provider of the GPU's, which computes on the stream that it is given.
 
     Attributes:
         providers: those that it was asked for.
@@ -45,38 +59,50 @@ class Session:
     def __init__(self, device: Device, path: Path, providers: Providers) -> None:
         self.providers = providers
         self._device, self._session = device, onnxruntime.InferenceSession(str(path))
-        self._stream = device.handle()
-        device.streams[self._stream] = Stream(self._stream)
+        (self._stream,) = {
+            int(one[1]["user_compute_stream"]) for one in providers if not isinstance(one, str)
+        }
+        assert self._stream in device.streams, "the stream is made before the session"
         self.get_outputs = self._session.get_outputs
 
     def io_binding(self) -> Binding:
-        return Binding(self._session.io_binding())
+        return Binding()
 
-    def run_with_iobinding(self, binding: Binding) -> None:
+    def run_with_iobinding(self, binding: Binding, options: Any) -> None:
+        # What is bound later is not for the work that waits in the stream by then.
+        inputs, outputs = dict(binding.inputs), dict(binding.outputs)
+
+        reads, writes = ([one.place for one in each.values()] for each in (inputs, outputs))
+        memory = [self._device.values(place) for place in reads + writes]  # stays until the work is done
+
         def run() -> None:
-            self._session.run_with_iobinding(binding.real)
+            assert memory
+            real: Any = self._session.io_binding()
+            for name, one in inputs.items():
+                real.bind_input(name, "cpu", 0, one.dtype, one.shape, one.pointer)
+            for name, one in outputs.items():
+                real.bind_output(name, "cpu", 0, one.dtype, one.shape, one.pointer)
+            self._session.run_with_iobinding(real)
 
-        self._device.enqueue(self._stream, Work(run, binding.reads, binding.writes))
-        self._device.finish(self._stream)
+        self._device.enqueue(self._stream, Work(run, reads, writes))
+        if options.get_run_config_entry("disable_synchronize_execution_providers") != "1":
+            self._device.finish(self._stream)
 
 
 class Binding:
-    """Addresses on the GPU."""
+    """Addresses on the GPU, by name; the last of each counts."""
 
-    def __init__(self, real: Any) -> None:
-        self.real = real
-        self.reads: list[tuple[int, int]] = []
-        self.writes: list[tuple[int, int]] = []
+    def __init__(self) -> None:
+        self.inputs: dict[str, Bound] = {}
+        self.outputs: dict[str, Bound] = {}
 
     def bind_input(self, name: str, kind: str, number: int, dtype: Any, shape: Any, pointer: int) -> None:
         assert (kind, number) == ("cuda", 0)
-        self.reads.append((pointer, 4 * int(np.prod(shape))))
-        self.real.bind_input(name, "cpu", 0, dtype, shape, pointer)
+        self.inputs[name] = Bound(dtype, tuple(shape), pointer)
 
     def bind_output(self, name: str, kind: str, number: int, dtype: Any, shape: Any, pointer: int) -> None:
         assert (kind, number) == ("cuda", 0)
-        self.writes.append((pointer, 4 * int(np.prod(shape))))
-        self.real.bind_output(name, "cpu", 0, dtype, shape, pointer)
+        self.outputs[name] = Bound(dtype, tuple(shape), pointer)
 
 
 @pytest.fixture(params=cases.MODELS, ids="-".join)
@@ -96,7 +122,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Device:
 
     for module in MODULES.values():
         monkeypatch.setattr(module, "check_installed", lambda name, package, extra: None)
-        monkeypatch.setattr(module, "check_provider", lambda name, provider, fix: None)
+        monkeypatch.setattr(module, "check_provider", lambda *_, **__: None)
         monkeypatch.setattr(module, "open_session", open_session)
     return device
 
@@ -136,7 +162,7 @@ def test_use_after_close_is_an_error(name: str, gpu: Device) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_failing_evaluation_is_one_line(name: str, gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Session, binding: Binding) -> None:
+    def fail(self: Session, binding: Binding, options: Any) -> None:
         raise RuntimeError("CUDA failure 700: an illegal memory access\nand its consequences")
 
     monkeypatch.setattr(Session, "run_with_iobinding", fail)
@@ -159,7 +185,79 @@ def test_without_a_gpu_the_reason_is_the_driver_s(name: str, gpu: Device) -> Non
 def test_cuda_computes_fp32_without_tf32(gpu: Device) -> None:
     with open_engine("onnx-cuda", exported(), read_manifest(exported()), OPTIONS) as engine:
         session: Any = engine.session  # type: ignore[attr-defined]
-    assert session.providers == [("CUDAExecutionProvider", {"use_tf32": 0})]
+        ((name, options),) = session.providers
+    assert name == "CUDAExecutionProvider"
+    assert options["use_tf32"] == 0
+
+
+def test_cuda_computes_in_tf32_where_that_is_asked_for(gpu: Device) -> None:
+    tf32 = EngineOptions(1, "tf32")
+    with open_engine("onnx-cuda", exported(), read_manifest(exported()), tf32) as engine:
+        session: Any = engine.session  # type: ignore[attr-defined]
+        assert session.providers[0][1]["use_tf32"] == 1
+        assert engine.precision == "tf32"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_cudnn_s_algorithms_are_chosen_by_rule(name: str, gpu: Device) -> None:
+    with open_engine(name, exported(), read_manifest(exported()), OPTIONS) as engine:
+        session: Any = engine.session  # type: ignore[attr-defined]
+        assert session.providers[-1][1]["cudnn_conv_algo_search"] == "HEURISTIC"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nobody_waits_for_an_evaluation_before_its_result_is_read(name: str, gpu: Device) -> None:
+    with open_engine(name, exported(), read_manifest(exported()), OPTIONS) as engine:
+        x = engine.upload(cases.planes(1, 1, 8, 8))
+        engine.predict(x, 300.0)
+        waits = {call: count for call, count in gpu.calls.items() if "ynchronize" in call}
+        for _ in range(3):
+            eps, _ = engine.predict(x, 300.0)
+        assert waits == {call: count for call, count in gpu.calls.items() if "ynchronize" in call}
+        assert np.isfinite(engine.download(eps)).all()
+    assert gpu.misuses == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_streams_and_pinned_memory_are_given_back(name: str, gpu: Device) -> None:
+    before = len(gpu.streams), len(gpu.events)
+    open_engine(name, exported(), read_manifest(exported()), OPTIONS).close()
+    assert (len(gpu.streams), len(gpu.events)) == before
+    assert not [block for block in gpu.memory.values() if block.kind == "host"]
+
+
+def test_a_session_that_cannot_be_made_leaves_no_stream(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ModelError("no such operator")
+
+    before = len(gpu.streams)
+    monkeypatch.setattr(onnx_cuda, "open_session", fail)
+    with pytest.raises(ModelError):
+        open_engine("onnx-cuda", exported(), read_manifest(exported()), OPTIONS)
+    assert len(gpu.streams) == before
+
+
+@pytest.mark.parametrize(("found", "reason"), [("nothing", "libcudnn"), ("wrong", "convolution wrongly")])
+def test_the_probe_computes_a_convolution(found: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing cuDNN is noticed when the first convolution is computed."""
+    _onnxruntime.check_provider("some", "CPUExecutionProvider", "fix", convolves=True)
+
+    class Lacking:
+        def __init__(self, *given: Any, **named: Any) -> None: ...
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+        def run(self, *given: Any) -> list[Any]:
+            if found == "nothing":
+                raise RuntimeError("CUDNN failure: libcudnn_engines.so.9 cannot be loaded\nsomewhere")
+            return [np.zeros((1, 1, 8, 8), np.float32)]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Lacking)
+    with pytest.raises(EngineUnavailable, match=reason) as caught:
+        _onnxruntime.check_provider("some", "CUDAExecutionProvider", "do something", convolves=True)
+    assert "\n" not in str(caught.value)
+    assert caught.value.fix == "do something"
 
 
 def tensorrt_providers(precision: Any = "fp32") -> Any:

@@ -156,6 +156,9 @@ class Cupy(ModuleType):
     def empty(self, shape: tuple[int, ...], dtype: Any = float) -> ndarray:
         return _new(self._device, shape, dtype)
 
+    def get_default_memory_pool(self) -> SimpleNamespace:
+        return SimpleNamespace(free_bytes=lambda: 0)
+
     def ascontiguousarray(self, a: ndarray) -> ndarray:
         return a if a._values.flags.c_contiguous else a.copy()
 
@@ -175,7 +178,10 @@ def _cuda(device: Device) -> SimpleNamespace:
         return SimpleNamespace(ptr=handle, synchronize=lambda: device.finish(handle))
 
     runtime = SimpleNamespace(
-        getDeviceCount=count, driverGetVersion=lambda: device.driver, CUDARuntimeError=CUDARuntimeError
+        getDeviceCount=count,
+        driverGetVersion=lambda: device.driver,
+        memGetInfo=lambda: (device.free_bytes, 2 * device.free_bytes),
+        CUDARuntimeError=CUDARuntimeError,
     )
     return SimpleNamespace(
         get_current_stream=stream,

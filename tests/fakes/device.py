@@ -100,6 +100,7 @@ class Device:
         capturable: whether the networks' work can be captured in a graph.
         driver, there, capability: CUDA version of the driver, whether there is a GPU, and its compute
             capability.
+        free_bytes: of its memory, as CUDA tells it.
         array: the class of CuPy's arrays.
     """
 
@@ -119,6 +120,7 @@ class Device:
         self.failing: dict[str, int] = {}
         self.capturable = True
         self.driver, self.there, self.capability = 13000, True, (8, 9)
+        self.free_bytes = 2**33
         self._handles = 1000
         self._local = threading.local()
 

@@ -52,10 +52,11 @@ class ILogger:
 
 
 class IRuntimeConfig:
-    __slots__ = ("_strategy",)
+    __slots__ = ("_cache", "_strategy")
 
     def __init__(self) -> None:
         self._strategy = ExecutionContextAllocationStrategy.STATIC
+        self._cache: IRuntimeCache | None = None
 
     def set_execution_context_allocation_strategy(self, strategy: ExecutionContextAllocationStrategy) -> None:
         self._strategy = strategy
@@ -70,6 +71,30 @@ class RtxRuntimeConfig(IRuntimeConfig):
         super().__init__()
         self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
         self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return IRuntimeCache()
+
+    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+        self._cache = cache
+        return True
+
+
+class IRuntimeCache:
+    """Kernels that were compiled: one for each shape that an execution context was given."""
+
+    def __init__(self) -> None:
+        self._compiled: set[str] = set()
+
+    def deserialize(self, blob: bytes) -> bool:
+        found = blob.decode().splitlines()
+        if not found or found[0] != "kernels":
+            return False
+        self._compiled |= set(found[1:])
+        return True
+
+    def serialize(self) -> bytes:
+        return "\n".join(["kernels", *sorted(self._compiled)]).encode()
 
 
 def engine_file(module: str, path: Path, profile: Profile) -> bytes:
@@ -172,6 +197,8 @@ class IExecutionContext:
             if not profile.covers((batch, height, width)):
                 return self._refused(f"{name}: {shape} does not satisfy the profile")
             self._shapes[name], self._changes = shape, self._changes + 1
+            if self._config._cache is not None:
+                self._config._cache._compiled.add(f"{name} {shape}")
             return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
@@ -252,6 +279,8 @@ def module(device: Device, name: str, version: str) -> Any:
     found.IRuntimeConfig = IRuntimeConfig
     if name == "tensorrt_rtx":
         found.IRuntimeConfig = RtxRuntimeConfig
-        for one in (ComputeCapability, CudaGraphStrategy, DynamicShapesKernelSpecializationStrategy):
+        for one in (
+            ComputeCapability, CudaGraphStrategy, DynamicShapesKernelSpecializationStrategy, IRuntimeCache
+        ):  # fmt: skip
             setattr(found, one.__name__, one)
     return found

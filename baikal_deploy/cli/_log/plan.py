@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.host.sizes import format_size
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
-from baikal_deploy.run.memory import format_size
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
 
@@ -29,7 +29,7 @@ def describe(run: Run) -> list[str]:
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.target}: {size} {kept}",
         f"model     {', '.join(own.name for own in models)}{default}",
-        *dict.fromkeys(_describe_engine(own.denoiser) for own in models),
+        *dict.fromkeys(line for own in models for line in _describe_engine(own.denoiser)),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         _describe_work(run),
         _describe_memory(run),
@@ -59,12 +59,12 @@ def _describe_rest(run: Run) -> list[str]:
     return [f"continues an unfinished run: {run.evaluations_done} of these evaluations are done"]
 
 
-def _describe_engine(denoiser: Denoiser) -> str:
+def _describe_engine(denoiser: Denoiser) -> list[str]:
     engine = denoiser.predictor.engine
     line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
-    if not denoiser.passed_over:
-        return line
-    return f"{line}; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
+    if denoiser.passed_over:
+        line += f"; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
+    return [line, *([f"          {engine.precision}: {why}"] if (why := denoiser.why_precision) else [])]
 
 
 def _describe_channel(run: Run, channel: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from baikal_deploy.diffusion.samplers.base import Sampler
 from baikal_deploy.diffusion.samplers.matched import STEPS, SYMMETRIES, Matched, ResolvedMatched
@@ -21,6 +21,8 @@ class Auto(Sampler):
     Attributes:
         budget: "preview" (1 evaluation per plane), "balanced" (2), "best" (8), or a number of evaluations.
     """
+
+    FEW_EVALUATIONS: ClassVar[bool] = True
 
     noise: Literal["uniform", "signal"] = "signal"
     budget: str = "balanced"

@@ -69,6 +69,8 @@ class Sampler(ABC):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     TAKES_GUIDE: ClassVar[bool] = False
     """True if another denoiser's output may guide the sampler."""
+    FEW_EVALUATIONS: ClassVar[bool] = False
+    """True if it takes so few evaluations that what a precision loses in one of them holds for the result."""
 
     noise: Literal["uniform", "signal"] = "uniform"
 

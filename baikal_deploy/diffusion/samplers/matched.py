@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from baikal_deploy.diffusion.samplers._spectral import filtered, levels, reach_of, response
 from baikal_deploy.diffusion.samplers.base import Noise, Predict, Resolved, Sampler, Turnable
@@ -41,6 +41,8 @@ class Matched(Sampler):
         symmetries: 1, 2, 4 or 8 flips and rotations of the plane whose results are averaged; each costs as
             much again.
     """
+
+    FEW_EVALUATIONS: ClassVar[bool] = True
 
     noise: Literal["uniform", "signal"] = "signal"
     start: float | None = None

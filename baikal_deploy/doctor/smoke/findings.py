@@ -11,7 +11,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.durable import write_file
 from baikal_deploy.models.manifest import Precision
 
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 2e-2, "int8": 0.15}
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "tf32": 5e-3, "fp16": 1e-2, "bf16": 2e-2, "int8": 0.15}
 """Largest relative error of an engine against the reference, by what it computes in."""
 QUALITY_DB = 0.1
 """Most that a denoised plane may lose in PSNR against the clean one, as compared with the reference."""

@@ -24,6 +24,7 @@ from baikal_deploy.doctor.smoke.bench import (
     relative_error,
     worst,
 )
+from baikal_deploy.doctor.smoke.large import frames, large
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import ShapeOutsideProfile
@@ -155,6 +156,8 @@ STEPS: dict[str, Callable[[Bench], Step]] = {
     "threads": threads,
     "beyond": beyond,
     "timing": timing,
+    "large": large,
+    "frames": frames,
     "many calls": many_calls,
     "denoised": denoised,
     "reopened": reopened,

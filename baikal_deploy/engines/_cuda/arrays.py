@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from baikal_deploy.engines._cuda.runtime import no_gpu
+from baikal_deploy.engines._cuda.runtime import LESS_MEMORY, no_gpu
 from baikal_deploy.errors import EngineError, EngineUnavailable
 from baikal_deploy.pixels.arrays import Planes
 
@@ -113,6 +113,14 @@ def finish() -> None:
         cupy.cuda.get_current_stream().synchronize()
 
 
+def free_bytes() -> int:
+    """Bytes of the GPU's memory that arrays may still take."""
+    import cupy
+
+    with _translated("its memory cannot be told"):
+        return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+
+
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
     """Raise CuPy's errors as EngineError: ``what`` failed."""
@@ -122,9 +130,7 @@ def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except OutOfMemoryError as error:
-        raise EngineError(
-            f"GPU: {what} ({_one_line(error)}); choose a smaller tile or batch, or close other programs on it"
-        ) from error
+        raise EngineError(f"GPU: {what} ({_one_line(error)}); {LESS_MEMORY}") from error
     except CUDARuntimeError as error:
         raise EngineError(f"GPU: {what} ({_one_line(error)})") from error
 

@@ -16,6 +16,11 @@ from baikal_deploy.errors import EngineError, EngineUnavailable
 SUCCESS, OUT_OF_MEMORY, DRIVER_TOO_OLD, NO_DEVICE = 0, 2, 35, 100
 """Numbers of cudaError_t. CUDA calls a driver too old also where there is none at all."""
 DRIVER = "for CUDA 13 (R580 or later)"
+LESS_MEMORY = (
+    "choose a smaller tile or batch (--tile, --batch), cut planes into smaller regions (--memory 2GB, say), "
+    "or close other programs on the GPU"
+)
+"""What helps where a GPU has too little memory."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ def _done(call: str, result: tuple[Any, ...]) -> Any:
         return values[0] if values else None
     message = f"CUDA: {call} failed ({_words(code)})"
     if code == OUT_OF_MEMORY:
-        message += "; choose a smaller tile or batch, or close other programs on the GPU"
+        message += f"; {LESS_MEMORY}"
     raise EngineError(message)
 
 

@@ -6,14 +6,16 @@ import ctypes
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.engines._cuda import arrays as _cupy
 from baikal_deploy.engines._cuda import runtime as _cuda
+from baikal_deploy.pixels.arrays import Planes
 
 SIZE = 4 << 20
 """Bytes of a buffer."""
@@ -78,6 +80,37 @@ class Staging:
             yield slice(start, min(start + self._size, size))
 
     def close(self) -> None:
+        self._kept.close()
+
+
+class Copies:
+    """Planes to the GPU and back through page-locked memory, in order with CuPy's current stream. Close it.
+
+    Up and down have buffers of their own, so that the next planes go up while results come down.
+    """
+
+    def __init__(self) -> None:
+        with ExitStack() as kept:
+            self._up = kept.enter_context(closing(Staging()))
+            self._down = kept.enter_context(closing(Staging()))
+            self._kept = kept.pop_all()
+
+    def upload(self, planes: Planes) -> Planes:
+        """NumPy planes as a CuPy array; returns before they are there."""
+        source = np.ascontiguousarray(planes)
+        array = _cupy.empty(source.shape, source.dtype)
+        self._up.upload(source, _cupy.pointer(array), _cupy.current_stream())
+        return array
+
+    def download(self, planes: Planes) -> Planes:
+        """A CuPy array as NumPy planes, when everything that it waits for is done."""
+        source = _cupy.contiguous(planes)
+        target = np.empty(source.shape, source.dtype)
+        self._down.download(_cupy.pointer(source), target, _cupy.current_stream())
+        return target
+
+    def close(self) -> None:
+        """Free the buffers, when the last copies are done."""
         self._kept.close()
 
 

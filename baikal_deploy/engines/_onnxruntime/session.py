@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Providers = list[str | tuple[str, dict[str, Any]]]
+_CONVOLUTION = (
+    b'\x08\x08\x12\x00:\x96\x01\n"\n\x01x\n\x01w\x12\x01y"\x04Conv*\x11\n\x04pads@\x01@\x01@\x01@\x01\xa0\x01\x07'
+    b'\x12\x01g*3\x08\x01\x08\x01\x08\x03\x08\x03\x10\x01"$' + 9 * b"\x00\x00\x80?" + b"B\x01w"
+    b"Z\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x08\n\x02\x08\x08"
+    b"b\x1b\n\x01y\x12\x16\n\x14\x08\x01\x12\x10\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x08\n\x02\x08\x08B\x04\n\x00\x10\x14"
+)
+"""An ONNX model of one convolution: planes x (1, 1, 8, 8), and their sums over 3 x 3 pixels y."""
 _NO_NODES = (
     b'\x08\n:#\x12\x01g*\r\x08\x01\x10\x01"\x04\x00\x00\x00\x00B\x01a'
     b"b\x0f\n\x01a\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
@@ -97,10 +104,17 @@ def check_installed(name: str, package: str, extra: str) -> None:
         ) from error
 
 
-def check_provider(name: str, provider: str, fix: str) -> None:
+def check_provider(name: str, provider: str, fix: str, *, convolves: bool = False) -> None:
     """Raise EngineUnavailable, with ``fix``, unless a session gets this execution provider.
 
     That the package was built with it, which is all that ``get_available_providers`` tells, is not enough.
+    Nor is a session: libraries such as cuDNN are loaded when the first convolution is computed.
+
+    Args:
+        name: of the engine that needs it.
+        provider: its name.
+        fix: what to do where it cannot be had.
+        convolves: whether a convolution is computed on it.
     """
     import onnxruntime
 
@@ -110,17 +124,36 @@ def check_provider(name: str, provider: str, fix: str) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()  # from the packages of NVIDIA's, where the loader would not look
-        session = onnxruntime.InferenceSession(_NO_NODES, settings, providers=[provider], enable_fallback=0)
-        if provider in session.get_providers():
+        model = _CONVOLUTION if convolves else _NO_NODES
+        session = onnxruntime.InferenceSession(model, settings, providers=[provider], enable_fallback=0)
+        if provider not in session.get_providers():
+            reason = ""
+        elif not convolves or _sums(session):
             return
-        reason = ""
-    except (RuntimeError, ValueError) as error:
+        else:
+            reason = "it computes a convolution wrongly"
+    except Exception as error:  # ONNX Runtime has no common base for what it raises here
         reason = first_line(error)
     finally:
         onnxruntime.set_default_logger_severity(_WARNING)
     raise EngineUnavailable(
         f"engine {name}: ONNX Runtime has no {provider} here ({_missing_library(provider) or reason})", fix
     )
+
+
+def _sums(session: onnxruntime.InferenceSession) -> bool:
+    """True if a session of ``_CONVOLUTION`` computes what it should."""
+    (found,) = session.run(None, {"x": np.ones((1, 1, 8, 8), np.float32)})
+    return bool(found[0, 0, 0, 0] == 4 and found[0, 0, 4, 4] == 9)
+
+
+def without_waiting() -> onnxruntime.RunOptions:
+    """Options of a call that returns before the GPU has done its work."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    return options
 
 
 def _missing_library(provider: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from baikal_deploy.engines._cuda import arrays as _cupy
 from baikal_deploy.engines._cuda import runtime as _cuda
 from baikal_deploy.engines._tensorrt import family as compat
+from baikal_deploy.engines._tensorrt.compiled import CompiledKernels
 from baikal_deploy.errors import EngineError
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Network:
         self.outputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]
         self._size = engine.device_memory_size_v2
         self._memory = _cupy.empty((max(self._size, 1),), np.uint8)
+        self._compiled: CompiledKernels | None = None
         self._config = self._runtime_config()
 
     def _runtime_config(self) -> Any:
@@ -50,7 +52,13 @@ class Network:
             eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
             config.dynamic_shapes_kernel_specialization_strategy = eager
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            self._compiled = CompiledKernels(self.family, trt, config, _cuda.gpu())
         return config
+
+    def keep(self) -> None:
+        """Keep what was compiled for this GPU, when nothing computes any more."""
+        if self._compiled is not None:
+            self._compiled.keep()
 
     def context(self) -> Any:
         """A new execution context of the vendor's. Raises EngineError if there is no memory for it."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from baikal_deploy.engines._cuda import arrays as _cupy
 from baikal_deploy.engines._cuda import runtime as _cuda
-from baikal_deploy.engines._cuda.staging import Staging
+from baikal_deploy.engines._cuda.staging import Copies
+from baikal_deploy.engines._cuda.stream import OwnStream
 from baikal_deploy.engines._tensorrt import family as compat
 from baikal_deploy.engines._tensorrt.build import Profile, build_engine
 from baikal_deploy.engines._tensorrt.cache import CachedEngine, EngineKey, find_or_build, remove
@@ -56,13 +55,10 @@ class TensorRtEngine(Engine):
         self._lock = threading.Lock()
         self._evaluations: OrderedDict[tuple[int, ...], Evaluation] = OrderedDict()
         with ExitStack() as kept:
-            self._stream = _cuda.create_stream()
-            kept.callback(_cuda.destroy_stream, self._stream)
-            self._ready, self._done = _event(kept), _event(kept)
-            self._up = kept.enter_context(closing(Staging()))
-            self._down = kept.enter_context(closing(Staging()))
-            self._network: Network | None = Network(self.FAMILY, trt, engine, self._stream)
-            self._follow(_cupy.current_stream())
+            self._own = kept.enter_context(closing(OwnStream()))
+            self._copies = kept.enter_context(closing(Copies()))
+            self._network: Network | None = Network(self.FAMILY, trt, engine, self._own.stream)
+            self._own.follow(_cupy.current_stream())
             self._kept = kept.pop_all()
 
     @classmethod
@@ -89,17 +85,14 @@ class TensorRtEngine(Engine):
 
     def upload(self, planes: Planes) -> Planes:
         self._opened()
-        source = np.ascontiguousarray(planes)
-        array = _cupy.empty(source.shape, source.dtype)
-        self._up.upload(source, _cupy.pointer(array), _cupy.current_stream())
-        return array
+        return self._copies.upload(planes)
 
     def download(self, planes: Planes) -> Planes:
         self._opened()
-        source = _cupy.contiguous(planes)
-        target = np.empty(source.shape, source.dtype)
-        self._down.download(_cupy.pointer(source), target, _cupy.current_stream())
-        return target
+        return self._copies.download(planes)
+
+    def free_bytes(self) -> int | None:
+        return _cupy.free_bytes()
 
     def _predict(self, x_t: Planes, t: float) -> tuple[Planes, Planes | None]:
         x_t, shape = _cupy.contiguous(x_t), tuple(x_t.shape)
@@ -108,7 +101,7 @@ class TensorRtEngine(Engine):
         with self._lock:
             outputs = {name: _cupy.empty(shape) for name in self._opened().outputs}
             evaluate = self._evaluation(shape)
-            with self._within(_cupy.current_stream()):
+            with self._own.within(_cupy.current_stream()):
                 evaluate({"x_t": x_t, "timesteps": timesteps}, outputs)
         return outputs["eps"], outputs.get("v")
 
@@ -122,46 +115,23 @@ class TensorRtEngine(Engine):
         """The evaluation for a shape; the one that was not used for longest makes room for a new one."""
         if shape not in self._evaluations:
             if len(self._evaluations) == MOST_SHAPES:
-                _cuda.finish(self._stream)
+                _cuda.finish(self._own.stream)
                 self._evaluations.popitem(last=False)[1].close()
             self._evaluations[shape] = Evaluation(self._opened(), shape)
         self._evaluations.move_to_end(shape)
         return self._evaluations[shape]
 
-    @contextmanager
-    def _within(self, caller: int) -> Iterator[None]:
-        """Order the engine's stream between the caller's work before and after.
-
-        Its input is there then, and memory that the caller gives back is not used again too early.
-        """
-        self._follow(caller)
-        try:
-            yield
-        finally:
-            _cuda.record(self._done, self._stream)
-            _cuda.order(self._done, caller)
-
-    def _follow(self, caller: int) -> None:
-        """Let the engine's stream wait for the caller's, also for earlier users of memory taken there."""
-        _cuda.record(self._ready, caller)
-        _cuda.order(self._ready, self._stream)
-
     def close(self) -> None:
         with self._lock:
             if self._network is None:
                 return
-            _cuda.finish(self._stream)
+            _cuda.finish(self._own.stream)
+            self._network.keep()
             for evaluation in self._evaluations.values():
                 evaluation.close()
             self._evaluations.clear()
             self._network = None
             self._kept.close()
-
-
-def _event(kept: ExitStack) -> Any:
-    event = _cuda.create_event()
-    kept.callback(_cuda.destroy_event, event)
-    return event
 
 
 def _load(

@@ -39,4 +39,4 @@ class Model:
 
 @lru_cache(maxsize=1)
 def _loaded(name: str, engine: str, threads: int | None) -> Denoiser:
-    return Denoiser.load(name, engine, threads=threads)
+    return Denoiser.load(name, engine, precision="fp32", threads=threads)  # the same on every CPU

@@ -15,13 +15,13 @@ from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.diffusion.samplers._walk import WalkSampler
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.host.durable import whole_file
-from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Precision, read_manifest
+from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Stored, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_export.fused.graph import build
 from baikal_export.fused.program import Program, compile_program
 from baikal_export.fused.proof import Proof
 
-TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
+TOLERANCES: dict[Stored, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
 """Largest difference from the NumPy sampler, on the network's scale, where an image spans [−1, 1]; by
 the network's precision, since there a last bit of fp32 can tip a value to the next one of fp16 or int8."""
 

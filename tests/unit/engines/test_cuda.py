@@ -32,7 +32,8 @@ def test_a_gpu_has_a_name_and_a_compute_capability(gpu: Device) -> None:
     ("code", "message"),
     [
         (2, "CUDA: cudaMallocHost failed (cudaErrorMemoryAllocation: what CUDA says); choose a smaller tile "
-            "or batch, or close other programs on the GPU"),
+            "or batch (--tile, --batch), cut planes into smaller regions (--memory 2GB, say), or close other "
+            "programs on the GPU"),
         (700, "CUDA: cudaMallocHost failed (cudaErrorIllegalAddress: what CUDA says)"),
     ],
 )  # fmt: skip

@@ -52,6 +52,7 @@ RTX_CLASSES = (
     tensorrt.ComputeCapability,
     tensorrt.CudaGraphStrategy,
     tensorrt.DynamicShapesKernelSpecializationStrategy,
+    tensorrt.IRuntimeCache,
 )
 SURVEY = """
 import importlib, json, sys
@@ -153,6 +154,10 @@ def test_names_of_running_exist_and_take_the_same_arguments(survey: tuple[str, S
             assert attribute in found[one.__name__], where
             if inspect.isfunction(value):
                 assert own(value) in arguments(found[one.__name__][attribute], attribute), where
+    if name == "tensorrt_rtx":
+        for attribute in ("create_runtime_cache", "set_runtime_cache"):
+            value = getattr(tensorrt.RtxRuntimeConfig, attribute)
+            assert own(value) in arguments(found["IRuntimeConfig"][attribute], attribute), attribute
 
 
 def test_settings_of_tensorrt_rtx_exist_there_alone(survey: tuple[str, Survey]) -> None:

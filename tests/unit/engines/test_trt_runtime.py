@@ -374,6 +374,33 @@ def test_a_gpu_that_tensorrt_rtx_does_not_serve_is_refused_before_building(gpu: 
     assert fastest_engine(read_manifest(model), "fp32")[0] == "tensorrt"
 
 
+def test_what_tensorrt_rtx_compiles_is_kept_for_the_next_start(
+    opened: Any, gpu: Device, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def kernels(engine: Any) -> set[str]:
+        return set(engine._network._compiled._cache._compiled)
+
+    first = opened("tensorrt-rtx")
+    assert kernels(first) == set()
+    from_host(first, planes(1, 1, 8, 8), 1.0)
+    first.close()
+    (file,) = tmp_path.glob("engines/*.kernels")
+    second = opened("tensorrt-rtx")
+    assert kernels(second) == {"x_t (1, 1, 8, 8)", "timesteps (1,)"}
+    second.close()
+    file.write_bytes(b"evil")
+    third = opened("tensorrt-rtx")
+    assert kernels(third) == set()
+    assert "was changed after it had been written" in caplog.text or "is not whole" in caplog.text
+    gpu.capability = (8, 6)
+    assert kernels(opened("tensorrt-rtx")) == set()
+
+
+def test_tensorrt_itself_has_no_kernels_to_keep(opened: Any, gpu: Device, tmp_path: Path) -> None:
+    opened("tensorrt").close()
+    assert not list(tmp_path.glob("engines/*.kernels"))
+
+
 @BOTH
 def test_a_context_that_cannot_be_made_is_an_error_with_the_vendors_reason(
     name: str, opened: Any, gpu: Device

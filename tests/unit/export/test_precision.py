@@ -17,7 +17,7 @@ from baikal_deploy.engines import engine_class, open_engine
 from baikal_deploy.engines._tensorrt.family import TENSORRT_RTX
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineUnavailable, ModelError
-from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
+from baikal_deploy.models.manifest import METADATA_KEY, Stored, read_manifest
 from baikal_deploy.models.onnx_file import CHECKSUM_KEY
 from baikal_export.engine_files import build_for
 from baikal_export.planes import NONE
@@ -27,14 +27,14 @@ from baikal_export.precision.int8 import BUDGET, quantised
 from baikal_export.tracing import OPSET
 from tests.reduced import UNETS, Reduced, reduced
 
-PRECISIONS: list[Precision] = ["fp16", "bf16", "int8"]
+PRECISIONS: list[Stored] = ["fp16", "bf16", "int8"]
 HALVES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 ENGINES = {"fp16": "onnx-cpu", "bf16": "openvino", "int8": "onnx-cpu"}
 TOLERANCES = {"fp16": 2e-3, "bf16": 1e-2, "int8": 5e-2}
 """Relative errors, and no file may be better than a tenth: then it would not be in that precision."""
 
 
-def made(precision: Precision) -> Reduced:
+def made(precision: Stored) -> Reduced:
     """As ``reduced``; skips what the engine that checks the file needs and this machine has not."""
     try:
         engine_class(ENGINES[precision]).check(precision)
@@ -44,7 +44,7 @@ def made(precision: Precision) -> Reduced:
 
 
 @pytest.fixture(params=PRECISIONS)
-def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Precision:
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stored:
     monkeypatch.setenv("BAIKAL_CACHE", str(tmp_path))
     return request.param
 
@@ -72,7 +72,7 @@ class Graph:
         return {self.dtypes[name] for node in self.of(*kinds) for name in node.input if name}
 
 
-def test_file_is_whole_and_says_what_it_is(precision: Precision) -> None:
+def test_file_is_whole_and_says_what_it_is(precision: Stored) -> None:
     file = made(precision)
     model = onnx.load(file.path)
     onnx.checker.check_model(model, full_check=True)
@@ -87,7 +87,7 @@ def test_file_is_whole_and_says_what_it_is(precision: Precision) -> None:
     assert [entry.key for entry in model.metadata_props] == [METADATA_KEY, CHECKSUM_KEY]
 
 
-def test_file_tells_nothing_of_the_machine_that_made_it(precision: Precision) -> None:
+def test_file_tells_nothing_of_the_machine_that_made_it(precision: Stored) -> None:
     file = made(precision)
     contents = file.path.read_bytes()
     folders = [file.path.parent, Path(torch.__file__).parent, Path(baikal_export.__file__).parent, Path.cwd()]
@@ -96,7 +96,7 @@ def test_file_tells_nothing_of_the_machine_that_made_it(precision: Precision) ->
         assert len(trace) < 3 or trace.encode() not in contents, trace
 
 
-def test_file_computes_what_the_checkpoint_does_at_shapes_that_were_not_traced(precision: Precision) -> None:
+def test_file_computes_what_the_checkpoint_does_at_shapes_that_were_not_traced(precision: Stored) -> None:
     file = made(precision)
     network, generator = file.trained.network(), torch.Generator().manual_seed(5)
     options = EngineOptions(threads=1, precision=precision)
@@ -119,7 +119,7 @@ def test_file_computes_what_the_checkpoint_does_at_shapes_that_were_not_traced(p
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"], indirect=True)
-def test_planes_are_in_16_bits_and_timesteps_norms_and_softmax_in_32(precision: Precision) -> None:
+def test_planes_are_in_16_bits_and_timesteps_norms_and_softmax_in_32(precision: Stored) -> None:
     graph, half = Graph(made(precision).path), HALVES[precision]
     assert graph.inputs("Conv") == {half}
     assert graph.inputs("Gemm", "Sin", "Cos") == {TensorProto.FLOAT}
@@ -175,7 +175,7 @@ def test_network_without_a_convolution_for_int8_is_refused() -> None:
 
 
 def test_tensorrt_takes_every_precision(
-    precision: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
     monkeypatch.setenv("BAIKAL_CACHE", str(tmp_path))

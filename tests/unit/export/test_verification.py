@@ -23,7 +23,7 @@ from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ModelError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.intensity import IntensityMap
-from baikal_deploy.models.manifest import ModelManifest, Precision, read_manifest
+from baikal_deploy.models.manifest import ModelManifest, Stored, read_manifest
 from baikal_export import onnx_file
 from baikal_export.network import EpsNetwork
 from baikal_export.onnx_file import NONE, TOLERANCE, export
@@ -136,7 +136,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prepare:
             other.net.head.weight.data.mul_(rounded)
             return Converted(model, other)
 
-        def run(precision: Precision, clean: CleanPlanes = CLEAN, **options: float) -> Verification:
+        def run(precision: Stored, clean: CleanPlanes = CLEAN, **options: float) -> Verification:
             checkpoint = tiny_checkpoint()
             manifest = replace(tiny_manifest(checkpoint), precision=precision)
             return export(eps_network(checkpoint), manifest, tmp_path / "net.onnx", clean, NONE, **options)

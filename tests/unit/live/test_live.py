@@ -17,9 +17,11 @@ import pytest
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
+from baikal_deploy.engines.analytic import Analytic
 from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStatistics
 from baikal_deploy.live.budget import Budget
+from baikal_deploy.live.memory import FrameMemory
 from baikal_deploy.live.priority import NICENESS
 from baikal_deploy.live.settling import FRAMES
 from baikal_deploy.live.statistics import Counts
@@ -29,6 +31,7 @@ from baikal_deploy.pixels.arrays import Planes
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 from tests.gate import WAIT, Gate
+from tests.made_up_bf16 import bf16_everywhere
 
 TASKS = Path("/proc/self/task")
 
@@ -372,3 +375,35 @@ def test_a_stream_reports_the_evaluations_that_it_chose(frames: np.ndarray) -> N
     assert found == [1, 8, 8]
     assert denoiser.statistics.evaluations == 8
     assert denoiser.statistics.late == 0
+
+
+def test_precision_tile_and_batch_reach_the_engine(
+    monkeypatch: pytest.MonkeyPatch, frames: np.ndarray
+) -> None:
+    opened = bf16_everywhere(monkeypatch)
+    shapes: list[tuple[int, ...]] = []
+    predict = Analytic._predict
+    monkeypatch.setattr(Analytic, "_predict", lambda *given: shapes.append(given[1].shape) or predict(*given))
+    with LiveDenoiser("nuclei", tile=64, batch=2) as denoiser:
+        assert denoiser.provenance()["engine"]["precision"] == "bf16"
+        denoiser.submit(frames[0]).result(WAIT)
+    assert shapes[0][0] == 2
+    assert max(shapes[0][2:]) <= 64
+    LiveDenoiser("nuclei", precision="fp32").close()
+    LiveDenoiser("nuclei", "repaint").close()
+    assert opened == ["openvino bf16", "onnx-cpu fp32", "onnx-cpu fp32"]
+
+
+def test_a_frame_that_needs_more_memory_than_it_may_is_refused(frames: np.ndarray) -> None:
+    large = np.zeros((4096, 4096), np.uint16)
+    with live() as denoiser:
+        base = FrameMemory.of("100%", denoiser._model.predictor, 8)
+    assert base is not None
+    with live(memory=base.base + 10**8) as denoiser:
+        assert denoiser.submit(frames[0]).result(WAIT).image.any()
+        with pytest.raises(ConfigError, match=r"frame 1: a frame of 4096 x 4096 pixels takes .*\(--memory\)"):
+            denoiser.submit(large).result(WAIT)
+        assert accounted(denoiser.statistics)
+        assert denoiser.statistics.failed == 1
+    with pytest.raises(ConfigError, match="the model and its engine alone take"):
+        live(memory="1MB")

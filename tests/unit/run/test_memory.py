@@ -11,7 +11,8 @@ import pytest
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host import groups, machine
-from baikal_deploy.run.memory import MemoryModel, format_size, memory_limit
+from baikal_deploy.host.sizes import format_size, memory_limit
+from baikal_deploy.run.memory import MemoryModel
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, layouts
 from tests.unit.host.test_machine import MEMINFO
@@ -51,6 +52,21 @@ def test_the_layout_is_the_same_with_any_memory_that_the_usual_one_fits() -> Non
     found = model((1000, 512, 512))
     for limit in (None, found.needed(default_layout(found.info)), 10**9, 10**12):
         assert found.choose(limit) == default_layout(found.info)
+
+
+def test_a_gpu_with_little_memory_makes_regions_too() -> None:
+    whole = model((4, 8192, 8192))
+    assert whole.choose(None).edge is None
+    found = replace(whole, on_device=whole.walking(whole.choose(None)) // 4)
+    chosen = found.choose(None)
+    assert chosen.edge is not None
+    assert found.walking(chosen) <= (found.on_device or 0)
+    assert replace(whole, on_device=10**12).choose(None) == whole.choose(None)
+    tiny = replace(whole, on_device=10**6)
+    with pytest.raises(ConfigError, match=r"the GPU has 1 MB free for planes, .*--batch"):
+        tiny.choose(None)
+    with pytest.raises(ConfigError, match="the GPU has"):
+        tiny.check(whole.choose(None), None)
 
 
 def test_less_memory_makes_smaller_shards_and_then_regions() -> None:

@@ -1,0 +1,49 @@
+"""Sizes of memory, as people write and read them."""
+
+from __future__ import annotations
+
+import re
+from math import ceil
+
+from baikal_deploy.errors import ConfigError
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", start=1)}
+SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?I?)B?", re.IGNORECASE)
+PERCENT = re.compile(r"(\d+(?:\.\d*)?)\s*%")
+DEFAULT_SHARE = 0.5
+"""Part of the memory that is free which a run takes unless it is told."""
+
+
+def memory_limit(size: str | int | None, free: int | None) -> int | None:
+    """Bytes of a size such as "1GB", "500 MB", "1.5GiB", or "25%" of what is free.
+
+    Args:
+        size: None: half of what is free, or None where that is unknown.
+        free: bytes; None: unknown.
+
+    Raises:
+        ConfigError: no such size, or a share of what is unknown.
+    """
+    if size is None:
+        return None if free is None else int(free * DEFAULT_SHARE)
+    text = str(size).strip()
+    if (share := PERCENT.fullmatch(text)) and 0 < float(share[1]) <= 100:
+        if free is None:
+            raise ConfigError(f"memory {text}: how much is free is unknown here; give a size, such as 4GB")
+        return int(free * float(share[1]) / 100)
+    found = SIZE.fullmatch(text)
+    if found is None or float(found[1]) == 0:
+        raise ConfigError(f"memory {text}: write a size such as 1GB, 500MB or 25% (of what is free)")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def format_size(size: int) -> str:
+    """Size for people, rounded up: "850 MB", "1.3 GB".
+
+    Args:
+        size: in bytes.
+    """
+    if size < 10**9:
+        return f"{ceil(size / 10**6)} MB"
+    return f"{ceil(size / 10**8) / 10:g} GB"
