@@ -25,6 +25,8 @@ STEP = 2**25
 """Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
 
 # Bytes, as measured.
+HELD = 512 * 10**6
+"""Bytes that the process holds with a shipped model loaded, where the system does not tell how many."""
 PLANNING = 96 * 10**6
 """Bytes for measuring a channel (see ``sample.SAMPLE_PIXELS``)."""
 SLACK = 64 * 10**6
@@ -40,18 +42,20 @@ CHUNKS = 2
 """Copies of a chunk: the chunk, and what it is decoded from."""
 
 
-def memory_limit(size: str | int | None, free: int | None) -> int | None:
+def memory_limit(size: str | int | None, free: int | None) -> int:
     """Bytes of a size such as "1GB", "500 MB", "1.5GiB", or "25%" of what is free.
 
     Args:
-        size: None: half of what is free, or None where that is unknown.
+        size: None: half of what is free.
         free: bytes; None: unknown.
 
     Raises:
-        ConfigError: no such size, or a share of what is unknown.
+        ConfigError: no such size, or a share of what is unknown; no run is planned without a limit.
     """
     if size is None:
-        return None if free is None else int(free * DEFAULT_SHARE)
+        if free is None:
+            raise ConfigError("how much memory is free is unknown here; say how much to take (--memory 4GB)")
+        return int(free * DEFAULT_SHARE)
     text = str(size).strip()
     if (share := PERCENT.fullmatch(text)) and 0 < float(share[1]) <= 100:
         if free is None:
@@ -123,29 +127,29 @@ class MemoryModel:
         """Bytes for decoding a chunk of the input, which cannot be done in parts."""
         return CHUNKS * prod(self.info.chunk or (0,)) * self.itemsize
 
-    def choose(self, limit: int | None) -> Layout:
-        """The largest layout that stays within a limit; the default one without a limit.
+    def choose(self, limit: int) -> Layout:
+        """The largest layout that stays within a limit.
 
         Args:
-            limit: in bytes; None: there is none.
+            limit: in bytes.
 
         Raises:
             ConfigError: no layout stays within the limit.
         """
         choices = list(layouts(self.info))
         for layout in choices:
-            if limit is None or self.needed(layout) <= limit:
+            if self.needed(layout) <= limit:
                 return layout
-        raise ConfigError(f"memory {format_size(limit or 0)}: is too little; {self._least(choices[-1])}")
+        raise ConfigError(f"memory {format_size(limit)}: is too little; {self._least(choices[-1])}")
 
-    def check(self, layout: Layout, limit: int | None) -> None:
+    def check(self, layout: Layout, limit: int) -> None:
         """Raise ConfigError if the layout of an unfinished run does not stay within a limit.
 
         Args:
             layout: of the unfinished run.
-            limit: in bytes; None: there is none.
+            limit: in bytes.
         """
-        if limit is not None and self.needed(layout) > limit:
+        if self.needed(layout) > limit:
             raise ConfigError(
                 f"memory {format_size(limit)}: is too little to continue the unfinished run, whose shards "
                 f"need {format_size(self.needed(layout))}; give at least that (--memory), or start anew "

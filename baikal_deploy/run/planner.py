@@ -18,7 +18,7 @@ from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.memory import MemoryModel, memory_limit
+from baikal_deploy.run.memory import HELD, MemoryModel, memory_limit
 from baikal_deploy.run.models.asked import Asked, files_of
 from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.plan import Plan, Round
@@ -182,7 +182,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     for predictor in predictors:
         predictor.evaluate_once(info.plane_shape)
     return MemoryModel(
-        resident_bytes() or 0,
+        resident_bytes() or HELD,
         source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk)),
         info.dtype.itemsize,
         [predictor.plan(info.plane_shape) for predictor in predictors],
@@ -194,7 +194,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     )
 
 
-def _layout(memory: MemoryModel, limit: int | None, earlier: Journal | None) -> Layout:
+def _layout(memory: MemoryModel, limit: int, earlier: Journal | None) -> Layout:
     if earlier is None:
         return memory.choose(limit)
     layout = Layout(**earlier.header["layout"])
