@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from baikal_deploy.engines import _openvino as compiler
+from baikal_deploy.engines import _openvino_engine as shared
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines import openvino as engine_module
 from baikal_deploy.engines.base import Engine, EngineOptions
@@ -108,7 +109,7 @@ def test_threads_reach_openvino() -> None:
 
 
 def test_few_compiled_models_are_held_whatever_shapes_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MOST_SHAPES", 2)
+    monkeypatch.setattr(shared, "MOST_SHAPES", 2)
     sides = [16, 20, 24, 16, 20, 24, 24]
     with opened() as engine, open_engine("onnx-cpu", exported(), engine.manifest) as other:
         for side in sides:

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.growing.base import CannotFollow
+from baikal_deploy.volumes.growing.base import CannotFollow, Seen
 from baikal_deploy.volumes.growing.look import look
 from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import write_zarr
@@ -112,7 +112,7 @@ def test_an_index_names_only_files_beside_it(tmp_path: Path, name: str, follow: 
     (path / "NDTiff.index").write_bytes(index_of(name.format(tmp_path)))
     if follow:
         with pytest.raises(CannotFollow, match="its metadata names a file"):
-            look(path, None, 0, False)
+            look(path, None, Seen(None), False)
     else:
         assert f"{path}: its metadata names a file " in refused(path)
 
