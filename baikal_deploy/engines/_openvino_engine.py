@@ -13,7 +13,7 @@ import numpy as np
 from baikal_deploy.engines import _openvino as compiler
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError
-from baikal_deploy.models.manifest import ModelManifest, Precision
+from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ class OpenVinoGpu(OpenVinoEngine):
     """OpenVINO's GPU plug-in, which ``auto`` never takes: nobody has measured it.
 
     It computes in fp32 alone. By itself it would take fp16, in which the phases of the timesteps' embedding
-    are off by up to half a radian (docs/engines.md).
+    are off by up to a quarter of a radian (docs/engines.md).
     """
 
     DEVICE = compiler.GPU
