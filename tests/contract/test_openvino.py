@@ -26,6 +26,7 @@ from baikal_deploy.errors import EngineError, EngineUnavailable
 from baikal_deploy.host.machine import Cpu
 from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
 from baikal_deploy.pixels.arrays import Planes
+from tests.capabilities import require
 from tests.contract.cases import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.contract.stored import stored
 from tests.models import exported
@@ -241,6 +242,7 @@ def test_without_a_cache_it_computes_all_the_same_and_says_so(
 
 
 def test_a_cache_that_others_can_write_to_is_not_read(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    require("modes")
     before = evaluated()
     cache.chmod(0o777)
     np.testing.assert_array_equal(evaluated(), before)

@@ -16,6 +16,7 @@ import pytest
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.growing.base import Seen
 from baikal_deploy.volumes.growing.look import look
+from tests.capabilities import require
 from tests.e2e import growing
 from tests.e2e.following import check, image, result, write_steps
 from tests.e2e.killed import digest
@@ -154,6 +155,7 @@ def test_a_killed_follower_goes_on(tmp_path: Path, kind: str, processes: Process
 
 
 def test_ctrl_c_finishes_what_is_there(tmp_path: Path, processes: Processes) -> None:
+    require("signals")
     path = tmp_path / "in.zarr"
     write_steps(path, 10)
     follower = processes.follow(path, timeout=1000)
