@@ -5,6 +5,8 @@ LOWEST := .venv-lowest
 BASELINES := .venv-baselines
 # Packages whose names the tests check, or that only one test may see: they cannot be installed beside the others.
 BINDINGS := $(VENV)/bindings
+# NVIDIA has nothing for macOS; tests of what is not there skip.
+GPU_PACKAGES := $(if $(filter Darwin,$(shell uname -s)),,$(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu)
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
@@ -19,7 +21,7 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 test: $(VENV)/.dev  ## all tests, in two processes
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(VENV)/.dev $(BINDINGS)/cupy $(BINDINGS)/onnxruntime-gpu $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
+test-slow: $(VENV)/.dev $(GPU_PACKAGES) $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev  ## style, types, import layers
@@ -82,9 +84,11 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
+ifneq ($(GPU_PACKAGES),)
 	$(PIP) --no-deps --upgrade --target $(BINDINGS)/tensorrt-10.16 tensorrt-cu13-bindings==10.16.1.11
 	$(PIP) --no-deps --upgrade --target $(BINDINGS)/tensorrt-11.4 tensorrt-cu13-bindings==11.4.0.106
 	$(PIP) --no-deps --upgrade --target $(BINDINGS)/cuda cuda-bindings==13.5.0 cuda-pathfinder==1.9.0
+endif
 	@touch $@
 
 $(BINDINGS)/cupy: | $(VENV)/.dev

@@ -88,7 +88,7 @@ def _verdict(report: Examination) -> str:
 
 def _gpu_needed(report: Examination) -> str:
     """A line for machines without a GPU, so that nobody tries to mend what needs one; else nothing."""
-    engines = [engine for engine in report.engines if engine.device not in ("CPU", "unknown")]
+    engines = [engine for engine in report.engines if "NVIDIA" in engine.device]
     if report.gpus or any(engine.support.works for engine in engines):
         return ""
     names = ", ".join(engine.name for engine in engines)

@@ -1,4 +1,4 @@
-"""OpenVINO's CPU plug-in: models compiled for a shape, and kept once compiled. The only file that imports it.
+"""OpenVINO's devices: models compiled for a shape, and kept once compiled. The only file that imports it.
 
 OpenVINO has a cache of its own, but takes from it whatever is there: with some bits of the weights
 flipped it computed other pixels and said nothing. So compiled models are kept as engine files are.
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 """Shape (N, 1, H, W) of planes; -1 for a side that may be any."""
 ANY: Shape = (-1, 1, -1, -1)
-DEVICE = "CPU"
+CPU, GPU = "CPU", "GPU"
+"""Devices, as OpenVINO calls them; of several GPUs it takes the first."""
 MOST_FILES = 32
 """Compiled models that are kept on disk; those used last."""
 
@@ -64,7 +65,23 @@ def _no_bf16(name: str) -> EngineUnavailable:
 
 def capabilities() -> list[str]:
     """Types that OpenVINO can compute in on this CPU, such as "FP32" and "BF16"."""
-    return list(_core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))
+    return list(_core().get_property(CPU, "OPTIMIZATION_CAPABILITIES"))
+
+
+def check_gpu(name: str) -> None:
+    """Raise EngineUnavailable unless OpenVINO, which is installed, finds a GPU."""
+    try:
+        gpu_name()
+    except RuntimeError as error:
+        raise EngineUnavailable(
+            f"engine {name}: OpenVINO finds no Intel GPU with its driver ({reason(error)})",
+            "install the driver of the Intel GPU; on Linux intel-opencl-icd too",
+        ) from error
+
+
+def gpu_name() -> str:
+    """Name of the GPU. Raises RuntimeError where there is none."""
+    return str(_core().get_property(GPU, "FULL_DEVICE_NAME"))
 
 
 def version() -> str:
@@ -86,16 +103,22 @@ class Model:
         ModelError: OpenVINO cannot read the file.
     """
 
-    def __init__(self, path: Path, manifest: ModelManifest, options: EngineOptions) -> None:
+    def __init__(
+        self, path: Path, manifest: ModelManifest, options: EngineOptions, device: str = CPU
+    ) -> None:
         # A file that stores int8 or bf16 says itself what is computed in what; the hint is for the rest.
         stored = manifest.precision in ("int8", "bf16")
         self.hint = "bf16" if options.precision == "bf16" and not stored else "f32"
-        self._settings = {
-            "INFERENCE_PRECISION_HINT": self.hint,  # OpenVINO's own choice may be bf16
-            "INFERENCE_NUM_THREADS": options.cores,
+        self._device = device
+        self._settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": self.hint,  # OpenVINO's own choice may be bf16, or fp16 on a GPU
             "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # other processes may have been given the same cores
         }
+        if device == CPU:
+            self._settings |= {
+                "INFERENCE_NUM_THREADS": options.cores,
+                "ENABLE_CPU_PINNING": False,  # other processes may have been given the same cores
+            }
         self._sha256 = model_sha256(path)  # first, since OpenVINO would try to read anything as something
         try:
             self._model = _core().read_model(path)
@@ -116,7 +139,8 @@ class Model:
             RuntimeError: OpenVINO cannot compile it.
         """
         key = self._key(shape)
-        compiled = self._kept(key) or self._compile(key)
+        # What is compiled for a GPU depends on its driver, which OpenVINO does not name: it is not kept.
+        compiled = (self._device == CPU and self._kept(key)) or self._compile(key)
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if precision != self.hint:
             raise EngineError(f"OpenVINO would compute in {precision} instead of {self.hint}")
@@ -128,7 +152,7 @@ class Model:
             "openvino": version(),
             "precision": self.hint,
             "shape": list(shape),
-            "cpu": f"{_core().get_property(DEVICE, 'FULL_DEVICE_NAME')} {' '.join(capabilities())}",
+            "cpu": f"{_core().get_property(CPU, 'FULL_DEVICE_NAME')} {' '.join(capabilities())}",
         }
 
     def _kept(self, key: dict[str, Any]) -> openvino.CompiledModel | None:
@@ -138,7 +162,7 @@ class Model:
             return None
         try:
             files.check_folder()
-            compiled = _core().import_model(files.read(path, key), DEVICE, self._settings)
+            compiled = _core().import_model(files.read(path, key), CPU, self._settings)
             with contextlib.suppress(OSError):  # it is as good where nothing can be written
                 path.touch()
             return compiled
@@ -151,7 +175,9 @@ class Model:
     def _compile(self, key: dict[str, Any]) -> openvino.CompiledModel:
         shape = key["shape"]
         self._model.reshape({"x_t": shape, "timesteps": shape[:1]})
-        compiled = _core().compile_model(self._model, DEVICE, self._settings)
+        compiled = _core().compile_model(self._model, self._device, self._settings)
+        if self._device != CPU:
+            return compiled
         try:
             _keep(key, compiled.export_model().getvalue())
         except EngineError as error:  # it serves all the same, and is compiled again next time

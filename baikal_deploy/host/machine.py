@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ CPU_FLAGS = {
 """Features that make networks fast on x86, and the flags in /proc/cpuinfo any of which grants each."""
 GPU_FIELDS = "name,driver_version,memory.total,memory.used"
 NVIDIA_SMI = ("nvidia-smi", f"--query-gpu={GPU_FIELDS}", "--format=csv,noheader,nounits")
+MAX_PATH = 259
+"""Characters that a path has at most on Windows, unless long paths are enabled."""
 PATIENCE = 20.0
 """Seconds that nvidia-smi may take; the first call after a start can be slow."""
 
@@ -111,6 +114,24 @@ def resident_bytes() -> int | None:
         return int(psutil.Process().memory_info().rss)
     except (OSError, psutil.Error):
         return None
+
+
+def longest_path() -> int | None:
+    """Characters that a path may have on Windows, unless it is set up for longer ones; None: any.
+
+    Source: learn.microsoft.com/windows/win32/fileio/maximum-file-path-limitation.
+    """
+    if sys.platform != "win32":
+        return None
+    import winreg
+
+    place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+            enabled = bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])
+    except OSError:  # old versions have no such value, and no such paths
+        enabled = False
+    return None if enabled else MAX_PATH
 
 
 def nvidia_gpus() -> tuple[list[Gpu], str]:

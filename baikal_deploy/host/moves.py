@@ -98,3 +98,15 @@ def remove_folder(path: Path) -> None:
         OSError: the system refuses; some of it may be gone.
     """
     patiently(lambda: shutil.rmtree(path))
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        OSError: the system refuses, or there is something in it.
+    """
+    patiently(folder.rmdir)

@@ -15,18 +15,20 @@ DEFAULT_SHARE = 0.5
 """Part of the memory that is free which a run takes unless it is told."""
 
 
-def memory_limit(size: str | int | None, free: int | None) -> int | None:
+def memory_limit(size: str | int | None, free: int | None) -> int:
     """Bytes of a size such as "1GB", "500 MB", "1.5GiB", or "25%" of what is free.
 
     Args:
-        size: None: half of what is free, or None where that is unknown.
+        size: None: half of what is free.
         free: bytes; None: unknown.
 
     Raises:
-        ConfigError: no such size, or a share of what is unknown.
+        ConfigError: no such size, or a share of what is unknown; no run is planned without a limit.
     """
     if size is None:
-        return None if free is None else int(free * DEFAULT_SHARE)
+        if free is None:
+            raise ConfigError("how much memory is free is unknown here; say how much to take (--memory 4GB)")
+        return int(free * DEFAULT_SHARE)
     text = str(size).strip()
     if (share := PERCENT.fullmatch(text)) and 0 < float(share[1]) <= 100:
         if free is None:

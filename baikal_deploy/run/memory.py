@@ -21,6 +21,8 @@ STEP = 2**25
 """Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
 
 # Bytes, as measured.
+HELD = 512 * 10**6
+"""Bytes that the process holds with a shipped model loaded, where the system does not tell how many."""
 PLANNING = 96 * 10**6
 """Bytes for measuring a channel (see ``sample.SAMPLE_PIXELS``)."""
 COPIES_READ, COPIES_WRITTEN, COPIES_MAPS = 2, 6, 4
@@ -96,30 +98,30 @@ class MemoryModel:
         """Bytes for decoding a chunk of the input, which cannot be done in parts."""
         return CHUNKS * prod(self.info.chunk or (0,)) * self.itemsize
 
-    def choose(self, limit: int | None) -> Layout:
-        """The largest layout that stays within a limit; the default one without a limit.
+    def choose(self, limit: int) -> Layout:
+        """The largest layout that stays within a limit.
 
         Args:
-            limit: in bytes; None: there is none.
+            limit: in bytes.
 
         Raises:
             ConfigError: no layout stays within the limit.
         """
         choices = list(layouts(self.info))
         for layout in choices:
-            if self._fits_device(layout) and (limit is None or self.needed(layout) <= limit):
+            if self._fits_device(layout) and self.needed(layout) <= limit:
                 return layout
         self._check_device(choices[-1])
-        raise ConfigError(f"memory {format_size(limit or 0)}: is too little; {self._least(choices[-1])}")
+        raise ConfigError(f"memory {format_size(limit)}: is too little; {self._least(choices[-1])}")
 
-    def check(self, layout: Layout, limit: int | None) -> None:
+    def check(self, layout: Layout, limit: int) -> None:
         """Raise ConfigError if the layout of an unfinished run does not stay within a limit.
 
         Args:
             layout: of the unfinished run.
-            limit: in bytes; None: there is none.
+            limit: in bytes.
         """
-        if limit is not None and self.needed(layout) > limit:
+        if self.needed(layout) > limit:
             raise ConfigError(
                 f"memory {format_size(limit)}: is too little to continue the unfinished run, whose shards "
                 f"need {format_size(self.needed(layout))}; give at least that (--memory), or start anew "

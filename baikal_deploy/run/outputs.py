@@ -18,6 +18,7 @@ from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
 from baikal_deploy.volumes.create import check_output_place, format_of
 from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.writer import Writer
@@ -35,13 +36,16 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
         VolumeError: a place that cannot be written to, or is that of another output or of an input.
     """
     asked = {"": config.target, "--uncertainty": config.uncertainty, "--mask": config.mask}
-    taken: list[Path] = []
+    taken: list[str] = []
     for option, path in asked.items():
         if path is not None:
             check_output_place(path, option)
-            if path.resolve() in taken:
-                raise VolumeError(f"{path}: two outputs of one name; choose another one")
-            taken.append(path.resolve())
+            if (place := folded(str(path.resolve()))) in taken:
+                raise VolumeError(
+                    f"{path}: two outputs of one name (small and capital letters are one on some systems); "
+                    f"choose another one"
+                )
+            taken.append(place)
     between = [] if config.fuse is None else [config.unfused]
     for path in [*config.outputs, *between]:
         for source in sources:

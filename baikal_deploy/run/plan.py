@@ -135,7 +135,7 @@ class Plan:
         chosen: what is denoised of it, as far as it was there.
         skipped: numbers of the channels that are left as they are, as ``RunConfig.model`` says.
         work: how the items are done, with the loaded models and the recipes of all planes.
-        limit: bytes of memory that a process may take; None where none was set and what is free is unknown.
+        limit: bytes of memory that a process may take.
         memory: what it takes.
         layout: how the output is cut into items.
         fingerprint: of everything that decides what is written.
@@ -149,7 +149,7 @@ class Plan:
     chosen: SelectedVolume
     skipped: Sequence[int]
     work: Work
-    limit: int | None
+    limit: int
     memory: MemoryModel
     layout: Layout
     fingerprint: dict[str, Any]

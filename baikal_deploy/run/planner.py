@@ -25,7 +25,7 @@ from baikal_deploy.run.fused import Fusing
 from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
-from baikal_deploy.run.memory import MemoryModel
+from baikal_deploy.run.memory import HELD, MemoryModel
 from baikal_deploy.run.models.asked import Asked, files_of
 from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.plan import Half, Plan, Round
@@ -236,7 +236,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
     if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
         written = replace(written, dtype=RESULT)  # in between
     return MemoryModel(
-        resident_bytes() or 0,
+        resident_bytes() or HELD,
         source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk)),
         max(info.dtype.itemsize, 0 if config.fuse is None else RESULT.itemsize),
         [predictor.plan(info.plane_shape) for predictor in predictors],
@@ -255,7 +255,7 @@ def _free_on_device(predictors: Sequence[TiledPredictor]) -> int | None:
     return int(GPU_SHARE * min(free)) if free else None
 
 
-def _layout(memory: MemoryModel, limit: int | None, earlier: Journal | None) -> Layout:
+def _layout(memory: MemoryModel, limit: int, earlier: Journal | None) -> Layout:
     if earlier is None:
         return memory.choose(limit)
     layout = Layout(**earlier.header["layout"])

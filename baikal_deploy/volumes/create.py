@@ -8,7 +8,7 @@ from typing import Any
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.paths import is_zarr, provenance_of, translated
-from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.places import LONGEST_INSIDE, check_length, check_writable
 from baikal_deploy.volumes.writer import Format
 
 
@@ -59,9 +59,10 @@ def check_output_place(path: Path, option: str = "") -> None:
 
     Raises:
         ConfigError: a name that no format goes with, unless a Zarr store is there or around it.
-        VolumeError: see ``check_writable``.
+        VolumeError: see ``check_writable`` and ``check_length``.
     """
     check_writable(path, option)
+    check_length(path, LONGEST_INSIDE, option)
     with translated(path, "looked at"):
         if is_image_name(path) or is_zarr(path) or is_zarr(path.parent):
             return

@@ -6,6 +6,7 @@ Metadata is what somebody wrote, and may name anything. Every name of it that be
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -24,6 +25,9 @@ _OWN = re.compile(
     r"|.*\.(partial|journal|lock)|.*\.replaced-.*"  # what a run puts beside an output
 )
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")  # of Windows, in any folder
+_FORBIDDEN = '<>:"|?*'
+"""What no name on Windows may hold; a colon would even be taken, for a hidden part of another file."""
+WINDOWS = os.name == "nt"
 _SHOWN = 100
 
 
@@ -151,6 +155,21 @@ def _fault_of_part(part: str) -> str:
         return "has a part that is '.' or '..', or ends in a dot or space"
     if _OWN.fullmatch(part.casefold()) or _DEVICE.fullmatch(part.casefold()):
         return "is reserved"
+    return fault_on_windows(part) if WINDOWS else ""
+
+
+def fault_on_windows(name: str) -> str:
+    """Reason why no file on Windows can have a name, in words; empty if one can.
+
+    Args:
+        name: of a file or folder, without those above it.
+    """
+    if name[-1:] in (".", " "):
+        return "ends in a dot or a space, which Windows leaves out"
+    if _DEVICE.fullmatch(name.casefold()):
+        return "is the name of a device on Windows"
+    if found := [one for one in name if one in _FORBIDDEN or one < " "]:
+        return f"holds {' '.join(map(_shown, dict.fromkeys(found)))}, which no name on Windows may"
     return ""
 
 

@@ -27,11 +27,16 @@ LARGEST = 2**26
 _NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
 _PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
 """Names that zarr-python leaves when it is killed in the middle of a write."""
+LITTER = re.compile(
+    r"\.DS_Store|\._.*|(?i:desktop\.ini|thumbs\.db)"  # of file managers
+    r"|\.(nfs|fuse_hidden)[0-9a-f]+"  # what was removed while a viewer had it open, on network disks
+)
+"""Names of files that systems put into any folder by themselves."""
 _STORE_FILE = re.compile(
     r"zarr\.json|\.z(array|group|attrs|metadata)"  # metadata
     r"|c|(c\.)?\d+(\.\d+)*"  # chunks and shards
     rf"|{_PARTIAL.pattern}"
-    r"|METADATA\.ome\.xml|\.DS_Store|Thumbs\.db"  # bioformats2raw; file managers
+    rf"|METADATA\.ome\.xml|{LITTER.pattern}"  # of bioformats2raw; of nobody
 )
 
 
@@ -181,14 +186,15 @@ def foreign_file(path: Path) -> Path | None:
 def is_half_made(path: Path) -> bool:
     """True if a folder is a store whose making, or removal, was killed: nothing of it is there.
 
-    A file counts if it is empty.
+    A file counts if it is empty; what a system puts anywhere by itself counts as nothing.
 
     Args:
         path: of anything.
     """
     if path.is_symlink() or not path.is_dir():
         return path.is_file() and path.stat().st_size == 0
-    return all(entry.is_file() and _PARTIAL.fullmatch(entry.name) for entry in path.iterdir())
+    of_nobody = re.compile(f"{_PARTIAL.pattern}|{LITTER.pattern}")
+    return all(entry.is_file() and of_nobody.fullmatch(entry.name) for entry in path.iterdir())
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

@@ -8,11 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host import machine
+from baikal_deploy.volumes import names
 from baikal_deploy.volumes.paths import partial_path, translated
 from baikal_deploy.volumes.urls import Source, Url
 
-LONGEST_ENDING = ".replaced-12345678"
-"""Longest ending of the names beside an output while it is written; see replacing.py."""
+LONGEST_ENDING = f".{32 * '0'}.partial"
+"""Longest ending of the names beside an output while it is written; see host/durable.py."""
+LONGEST_INSIDE = 120
+"""Characters that paths inside an image, or beside an unfinished one, have at most beyond its own."""
 
 
 def real_path(path: Source) -> Source:
@@ -49,10 +53,13 @@ def check_writable(path: Path, option: str = "") -> None:
         option: that it was given with, for the message; without one it is OUTPUT.
 
     Raises:
-        VolumeError: links that form a loop, a name that is too long, a folder that does not exist or that
-            nothing can be written to.
+        VolumeError: links that form a loop, a name that is too long or that the system does not allow, a
+            folder that does not exist or that nothing can be written to.
     """
     where, another = (f"{option} {path}", "file") if option else (f"{path}", "OUTPUT")
+    if names.WINDOWS and (fault := names.fault_on_windows(path.name)):
+        raise VolumeError(f"{where}: its name {fault}; name another {another}")
+    check_length(path, len(LONGEST_ENDING), option)
     try:
         for place in (path, f"{path}{LONGEST_ENDING}"):
             with suppress(FileNotFoundError, NotADirectoryError):
@@ -68,6 +75,27 @@ def check_writable(path: Path, option: str = "") -> None:
             f"{where}: nothing can be written there ({reason}); name another {another}"
         ) from error
     raise VolumeError(f"{where}: its folder does not exist; create it, or name another {another}")
+
+
+def check_length(path: Path, more: int, option: str = "") -> None:
+    """Refuse a path that Windows cannot have, as it is set up here; other systems tell it themselves.
+
+    Args:
+        path: the file or folder that is to be written.
+        more: characters that paths inside or beside it have beyond its own.
+        option: as in ``check_writable``.
+
+    Raises:
+        VolumeError: it is too long.
+    """
+    longest = machine.longest_path()
+    length = len(os.path.abspath(path)) + more
+    if longest is not None and length > longest:
+        raise VolumeError(
+            f"{option} {path}: has files with paths of {length} characters, and Windows is set up here for "
+            f"{longest}; choose a shorter path, or let it have long ones (Group Policy, Filesystem, Enable "
+            f"Win32 long paths)".lstrip()
+        )
 
 
 def _reason(error: Exception) -> object:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from baikal_deploy.host.moves import move, remove_folder
+from baikal_deploy.host.moves import move, remove_empty, remove_folder
 from baikal_deploy.volumes.paths import discard, require_store, translated
 
 
@@ -50,11 +50,11 @@ def replace_store(new: Path, path: Path, run: str | None = None) -> None:
             move(new, path)
         except OSError:
             move(old, path)
-            aside.rmdir()
+            remove_empty(aside)
             raise
     with translated(aside, "removed (the new output is in place)"):
         remove_folder(old)
-        aside.rmdir()
+        remove_empty(aside)
 
 
 def settle_replaced(path: Path, run: str) -> None:
@@ -78,4 +78,4 @@ def settle_replaced(path: Path, run: str) -> None:
             discard(old)
         elif old.exists():
             move(old, path)
-        aside.rmdir()
+        remove_empty(aside)

@@ -26,6 +26,7 @@ from baikal_deploy.engines._tensorrt.profile import Profile
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError, ShapeOutsideProfile
 from baikal_deploy.models.manifest import read_manifest
+from tests.capabilities import require
 from tests.contract import cases
 from tests.contract import test_engines as contract
 from tests.fakes import Device, install
@@ -303,6 +304,7 @@ def test_another_tensorrt_than_onnxruntime_s_is_named(version: str, gpu: Device)
 @pytest.fixture
 def writes_engine_files(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Sessions that keep what they build, as the provider does; what they found there, by session."""
+    require("modes")
     found: list[str] = []
 
     def open_session(name: str, path: Path, options: EngineOptions, providers: Any) -> Session:

@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from baikal_deploy.engines import _openvino as compiler
+from baikal_deploy.engines import _openvino_engine as shared
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines import openvino as engine_module
 from baikal_deploy.engines.base import Engine, EngineOptions
@@ -25,6 +26,7 @@ from baikal_deploy.errors import EngineError, EngineUnavailable
 from baikal_deploy.host.machine import Cpu
 from baikal_deploy.models.manifest import METADATA_KEY, Precision, read_manifest
 from baikal_deploy.pixels.arrays import Planes
+from tests.capabilities import require
 from tests.contract.cases import CASES, MODELS, TOLERANCE, Case, error, planes, refused, works
 from tests.contract.stored import stored
 from tests.models import exported
@@ -108,7 +110,7 @@ def test_threads_reach_openvino() -> None:
 
 
 def test_few_compiled_models_are_held_whatever_shapes_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "MOST_SHAPES", 2)
+    monkeypatch.setattr(shared, "MOST_SHAPES", 2)
     sides = [16, 20, 24, 16, 20, 24, 24]
     with opened() as engine, open_engine("onnx-cpu", exported(), engine.manifest) as other:
         for side in sides:
@@ -240,6 +242,7 @@ def test_without_a_cache_it_computes_all_the_same_and_says_so(
 
 
 def test_a_cache_that_others_can_write_to_is_not_read(cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    require("modes")
     before = evaluated()
     cache.chmod(0o777)
     np.testing.assert_array_equal(evaluated(), before)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+
+from tests.capabilities import require
 
 SECONDS = 20
 MOST_MB = 300
@@ -37,12 +38,14 @@ def bounded(what: str, *paths: Path) -> str:
 @lru_cache
 def _server() -> subprocess.Popen[str]:
     """Ends with this process, when its input does."""
+    require("fork", "limits", "signals")
     return subprocess.Popen(
         [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
 def _serve() -> None:
+    import resource
 
     for line in sys.stdin:
         if not (child := os.fork()):
@@ -57,6 +60,8 @@ def _serve() -> None:
 
 
 def _peak() -> int:
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

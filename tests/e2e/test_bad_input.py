@@ -18,6 +18,7 @@ import pytest
 import zarr
 
 from baikal_deploy.models.manifest import find_model
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 
@@ -203,6 +204,7 @@ def test_the_installed_command_has_no_traceback(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_that_the_output_is_incomplete(tmp_path: Path, counts: np.ndarray) -> None:
+    require("signals")
     path = write_zarr(tmp_path / "in.zarr", np.tile(counts, (1, 6, 6)))
     command = [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()", str(path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

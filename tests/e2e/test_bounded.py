@@ -20,6 +20,7 @@ import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from baikal_deploy.models.manifest import METADATA_KEY, read_manifest, shipped_models
+from tests.capabilities import require
 from tests.e2e.bounded import bounded
 from tests.e2e.conftest import write_zarr
 from tests.e2e.test_labels import NAMES, labelled
@@ -78,11 +79,13 @@ def test_an_index_of_a_shard(tmp_path: Path) -> None:
 
 
 def pipe(file: Path) -> None:
+    require("fifos")
     file.unlink(missing_ok=True)
     os.mkfifo(file)
 
 
 def device(file: Path) -> None:
+    require("links")
     file.unlink(missing_ok=True)
     file.symlink_to("/dev/zero")
 

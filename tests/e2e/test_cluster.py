@@ -20,6 +20,7 @@ from baikal_deploy.models.manifest import SHIPPED
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.resume.session import Session
 from baikal_deploy.run.workers import Advance
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.hand_cluster import HandCluster, items_done, said, start_run, wait_until
 from tests.e2e.killed import digest
@@ -152,6 +153,7 @@ def test_a_client_that_was_killed_goes_on(
 def test_one_process_goes_on_with_what_a_cluster_began(
     tmp_path: Path, source: Path, wanted: dict[str, str], out: Path, baikal_run: BaikalRun
 ) -> None:
+    require("signals")
     run = start_run(tmp_path, *arguments(source, out), "--dask", "local:1", preload=SLOW)
     wait_until(lambda: items_done(out / "result.zarr") >= 2, "the first items")
     os.killpg(run.pid, signal.SIGINT)
@@ -200,6 +202,7 @@ def test_jobs_of_a_stand_in_for_slurm(
     tmp_path: Path, source: Path, wanted: dict[str, str], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its sbatch runs the script, without a queue and without what #SBATCH lines ask for."""
+    require("modes")
     (tmp_path / "bin").mkdir()
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
         (tmp_path / "bin" / name).write_text(text)

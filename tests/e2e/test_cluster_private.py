@@ -15,6 +15,7 @@ from distributed.comm import connect
 from distributed.security import Security
 
 from baikal_deploy.cluster.private import keys_in
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.hand_cluster import HandCluster, items_done, said, start_run, wait_until
 from tests.e2e.test_cluster import SLOW, arguments, out, source
@@ -67,6 +68,7 @@ def reply(port: int, words: bytes) -> bytes:
 def test_a_local_cluster_talks_to_its_own_processes_only(
     tmp_path: Path, source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    require("signals")
     (scratch := tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     run = start_run(tmp_path, *arguments(source, out), "--dask", "local:2", preload=SLOW.replace("0.3", "10"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,20 +15,31 @@ import pytest
 from tests.e2e.conftest import write_zarr
 
 ENCODINGS = ("cp1252", "cp437", "cp932")
-COMMANDS = (
-    *(f"baikal_deploy.cli.{name}" for name in ("run", "noise", "serve", "doctor")),
-    "baikal_training.command", "baikal_training.simulate.cli", "baikal_export.command",
-    "baikal_evaluation.command",
-)  # fmt: skip
-HELPS = """
-import sys
+COMMANDS = {
+    "baikal_deploy.cli.run": ["{}"],
+    "baikal_deploy.cli.noise": ["{}"],
+    "baikal_deploy.cli.models": ["compare", "{}"],
+    "baikal_deploy.cli.serve": ["--model", "{}"],
+    "baikal_deploy.cli.doctor": ["--model", "{}"],
+    "baikal_training.command": ["{}", "-o", "{}.pt"],
+    "baikal_training.simulate.cli": ["nuclei", "{}/out", "--psnr", "99"],
+    "baikal_export.command": ["{}", "-o", "{}.onnx"],
+    "baikal_evaluation.command": ["{}"],
+}
+"""Every command, with words that end in a message about a path."""
+RUNS = """
+import json, sys
 from importlib import import_module
-for name in sys.argv[1:]:
-    sys.argv = [name, "--help"]
-    try:
-        import_module(name).main()
-    except SystemExit as end:
-        assert not end.code, (name, end.code)
+commands, path = json.loads(sys.argv[1]), sys.argv[2]
+for name, words in commands.items():
+    for given, wanted in (["--help"], (0, None)), ([word.format(path) for word in words], (2,)):
+        sys.argv = [name, *given]
+        try:
+            import_module(name).main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        assert code in wanted, (name, given, code)
 """
 
 
@@ -40,10 +52,14 @@ def python(encoding: str, script: str, *words: Any) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_every_command_shows_its_help(encoding: str) -> None:
-    done = python(encoding, HELPS, *COMMANDS)
-    assert done.returncode == 0, done.stderr.decode(encoding)
+def test_every_command_shows_its_help_and_names_a_path(encoding: str, tmp_path: Path) -> None:
+    """All in one process, as most of the time goes into loading torch."""
+    done = python(encoding, RUNS, json.dumps(COMMANDS), tmp_path / "данные 顕微鏡 ⁂")
+    said = done.stderr.decode(encoding)
+    assert done.returncode == 0, said
     assert done.stdout.decode(encoding).count("Usage:") == len(COMMANDS)
+    assert said.count("error: ") == len(COMMANDS), said
+    assert "\\u2042" in said  # which none of the encodings has
 
 
 def test_a_path_in_another_script_ends_no_run(tmp_path: Path, counts: Any) -> None:

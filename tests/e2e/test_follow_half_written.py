@@ -19,6 +19,7 @@ from baikal_deploy.volumes.growing.look import look
 from tests.e2e import growing
 
 KINDS = ["acquire", "acquire-flat", "acquire-ngff", "acquire-keyed"]
+NOTHING = Seen(None)
 STEPS, SPAN = 14, 4
 """Steps of the store, and of a shard."""
 
@@ -44,9 +45,9 @@ def shards(store: Path, row: int) -> list[Path]:
     return sorted(file for file in (array(store) / "c" / str(row)).rglob("*") if file.is_file())
 
 
-def see(store: Path, known: int = 0) -> Seen:
+def see(store: Path, before: Seen = NOTHING) -> Seen:
     """A look; what it counts is what was written."""
-    seen = look(store, None, known, False)
+    seen = look(store, None, before, False)
     if seen.volume is not None:
         info = seen.volume.info
         written = growing.steps(info.shape[0])[:, : info.shape[1] if len(info.shape) == 4 else 1]
@@ -105,7 +106,7 @@ def test_more_steps_in_the_shape_than_are_there(store: Path, harm: str, number: 
     seen = see(store)
     assert (count(seen), seen.ended, seen.rest) == (2 * SPAN, False, True)
     file.write_bytes(whole)
-    later = see(store, count(seen))
+    later = see(store, seen)
     assert (count(later), later.ended) == (STEPS, tells_its_end(store))
     assert later.stamp != seen.stamp
 

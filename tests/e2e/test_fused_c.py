@@ -14,6 +14,7 @@ from scipy import stats
 
 from baikal_deploy.models.manifest import read_manifest
 from baikal_export.fused import FusedSampler, write
+from tests.capabilities import require
 from tests.models import exported
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fused_sampler.c"
@@ -26,6 +27,7 @@ AUTOMATIC, FIXED = "repaint,steps=walk3", "mixing,start=60,stop=20,steps=walk3"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled example."""
+    require("links")
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler (cc) to build examples/fused_sampler.c with")

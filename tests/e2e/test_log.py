@@ -6,7 +6,6 @@ import errno
 import json
 import math
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from baikal_deploy.cli.terminal import friendly
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.result import RunReport
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 COMMAND = [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()"]
@@ -238,6 +238,9 @@ def test_what_an_earlier_run_did_is_told_and_is_no_speed(
 
 def in_a_terminal(*arguments: str) -> tuple[str, str]:
     """What the command shows in a terminal, and what goes to stdout, which is none."""
+    require("terminals")
+    import pty
+
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
     command = [*COMMAND, *arguments, "--engine", "analytic"]
@@ -270,6 +273,7 @@ def test_a_terminal_shows_bars(tmp_path: Path, counts: np.ndarray) -> None:
 
 
 def test_an_interrupt_in_json(tmp_path: Path, counts: np.ndarray) -> None:
+    require("signals")
     path = write_zarr(tmp_path / "in.zarr", np.tile(counts, (1, 6, 6)))
     endless = ["--engine", "analytic", "--sampler", "repaint", "-o", "preset=paper", "-o", "repeats=50"]
     command = [*COMMAND, str(path), "--log", "json", *endless]

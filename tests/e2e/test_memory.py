@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
+from baikal_deploy.run.memory import HELD
 from baikal_deploy.volumes.layout import SHARD_BYTES, Layout
 from tests.e2e.conftest import BaikalRun, write_zarr
 
@@ -88,6 +90,29 @@ def test_processes_share_what_is_free(
     ):
         done = baikal_run(noisy_zarr, "--dry-run", *dask, *memory)
         assert f" of {shown}; in shards" in done.output
+
+
+def test_where_nothing_is_known_of_the_memory_it_is_asked_for(
+    noisy_zarr: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As without /proc, on a system that psutil does not know either."""
+
+    def unknown(*args: Any) -> Any:
+        raise FileNotFoundError("/proc/meminfo")
+
+    monkeypatch.setattr(psutil, "virtual_memory", unknown)
+    monkeypatch.setattr(psutil, "Process", unknown)
+    monkeypatch.setattr("baikal_deploy.host.groups.PROC", tmp_path / "proc")
+    for words in ([], ["--memory", "25%"]):
+        done = baikal_run(noisy_zarr, "--dry-run", *words)
+        assert done.exit_code == 2
+        assert "how much" in done.stderr
+        assert "4GB" in done.stderr
+    done = baikal_run(noisy_zarr, "--dry-run", "--memory", "4GB")
+    assert done.exit_code == 0, done.output
+    needed = re.search(r"memory +(\d+) MB of 4 GB", done.output)
+    assert needed is not None
+    assert int(needed[1]) > HELD / 1e6
 
 
 def test_regions_are_counted_beside_copied_channels_too(

@@ -13,6 +13,7 @@ import pytest
 import zarr
 
 from baikal_deploy.volumes.zarr.labels import copy_labels
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_collection import attributes, image, make_plate
 from tests.e2e.test_labels import NAMES, labelled
@@ -133,6 +134,7 @@ def test_no_absolute_name_or_link_does(
     kind: str,
     zarr_format: Format,
 ) -> None:
+    require("links")
     make, change = REFUSED[kind]
     store = make(path_of(tmp_path), counts, zarr_format)
     for place in (store, store / "A/1"):
@@ -182,6 +184,7 @@ def test_a_label_image_elsewhere_is_left_out(
     zarr_format: Format,
 ) -> None:
     """What a name leads to is not removed either, where it cannot be read."""
+    require("links")
     store = labelled(path_of(tmp_path), counts, zarr_format)
     for place in (store / "labels", store / "labels" / NAMES[1]):
         (place / "link").symlink_to(tmp_path / "x")
@@ -206,6 +209,7 @@ def test_a_label_image_at_the_place_of_another_is_left_out(
 def test_a_group_of_labels_elsewhere_is_left_out(
     tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
 ) -> None:
+    require("links")
     store = labelled(tmp_path / "a.zarr", counts, 3)
     (store / "labels").rename(tmp_path / "labels")
     (store / "labels").symlink_to(tmp_path / "labels")
@@ -229,6 +233,7 @@ def test_a_series_is_not_written_over_the_group_that_lists_it(
 def test_a_file_of_metadata_elsewhere_is_not_copied(
     tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
 ) -> None:
+    require("links")
     store = series_store(tmp_path / "a.zarr", counts)
     (tmp_path / "secret").write_text("mine")
     (store / "OME" / "METADATA.ome.xml").symlink_to(tmp_path / "secret")

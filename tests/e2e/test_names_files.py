@@ -13,9 +13,10 @@ import pytest
 import tifffile
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.growing.base import CannotFollow
+from baikal_deploy.volumes.growing.base import CannotFollow, Seen
 from baikal_deploy.volumes.growing.look import look
 from baikal_deploy.volumes.open import open_input
+from tests.capabilities import require
 from tests.e2e.conftest import write_zarr
 from tests.unit.volumes.test_names import BAD
 from tests.unit.volumes.test_tiff import multifile, rewrite_xml
@@ -37,6 +38,7 @@ def refused(path: Path) -> str:
 
 def data_set(tmp_path: Path) -> tuple[Path, Path]:
     """The first file of an OME-TIFF in two files, and its second one, which now lies elsewhere."""
+    require("links", "fifos")
     (tmp_path / "in").mkdir()
     first, second = multifile(tmp_path / "in")
     second.rename(tmp_path / "other.ome.tif")
@@ -70,6 +72,7 @@ def test_a_file_elsewhere_is_not_opened(tmp_path: Path, name: str, tag: str) -> 
 
 def test_files_may_be_links(tmp_path: Path) -> None:
     """The user has chosen the first, and with it the set."""
+    require("links")
     (tmp_path / "in").mkdir()
     (tmp_path / "objects").mkdir()
     pixels = open_input(multifile(tmp_path / "in")[0]).read([0, 1])
@@ -80,6 +83,7 @@ def test_files_may_be_links(tmp_path: Path) -> None:
 
 
 def test_a_store_may_be_a_link_and_its_files_too(tmp_path: Path) -> None:
+    require("links")
     write_zarr(tmp_path / "a.zarr", np.ones((2, 8, 8), "u2"))
     (tmp_path / "objects").mkdir()
     for number, file in enumerate(file for file in list((tmp_path / "a.zarr").rglob("*")) if file.is_file()):
@@ -106,13 +110,14 @@ def index_of(entry_file: str) -> bytes:
     "name", [n for n in NAMES.values() if "\udcff" not in n] + ["../other.tif", "pipe.tif", "{}/other.tif"]
 )
 def test_an_index_names_only_files_beside_it(tmp_path: Path, name: str, follow: bool) -> None:
+    require("fifos")
     pytest.importorskip("ndstorage")
     path = write_ndtiff(tmp_path / "in")
     os.mkfifo(path / "pipe.tif")
     (path / "NDTiff.index").write_bytes(index_of(name.format(tmp_path)))
     if follow:
         with pytest.raises(CannotFollow, match="its metadata names a file"):
-            look(path, None, 0, False)
+            look(path, None, Seen(None), False)
     else:
         assert f"{path}: its metadata names a file " in refused(path)
 

@@ -19,6 +19,7 @@ from baikal_deploy.cli.noise import main as noise
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.run import Run
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_bad_input import refused
 
@@ -30,6 +31,7 @@ NOWHERE = ["--model", "none.onnx"]
 @pytest.fixture
 def loop(tmp_path: Path) -> Path:
     """A link that leads to itself."""
+    require("links")
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     for name in ("a.zarr", "a.tif", "a.png", "a.html", "a.onnx"):
@@ -87,6 +89,7 @@ def test_a_loop_of_links_in_a_folder_of_images(
     tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
 ) -> None:
     """The other images are denoised."""
+    require("links")
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.tif").symlink_to("a.tif")

@@ -21,6 +21,7 @@ from baikal_deploy import Run, RunConfig
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.resume.journal import FORMAT
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.killed import digest
 
@@ -263,6 +264,7 @@ def test_a_journal_that_somebody_made_up_removes_nothing(
 
 def killed_at(moment: float, words: list[str], cwd: Path) -> bool:
     """Whether baikal-run was killed after so many seconds."""
+    require("signals")
     process = subprocess.Popen(
         [sys.executable, "-c", "from baikal_deploy.cli.run import main; main()", *words],
         cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

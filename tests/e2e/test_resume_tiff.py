@@ -23,6 +23,7 @@ from baikal_deploy.volumes.formats import is_tiff
 from baikal_deploy.volumes.tiff.format import OmeTiff
 from baikal_deploy.volumes.tiff.writer import TiffOutput
 from baikal_deploy.volumes.zarr.writer import OutputVolume
+from tests.capabilities import require
 from tests.e2e import killed
 from tests.e2e.conftest import BaikalRun, write_zarr
 
@@ -181,6 +182,7 @@ def test_maps_that_someone_else_put_there_are_kept(
 @pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
 def test_a_link_of_another_name(tmp_path: Path, channels_zarr: Path, stopped: Callable[..., None]) -> None:
     """What is at its end is a TIFF if the link's name says so."""
+    require("links")
     (tmp_path / "out.tif").symlink_to(tmp_path / "data.bin")
     (tmp_path / "data.bin").touch()
     config = RunConfig(channels_zarr, tmp_path / "out.tif", engine="analytic", overwrite=True)
@@ -210,6 +212,7 @@ def test_a_second_run_on_one_tiff_is_refused(
 @contextmanager
 def small_files(size: int) -> Iterator[None]:
     """A limit on the size of files stands for a full disk."""
+    require("signals")
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))

@@ -15,12 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from baikal_deploy.cli.serve import main
+from tests.capabilities import require
 from tests.gate import WAIT
 from tests.serving import Process, ask, infer
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_accepted_is_answered_before_it_ends(number: signal.Signals, counts: np.ndarray) -> None:
+    require("signals")
     large = np.tile(counts[0], (5, 6))
     with Process("--engine", "auto") as process, ThreadPoolExecutor(5) as pool:
         answers = [pool.submit(infer, process.host, large) for _ in range(5)]

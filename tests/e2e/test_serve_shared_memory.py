@@ -18,6 +18,7 @@ from baikal_deploy.serve import Limits
 from baikal_deploy.serve.protocol import SegmentRequest
 from baikal_deploy.serve.refusal import Refused
 from baikal_deploy.serve.shared import MOST, Segments
+from tests.capabilities import require
 from tests.e2e.inference import SHARED, looks_denoised, needs_shared_memory, tensor
 from tests.serving import Served, ask, served
 
@@ -142,6 +143,7 @@ def test_clients_that_end_without_a_word_leave_room_for_others(tmp_path: Path) -
 
 @needs_shared_memory
 def test_what_is_no_file_is_not_shared(server: Served, tmp_path: Path) -> None:
+    require("links", "fifos")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("/etc/hostname")
     os.mkfifo(tmp_path / "fifo")

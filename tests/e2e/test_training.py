@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from baikal_training.checkpoint import Checkpoint
+from tests.capabilities import require
 from tests.clean import write_clean
 
 COMMAND = [sys.executable, "-c", "from baikal_training.cli import main; main()"]
@@ -48,6 +48,7 @@ def losses(output: Path) -> dict[int, float]:
 
 def kill_halfway(arguments: list[str], output: Path) -> None:
     """Start a training, and kill -9 it after 50 steps."""
+    require("signals")
     log = output.with_name(output.stem + "_run") / "log.csv"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=subprocess.DEVNULL)
@@ -89,6 +90,9 @@ def test_two_processes_train_like_one(data: Path, tmp_path: Path) -> None:
 
 def test_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk: no file may grow beyond it."""
+    require("signals", "limits")
+    import resource
+
     output, last = tmp_path / "net.pt", tmp_path / "net_run" / "last.pt"
     options = arguments(data, output, "--iterations", "200", "--save-every", "20")
     kill_halfway(options, output)
@@ -111,6 +115,7 @@ def test_full_disk_keeps_the_last_checkpoint(data: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_interrupted_training_says_how_to_go_on(workers: str, data: Path, tmp_path: Path) -> None:
     """Ctrl-C of a terminal, which reaches all processes of the command; none is left, and none complains."""
+    require("signals")
     output, log = tmp_path / "net.pt", tmp_path / "net_run" / "log.csv"
     options = arguments(data, output, "--iterations", "100000", "--save-every", "20", "--workers", workers)
     process = subprocess.Popen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ import tifffile
 import zarr
 
 from baikal_deploy.untrusted.text import visible
+from tests.capabilities import require
 from tests.e2e.test_streams import NOISE, RUN, command_of
 from tests.unit.volumes.test_collections import group
 
@@ -52,6 +52,9 @@ def said(module: str, *words: Any) -> subprocess.CompletedProcess[bytes]:
 
 def in_terminal(module: str, *words: Any) -> str:
     """Both streams of a command, as a terminal gets them."""
+    require("terminals")
+    import pty
+
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command_of(module, *words),

@@ -45,6 +45,14 @@ else:
 """
 
 
+@pytest.mark.parametrize(("scheme", "place"), [("posix_venv", "bin/python"), ("nt_venv", "Scripts/python")])
+def test_python_of_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, place: str
+) -> None:
+    monkeypatch.setattr(environment, "SCHEME", scheme)
+    assert environment.python_in(tmp_path).as_posix().replace("\\", "/") == f"{tmp_path.as_posix()}/{place}"
+
+
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A worker that notes its jobs in learnt/jobs.txt, and halves the contrast."""

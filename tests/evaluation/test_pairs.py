@@ -16,6 +16,7 @@ from baikal_deploy.errors import BaikalError, VolumeError
 from baikal_evaluation.errors import EvaluationError
 from baikal_evaluation.pairs import Pair, find_pairs
 from baikal_training.simulate.pairs import PairSet
+from tests.capabilities import require
 
 
 def counts(*shape: int, seed: int = 0, dtype: Any = "u2") -> np.ndarray:
@@ -253,6 +254,7 @@ def test_pixels_that_are_not_finite(side: str, value: float, tmp_path: Path) -> 
 
 
 def test_places_without_pairs(tmp_path: Path) -> None:
+    require("links")
     needed = r"needed is a folder with noisy/ and clean/, .* \.csv with the columns name, noisy, clean"
     refused(tmp_path, f"no pairs of images in it; {needed}; TIFF, PNG")
     refused(tmp_path / "typo", f"typo: no such file or folder; {needed}")

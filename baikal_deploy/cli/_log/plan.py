@@ -47,10 +47,9 @@ def _describe_work(run: Run) -> str:
 
 def _describe_memory(run: Run) -> str:
     layout, needed = run.layout, format_size(run.plan.memory.needed(run.layout))
-    of = "" if run.plan.limit is None else f" of {format_size(run.plan.limit)}"
     planes = f"{layout.planes} plane{'s' if layout.planes > 1 else ''}"
     each = planes if layout.edge is None else f"a region of {layout.edge} x {layout.edge} pixels"
-    return f"memory    {needed}{of}; in shards of {each}"
+    return f"memory    {needed} of {format_size(run.plan.limit)}; in shards of {each}"
 
 
 def _describe_rest(run: Run) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -44,6 +45,7 @@ FLAGS = ("strongly typed", "no TF32")
 fp32.
 """
 MOST_ERRORS = 100
+WINDOWS = sys.platform == "win32"
 _CUDA_MAJORS = (13, 12)
 _SOURCE = re.compile(r"\s*\bIn \w+ at /\S+:\d+")
 """Place in the vendor's own source, as its messages name it."""
@@ -88,8 +90,9 @@ def load(family: Family) -> Any:
         module = _import(family)
     except Exception as error:  # a missing library, one of another version, or whatever it runs into
         if isinstance(error, ModuleNotFoundError) and error.name == family.module:
+            use = ", which NVIDIA makes for PCs with Windows" if WINDOWS and family.portable else ""
             raise EngineUnavailable(
-                f"engine {family.name}: {family.title} is not installed", install
+                f"engine {family.name}: {family.title}{use} is not installed", install
             ) from error
         raise EngineUnavailable(
             f"engine {family.name}: {family.title} cannot be imported ({_one_line(str(error))})",

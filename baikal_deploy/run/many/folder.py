@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.host.moves import remove_empty
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.create import is_image_name
 from baikal_deploy.volumes.names import folded
@@ -85,7 +86,7 @@ class Folder:
             yield [replace(config, input=image, output=output) for image, output in outputs.items()]
         finally:
             if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
-                target.rmdir()
+                remove_empty(target)
 
     def finish(self, config: RunConfig) -> None:
         """Nothing is to be marked: a folder has no mark.

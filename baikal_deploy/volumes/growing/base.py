@@ -27,6 +27,7 @@ class Seen:
         rest: whether more was begun, which is not whole.
         lacks_metadata: whether that of the image is not there, with pixel sizes and units; the writer may add
             it when it ends.
+        opened: what was read to tell all this; the next look reads it again only if its files have changed.
     """
 
     volume: Volume | None
@@ -34,13 +35,20 @@ class Seen:
     ended: bool = False
     rest: bool = False
     lacks_metadata: bool = False
+    opened: Any = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the first axis that are written for good."""
+        return 0 if self.volume is None else self.volume.info.shape[0]
 
 
-Look = Callable[[Path, int | None, int, bool], Seen]
-"""Function that looks at a store once: (path, series, known, final) -> Seen.
+Look = Callable[[Path, int | None, Seen, bool], Seen]
+"""Function that looks at a store once: (path, series, before, final) -> Seen.
 
-Of the arguments, ``known`` is how many steps of the first axis were there before, and ``final`` whether
-nothing more will come.
+Of the arguments, ``before`` is what the look before has found, and ``final`` whether nothing more will come.
+Files that the writer may replace are opened only if they have changed since, and closed at once: Windows
+replaces no file that is open.
 
 Raises:
     CannotFollow: nobody can tell what is written for good.

@@ -10,13 +10,13 @@ from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
 
-def look(path: Source, series: int | None, known: int, final: bool) -> Seen:
+def look(path: Source, series: int | None, before: Seen, final: bool) -> Seen:
     """Look once at a store of any format that can be followed.
 
     Args:
         path: the store.
         series: which image of several; None: the only one.
-        known: how many steps of the first axis were there before.
+        before: what the look before has found.
         final: whether nothing more will come.
 
     Raises:
@@ -33,7 +33,7 @@ def look(path: Source, series: int | None, known: int, final: bool) -> Seen:
         raise CannotFollow(
             f"{path}: NDTiff pyramids cannot be followed; run without --follow when it is whole"
         )
-    return _look_for(path)(path, series, known, final)
+    return _look_for(path)(path, series, before, final)
 
 
 def _look_for(path: Path) -> Look:

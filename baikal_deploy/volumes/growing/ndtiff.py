@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,14 @@ class _Entry:
     raw: bytes
 
 
-def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> Seen:
+def look_at_ndtiff(path: Path, series: int | None, before: Seen, final: bool) -> Seen:
     """Look once at an NDTiff data set; see ``Look``.
 
     An axis of one step is not an axis for ``open_ndtiff``: a second step is waited for.
     """
-    entries = list(_entries(path, read_index(path / INDEX)))
+    index = stamp(path / INDEX)  # first: what is written after it was taken is looked at the next time
+    same = before.opened is not None and before.opened[0] == index
+    entries = before.opened[1] if same else list(_entries(path, read_index(path / INDEX)))
     if not entries:
         return Seen(None)
     files = {entry.file for entry in entries}
@@ -58,12 +60,15 @@ def look_at_ndtiff(path: Path, series: int | None, known: int, final: bool) -> S
     ended = _is_finished(path, entries[-1])
     whole, rest = _whole_steps(path, own, final or ended)
     seen = [len(entries), *(stamp(path / name) for name in sorted(files))]
+    opened = index, entries
     if not whole or not (final or ended or len(whole) > 1):
-        return Seen(None, seen, ended, rest)
+        return Seen(None, seen, ended, rest, opened=opened)
+    if same and before.steps == len(whole):
+        return replace(before, stamp=seen, ended=ended, rest=rest)
     others = [entry for entry in entries if series_of(entry.axes) != keys[number]]
     kept = [*others, *(entry for step in whole for entry in step)]
     volume = open_ndtiff(path, number, b"".join(entry.raw for entry in kept))
-    return Seen(volume, seen, ended, rest)
+    return Seen(volume, seen, ended, rest, opened=opened)
 
 
 def _require_own_files(path: Path, names: Collection[str]) -> None:

@@ -127,8 +127,7 @@ class Watched:
     def _look(self) -> None:
         before = self._seen.volume
         try:
-            known = 0 if before is None else before.info.shape[0]
-            seen, self._trouble = look(self.path, self.series, known, self.ended), None
+            seen, self._trouble = look(self.path, self.series, self._seen, self.ended), None
         except CannotFollow:
             raise
         except VolumeError as error:  # half written, it may be

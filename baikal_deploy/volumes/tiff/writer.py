@@ -20,6 +20,7 @@ import tifffile
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
+from baikal_deploy.host.moves import move
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import check_item
@@ -103,7 +104,7 @@ class TiffOutput:
             if described != xml:
                 tifffile.tiffcomment(self.location, described.encode())
                 sync_file(self.location, self.location.parent)
-            self.location.replace(self.path.resolve())
+            move(self.location, self.path.resolve())
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from baikal_deploy.volumes.paths import (
     writing,
 )
 from baikal_deploy.volumes.pyramid import pyramid_levels
+from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.writer import OutputVolume, group_attributes
 
 
@@ -64,7 +65,7 @@ class OmeZarr:
         location = self.begin(path, overwrite)
         layout = layout or default_layout(info)
         with writing(path, "the metadata"):
-            group = zarr.create_group(location, attributes=attributes, zarr_format=3)
+            group = zarr.create_group(PatientFolder(location), attributes=attributes, zarr_format=3)
             arrays = [
                 _create_array(group, index, info, level.plane_shape, layout)
                 for index, level in enumerate(pyramid_levels(info.plane_shape))
@@ -83,7 +84,7 @@ class OmeZarr:
         """Continue a store that ``create`` began; see ``Format.resume``."""
         shapes = [(*info.shape[:-2], *level.plane_shape) for level in pyramid_levels(info.plane_shape)]
         with continuing(path):
-            group = zarr.open_group(location, mode="r+", use_consolidated=False)
+            group = zarr.open_group(PatientFolder(location), mode="r+", use_consolidated=False)
             arrays: list[Any] = [group[str(level)] for level in range(len(shapes))]
             if not all(map(_is_begun, arrays, shapes, repeat(info.dtype))):
                 raise ValueError("its arrays have other shapes or types")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import zarr
@@ -16,6 +16,7 @@ from baikal_deploy.volumes.urls import Source, stamp
 from baikal_deploy.volumes.zarr.collections import as_05, is_plate
 from baikal_deploy.volumes.zarr.guarded import METADATA
 from baikal_deploy.volumes.zarr.metadata import validate
+from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.reader import attributes_of
 
 XML = "METADATA.ome.xml"
@@ -43,30 +44,44 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
     Args:
         source: the other group.
         target: the group to write.
-        images: paths in it.
+        images: paths in it, with "/" between names.
         record: what to say of the group, beside its own attributes.
 
     Raises:
-        VolumeError: attributes that are not valid, links out of the group, XML that is too large, or a full
-            disk and the like.
+        VolumeError: images that do not lie in it, attributes that are not valid, links out of the group,
+            XML that is too large, or a full disk and the like.
     """
     ome = member(source, "OME", "a group")
     xml = _read_xml(member(ome, XML, "a file"))
     attributes = {**described_as(source), PROVENANCE: dict(record)}
-    parents = {parent for image in images for parent in Path(image).parents if parent.name}
+    parents = {parent for image in images for parent in _inner(target, image).parents if parent.name}
     with writing(target, "the metadata"):
-        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
         for parent in sorted(parents):
             there = source / parent.as_posix()
             zarr.create_group(
-                target / parent,
+                PatientFolder(target / parent),
                 attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
                 zarr_format=3,
             )
         if is_zarr(ome):
-            zarr.create_group(target / "OME", attributes=as_05(attributes_of(ome)), zarr_format=3)
+            zarr.create_group(
+                PatientFolder(target / "OME"), attributes=as_05(attributes_of(ome)), zarr_format=3
+            )
             if xml is not None:
                 write_file(target / "OME" / XML, xml)
+
+
+def _inner(target: Path, image: str) -> PurePosixPath:
+    """Path of an image in a group; one that is not would be written somewhere else.
+
+    Raises:
+        VolumeError: an absolute path, of any system, or one that leads out of the group.
+    """
+    path = PurePosixPath(image)
+    if path.is_absolute() or PureWindowsPath(image).anchor or "\\" in image or ".." in path.parts:
+        raise VolumeError(f"{target}: image {image!r} does not lie in it by that name; nothing was written")
+    return path
 
 
 def _read_xml(file: Source) -> bytes | None:
@@ -97,7 +112,7 @@ def write_record(target: Path, record: Mapping[str, Any]) -> None:
         VolumeError: a full disk and the like.
     """
     with writing(target, "the record"):
-        group = zarr.open_group(target, mode="r+", use_consolidated=False)
+        group = zarr.open_group(PatientFolder(target), mode="r+", use_consolidated=False)
         if group.attrs.asdict().get(PROVENANCE) != record:
             group.update_attributes({PROVENANCE: dict(record)})
             sync_file(target / "zarr.json", target)

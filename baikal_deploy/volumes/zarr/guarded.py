@@ -72,28 +72,33 @@ class _Guarded:
 class GuardedFolder(_Guarded, LocalStore):
     """Store in a folder, which reads nothing but files."""
 
-    def _require_file(self, key: str, asked: Any) -> None:
+    def _is_file(self, key: str, asked: Any) -> bool:
+        """True if there is a file that may be read; a folder counts as nothing."""
         try:
             status = (self.root / key).stat()
         except (FileNotFoundError, NotADirectoryError):
-            return
-        if not stat.S_ISDIR(status.st_mode):
-            if not stat.S_ISREG(status.st_mode):
-                raise ValueError(f"{key} is not a file, but a pipe, a device or the like")
-            self.require(key, status.st_size, asked)
+            return False
+        if stat.S_ISDIR(status.st_mode):  # which Windows would not open, as if access were denied
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{key} is not a file, but a pipe, a device or the like")
+        self.require(key, status.st_size, asked)
+        return True
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        self._require_file(key, byte_range)
+        if not self._is_file(key, byte_range):
+            return None
         return self.checked(key, await super().get(key, prototype, byte_range))
 
     def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
-        self._require_file(key, byte_range)
+        if not self._is_file(key, byte_range):
+            return None
         return self.checked(key, super().get_sync(key, prototype=prototype, byte_range=byte_range))
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
         wanted = list(key_ranges)
         for key, asked in wanted:
-            self._require_file(key, asked)
+            self._is_file(key, asked)
         return await super().get_partial_values(prototype, wanted)
 
 

@@ -22,6 +22,7 @@ from baikal_deploy.host.moves import move, remove_folder
 from baikal_deploy.volumes.names import Taken, member, members
 from baikal_deploy.volumes.paths import writing
 from baikal_deploy.volumes.urls import Source, Url
+from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.reader import open_node
 
 LABELS = "labels"
@@ -79,7 +80,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
                 copied.append(str(name))
         _remove(growing)
         attributes = {"ome": {"version": "0.5", LABELS: copied}}
-        zarr.create_group(target, attributes=attributes, zarr_format=3)
+        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
         for file in target.rglob("*"):
             if file.is_file():
                 sync_file(file, image)
@@ -119,7 +120,7 @@ def _copy_label(source: Source, target: Path) -> None:
         levels = {path: open_node(source / path) for path in paths}
     except Exception as error:  # damaged metadata ends in anything
         raise _Unreadable(_reason(error)) from error
-    zarr.create_group(target, attributes=attributes, zarr_format=3)
+    zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
     for path, array in levels.items():
         if not isinstance(array, zarr.Array):
             raise _Unreadable(f"{path} is not an array")
@@ -146,7 +147,7 @@ def _unversioned(value: Any) -> Any:
 def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
     try:
         target = zarr.create_array(
-            path,
+            PatientFolder(path),
             shape=source.shape,
             dtype=np.dtype(source.dtype).newbyteorder("="),
             chunks=source.chunks,

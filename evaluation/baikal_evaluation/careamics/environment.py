@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,7 +17,18 @@ VARIABLE = "BAIKAL_BASELINES"
 """Environment variable that names the Python to use, before the one of MADE."""
 MADE = Path(__file__).parents[3] / ".venv-baselines"
 """The environment that ``make baselines`` creates in a clone."""
+SCHEME = "venv"
+"""Name of the layout of virtual environments on this system, as ``sysconfig`` has it."""
 WORKER = Path(__file__).with_name("worker.py")
+
+
+def python_in(folder: Path) -> Path:
+    """Python of a virtual environment: Windows has it in another folder than other systems.
+
+    Args:
+        folder: of the environment.
+    """
+    return Path(sysconfig.get_path("scripts", SCHEME, {"base": str(folder)})) / "python"
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Environment:
             EvaluationError: there is none.
         """
         named = os.environ.get(VARIABLE)
-        python = named or str(MADE / "bin" / "python")
+        python = named or str(python_in(MADE))
         try:
             done = subprocess.run([python, WORKER, "versions"], capture_output=True, text=True, check=True)
             worker = hashlib.sha256(WORKER.read_bytes()).hexdigest()

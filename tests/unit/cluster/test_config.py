@@ -16,6 +16,7 @@ from baikal_deploy.cluster.private import keys_in
 from baikal_deploy.cluster.schedulers import slurm_cluster
 from baikal_deploy.errors import ClusterError, ConfigError
 from baikal_deploy.host.machine import Gpu
+from tests.capabilities import require
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "slurm.toml"
 LEAST = {"jobs": "2", "cores": "8", "memory": '"32 GB"', "walltime": '"08:00:00"'}
@@ -125,6 +126,7 @@ def test_a_script_without_gpus_and_one_that_asks_in_its_own_way() -> None:
 
 
 def test_jobs_that_slurm_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require("modes")
     monkeypatch.setenv("PATH", str(tmp_path))
     jobs = write(tmp_path / "s.toml")
     with Cluster(str(jobs)) as cluster, pytest.raises(ClusterError, match=r"sbatch cannot be run \(No such"):
@@ -164,6 +166,7 @@ def test_each_worker_takes_the_gpu_of_its_number(
 
 
 def test_keys_for_other_machines_are_for_this_user_only(tmp_path: Path) -> None:
+    require("modes")
     (folder := tmp_path / "keys").mkdir(mode=0o700)
     security = keys_in(folder)
     assert {security.tls_worker_key, security.tls_ca_file} == {str(file) for file in folder.iterdir()}

@@ -14,6 +14,7 @@ from baikal_deploy.models.manifest import FUSED_KEY, read_manifest
 from baikal_export.card import read_card
 from baikal_export.cli import main
 from baikal_export.precision import convert
+from tests.capabilities import require
 from tests.clean import write_clean
 from tests.models import exported, tiny_checkpoint
 
@@ -86,6 +87,7 @@ def fails(result: Result, match: str, output: Path) -> None:
 
 
 def test_bad_checkpoints_and_folders_fail_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
+    require("links")
     output = tmp_path / "net.onnx"
     fails(run(tmp_path / "gone.pt", "-o", output), "gone.pt: no such checkpoint", output)
     fails(run(checkpoint, "-o", tmp_path / "gone" / "net.onnx"), "its folder does not exist", output)

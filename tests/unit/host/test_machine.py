@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from baikal_deploy.host import machine
+from tests.capabilities import require
 
 EPYC = """\
 processor\t: 0
@@ -50,6 +51,7 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_program(path: Path, script: str) -> None:
+    require("modes")
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
 
@@ -143,6 +145,7 @@ def test_failing_nvidia_smi_is_a_line(
 
 
 def test_nvidia_smi_that_is_no_program_is_a_line(nvidia_smi: Path) -> None:
+    require("modes")
     nvidia_smi.write_bytes(b"\x7fELF broken")
     nvidia_smi.chmod(0o755)
     assert machine.nvidia_gpus()[1].startswith("nvidia-smi failed")

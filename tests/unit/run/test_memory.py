@@ -43,14 +43,15 @@ def test_no_sizes(size: str) -> None:
 
 
 def test_what_is_free_may_be_unknown() -> None:
-    assert memory_limit(None, free=None) is None
-    with pytest.raises(ConfigError, match="unknown"):
-        memory_limit("50%", free=None)
+    for size in (None, "50%"):  # never planned without a limit
+        with pytest.raises(ConfigError, match="is unknown here"):
+            memory_limit(size, free=None)
+    assert memory_limit("4GB", free=None) == 4 * 10**9
 
 
 def test_the_layout_is_the_same_with_any_memory_that_the_usual_one_fits() -> None:
     found = model((1000, 512, 512))
-    for limit in (None, found.needed(default_layout(found.info)), 10**9, 10**12):
+    for limit in (found.needed(default_layout(found.info)), 10**9, 10**12):
         assert found.choose(limit) == default_layout(found.info)
 
 

@@ -23,6 +23,7 @@ from baikal_training.data import open_clean, validation_crops
 from baikal_training.losses import Diffusion
 from baikal_training.unet import UNet
 from baikal_training.validation import Validation
+from tests.capabilities import require
 from tests.clean import soft_plane, write_clean
 
 # Crops this small lose more to threads waiting for each other than they gain.
@@ -272,6 +273,7 @@ def test_missing_output_folder_fails(clean: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_the_system_cannot_follow(clean: Path, tmp_path: Path) -> None:
+    require("links")
     (tmp_path / "loop.pt").symlink_to("loop.pt")
     output = tmp_path / "loop.pt"
     fails(train(clean, "-o", output, *QUICK), output, "nothing can be written there")

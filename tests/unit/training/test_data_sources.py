@@ -17,6 +17,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.sample import SAMPLE_PIXELS
 from baikal_training.data import Augmentation, Catalogue, CropDataset, in_memory, open_clean
+from tests.capabilities import require
 
 PERCENTILES = Normalisation()
 ALL = slice(0, 10**6)
@@ -87,6 +88,7 @@ def test_inputs_are_files_stores_and_folders_in_order(tmp_path: Path) -> None:
 
 
 def test_links_are_followed_but_not_for_ever(tmp_path: Path) -> None:
+    require("links")
     save(tmp_path / "data" / "a.npy", counts(20, 30))
     save(tmp_path / "other" / "b.npy", counts(20, 30, seed=1))
     (tmp_path / "data" / "linked").symlink_to(tmp_path / "other")
@@ -158,6 +160,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
 def test_folders_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    require("modes")
     (tmp_path / "shut").mkdir(mode=0)
     with pytest.raises(VolumeError, match=r"shut: cannot be looked at"):
         opened(tmp_path)

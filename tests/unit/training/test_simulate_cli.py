@@ -21,7 +21,7 @@ from baikal_training.simulate.cli import main
 from baikal_training.simulate.files import Format
 from baikal_training.simulate.pairs import PairSet
 
-ROOT = os.geteuid() == 0
+ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 ZARR, TIFF = "nuclei-0-0000.ome.zarr", "nuclei-0-0000.ome.tif"
 
 

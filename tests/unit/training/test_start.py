@@ -31,6 +31,7 @@ from baikal_training.losses import Objective, Prediction
 from baikal_training.onnx_weights import network_of, weights_in
 from baikal_training.start import Start, first_model
 from baikal_training.unet_config import PRESETS
+from tests.capabilities import require
 from tests.models import exported, tiny_checkpoint
 
 
@@ -112,6 +113,7 @@ def refused(path: Path | str, match: str, kind: type[BaikalError] = ConfigError)
 
 
 def test_names_of_nothing_are_refused(tmp_path: Path) -> None:
+    require("fifos")
     refused("cells", "no such checkpoint or .onnx file, and no shipped model .*nuclei")
     refused(tmp_path / "gone.onnx", "no such checkpoint or .onnx file")
     refused("x" * 300, "no such checkpoint or .onnx file")

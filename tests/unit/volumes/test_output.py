@@ -23,6 +23,7 @@ from baikal_deploy.volumes.pyramid import downsample
 from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.reader import open_volume
 from baikal_deploy.volumes.zarr.writer import OutputVolume
+from tests.capabilities import require
 from tests.valid import assert_valid
 
 MakeInfo = Callable[..., VolumeInfo]
@@ -211,6 +212,7 @@ def test_an_existing_output_stays_whole_until_the_new_one_is_finished(
 
 
 def test_a_linked_output_is_replaced_where_it_lies(tmp_path: Path, make_info: MakeInfo) -> None:
+    require("links")
     info, real, link = make_info("yx", (8, 8)), tmp_path / "disk" / "real.zarr", tmp_path / "link.zarr"
     write_all(real, info, random_planes(info)).finish({"run": 1})
     link.symlink_to(real)
