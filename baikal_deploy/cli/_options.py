@@ -17,6 +17,8 @@ from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision, shipped_mode
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.config import Normalise, OnError, OtherChannels, ShareNoise
 from baikal_deploy.run.follow import TIMEOUT
+from baikal_deploy.volumes.naming import Kind
+from baikal_deploy.volumes.storage import LEVELS, Ngff
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = tuple[tuple[str, ...], dict[str, Any]]
@@ -76,6 +78,11 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "What to write": [
         option(
+            "--format", type=click.Choice(get_args(Kind)),
+            help="Format of outputs that are not named, also those of a folder. [default: OME-TIFF for "
+            "files, OME-Zarr for stores, URLs, above 4 GB and with --dask or --follow]",
+        ),
+        option(
             "--dtype", metavar="TYPE",
             help=f"Pixel type of OUTPUT, in the units of INPUT: {', '.join(TYPES)}. [default: that of INPUT]",
         ),
@@ -103,6 +110,26 @@ GROUPS: dict[str, list[Option]] = {
             "--mask", metavar="IMAGE", type=FILE,
             help="Also write a mask of where the result differs from the data by more than noise. "
             "[default: none]",
+        ),
+    ],
+    "How to store it": [
+        option(
+            "--codec", metavar="NAME[:LEVEL]",
+            help=f"Compression: none, {', '.join(LEVELS)} (not in a TIFF), such as zstd:9. "
+            "[default: zstd:1 in an OME-Zarr, none in a TIFF]",
+        ),
+        option(
+            "--ngff", type=click.Choice(get_args(Ngff)), default="0.5",
+            help="Version of OME-Zarr: 0.5 in Zarr 3, or 0.4 in Zarr 2 for programs that read no other.",
+        ),
+        option(
+            "--chunk", metavar="PX", type=int,
+            help="Largest side of the chunks of an OME-Zarr, a power of two. [default: up to 1024]",
+        ),
+        option(
+            "--shard", metavar="SIZE",
+            help="Most pixels of a shard of an OME-Zarr, such as 16MB, or none: each chunk is a file of its "
+            "own. [default: 64MiB]",
         ),
     ],
     "How to denoise": [

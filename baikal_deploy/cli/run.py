@@ -65,10 +65,10 @@ def main(
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
     an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in .tif, with the
-    same axes, scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is
-    a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
-    one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there are
-    any.
+    same axes, scales, channels and intensities; without it, NAME_denoised.ome.tif or .ome.zarr beside INPUT.
+    If INPUT is a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images,
+    OUTPUT is one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there
+    are any.
 
     INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), with credentials from the
     environment.

@@ -14,10 +14,12 @@ from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixels.dtypes import TYPES
-from baikal_deploy.run.memory import memory_limit
+from baikal_deploy.run.memory import memory_limit, size_of
 from baikal_deploy.run.models.asked import Asked, Model
-from baikal_deploy.volumes.naming import default_output
+from baikal_deploy.volumes.layout import SHARD_BYTES
+from baikal_deploy.volumes.naming import Kind, default_output, kind_of_name, renamed
 from baikal_deploy.volumes.selection import Span, check_span
+from baikal_deploy.volumes.storage import Ngff, Storage
 from baikal_deploy.volumes.urls import Source, looks_like_url
 
 Normalise = Literal["per-volume", "per-timepoint"]
@@ -32,8 +34,8 @@ class RunConfig:
     Attributes:
         input: of any format in docs/formats.md; a ``Url`` for one that is not local.
         series: which image of several; None: the only one.
-        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.zarr beside
-            the input, or in the current folder if that is a URL.
+        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.tif or
+            .ome.zarr beside the input, or in the current folder if that is a URL.
         model: name of a shipped model, path of an .onnx file, or "auto", which takes the shipped model that
             suits a channel best. Or these for channels by number or name, "*" for the rest, and "skip" for
             what is to stay as it is: ``{"DAPI": "nuclei", "*": "skip"}``, or as text, "DAPI=nuclei,*=skip".
@@ -60,6 +62,13 @@ class RunConfig:
         on_error: what becomes of a plane that cannot be read or denoised: "stop" ends the run, which may be
             continued with another choice; "keep-raw" writes it as it is, with 0 in chunks that cannot be
             read; "zero" writes 0.
+        format: of an output that is not named, "tif" or "zarr"; None: a file becomes an OME-TIFF where that
+            can be written and read everywhere (see ``naming.named``), all else an OME-Zarr.
+        folder: of an output that is not named; None: that of the input.
+        ending: of the stem of an output that is not named, such as "_draw1".
+        ngff, codec, chunk: how outputs are stored; see ``Storage``.
+        shard: most bytes of the pixels of a shard, such as "16MB"; "none": chunks are files of their own;
+            None: 64 MiB.
     """
 
     input: Source
@@ -89,6 +98,13 @@ class RunConfig:
     memory: str | int | None = None
     defects: Defects = "replace"
     on_error: OnError = "stop"
+    format: Kind | None = None
+    folder: Path | None = None
+    ending: str = ""
+    ngff: Ngff = "0.5"
+    codec: str | None = None
+    chunk: int | None = None
+    shard: str | int | None = None
 
     def __post_init__(self) -> None:
         if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
@@ -108,6 +124,8 @@ class RunConfig:
             _check_choice("dtype", self.dtype, TYPES)
         if self.other_channels == "drop" and self.channels is None:
             raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
+        self._check_format()
+        _ = self.storage, self.shard_bytes
         Asked.of(self.model)
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
@@ -118,6 +136,26 @@ class RunConfig:
                     f"{path}: outputs are written to local files only; write one and copy it, such as with "
                     f"aws s3 sync or gcloud storage cp"
                 )
+
+    def _check_format(self) -> None:
+        if self.format is None:
+            return
+        _check_choice("format", self.format, get_args(Kind))
+        named = None if self.output is None else kind_of_name(self.output)
+        if named not in (None, self.format):
+            raise ConfigError(
+                f"--format {self.format}: OUTPUT is {self.output}, which is of another; leave out one of them"
+            )
+
+    @property
+    def storage(self) -> Storage:
+        """How the outputs are stored."""
+        return Storage(self.ngff, self.codec, self.chunk, self.shard != "none")
+
+    @property
+    def shard_bytes(self) -> int:
+        """Most bytes of the pixels of a shard."""
+        return SHARD_BYTES if self.shard in (None, "none") else size_of("--shard", self.shard)
 
     @property
     def spans(self) -> dict[str, Span]:
@@ -133,8 +171,11 @@ class RunConfig:
 
     @property
     def target(self) -> Path:
-        """Path of the output."""
-        return self.output or default_output(self.input, self.series)
+        """Path of the output; of one that is not named, as long as nothing is known of the input."""
+        if self.output is not None:
+            return self.output
+        found = renamed(default_output(self.input, self.series, self.format), self.ending)
+        return found if self.folder is None else self.folder / found.name
 
     @property
     def outputs(self) -> list[Path]:

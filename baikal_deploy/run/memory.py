@@ -14,7 +14,7 @@ from baikal_deploy.denoising.regions import largest_crop
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.base import VolumeInfo
-from baikal_deploy.volumes.layout import Layout, layouts
+from baikal_deploy.volumes.layout import SHARD_BYTES, Layout, layouts
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {f"{unit}I": 2 ** (10 * power) for power, unit in enumerate("KMGT", start=1)}
@@ -57,9 +57,24 @@ def memory_limit(size: str | int | None, free: int | None) -> int | None:
         if free is None:
             raise ConfigError(f"memory {text}: how much is free is unknown here; give a size, such as 4GB")
         return int(free * float(share[1]) / 100)
+    return size_of("memory", text, " or 25% (of what is free)")
+
+
+def size_of(what: str, size: object, others: str = "") -> int:
+    """Bytes of a size such as "1GB", "500 MB" or "1.5GiB".
+
+    Args:
+        what: is of this size, for the message.
+        size: as it was given.
+        others: forms that it might have as well, for the message.
+
+    Raises:
+        ConfigError: no such size.
+    """
+    text = str(size).strip()
     found = SIZE.fullmatch(text)
     if found is None or float(found[1]) == 0:
-        raise ConfigError(f"memory {text}: write a size such as 1GB, 500MB or 25% (of what is free)")
+        raise ConfigError(f"{what} {text}: write a size such as 1GB, 500MB{others}")
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
@@ -88,6 +103,7 @@ class MemoryModel:
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
+        shard_bytes: most bytes of the pixels of a shard.
     """
 
     base: int
@@ -99,6 +115,7 @@ class MemoryModel:
     guided: bool
     map_bytes: int
     wants_std: bool
+    shard_bytes: int = SHARD_BYTES
 
     def needed(self, layout: Layout) -> int:
         """Peak of the process' memory, in bytes.
@@ -132,7 +149,7 @@ class MemoryModel:
         Raises:
             ConfigError: no layout stays within the limit.
         """
-        choices = list(layouts(self.info))
+        choices = list(layouts(self.info, self.shard_bytes))
         for layout in choices:
             if limit is None or self.needed(layout) <= limit:
                 return layout

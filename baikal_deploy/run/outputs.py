@@ -61,7 +61,7 @@ def check_formats(config: RunConfig, info: VolumeInfo) -> None:
     images = zip((config.target, config.uncertainty, config.mask), _infos(info), strict=True)
     for path, own in images:
         if path is not None:
-            format_of(path).check_expressible(path, own)
+            format_of(path, config.storage).check_expressible(path, own)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Outputs:
         """
 
         def create(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).create(path, own, overwrite=config.overwrite, layout=layout, run=run)
+            written = format_of(path, config.storage)
+            return written.create(path, own, overwrite=config.overwrite, layout=layout, run=run)
 
         return cls._of(config, info, create)
 
@@ -115,7 +116,7 @@ class Outputs:
         at = dict(zip(config.outputs, locations, strict=True))
 
         def resume(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).resume(path, own, at[path], layout=layout, run=run)
+            return format_of(path, config.storage).resume(path, own, at[path], layout=layout, run=run)
 
         return cls._of(config, info, resume)
 

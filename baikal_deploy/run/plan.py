@@ -105,7 +105,7 @@ class Plan:
     """A run that is decided: everything is checked and measured, nothing is written.
 
     Attributes:
-        config: what was asked for.
+        config: what was asked for, with the name of the output.
         input: what is read.
         chosen: what is denoised of it, as far as it was there.
         skipped: numbers of the channels that are left as they are, as ``RunConfig.model`` says.
@@ -115,6 +115,7 @@ class Plan:
         layout: how the output is cut into items.
         fingerprint: of everything that decides what is written.
         standing: what is where it is to write.
+        why: why the output is an OME-Zarr, where a file would become a TIFF; empty where nobody need ask.
     """
 
     config: RunConfig
@@ -127,6 +128,7 @@ class Plan:
     layout: Layout
     fingerprint: dict[str, Any]
     standing: Standing
+    why: str
 
     @property
     def models(self) -> Models:

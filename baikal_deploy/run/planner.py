@@ -30,7 +30,13 @@ from baikal_deploy.volumes.layout import Layout, plan_items
 
 
 def plan(
-    config: RunConfig, source: Input | None, *, threads: int | None, processes: int, only_plan: bool
+    config: RunConfig,
+    source: Input | None,
+    *,
+    threads: int | None,
+    processes: int,
+    shared: bool,
+    only_plan: bool,
 ) -> Plan:
     """Decide everything, in the order in which it can be known; arguments and errors are those of ``Run``.
 
@@ -45,7 +51,8 @@ def plan(
     asked.check()  # also those that no channel of this image has
     if not source.is_there:  # what else is wrong with a model is said before anything is waited for
         _models(config, dict(enumerate([path] for path in asked.files)), threads).close()
-    choice = choose(config, source)
+    choice = choose(config, source, shared=shared)
+    config = choice.config
     seen = look(config, only_plan)  # before anything that takes long
     with ExitStack() as stack:
         models = load(config, choice, threads)
@@ -59,7 +66,19 @@ def plan(
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, standing.earlier)
         stack.pop_all()
-    return Plan(config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing)
+    return Plan(
+        config,
+        source,
+        work.volume,
+        choice.skipped,
+        work,
+        limit,
+        memory,
+        layout,
+        told,
+        standing,
+        choice.why,
+    )
 
 
 def plan_part(
@@ -191,6 +210,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         choice.guide is not None,
         (4 if config.uncertainty else 0) + (1 if config.mask else 0),
         config.uncertainty is not None,
+        config.shard_bytes,
     )
 
 

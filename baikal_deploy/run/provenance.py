@@ -80,4 +80,5 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         "defects": config.defects,
         "seed": config.seed,
         "shared noise": config.share_noise,
+        **({"stored": stored} if (stored := config.storage.record()) else {}),
     }

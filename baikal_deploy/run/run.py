@@ -49,6 +49,7 @@ class Run:
         *,
         threads: int | None = None,
         processes: int = 1,
+        shared: bool = False,
         only_plan: bool = False,
     ) -> None:
         """Plan a run.
@@ -58,6 +59,7 @@ class Run:
             source: what is read; None: the config's input, which is whole.
             threads: CPU threads of an evaluation; None: all cores.
             processes: of this machine that share its free memory: those that do the items.
+            shared: whether workers will do them; an output that is not named is then one that they can write.
             only_plan: outputs that are there already are not an error until the run is executed.
 
         Raises:
@@ -66,7 +68,9 @@ class Run:
             ModelError: the model cannot be used.
             EngineError: the engine cannot be used, or failed.
         """
-        self.plan = plan(config, source, threads=threads, processes=processes, only_plan=only_plan)
+        self.plan = plan(
+            config, source, threads=threads, processes=processes, shared=shared, only_plan=only_plan
+        )
         self.round: Round = self.plan.round(self.plan.work.volume)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.moves import remove_file
 from baikal_deploy.volumes.create import provenance_at
-from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
+from baikal_deploy.volumes.paths import METADATA_FILES, discard, foreign_file, is_half_made, translated
 
 
 @dataclass(frozen=True)
@@ -107,5 +107,5 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
             )
         for folder, _, names in os.walk(root):
             for name in names:
-                if name != "zarr.json" and Path(folder, name) not in keep:
+                if name not in METADATA_FILES and Path(folder, name) not in keep:
                     remove_file(Path(folder, name))

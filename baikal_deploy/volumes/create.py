@@ -9,23 +9,25 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.paths import is_zarr, provenance_of, translated
 from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.storage import USUAL, Storage
 from baikal_deploy.volumes.writer import Format
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, storage: Storage = USUAL) -> Format:
     """The format of an output of such a name.
 
     Args:
         path: the output.
+        storage: how its pixels will be stored.
     """
     # A format's library is loaded only for those who write such a file.
     if is_tiff(path):
         from baikal_deploy.volumes.tiff.format import OmeTiff
 
-        return OmeTiff()
+        return OmeTiff(storage)
     from baikal_deploy.volumes.zarr.format import OmeZarr
 
-    return OmeZarr()
+    return OmeZarr(storage)
 
 
 def provenance_at(path: Path) -> dict[str, Any] | None:

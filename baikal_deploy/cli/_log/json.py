@@ -91,6 +91,7 @@ class JsonLog(Log):
         self._write(
             "planned",
             output=str(run.config.target),
+            **({"output_is_no_tiff_as": run.plan.why} if run.plan.why else {}),
             axes="".join(axis.name for axis in info.axes),
             shape=info.shape,
             dtype=str(info.dtype),

@@ -23,6 +23,7 @@ def describe(run: Run) -> list[str]:
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.target}: {size} {kept}",
+        *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(_describe_engine(own.denoiser) for own in models),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),

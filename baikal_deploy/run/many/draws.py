@@ -73,7 +73,11 @@ def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:
                 f"--draws {draws}: --{name} is of one output; leave it out (-o runs={max(draws, 2)} with "
                 "--uncertainty writes mean and spread of as many draws)"
             )
-    return [
-        replace(config, seed=config.seed + draw, output=renamed(config.target, f"_draw{draw + 1}"))
-        for draw in range(draws)
-    ]
+    return [_draw(config, number) for number in range(draws)]
+
+
+def _draw(config: RunConfig, number: int) -> RunConfig:
+    ending, seed = f"_draw{number + 1}", config.seed + number
+    if config.output is None:
+        return replace(config, seed=seed, ending=ending)
+    return replace(config, seed=seed, output=renamed(config.output, ending))

@@ -104,7 +104,7 @@ class Images:
         else:
             summary.done += not ran.before
             summary.before += ran.before
-            summary.outputs += [] if runner.dry_run else [config.target]
+            summary.outputs += [] if runner.dry_run else [ran.output]
             summary.parts |= dict.fromkeys(ran.files - {real}, config.input)
 
 

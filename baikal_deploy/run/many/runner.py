@@ -23,10 +23,12 @@ class Ran:
 
     Attributes:
         files: that it was read from.
+        output: what was written.
         before: whether an earlier run had denoised it.
     """
 
     files: frozenset[Path]
+    output: Path
     before: bool
 
 
@@ -55,12 +57,15 @@ class Runner:
         Raises:
             BaikalError: see ``Run``.
         """
-        if self.workers is not None:
+        shared, is_named = self.workers is not None, config.output is not None
+        if self.workers is not None and is_named:
             self.workers.check(config)
         processes = 1 if self.workers is None else self.workers.processes
-        with Run(config, processes=processes, only_plan=self.dry_run) as run:
+        with Run(config, processes=processes, shared=shared, only_plan=self.dry_run) as run:
+            if self.workers is not None and not is_named:
+                self.workers.check(run.config)
             self.do(run)
-            return Ran(files_of(run.volume), run.finished)
+            return Ran(files_of(run.volume), run.config.target, run.finished)
 
     def do(self, run: Run) -> None:
         """Do what was planned.
