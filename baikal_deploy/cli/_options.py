@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -26,6 +27,24 @@ Option = tuple[tuple[str, ...], dict[str, Any]]
 
 FILE = click.Path(path_type=Path)
 LOGS = ("text", "json")
+
+
+class _Place(click.ParamType):
+    """A file, a folder or a URL, as text; shells complete it as a file."""
+
+    name = "place"
+
+    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete files."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+PLACE = _Place()
+
+
+def _completed(names: Callable[[], Iterable[str]]) -> Callable[[Any, Any, str], list[str]]:
+    """Function with which a shell completes one of several names."""
+    return lambda ctx, param, incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
 def option(*names: str, **settings: Any) -> Option:
@@ -135,11 +154,15 @@ GROUPS: dict[str, list[Option]] = {
     "How to denoise": [
         option(
             "--model", metavar="MODEL|CHANNEL=MODEL,…", default=DEFAULT_MODEL,
+            shell_complete=_completed(shipped_models),
             help=f"Shipped model ({', '.join(shipped_models())}), .onnx file of baikal-export, or auto: the "
             "shipped one that suits a channel best. For each channel: DAPI=nuclei,BF=skip,*=auto, where skip "
             "leaves it as it is, and * is for the others (docs/runs.md).",
         ),
-        option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}."),
+        option(
+            "--sampler", default=DEFAULT_SAMPLER, shell_complete=_completed(sampler_names),
+            help=f"One of {', '.join(sampler_names())}; --help-sampler NAME tells its options.",
+        ),
         option(
             "--budget", metavar="NAME|N",
             help=f"{', '.join(BUDGETS)}, or network evaluations per plane, for sampler auto. "
@@ -171,7 +194,7 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "How to compute": [
         option(
-            "--engine", default=AUTO,
+            "--engine", default=AUTO, shell_complete=_completed(engine_names),
             help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its "
             "place.",
         ),

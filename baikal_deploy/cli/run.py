@@ -12,8 +12,9 @@ import rich_click as click
 
 from baikal_deploy._version import __version__
 from baikal_deploy.cli._log.text import Log, TextLog
-from baikal_deploy.cli._options import FILE, run_options
+from baikal_deploy.cli._options import FILE, PLACE, run_options
 from baikal_deploy.cli._report_files import Looks
+from baikal_deploy.cli._sampler_text import tell_sampler
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli.terminal import Command, friendly, tell_path
 from baikal_deploy.errors import ConfigError
@@ -31,12 +32,32 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 
 
-@click.command(
-    "baikal-run", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+EXAMPLES = (
+    ("baikal-run cells.tif", "to cells_denoised.ome.tif"),
+    ("baikal-run cells.ome.zarr clean.ome.zarr", "to a store of this name"),
+    ("baikal-run raw/ clean/", "all images of a folder"),
+    ("baikal-run movie.nd2 --t 0:10 --channel GFP", "ten time points, one channel; the others are copied"),
+    ("baikal-run cells.tif --dry-run", "what it would do, and how long it would take"),
+    ("baikal-run cells.tif --report look.html", "also a page to look at"),
+    ("baikal-run cells.tif --model auto", "with the shipped model that suits it best"),
+    ("baikal-run big.ome.zarr --memory 4GB", "within this memory"),
+    ("baikal-run --help-sampler repaint", "the options of a sampler"),
 )
-@click.argument("input_path", metavar="INPUT")
+
+
+@click.command(
+    "baikal-run",
+    cls=Command,
+    examples=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.argument("input_path", metavar="INPUT", type=PLACE)
 @click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
 @run_options
+@click.option(
+    "--help-sampler", metavar="NAME", is_eager=True, expose_value=False, callback=tell_sampler,
+    help="Tell the options of a sampler (-o KEY=VALUE) and exit.",
+)  # fmt: skip
 @click.version_option(__version__)
 @friendly
 def main(
