@@ -76,6 +76,11 @@ GROUPS: dict[str, list[Option]] = {
             help="With --follow: INPUT has ended when nothing was written for so long. "
             f"[default: {TIMEOUT:g}]",
         ),
+        option(
+            "--journal", metavar="FOLDER", type=FILE,
+            help="Local folder of the journal of an OUTPUT at a URL, and of what is not uploaded yet. "
+            "[default: the current folder]",
+        ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(
             "--guide", metavar="VOLUME",

@@ -14,6 +14,7 @@ from baikal_deploy.volumes.naming import stem_of
 from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.paths import attributes_file
 from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.urls import Source
 
 SUFFIXES = {"preview": ".png", "report": ".html"}
 ENDS = {".png": b"IEND\xaeB`\x82", ".html": b"</html>"}
@@ -106,8 +107,10 @@ class Looks:
             save_report(path, run, done, open_input(done.output))
 
 
-def _is_made(path: Path, output: Path) -> bool:
-    """True if a picture or page is whole, and was made after the output."""
+def _is_made(path: Path, output: Source) -> bool:
+    """True if a picture or page is whole, and was made after the output; one at a URL does not tell."""
+    if not isinstance(output, Path):
+        return False
     metadata = output if output.is_file() else attributes_file(output)
     try:
         newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns

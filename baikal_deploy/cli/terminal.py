@@ -20,6 +20,7 @@ from rich.text import Text
 from baikal_deploy.cli._streams import check_told, lenient_streams
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.untrusted.text import visible
+from baikal_deploy.volumes.urls import Source
 
 BUG = 1
 USER_ERROR = 2
@@ -64,10 +65,11 @@ def tell(message: object, *, err: bool = False) -> None:
     click.echo(visible(str(message)), err=err)
 
 
-def tell_path(path: Path) -> None:
-    """Print the path of what was written on stdout: as it is for programs, made visible for people."""
+def tell_path(path: Source) -> None:
+    """Print the path or URL of what was written on stdout: as it is for programs, made visible for people."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    click.echo(visible(str(path)) if is_terminal else path, color=True)  # else it would lose its escapes
+    told = path if isinstance(path, Path) and not is_terminal else str(path)
+    click.echo(visible(str(told)) if is_terminal else told, color=True)  # else it would lose its escapes
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
@@ -126,7 +128,7 @@ class Command(click.RichCommand):
         super().__init__(*args, **kwargs)
         self.examples = examples
 
-    def format_epilog(self, ctx: click.Context, formatter: Any) -> None:
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples at the end of the help."""
         super().format_epilog(ctx, formatter)
         if self.examples:

@@ -16,11 +16,12 @@ from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.memory import memory_limit, size_of
 from baikal_deploy.run.models.asked import Asked, Model
+from baikal_deploy.volumes.create import check_upload
 from baikal_deploy.volumes.layout import SHARD_BYTES
 from baikal_deploy.volumes.naming import Kind, default_output, kind_of_name, renamed
 from baikal_deploy.volumes.selection import Span, check_span
 from baikal_deploy.volumes.storage import Ngff, Storage
-from baikal_deploy.volumes.urls import Source, looks_like_url
+from baikal_deploy.volumes.urls import Source, Url, looks_like_url
 
 Normalise = Literal["per-volume", "per-timepoint"]
 ShareNoise = Literal["none", "z", "tz"]
@@ -64,11 +65,13 @@ class RunConfig:
             read; "zero" writes 0.
         format: of an output that is not named, "tif" or "zarr"; None: a file becomes an OME-TIFF where that
             can be written and read everywhere (see ``naming.named``), all else an OME-Zarr.
-        folder: of an output that is not named; None: that of the input.
+        folder: of an output that is not named; None: that of the input. Of one at a URL, where its journal
+            is, and what is not uploaded yet; None: the current folder.
         ending: of the stem of an output that is not named, such as "_draw1".
         ngff, codec, chunk: how outputs are stored; see ``Storage``.
         shard: most bytes of the pixels of a shard, such as "16MB"; "none": chunks are files of their own;
             None: 64 MiB.
+        upload: URL of the output, which has no path then, such as ``Url("s3://bucket/clean.ome.zarr")``.
     """
 
     input: Source
@@ -105,6 +108,7 @@ class RunConfig:
     codec: str | None = None
     chunk: int | None = None
     shard: str | int | None = None
+    upload: Url | None = None
 
     def __post_init__(self) -> None:
         if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
@@ -130,11 +134,14 @@ class RunConfig:
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
         memory_limit(self.memory, free=0)
+        if self.upload is not None:
+            check_upload(self.upload, free=False)
+            if self.format == "tif":
+                raise ConfigError(f"--format tif: an output at a URL is an OME-Zarr ({self.upload})")
         for path in (self.output, self.uncertainty, self.mask):
             if path is not None and looks_like_url(path):
                 raise ConfigError(
-                    f"{path}: outputs are written to local files only; write one and copy it, such as with "
-                    f"aws s3 sync or gcloud storage cp"
+                    f"{path}: only OUTPUT may be a URL (upload=Url(…) in Python); write other images to files"
                 )
 
     def _check_format(self) -> None:
@@ -174,8 +181,15 @@ class RunConfig:
         """Path of the output; of one that is not named, as long as nothing is known of the input."""
         if self.output is not None:
             return self.output
+        if self.upload is not None:
+            return (self.folder or Path.cwd()) / renamed(Path(self.upload.name), ".uploading")
         found = renamed(default_output(self.input, self.series, self.format), self.ending)
         return found if self.folder is None else self.folder / found.name
+
+    @property
+    def result(self) -> Source:
+        """Place of the output when it is complete: its path or URL."""
+        return self.upload or self.target
 
     @property
     def outputs(self) -> list[Path]:

@@ -222,6 +222,8 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
     if config.guide is not None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
+    if config.upload is not None:
+        raise ConfigError(f"{config.upload}: with --follow, write a local .ome.zarr, and copy it at the end")
     for path in config.outputs:
         written = format_of(path)
         if not written.GROWS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.create import format_of
@@ -26,9 +26,16 @@ def named(config: RunConfig, info: VolumeInfo, *, shared: bool) -> tuple[RunConf
 
     Returns:
         The options, and why an OME-Zarr is written where a file would become a TIFF; empty where none is.
+
+    Raises:
+        ConfigError: an output at a URL that several processes are to write.
     """
     if config.output is not None:
         return config, ""
+    if config.upload is not None:
+        if shared:
+            raise ConfigError(f"{config.upload}: is uploaded by one process; leave out --dask")
+        return replace(config, output=config.target), ""
     why = "" if config.format is not None else _why_not(config, info, shared)
     kind = "zarr" if why else config.format
     target = replace(config, format=kind).target

@@ -16,7 +16,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
-from baikal_deploy.volumes.create import check_output_place, format_of
+from baikal_deploy.volumes.create import check_output_place, format_of, uploading
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source
@@ -95,7 +95,7 @@ class Outputs:
             written = format_of(path, config.storage)
             return written.create(path, own, overwrite=config.overwrite, layout=layout, run=run)
 
-        return cls._of(config, info, create)
+        return cls._of(config, info, create)._uploaded(config)
 
     @classmethod
     def resume(
@@ -118,7 +118,7 @@ class Outputs:
         def resume(path: Path, own: VolumeInfo) -> Writer:
             return format_of(path, config.storage).resume(path, own, at[path], layout=layout, run=run)
 
-        return cls._of(config, info, resume)
+        return cls._of(config, info, resume)._uploaded(config)
 
     @classmethod
     def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Writer]) -> Self:
@@ -128,6 +128,10 @@ class Outputs:
             for path, other in zip((config.uncertainty, config.mask), others, strict=True)
         )
         return cls(make(config.target, own), std, suspect)
+
+    def _uploaded(self, config: RunConfig) -> Self:
+        """The same, with a result that goes to a URL if it is to."""
+        return self if config.upload is None else replace(self, result=uploading(self.result, config.upload))
 
     def grown(self, info: VolumeInfo) -> Self:
         """The same outputs of a volume that has grown.

@@ -178,7 +178,7 @@ class Run:
             workers: who does it; None: this process, which an input that grows needs.
 
         Raises:
-            ConfigError: workers for an input that grows.
+            ConfigError: workers for an input that grows, or an output at a URL.
             VolumeError: reading or writing failed, or another run writes these outputs; the same run again
                 continues from what was finished before.
             EngineError: the network failed (the same run again continues likewise), or the run is closed.
@@ -187,10 +187,12 @@ class Run:
         self.models.check_open()
         if workers is not None and self.plan.input.grows:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
+        if workers is not None and self.config.upload is not None:
+            raise ConfigError("workers: an output at a URL is uploaded by one process; give None")
         if self.refused is not None:
             raise self.refused
         if self.finished:
-            return RunReport.of_finished(self.config.target)
+            return RunReport.of_finished(self.config.result)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         started = time.perf_counter()
@@ -202,7 +204,7 @@ class Run:
             tally = session.tally
             notes = [*tally.notes(), *self.plan.notes(), *_copy_labels(self.volume, session)]
             session.finish(self.provenance(tally, notes))
-        return RunReport(self.config.target, time.perf_counter() - started, computed, tally, notes)
+        return RunReport(self.config.result, time.perf_counter() - started, computed, tally, notes)
 
     def _do_rounds(self, session: Session, workers: Workers, progress: Progress | None) -> int:
         """Do all rounds, the first of which is the present one; the evaluations that they took."""

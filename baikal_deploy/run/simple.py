@@ -12,7 +12,7 @@ from baikal_deploy.run.follow import TIMEOUT, Follow
 from baikal_deploy.run.many.images import Images
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Progress, Run
-from baikal_deploy.volumes.urls import Source, source_of
+from baikal_deploy.volumes.urls import Source, Url, source_of
 
 _OWN = {field.name for field in fields(RunConfig)}
 """Names of options that are not the sampler's."""
@@ -36,8 +36,8 @@ def denoise_file(
 
     Args:
         source: of any format that can be read.
-        output: OME-Zarr (.zarr) or TIFF (.tif) to write; None: NAME_denoised.ome.tif beside a file, or
-            .ome.zarr beside a store.
+        output: OME-Zarr (.zarr) or TIFF (.tif) to write, or the URL of an OME-Zarr; None:
+            NAME_denoised.ome.tif beside a file, or .ome.zarr beside a store.
         progress: see ``Progress``; None: nobody is told.
         options: see ``RunConfig``, such as ``model="nuclei"``, ``channels=["DAPI"]`` or ``overwrite=True``;
             all others are options of the sampler, such as ``budget="best"``.
@@ -87,7 +87,10 @@ def follow(
 
 def _config(source: str | Source, output: str | Path | None, options: dict[str, Any]) -> RunConfig:
     place = source_of(source) if isinstance(source, str) else source
+    target = source_of(output) if isinstance(output, str) else output
     own = {name: value for name, value in options.items() if name in _OWN}
     others = {name: value for name, value in options.items() if name not in _OWN}
     own["options"] = {**own.get("options", {}), **others}
-    return RunConfig(place, None if output is None else Path(output), **own)
+    if isinstance(target, Url):
+        return RunConfig(place, upload=target, **own)
+    return RunConfig(place, target, **own)

@@ -16,7 +16,7 @@ from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.moves import remove_folder
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, stamp
 
 PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
@@ -193,7 +193,7 @@ def is_half_made(path: Path) -> bool:
     return all(entry.is_file() and _PARTIAL.fullmatch(entry.name) for entry in path.iterdir())
 
 
-def attributes_file(path: Path) -> Path:
+def attributes_file(path: Source) -> Source:
     """File that holds the attributes of a store, of Zarr 3 or else 2.
 
     Args:
@@ -202,7 +202,7 @@ def attributes_file(path: Path) -> Path:
     return path / ("zarr.json" if (path / "zarr.json").is_file() else ".zattrs")
 
 
-def provenance_of(path: Path) -> dict[str, Any] | None:
+def provenance_of(path: Source) -> dict[str, Any] | None:
     """Provenance in a store of this package; None where nothing is, or something else.
 
     Args:
@@ -210,13 +210,14 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
     """
     metadata = attributes_file(path)
     try:
-        if not metadata.is_file() or metadata.stat().st_size > LARGEST:
+        found = stamp(metadata) if metadata.is_file() else None
+        if found is None or found[0] > LARGEST:
             return None
         attributes = json.loads(metadata.read_bytes())
-        found = (attributes if metadata.name == ".zattrs" else attributes["attributes"])[PROVENANCE]
+        made = (attributes if metadata.name == ".zattrs" else attributes["attributes"])[PROVENANCE]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return made if isinstance(made, dict) else None
 
 
 def check_file(path: Path, overwrite: bool) -> None:

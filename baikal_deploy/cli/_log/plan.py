@@ -22,7 +22,7 @@ def describe(run: Run) -> list[str]:
     kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
-        f"output    {config.target}: {size} {kept}",
+        f"output    {config.result}: {size} {kept}",
         *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(_describe_engine(own.denoiser) for own in models),

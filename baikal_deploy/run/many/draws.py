@@ -61,12 +61,14 @@ def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:
         draws: how many.
 
     Raises:
-        ConfigError: a number below 1, a sampler that draws nothing, or maps, which are of one output.
+        ConfigError: a number below 1, a sampler that draws nothing, maps, which are of one output, or a URL.
     """
     if draws < 1:
         raise ConfigError(f"--draws {draws}: must be at least 1")
     if not issubclass(sampler_class(config.sampler), WalkSampler):
         raise ConfigError(f"--draws {draws}: sampler {config.sampler} draws nothing; add --sampler posterior")
+    if config.upload is not None:
+        raise ConfigError(f"--draws {draws}: are written to local files; {config.upload} is a URL")
     for name in ("uncertainty", "mask"):
         if getattr(config, name) is not None:
             raise ConfigError(

@@ -121,3 +121,5 @@ def _check_options(config: RunConfig) -> None:
     for name in ("guide", "uncertainty", "mask"):
         if (path := getattr(config, name)) is not None:
             raise ConfigError(f"--{name} {path}: is for one image, not for several; leave it out")
+    if config.upload is not None:
+        raise ConfigError(f"{config.upload}: is for one image, not for several; write them to a local folder")

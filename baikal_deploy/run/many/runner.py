@@ -12,6 +12,7 @@ from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
 from baikal_deploy.run.workers import SharedOut
 from baikal_deploy.volumes.open import files_of
+from baikal_deploy.volumes.urls import Source
 
 After = Callable[[Run, RunReport], None]
 """Called when the outputs of a run are complete."""
@@ -28,7 +29,7 @@ class Ran:
     """
 
     files: frozenset[Path]
-    output: Path
+    output: Source
     before: bool
 
 
@@ -65,7 +66,7 @@ class Runner:
             if self.workers is not None and not is_named:
                 self.workers.check(run.config)
             self.do(run)
-            return Ran(files_of(run.volume), run.config.target, run.finished)
+            return Ran(files_of(run.volume), run.config.result, run.finished)
 
     def do(self, run: Run) -> None:
         """Do what was planned.

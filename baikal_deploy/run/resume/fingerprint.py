@@ -43,6 +43,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         "contents of the guide": None if guide is None else _contents(guide),
         "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
         "mask": None if config.mask is None else str(config.mask.absolute()),
+        **({} if config.upload is None else {"uploaded to": str(config.upload)}),
     }
     same: dict[str, Any] = json.loads(json.dumps(found))
     return same
