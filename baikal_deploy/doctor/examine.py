@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from baikal_deploy._version import __version__
+from baikal_deploy.doctor.licences import conditions
 from baikal_deploy.engines import FASTEST, engine_class, engine_names, fastest_engine
 from baikal_deploy.engines._kept_files import cache_folder
 from baikal_deploy.engines.base import Engine, EngineOptions
@@ -97,6 +98,7 @@ class Examination:
         cpu_quota: cores' time that this container or job may take; None without a limit.
         packages: version of each installed package that matters, by name.
         models: the precision of each shipped model, or what is wrong with it, by name.
+        licences: of installed packages whose licences ask more than to be named, by name.
     """
 
     model: ModelManifest
@@ -114,6 +116,7 @@ class Examination:
     cache_bytes: int
     packages: dict[str, str]
     models: dict[str, str]
+    licences: dict[str, str]
 
     @property
     def works(self) -> bool:
@@ -161,6 +164,7 @@ def examine(model: str | Path) -> Examination:
         cache_bytes=_bytes_in(cache_folder()),
         packages=_packages(),
         models={name: _describe(path) for name, path in shipped_models().items()},
+        licences=conditions(),
     )
 
 
