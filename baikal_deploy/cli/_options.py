@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import rich_click as click
-from click.shell_completion import CompletionItem
 
 from baikal_deploy.denoising.stack import Defects
 from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
@@ -29,17 +28,8 @@ FILE = click.Path(path_type=Path)
 LOGS = ("text", "json")
 
 
-class _Place(click.ParamType):
-    """A file, a folder or a URL, as text; shells complete it as a file."""
-
-    name = "place"
-
-    def shell_complete(self, ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
-        """Let the shell complete files."""
-        return [CompletionItem(incomplete, type="file")]
-
-
-PLACE = _Place()
+PLACE = click.Path(path_type=str)
+"""A file, a folder or a URL, as text; shells complete it as a file."""
 
 
 def _completed(names: Callable[[], Iterable[str]]) -> Callable[[Any, Any, str], list[str]]:

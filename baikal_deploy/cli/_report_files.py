@@ -112,6 +112,7 @@ def _is_made(path: Path, output: Source) -> bool:
     if not isinstance(output, Path):
         return False
     metadata = output if output.is_file() else attributes_file(output)
+    assert isinstance(metadata, Path)
     try:
         newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns
         return newer and path.read_bytes().rstrip().endswith(ENDS[path.suffix.lower()])

@@ -194,7 +194,7 @@ def _at_once(array: Raw, job: Job) -> Raw:
             return [planes[*divmod(number, planes.shape[1]), y, x] for number, y, x in windows]
 
         count = planes.shape[0] * planes.shape[1]
-        recipe = _recipe(sampled(read, count, planes.shape[2:]), job)  # type: ignore[arg-type]
+        recipe = _recipe(sampled(read, count, planes.shape[2:]), job)
         for t in range(len(planes)):
             denoised = _denoised(planes[t], recipe, job, (t, channel, 0), array.shape)
             result[t, channel] = denoised.planes
@@ -237,8 +237,9 @@ def _denoised(
 
 def _lazily(array: Any, job: Job) -> Any:
     """Denoise a Dask array (T, C, Z, H, W) when it is computed: plane by plane, in the blocks that it has."""
-    import dask.array as da
+    from dask import array as dask_array
 
+    da: Any = dask_array  # half of it is not typed
     blocks = array.rechunk({1: 1, 3: -1, 4: -1})
     channels = [
         da.map_blocks(
@@ -262,7 +263,7 @@ def _lazy_recipe(planes: Any, job: Job) -> Any:
     The sample is that of an array of NumPy, but for channels most of whose windows hold one value: no others
     are looked for.
     """
-    from dask import delayed
+    from dask.delayed import delayed
 
     windows = sample_windows(planes.shape[0] * planes.shape[1], planes.shape[2:])
     sample = [planes[(*divmod(number, planes.shape[1]), y, x)] for number, y, x in windows]

@@ -46,6 +46,15 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
         for source in sources:
             if isinstance(source, Path):
                 check_paths(source, path)
+    for source in sources:
+        if config.upload is not None and _overlap(f"{source}/", f"{config.upload}/"):
+            raise VolumeError(
+                f"{config.upload}: lies in the input {source}, or around it; choose another output"
+            )
+
+
+def _overlap(first: str, second: str) -> bool:
+    return first.startswith(second) or second.startswith(first)
 
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:

@@ -44,11 +44,7 @@ class OmeTiff:
 
     def __init__(self, storage: Storage = USUAL) -> None:
         self.codec = storage.packing(USUAL_CODEC)
-
-    @property
-    def KEPT(self) -> str:  # noqa: N802  # a constant of other formats
-        """In what form ``size`` counts the pixels."""
-        return "uncompressed" if self.codec.name == "none" else "before compression"
+        self.KEPT = "uncompressed" if self.codec.name == "none" else "before compression"
 
     def size(self, info: VolumeInfo) -> int:
         """Bytes of an image, before it is compressed."""

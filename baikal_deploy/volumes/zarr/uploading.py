@@ -103,6 +103,7 @@ class Uploading:
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Upload what is not there yet, the mark that it is complete last, and remove it here."""
         root = attributes_file(self.location)
+        assert isinstance(root, Path)
         first, last = _metadata(self.location, root)
         for file in first:
             put_object(self.url, file.relative_to(self.location).as_posix(), file)
