@@ -1,7 +1,8 @@
 """Denoise fluorescence microscopy volumes by sampling from a diffusion model.
 
->>> from baikal_deploy import Denoiser
->>> clean = Denoiser.load("nuclei").denoise(planes, sampler="repaint", seed=0)
+>>> from baikal_deploy import denoise, denoise_file
+>>> report = denoise_file("cells.tif", "clean.ome.tif")
+>>> clean = denoise(stack, axes="zyx")
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from baikal_deploy._version import __version__
 if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
     from baikal_deploy.denoising.denoiser import Denoiser
+    from baikal_deploy.denoising.images import denoise
+    from baikal_deploy.denoising.trust import Maps
     from baikal_deploy.errors import BaikalError
+    from baikal_deploy.live.denoiser import LiveDenoiser
     from baikal_deploy.run.config import RunConfig
     from baikal_deploy.run.many.images import Images
     from baikal_deploy.run.many.listener import Listener
     from baikal_deploy.run.result import RunReport
     from baikal_deploy.run.run import Run
+    from baikal_deploy.run.simple import denoise_file, follow
 
 __all__ = [
     "BaikalError",
@@ -27,10 +32,15 @@ __all__ = [
     "Denoiser",
     "Images",
     "Listener",
+    "LiveDenoiser",
+    "Maps",
     "Run",
     "RunConfig",
     "RunReport",
     "__version__",
+    "denoise",
+    "denoise_file",
+    "follow",
 ]
 
 _HOMES = {
@@ -39,9 +49,14 @@ _HOMES = {
     "Denoiser": "denoising.denoiser",
     "Images": "run.many.images",
     "Listener": "run.many.listener",
+    "LiveDenoiser": "live.denoiser",
+    "Maps": "denoising.trust",
     "Run": "run.run",
     "RunConfig": "run.config",
     "RunReport": "run.result",
+    "denoise": "denoising.images",
+    "denoise_file": "run.simple",
+    "follow": "run.simple",
 }
 
 

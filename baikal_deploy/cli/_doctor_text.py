@@ -143,6 +143,9 @@ def _machine(report: Examination) -> Iterator[tuple[str, str]]:
     yield "cache", f"{report.cache_folder}, {report.cache_bytes / 2**20:.1f} MiB"
     yield "models", ", ".join(f"{name} ({what})" for name, what in report.models.items())
     yield "packages", ", ".join(f"{name}=={version}" for name, version in report.packages.items())
+    if report.licences:
+        found = ", ".join(f"{name} ({words})" for name, words in report.licences.items())
+        yield "licences", f"installed extras that ask more than to be named: {found}; docs/licences.md"
 
 
 def _quota(report: Examination) -> str:

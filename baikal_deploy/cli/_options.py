@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,6 +19,8 @@ from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.config import Normalise, OnError, OtherChannels, ShareNoise
 from baikal_deploy.run.follow import TIMEOUT
+from baikal_deploy.volumes.naming import Kind
+from baikal_deploy.volumes.storage import LEVELS, Ngff
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = tuple[tuple[str, ...], dict[str, Any]]
@@ -26,6 +28,15 @@ Option = tuple[tuple[str, ...], dict[str, Any]]
 
 FILE = click.Path(path_type=Path)
 LOGS = ("text", "json")
+
+
+PLACE = click.Path(path_type=str)
+"""A file, a folder or a URL, as text; shells complete it as a file."""
+
+
+def _completed(names: Callable[[], Iterable[str]]) -> Callable[[Any, Any, str], list[str]]:
+    """Function with which a shell completes one of several names."""
+    return lambda ctx, param, incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
 def option(*names: str, **settings: Any) -> Option:
@@ -57,6 +68,11 @@ GROUPS: dict[str, list[Option]] = {
             help="With --follow: INPUT has ended when nothing was written for so long. "
             f"[default: {TIMEOUT:g}]",
         ),
+        option(
+            "--journal", metavar="FOLDER", type=FILE,
+            help="Local folder of the journal of an OUTPUT at a URL, and of what is not uploaded yet. "
+            "[default: the current folder]",
+        ),
         option("--dry-run", is_flag=True, help="Measure, print the plan, and write nothing."),
         option(
             "--guide", metavar="VOLUME",
@@ -77,6 +93,11 @@ GROUPS: dict[str, list[Option]] = {
         option("--roi", metavar="Y0:Y1,X0:X1", help="Rows and columns of each plane. [default: all]"),
     ],
     "What to write": [
+        option(
+            "--format", type=click.Choice(get_args(Kind)),
+            help="Format of outputs that are not named, also those of a folder. [default: OME-TIFF for "
+            "files, OME-Zarr for stores, URLs, above 4 GB and with --dask or --follow]",
+        ),
         option(
             "--dtype", metavar="TYPE",
             help=f"Pixel type of OUTPUT, in the units of INPUT: {', '.join(TYPES)}. [default: that of INPUT]",
@@ -107,14 +128,38 @@ GROUPS: dict[str, list[Option]] = {
             "[default: none]",
         ),
     ],
+    "How to store it": [
+        option(
+            "--codec", metavar="NAME[:LEVEL]",
+            help=f"Compression: none, {', '.join(LEVELS)} (not in a TIFF), such as zstd:9. "
+            "[default: zstd:1 in an OME-Zarr, none in a TIFF]",
+        ),
+        option(
+            "--ngff", type=click.Choice(get_args(Ngff)), default="0.5",
+            help="Version of OME-Zarr: 0.5 in Zarr 3, or 0.4 in Zarr 2 for programs that read no other.",
+        ),
+        option(
+            "--chunk", metavar="PX", type=int,
+            help="Largest side of the chunks of an OME-Zarr, a power of two. [default: up to 1024]",
+        ),
+        option(
+            "--shard", metavar="SIZE",
+            help="Most pixels of a shard of an OME-Zarr, such as 16MB, or none: each chunk is a file of its "
+            "own. [default: 64MiB]",
+        ),
+    ],
     "How to denoise": [
         option(
             "--model", metavar="MODEL|CHANNEL=MODEL,…", default=DEFAULT_MODEL,
+            shell_complete=_completed(shipped_models),
             help=f"Shipped model ({', '.join(shipped_models())}), .onnx file of baikal-export, or auto: the "
             "shipped one that suits a channel best. For each channel: DAPI=nuclei,BF=skip,*=auto, where skip "
             "leaves it as it is, and * is for the others (docs/runs.md).",
         ),
-        option("--sampler", default=DEFAULT_SAMPLER, help=f"One of {', '.join(sampler_names())}."),
+        option(
+            "--sampler", default=DEFAULT_SAMPLER, shell_complete=_completed(sampler_names),
+            help=f"One of {', '.join(sampler_names())}; --help-sampler NAME tells its options.",
+        ),
         option(
             "--budget", metavar="NAME|N",
             help=f"{', '.join(BUDGETS)}, or network evaluations per plane, for sampler auto. "
@@ -156,7 +201,7 @@ GROUPS: dict[str, list[Option]] = {
     ],
     "How to compute": [
         option(
-            "--engine", default=AUTO,
+            "--engine", default=AUTO, shell_complete=_completed(engine_names),
             help=f"The fastest that works here, or one of {', '.join(engine_names())} and no other in its "
             "place.",
         ),

@@ -10,8 +10,11 @@ from pathlib import Path
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
+from baikal_deploy.volumes.naming import stem_of
 from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.paths import attributes_file
 from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.urls import Source
 
 SUFFIXES = {"preview": ".png", "report": ".html"}
 ENDS = {".png": b"IEND\xaeB`\x82", ".html": b"</html>"}
@@ -69,7 +72,7 @@ class Looks:
             together: what holds all outputs, if anything does.
         """
         place = output.relative_to(together) if output.is_relative_to(together) else Path(output.name)
-        name = "_".join(place.parts).removesuffix(".ome.zarr")
+        name = stem_of("_".join(place.parts))
         own = {key: path / f"{name}{SUFFIXES[key]}" for key, path in self._asked.items()}
         return Looks(own.get("preview"), own.get("report"))
 
@@ -104,9 +107,12 @@ class Looks:
             save_report(path, run, done, open_input(done.output))
 
 
-def _is_made(path: Path, output: Path) -> bool:
-    """True if a picture or page is whole, and was made after the output."""
-    metadata = output if output.is_file() else output / "zarr.json"
+def _is_made(path: Path, output: Source) -> bool:
+    """True if a picture or page is whole, and was made after the output; one at a URL does not tell."""
+    if not isinstance(output, Path):
+        return False
+    metadata = output if output.is_file() else attributes_file(output)
+    assert isinstance(metadata, Path)
     try:
         newer = path.stat().st_mtime_ns >= metadata.stat().st_mtime_ns
         return newer and path.read_bytes().rstrip().endswith(ENDS[path.suffix.lower()])

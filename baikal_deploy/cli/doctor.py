@@ -20,10 +20,16 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.volumes.places import check_writable
 
+EXAMPLES = (
+    ("baikal-doctor", "which engines work here, and what others need"),
+    ("baikal-doctor --gpu-smoke gpu.json", "try out the engines of a GPU"),
+)
+
 
 @click.command(
     "baikal-doctor",
     cls=Command,
+    examples=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

@@ -25,7 +25,14 @@ COMPARE = "compare"
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
-@click.command("baikal-models", cls=Command, context_settings=SETTINGS)
+EXAMPLES = (
+    ("baikal-models", "the models that come with the program"),
+    ("baikal-models nuclei", "what one says of itself"),
+    ("baikal-models compare cells.tif -o look.png", "which suits an image best, with a picture"),
+)
+
+
+@click.command("baikal-models", cls=Command, examples=EXAMPLES, context_settings=SETTINGS)
 @click.argument("words", metavar="[MODEL… | compare IMAGE]", nargs=-1)
 @click.option(
     "--models", metavar="MODEL,…",

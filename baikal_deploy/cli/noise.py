@@ -26,10 +26,16 @@ from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.urls import source_of
 
+EXAMPLES = (
+    ("baikal-noise cells.tif", "gain and noise of each channel, with a plot"),
+    ("baikal-noise cells.tif --json", "for programs"),
+)
+
 
 @click.command(
     "baikal-noise",
     cls=Command,
+    examples=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.argument("volume")

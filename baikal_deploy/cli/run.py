@@ -12,8 +12,9 @@ import rich_click as click
 
 from baikal_deploy._version import __version__
 from baikal_deploy.cli._log.text import Log, TextLog
-from baikal_deploy.cli._options import FILE, run_options
+from baikal_deploy.cli._options import PLACE, run_options
 from baikal_deploy.cli._report_files import Looks
+from baikal_deploy.cli._sampler_text import tell_sampler
 from baikal_deploy.cli._spans import parse_spans
 from baikal_deploy.cli.terminal import Command, friendly, tell_path
 from baikal_deploy.errors import ConfigError
@@ -23,7 +24,7 @@ from baikal_deploy.run.many.images import Images
 from baikal_deploy.run.many.runner import After, Runner
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
-from baikal_deploy.volumes.urls import source_of
+from baikal_deploy.volumes.urls import Url, source_of
 
 if TYPE_CHECKING:
     from baikal_deploy.cluster.client import Cluster
@@ -31,17 +32,37 @@ if TYPE_CHECKING:
 SOME_FAILED = 1
 
 
-@click.command(
-    "baikal-run", cls=Command, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+EXAMPLES = (
+    ("baikal-run cells.tif", "to cells_denoised.ome.tif"),
+    ("baikal-run cells.ome.zarr clean.ome.zarr", "to a store of this name"),
+    ("baikal-run raw/ clean/", "all images of a folder"),
+    ("baikal-run movie.nd2 --t 0:10 --channel GFP", "ten time points, one channel; the others are copied"),
+    ("baikal-run cells.tif --dry-run", "what it would do, and how long it would take"),
+    ("baikal-run cells.tif --report look.html", "also a page to look at"),
+    ("baikal-run cells.tif --model auto", "with the shipped model that suits it best"),
+    ("baikal-run big.ome.zarr --memory 4GB", "within this memory"),
+    ("baikal-run --help-sampler repaint", "the options of a sampler"),
 )
-@click.argument("input_path", metavar="INPUT")
-@click.argument("output_path", metavar="[OUTPUT]", type=FILE, required=False)
+
+
+@click.command(
+    "baikal-run",
+    cls=Command,
+    examples=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.argument("input_path", metavar="INPUT", type=PLACE)
+@click.argument("output_path", metavar="[OUTPUT]", type=PLACE, required=False)
 @run_options
+@click.option(
+    "--help-sampler", metavar="NAME", is_eager=True, expose_value=False, callback=tell_sampler,
+    help="Tell the options of a sampler (-o KEY=VALUE) and exit.",
+)  # fmt: skip
 @click.version_option(__version__)
 @friendly
 def main(
     input_path: str,
-    output_path: Path | None,
+    output_path: str | None,
     t: str | None,
     z: str | None,
     roi: str | None,
@@ -60,19 +81,20 @@ def main(
     results: str | None,
     follow: bool,
     follow_timeout: float | None,
+    journal: Path | None,
     **settings: Any,
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
     INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
     an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in .tif, with the
-    same axes, scales, channels and intensities; without it, NAME_denoised.ome.zarr beside INPUT. If INPUT is
-    a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images, OUTPUT is
-    one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there are
-    any.
+    same axes, scales, channels and intensities; without it, NAME_denoised.ome.tif or .ome.zarr beside INPUT.
+    If INPUT is a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images,
+    OUTPUT is one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there
+    are any.
 
-    INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), with credentials from the
-    environment.
+    INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), and OUTPUT one of an OME-Zarr to
+    write (s3://, gs://, az://), with credentials from the environment.
 
     With --follow, INPUT is a Zarr store or NDTiff folder that another program is still writing.
 
@@ -91,7 +113,7 @@ def main(
             "channels": channels or None,
             **parse_spans(t, z, roi),
         }
-        config = RunConfig(source_of(input_path), output_path, **settings)
+        config = RunConfig(source_of(input_path), **settings, **placed(output_path, journal))
         if follow:
             timeout = TIMEOUT if follow_timeout is None else follow_timeout
             _run_following(config, timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
@@ -100,6 +122,24 @@ def main(
             raise ConfigError(f"--follow-timeout {follow_timeout:g}: is for --follow, which is not given")
         with nullcontext() if dask is None else _cluster(dask) as cluster:
             _run_all(config, said, dry_run, looks, draws, cluster)
+
+
+def placed(output: str | None, journal: Path | None) -> dict[str, Any]:
+    """Options that say where the output goes.
+
+    Args:
+        output: a path or URL; None: it is not named.
+        journal: folder of the journal of one at a URL; None: the current folder.
+
+    Raises:
+        ConfigError: a folder for the journal of an output that is not at a URL.
+    """
+    target = None if output is None else source_of(output)
+    if isinstance(target, Url):
+        return {"upload": target, "folder": journal}
+    if journal is not None:
+        raise ConfigError(f"--journal {journal}: is for an OUTPUT at a URL; other journals lie beside OUTPUT")
+    return {"output": target}
 
 
 def _run_following(
@@ -149,7 +189,7 @@ def _finisher(looks: Looks, together: Path | None = None) -> After:
 
     def finish(run: Run, report: RunReport) -> None:
         own = looks if together is None else looks.of(run.config.target, together)
-        for path in chain(run.config.outputs, own.write(run, report)):
+        for path in chain([run.config.result], run.config.outputs[1:], own.write(run, report)):
             tell_path(path)
 
     return finish

@@ -22,9 +22,16 @@ POSIX = Path("/dev/shm")
 """Folder in which Linux shows POSIX shared memory."""
 
 
+EXAMPLES = (
+    ("baikal-serve --model nuclei --port 8000", "for programs on this machine"),
+    ("baikal-serve --latency-ms 100", "as well as can be within 100 ms a frame"),
+)
+
+
 @click.command(
     "baikal-serve",
     cls=Command,
+    examples=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.option(

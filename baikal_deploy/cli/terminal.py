@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +12,15 @@ from typing import Any
 
 import rich_click as click
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.panel import Panel
 from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
 
 from baikal_deploy.cli._streams import check_told, lenient_streams
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.untrusted.text import visible
+from baikal_deploy.volumes.urls import Source
 
 BUG = 1
 USER_ERROR = 2
@@ -61,10 +65,11 @@ def tell(message: object, *, err: bool = False) -> None:
     click.echo(visible(str(message)), err=err)
 
 
-def tell_path(path: Path) -> None:
-    """Print the path of what was written on stdout: as it is for programs, made visible for people."""
+def tell_path(path: Source) -> None:
+    """Print the path or URL of what was written on stdout: as it is for programs, made visible for people."""
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    click.echo(visible(str(path)) if is_terminal else path, color=True)  # else it would lose its escapes
+    told = path if isinstance(path, Path) and not is_terminal else str(path)
+    click.echo(visible(str(told)) if is_terminal else told, color=True)  # else it would lose its escapes
 
 
 def friendly(command: Callable[..., None]) -> Callable[..., None]:
@@ -114,7 +119,23 @@ class Command(click.RichCommand):
     """Command whose help may meet a stream that is closed or full, as all that it says may.
 
     Its arguments may be names of files, which a shell filled in.
+
+    Attributes:
+        examples: commands that its help shows, and what each does.
     """
+
+    def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples at the end of the help."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            table = Table.grid(padding=(0, 2))
+            for line, what in self.examples:
+                table.add_row(Text(line), Text(what, "dim"))
+            formatter.write(Panel(table, title="Examples", title_align="left", border_style="dim"))
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:

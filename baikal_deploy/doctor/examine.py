@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from baikal_deploy._version import __version__
 from baikal_deploy.denoising.precision import AUTO_PRECISION, take
+from baikal_deploy.doctor.licences import conditions
 from baikal_deploy.engines import AUTO, FASTEST, engine_class, engine_names, fastest_engine
 from baikal_deploy.engines._kept_files import cache_folder
 from baikal_deploy.engines.base import Engine, EngineOptions
@@ -115,6 +116,7 @@ class Examination:
         cpu_quota: cores' time that this container or job may take; None without a limit.
         packages: version of each installed package that matters, by name.
         models: the precision of each shipped model, or what is wrong with it, by name.
+        licences: of installed packages whose licences ask more than to be named, by name.
     """
 
     model: ModelManifest
@@ -133,6 +135,7 @@ class Examination:
     cache_bytes: int
     packages: dict[str, str]
     models: dict[str, str]
+    licences: dict[str, str]
 
     @property
     def works(self) -> bool:
@@ -182,6 +185,7 @@ def examine(model: str | Path) -> Examination:
         cache_bytes=_bytes_in(cache_folder()),
         packages=_packages(),
         models={name: _describe(path) for name, path in shipped_models().items()},
+        licences=conditions(),
     )
 
 

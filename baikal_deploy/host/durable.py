@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -64,12 +64,24 @@ def sync_file(file: Path, root: Path) -> None:
         file: below ``root``.
         root: the last folder that is synced.
     """
-    with file.open("rb+") as opened:  # Windows syncs only what could be written
-        os.fsync(opened.fileno())
-    for folder in file.parents:
+    sync_files([file], root)
+
+
+def sync_files(files: Sequence[Path], root: Path) -> None:
+    """Return when files are on disk, with their names in every folder up to ``root``.
+
+    Args:
+        files: below ``root``.
+        root: the last folder that is synced.
+    """
+    for file in files:
+        with file.open("rb+") as opened:  # Windows syncs only what could be written
+            os.fsync(opened.fileno())
+    folders = {
+        folder for file in files for folder in file.parents if folder == root or root in folder.parents
+    }
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
         _sync_folder(folder)
-        if folder == root:
-            break
 
 
 def _sync_folder(folder: Path) -> None:

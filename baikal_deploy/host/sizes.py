@@ -34,9 +34,24 @@ def memory_limit(size: str | int | None, free: int | None) -> int:
         if free is None:
             raise ConfigError(f"memory {text}: how much is free is unknown here; give a size, such as 4GB")
         return int(free * float(share[1]) / 100)
+    return size_of("memory", text, " or 25% (of what is free)")
+
+
+def size_of(what: str, size: object, others: str = "") -> int:
+    """Bytes of a size such as "1GB", "500 MB" or "1.5GiB".
+
+    Args:
+        what: is of this size, for the message.
+        size: as it was given.
+        others: forms that it might have as well, for the message.
+
+    Raises:
+        ConfigError: no such size.
+    """
+    text = str(size).strip()
     found = SIZE.fullmatch(text)
     if found is None or float(found[1]) == 0:
-        raise ConfigError(f"memory {text}: write a size such as 1GB, 500MB or 25% (of what is free)")
+        raise ConfigError(f"{what} {text}: write a size such as 1GB, 500MB{others}")
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 

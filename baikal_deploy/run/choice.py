@@ -11,6 +11,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.models.asked import SKIP, Asked
+from baikal_deploy.run.naming import named
 from baikal_deploy.run.outputs import check_formats, check_places
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.channels import find_channels
@@ -29,6 +30,8 @@ class Choice:
         models: for each channel that is denoised, by its number; see ``Asked.of_channels``.
         skipped: numbers of the channels whose model is ``SKIP``.
         written: what the output is.
+        config: the options, with the name of the output.
+        why: why it is an OME-Zarr, where a file would become a TIFF; empty where nobody need ask.
     """
 
     volume: SelectedVolume
@@ -36,14 +39,17 @@ class Choice:
     models: Mapping[int, str]
     skipped: Sequence[int]
     written: VolumeInfo
+    config: RunConfig
+    why: str
 
 
-def choose(config: RunConfig, source: Input) -> Choice:
+def choose(config: RunConfig, source: Input, *, shared: bool = False) -> Choice:
     """Open the input, and the guide if there is one, and choose the part that the options name.
 
     Args:
         config: the options of the run.
         source: the input.
+        shared: whether several processes will write the output.
 
     Raises:
         ConfigError: options that do not go with what is there.
@@ -55,6 +61,7 @@ def choose(config: RunConfig, source: Input) -> Choice:
     volume = select(whole, config.spans, kept)
     guide = None if config.guide is None else open_input(config.guide)
     written = replace(volume.info, dtype=np.dtype(config.dtype or volume.info.dtype))
+    config, why = named(config, written, shared=shared)
     _check_paths(config, volume, guide, written)
     own = None if guide is None else select_alike(guide, volume)
     wanted = range(whole.info.num_channels) if channels is None else channels
@@ -63,7 +70,7 @@ def choose(config: RunConfig, source: Input) -> Choice:
         models = {place: models[channel] for place, channel in enumerate(kept)}
     skipped = [channel for channel, model in models.items() if model == SKIP]
     denoised = {channel: model for channel, model in models.items() if model != SKIP}
-    return Choice(volume, own, denoised, skipped, written)
+    return Choice(volume, own, denoised, skipped, written, config, why)
 
 
 def _check_paths(

@@ -13,15 +13,20 @@ from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.host.sizes import memory_limit
+from baikal_deploy.host.sizes import memory_limit, size_of
 from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.models.asked import Asked, Model
-from baikal_deploy.volumes.naming import default_output
+from baikal_deploy.volumes.create import check_upload
+from baikal_deploy.volumes.layout import SHARD_BYTES
+from baikal_deploy.volumes.naming import Kind, default_output, kind_of_name, renamed
 from baikal_deploy.volumes.selection import Span, check_span
-from baikal_deploy.volumes.urls import Source, looks_like_url
+from baikal_deploy.volumes.storage import Ngff, Storage
+from baikal_deploy.volumes.urls import Source, Url, looks_like_url
 
+HOW_STORED = ("format", "folder", "ending", "ngff", "codec", "chunk", "shard", "upload")
+"""Options that say where the output goes and how it is stored; what is written in between is always alike."""
 Normalise = Literal["per-volume", "per-timepoint"]
 ShareNoise = Literal["none", "z", "tz"]
 OtherChannels = Literal["copy", "drop"]
@@ -34,8 +39,8 @@ class RunConfig:
     Attributes:
         input: of any format in docs/formats.md; a ``Url`` for one that is not local.
         series: which image of several; None: the only one.
-        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.zarr beside
-            the input, or in the current folder if that is a URL.
+        output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.tif or
+            .ome.zarr beside the input, or in the current folder if that is a URL.
         model: name of a shipped model, path of an .onnx file, or "auto", which takes the shipped model that
             suits a channel best. Or these for channels by number or name, "*" for the rest, and "skip" for
             what is to stay as it is: ``{"DAPI": "nuclei", "*": "skip"}``, or as text, "DAPI=nuclei,*=skip".
@@ -68,6 +73,15 @@ class RunConfig:
             same; None: each plane by itself.
         results: an output that such a run without ``fuse`` has finished, whose planes are fused; None: they
             are denoised first.
+        format: of an output that is not named, "tif" or "zarr"; None: a file becomes an OME-TIFF where that
+            can be written and read everywhere (see ``naming.named``), all else an OME-Zarr.
+        folder: of an output that is not named; None: that of the input. Of one at a URL, where its journal
+            is, and what is not uploaded yet; None: the current folder.
+        ending: of the stem of an output that is not named, such as "_draw1".
+        ngff, codec, chunk: how outputs are stored; see ``Storage``.
+        shard: most bytes of the pixels of a shard, such as "16MB"; "none": chunks are files of their own;
+            None: 64 MiB.
+        upload: URL of the output, which has no path then, such as ``Url("s3://bucket/clean.ome.zarr")``.
     """
 
     input: Source
@@ -99,6 +113,14 @@ class RunConfig:
     on_error: OnError = "stop"
     fuse: Fuse | None = None
     results: Source | None = None
+    format: Kind | None = None
+    folder: Path | None = None
+    ending: str = ""
+    ngff: Ngff = "0.5"
+    codec: str | None = None
+    chunk: int | None = None
+    shard: str | int | None = None
+    upload: Url | None = None
 
     def __post_init__(self) -> None:
         if self.roi is not None and not (isinstance(self.roi, tuple) and len(self.roi) == 2):
@@ -122,16 +144,41 @@ class RunConfig:
             _check_choice("dtype", self.dtype, TYPES)
         if self.other_channels == "drop" and self.channels is None:
             raise ConfigError("--other-channels drop: say which channels to denoise (--channel)")
+        self._check_format()
+        _ = self.storage, self.shard_bytes
         Asked.of(self.model)
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
         memory_limit(self.memory, free=0)
+        if self.upload is not None:
+            check_upload(self.upload, free=False)
+            if self.format == "tif":
+                raise ConfigError(f"--format tif: an output at a URL is an OME-Zarr ({self.upload})")
         for path in (self.output, self.uncertainty, self.mask):
             if path is not None and looks_like_url(path):
                 raise ConfigError(
-                    f"{path}: outputs are written to local files only; write one and copy it, such as with "
-                    f"aws s3 sync or gcloud storage cp"
+                    f"{path}: only OUTPUT may be a URL (upload=Url(…) in Python); write other images to files"
                 )
+
+    def _check_format(self) -> None:
+        if self.format is None:
+            return
+        _check_choice("format", self.format, get_args(Kind))
+        named = None if self.output is None else kind_of_name(self.output)
+        if named not in (None, self.format):
+            raise ConfigError(
+                f"--format {self.format}: OUTPUT is {self.output}, which is of another; leave out one of them"
+            )
+
+    @property
+    def storage(self) -> Storage:
+        """How the outputs are stored."""
+        return Storage(self.ngff, self.codec, self.chunk, self.shard != "none")
+
+    @property
+    def shard_bytes(self) -> int:
+        """Most bytes of the pixels of a shard."""
+        return SHARD_BYTES if self.shard in (None, "none") else size_of("--shard", self.shard)
 
     @property
     def spans(self) -> dict[str, Span]:
@@ -147,8 +194,18 @@ class RunConfig:
 
     @property
     def target(self) -> Path:
-        """Path of the output."""
-        return self.output or default_output(self.input, self.series)
+        """Path of the output; of one that is not named, as long as nothing is known of the input."""
+        if self.output is not None:
+            return self.output
+        if self.upload is not None:
+            return (self.folder or Path.cwd()) / renamed(Path(self.upload.name), ".uploading")
+        found = renamed(default_output(self.input, self.series, self.format), self.ending)
+        return found if self.folder is None else self.folder / found.name
+
+    @property
+    def result(self) -> Source:
+        """Place of the output when it is complete: its path or URL."""
+        return self.upload or self.target
 
     @property
     def outputs(self) -> list[Path]:
@@ -174,7 +231,8 @@ class Unfused(RunConfig):
         """
         values = {field.name: getattr(whole, field.name) for field in fields(whole)}
         own = {"output": whole.unfused, "uncertainty": None, "mask": None, "dtype": "float32"}
-        return cls(**values | own)
+        stored = {field.name: field.default for field in fields(whole) if field.name in HOW_STORED}
+        return cls(**values | own | stored)
 
 
 def _check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ class Execution:
             self._denoise_half(half)
             tally, notes = self._fuse(half)
         seconds = time.perf_counter() - started
-        return RunReport(self.plan.config.target, seconds, self.computed, tally, notes)
+        return RunReport(self.plan.config.result, seconds, self.computed, tally, notes)
 
     def _begin(self, done: int) -> None:
         self.round = self.plan.next_round(done)

@@ -225,6 +225,8 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
     if config.results is not None:
         raise ConfigError("--from: is a finished result, and --follow is for what still comes; leave one out")
+    if config.upload is not None:
+        raise ConfigError(f"{config.upload}: with --follow, write a local .ome.zarr, and copy it at the end")
     for path in config.outputs:
         written = format_of(path)
         if not written.GROWS:

@@ -15,7 +15,7 @@ from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.sizes import format_size
 from baikal_deploy.volumes.base import VolumeInfo
-from baikal_deploy.volumes.layout import Layout, layouts
+from baikal_deploy.volumes.layout import SHARD_BYTES, Layout, layouts
 
 STEP = 2**25
 """Bytes to whose multiples what the process holds by itself is rounded up: it is never quite the same."""
@@ -47,6 +47,7 @@ class MemoryModel:
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
         on_device: bytes that planes may take on the GPU that computes; None where that is no GPU.
+        shard_bytes: most bytes of the pixels of a shard.
     """
 
     base: int
@@ -59,6 +60,7 @@ class MemoryModel:
     map_bytes: int
     wants_std: bool
     on_device: int | None = None
+    shard_bytes: int = SHARD_BYTES
 
     def needed(self, layout: Layout) -> int:
         """Peak of the process' memory, in bytes.
@@ -107,7 +109,7 @@ class MemoryModel:
         Raises:
             ConfigError: no layout stays within the limit.
         """
-        choices = list(layouts(self.info))
+        choices = list(layouts(self.info, self.shard_bytes))
         for layout in choices:
             if self._fits_device(layout) and self.needed(layout) <= limit:
                 return layout

@@ -16,7 +16,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
-from baikal_deploy.volumes.create import check_output_place, format_of
+from baikal_deploy.volumes.create import check_output_place, format_of, uploading
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.places import check_paths
@@ -51,6 +51,15 @@ def check_places(config: RunConfig, sources: list[Source]) -> None:
         for source in sources:
             if isinstance(source, Path):
                 check_paths(source, path)
+    for source in sources:
+        if config.upload is not None and _overlap(f"{source}/", f"{config.upload}/"):
+            raise VolumeError(
+                f"{config.upload}: lies in the input {source}, or around it; choose another output"
+            )
+
+
+def _overlap(first: str, second: str) -> bool:
+    return first.startswith(second) or second.startswith(first)
 
 
 def check_formats(config: RunConfig, info: VolumeInfo) -> None:
@@ -66,7 +75,7 @@ def check_formats(config: RunConfig, info: VolumeInfo) -> None:
     images = zip((config.target, config.uncertainty, config.mask), _infos(info), strict=True)
     for path, own in images:
         if path is not None:
-            format_of(path).check_expressible(path, own)
+            format_of(path, config.storage).check_expressible(path, own)
 
 
 @dataclass(frozen=True)
@@ -97,9 +106,10 @@ class Outputs:
         """
 
         def create(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).create(path, own, overwrite=config.overwrite, layout=layout, run=run)
+            written = format_of(path, config.storage)
+            return written.create(path, own, overwrite=config.overwrite, layout=layout, run=run)
 
-        return cls._of(config, info, create)
+        return cls._of(config, info, create)._uploaded(config)
 
     @classmethod
     def resume(
@@ -120,9 +130,9 @@ class Outputs:
         at = dict(zip(config.outputs, locations, strict=True))
 
         def resume(path: Path, own: VolumeInfo) -> Writer:
-            return format_of(path).resume(path, own, at[path], layout=layout, run=run)
+            return format_of(path, config.storage).resume(path, own, at[path], layout=layout, run=run)
 
-        return cls._of(config, info, resume)
+        return cls._of(config, info, resume)._uploaded(config)
 
     @classmethod
     def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Writer]) -> Self:
@@ -132,6 +142,10 @@ class Outputs:
             for path, other in zip((config.uncertainty, config.mask), others, strict=True)
         )
         return cls(make(config.target, own), std, suspect)
+
+    def _uploaded(self, config: RunConfig) -> Self:
+        """The same, with a result that goes to a URL if it is to."""
+        return self if config.upload is None else replace(self, result=uploading(self.result, config.upload))
 
     def grown(self, info: VolumeInfo) -> Self:
         """The same outputs of a volume that has grown.

@@ -130,7 +130,7 @@ class Plan:
     """A run that is decided: everything is checked and measured, nothing is written.
 
     Attributes:
-        config: what was asked for.
+        config: what was asked for, with the name of the output.
         input: what is read.
         chosen: what is denoised of it, as far as it was there.
         skipped: numbers of the channels that are left as they are, as ``RunConfig.model`` says.
@@ -142,6 +142,7 @@ class Plan:
         standing: what is where it is to write.
         half: the first half of a run that fuses; None for one that does not.
         growing: axis along which results are fused with those before them alone; "" if there is none.
+        why: why the output is an OME-Zarr, where a file would become a TIFF; empty where nobody need ask.
     """
 
     config: RunConfig
@@ -154,6 +155,7 @@ class Plan:
     layout: Layout
     fingerprint: dict[str, Any]
     standing: Standing
+    why: str
     half: Half | None = None
     growing: str = ""
 

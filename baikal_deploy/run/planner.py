@@ -45,7 +45,13 @@ GPU_SHARE = 0.8
 
 
 def plan(
-    config: RunConfig, source: Input | None, *, threads: int | None, processes: int, only_plan: bool
+    config: RunConfig,
+    source: Input | None,
+    *,
+    threads: int | None,
+    processes: int,
+    shared: bool,
+    only_plan: bool,
 ) -> Plan:
     """Decide everything, in the order in which it can be known; arguments and errors are those of ``Run``.
 
@@ -60,7 +66,8 @@ def plan(
     asked.check()  # also those that no channel of this image has
     if not source.is_there:  # what else is wrong with a model is said before anything is waited for
         _models(config, dict(enumerate([path] for path in asked.files)), threads, begun_here(config)).close()
-    choice = choose(config, source)
+    choice = choose(config, source, shared=shared)
+    config = choice.config
     seen = look(config, only_plan)  # before anything that takes long
     with ExitStack() as stack:
         models = load(config, choice, threads, begun_here(config))
@@ -83,7 +90,7 @@ def plan(
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, denoising.earlier)
         stack.pop_all()
-    own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing
+    own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing, choice.why
     return Plan(*own, half, growing)
 
 
@@ -246,6 +253,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         (4 if config.uncertainty else 0) + (1 if config.mask else 0),
         config.uncertainty is not None,
         _free_on_device(predictors),
+        config.shard_bytes,
     )
 
 

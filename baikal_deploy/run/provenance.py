@@ -82,4 +82,5 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         "shared noise": config.share_noise,
         "fuse": config.fuse,
         "results": None if config.results is None else str(config.results.absolute()),
+        **({"stored": stored} if (stored := config.storage.record()) else {}),
     }

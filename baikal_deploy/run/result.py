@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.volumes.cleanup import Mark
+from baikal_deploy.volumes.urls import Source
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class RunReport:
     """Report of a finished run.
 
     Attributes:
-        output: the written image.
+        output: the written image, a path or URL.
         seconds: wall time of denoising and writing, without planning.
         evaluations: network evaluations of planes in that time; those of an earlier run do not count.
         tally: what to know about the pixels.
@@ -23,7 +23,7 @@ class RunReport:
         before: whether an earlier run had finished all of it.
     """
 
-    output: Path
+    output: Source
     seconds: float
     evaluations: int
     tally: Tally
@@ -31,7 +31,7 @@ class RunReport:
     before: bool = False
 
     @classmethod
-    def of_finished(cls, output: Path) -> Self:
+    def of_finished(cls, output: Source) -> Self:
         """Report of an earlier run, which has finished an output.
 
         Args:

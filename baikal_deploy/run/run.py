@@ -44,6 +44,7 @@ class Run:
         *,
         threads: int | None = None,
         processes: int = 1,
+        shared: bool = False,
         only_plan: bool = False,
     ) -> None:
         """Plan a run.
@@ -53,6 +54,7 @@ class Run:
             source: what is read; None: the config's input, which is whole.
             threads: CPU threads of an evaluation; None: all cores.
             processes: of this machine that share its free memory: those that do the items.
+            shared: whether workers will do them; an output that is not named is then one that they can write.
             only_plan: outputs that are there already are not an error until the run is executed.
 
         Raises:
@@ -61,7 +63,9 @@ class Run:
             ModelError: the model cannot be used.
             EngineError: the engine cannot be used, or failed.
         """
-        self.plan = plan(config, source, threads=threads, processes=processes, only_plan=only_plan)
+        self.plan = plan(
+            config, source, threads=threads, processes=processes, shared=shared, only_plan=only_plan
+        )
         self.round: Round = self.plan.round(self.plan.work.volume)
 
     @property
@@ -179,7 +183,7 @@ class Run:
             workers: who does it; None: this process, which an input that grows needs.
 
         Raises:
-            ConfigError: workers for an input that grows.
+            ConfigError: workers for an input that grows, or an output at a URL.
             VolumeError: reading or writing failed, or another run writes these outputs; the same run again
                 continues from what was finished before.
             EngineError: the network failed (the same run again continues likewise), or the run is closed.
@@ -188,12 +192,14 @@ class Run:
         self.models.check_open()
         if workers is not None and self.plan.input.grows:
             raise ConfigError("workers: a store that grows is denoised by one process; give None")
+        if workers is not None and self.config.upload is not None:
+            raise ConfigError("workers: an output at a URL is uploaded by one process; give None")
         if self.refused is not None:
             raise self.refused
         if self.finished:
             if self.plan.half is not None:
                 remove_outputs(self.plan.half.config, self.plan.half.fingerprint)
-            return RunReport.of_finished(self.config.target)
+            return RunReport.of_finished(self.config.result)
         workers = workers or ThisProcess()
         workers.prepare(self.config)
         return Execution(self.plan, workers, progress, self._begin).execute()

@@ -38,7 +38,7 @@ class Standing:
             config: the options of the run.
         """
         if self.finished:
-            mark = Mark.at(config.target)
+            mark = Mark.at(config.result)
             return {} if mark is None else measurements_of(mark.provenance)
         return {} if self.earlier is None else self.earlier.measurements
 
@@ -90,4 +90,4 @@ def settle(
 
 
 def _is_finished(config: RunConfig, source: Input, told: Mapping[str, Any]) -> bool:
-    return finished_before(config, told) and source.holds_no_more_than(open_input(config.target).info)
+    return finished_before(config, told) and source.holds_no_more_than(open_input(config.result).info)

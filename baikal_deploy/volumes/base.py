@@ -33,6 +33,27 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Hyperstack:
+    """The way in which ImageJ shows an image, for one that was a hyperstack and becomes one again.
+
+    Attributes:
+        mode: "composite", "color" or "grayscale"; None: ImageJ's own choice.
+        palettes: one for each channel, of 256 values of red, then green, then blue; none where they are grey.
+    """
+
+    mode: str | None = None
+    palettes: tuple[bytes, ...] = ()
+
+    def of_channels(self, channels: Sequence[int]) -> Hyperstack:
+        """The same of some of the channels.
+
+        Args:
+            channels: their numbers.
+        """
+        return Hyperstack(self.mode, tuple(self.palettes[number] for number in channels if self.palettes))
+
+
+@dataclass(frozen=True)
 class VolumeInfo:
     """Everything known of a volume but its pixels. Checked when made.
 
@@ -47,6 +68,7 @@ class VolumeInfo:
         omero: the NGFF "omero" block (channel labels, colours, display windows), as it was found.
         chunk: what is decoded together to read any pixel of it, one size per axis, counted from pixel 0; None
             where pixels are read as they are.
+        hyperstack: how ImageJ shows it, if it is one of its hyperstacks; else None.
 
     Raises:
         VolumeError: axes, shape, pixel type or scale which this package cannot work on.
@@ -61,6 +83,7 @@ class VolumeInfo:
     name: str | None = None
     omero: dict[str, Any] | None = None
     chunk: tuple[int, ...] | None = None
+    hyperstack: Hyperstack | None = None
 
     def __post_init__(self) -> None:
         self._check_axes()

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from baikal_deploy.volumes.axes import normalise_unit
+from baikal_deploy.volumes.base import Hyperstack
 
 RESOLUTION_UNITS = {2: "inch", 3: "centimeter"}
 NO_UNIT = ("pixel", "pixels", "reference frame")
@@ -155,6 +158,20 @@ def imagej_calibration(
         _imagej_channel(number, labels, notes.get("LUTs"), notes.get("Ranges")) for number in range(channels)
     ]
     return Calibration.of(sizes, channels=described)
+
+
+def hyperstack_of(notes: Mapping[str, Any], channels: int) -> Hyperstack:
+    """How ImageJ shows an image of its own.
+
+    Args:
+        notes: as tifffile gives them.
+        channels: how many the image has.
+    """
+    tables = [np.asarray(table) for table in notes.get("LUTs") or ()]
+    whole = len(tables) == channels and all(table.shape == (3, 256) for table in tables)
+    palettes = tuple(table.astype(np.uint8).tobytes() for table in tables) if whole else ()
+    mode = notes.get("mode")
+    return Hyperstack(mode if mode in ("composite", "color", "grayscale") else None, palettes)
 
 
 def _imagej_channel(number: int, labels: Any, tables: Any, ranges: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.moves import move, remove_file
 from baikal_deploy.volumes.create import provenance_at
-from baikal_deploy.volumes.paths import discard, foreign_file, is_half_made, translated
+from baikal_deploy.volumes.paths import METADATA_FILES, discard, foreign_file, is_half_made, translated
+from baikal_deploy.volumes.urls import Source
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Mark:
     provenance: dict[str, Any]
 
     @classmethod
-    def at(cls, path: Path) -> Mark | None:
+    def at(cls, path: Source) -> Mark | None:
         """The mark of an image; None where nothing is, or something else.
 
         Args:
@@ -129,5 +130,5 @@ def sweep(root: Path, keep: Collection[Path]) -> None:
             )
         for folder, _, names in os.walk(root):
             for name in names:
-                if name != "zarr.json" and Path(folder, name) not in keep:
+                if name not in METADATA_FILES and Path(folder, name) not in keep:
                     remove_file(Path(folder, name))

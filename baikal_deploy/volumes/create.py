@@ -9,32 +9,65 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.formats import TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.paths import is_zarr, provenance_of, translated
 from baikal_deploy.volumes.places import LONGEST_INSIDE, check_length, check_writable
-from baikal_deploy.volumes.writer import Format
+from baikal_deploy.volumes.storage import USUAL, Storage
+from baikal_deploy.volumes.urls import Source, Url
+from baikal_deploy.volumes.writer import Format, Writer
 
 
-def format_of(path: Path) -> Format:
+def format_of(path: Path, storage: Storage = USUAL) -> Format:
     """The format of an output of such a name.
 
     Args:
         path: the output.
+        storage: how its pixels will be stored.
     """
     # A format's library is loaded only for those who write such a file.
     if is_tiff(path):
         from baikal_deploy.volumes.tiff.format import OmeTiff
 
-        return OmeTiff()
+        return OmeTiff(storage)
     from baikal_deploy.volumes.zarr.format import OmeZarr
 
-    return OmeZarr()
+    return OmeZarr(storage)
 
 
-def provenance_at(path: Path) -> dict[str, Any] | None:
+def check_upload(url: Url, *, free: bool) -> None:
+    """Refuse a URL that no image can be written to.
+
+    Args:
+        url: of the output.
+        free: whether nothing may be there.
+
+    Raises:
+        ConfigError: see ``uploading.check_url``.
+        VolumeError: see ``uploading.check_free``.
+    """
+    from baikal_deploy.volumes.zarr.uploading import check_free, check_url
+
+    check_url(url)
+    if free:
+        check_free(url)
+
+
+def uploading(writer: Writer, url: Url) -> Writer:
+    """The writer of an image that goes to a URL as it is written.
+
+    Args:
+        writer: of the image as it grows here.
+        url: where it goes.
+    """
+    from baikal_deploy.volumes.zarr.uploading import Uploading
+
+    return Uploading(writer, url)
+
+
+def provenance_at(path: Source) -> dict[str, Any] | None:
     """Provenance in an image of this package; None where nothing is, or something else.
 
     Args:
         path: of anything.
     """
-    if path.is_file():
+    if isinstance(path, Path) and path.is_file():
         from baikal_deploy.volumes.tiff.writer import provenance_of as provenance_of_tiff
 
         return provenance_of_tiff(path)

@@ -77,9 +77,14 @@ def default_layout(info: VolumeInfo, shard_bytes: int = SHARD_BYTES) -> Layout:
     return _spread(info, shard_bytes // (height * width * info.dtype.itemsize))
 
 
-def layouts(info: VolumeInfo) -> Iterator[Layout]:
-    """Default layout of a volume, and smaller ones: of half as many planes each, and then of regions."""
-    layout = default_layout(info)
+def layouts(info: VolumeInfo, shard_bytes: int = SHARD_BYTES) -> Iterator[Layout]:
+    """Default layout of a volume, and smaller ones: of half as many planes each, and then of regions.
+
+    Args:
+        info: the volume.
+        shard_bytes: bytes of a shard's pixels in the default layout, at most, as far as one plane is less.
+    """
+    layout = default_layout(info, shard_bytes)
     yield layout
     while layout.planes > 1:
         layout = _spread(info, layout.planes // 2)
@@ -217,44 +222,50 @@ def _whole(shape: tuple[int, int]) -> Region:
     return slice(0, shape[0]), slice(0, shape[1])
 
 
-def chunk_edge(size: int) -> int:
+def chunk_edge(size: int, most: int | None = None) -> int:
     """Side of a chunk along y or x: the whole axis up to 1024 pixels, else 512 to 1024 with little to spare.
 
     Args:
         size: of the axis.
+        most: the side that was chosen, which chunks of longer axes have; None: none was.
     """
-    return -(-size // -(-size // MAX_CHUNK))
+    return min(size, most) if most is not None else -(-size // -(-size // MAX_CHUNK))
 
 
-def chunk_shape(shape: Sequence[int], edge: int | None = None) -> tuple[int, ...]:
+def chunk_shape(shape: Sequence[int], edge: int | None = None, most: int | None = None) -> tuple[int, ...]:
     """Chunk of an array: a part of one plane, or of one region.
 
     Args:
         shape: of the array, y and x last.
         edge: side of a shard, as ``Layout.level_edge`` gives it.
+        most: the side that was chosen, a power of two; None: none was.
 
     Returns:
         A size for each axis, in pixels.
     """
     y, x = (
-        chunk_edge(size) if edge is None or size <= edge else min(edge, REGION_CHUNK) for size in shape[-2:]
+        chunk_edge(size, most) if edge is None or size <= edge else min(edge, most or REGION_CHUNK)
+        for size in shape[-2:]
     )
     return (*(1 for _ in shape[:-2]), y, x)
 
 
-def shard_shape(shape: Sequence[int], layout: Layout, level: int = 0) -> tuple[int, ...]:
+def shard_shape(
+    shape: Sequence[int], layout: Layout, level: int = 0, most: int | None = None
+) -> tuple[int, ...]:
     """Shard of a pyramid's level: planes of an item, rounded up to whole chunks, or a region of them.
 
     Args:
         shape: of the level.
         layout: cut of the volume.
         level: number of the level.
+        most: see ``chunk_shape``.
 
     Returns:
         A size for each axis, in pixels.
     """
     edge = layout.level_edge(level)
-    chunks = chunk_shape(shape, edge)[-2:]
+    chunks = chunk_shape(shape, edge, most)[-2:]
     edges = tuple(
         -(-size // chunk) * chunk if edge is None or size <= edge else edge
         for size, chunk in zip(shape[-2:], chunks, strict=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.moves import remove_folder
-from baikal_deploy.volumes.urls import Source
+from baikal_deploy.volumes.urls import Source, stamp
 
 PROVENANCE = "baikal"
 """Group attribute with the provenance; it also marks a store as written by this package."""
@@ -25,6 +25,8 @@ LARGEST = 2**26
 """Largest size of the metadata of an output that is read, in bytes."""
 
 _NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
+METADATA_FILES = (*_NODE_FILES, ".zattrs")
+"""Names of the files that hold metadata, of Zarr 2 and 3."""
 _PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
 """Names that zarr-python leaves when it is killed in the middle of a write."""
 LITTER = re.compile(
@@ -197,20 +199,31 @@ def is_half_made(path: Path) -> bool:
     return all(entry.is_file() and of_nobody.fullmatch(entry.name) for entry in path.iterdir())
 
 
-def provenance_of(path: Path) -> dict[str, Any] | None:
+def attributes_file(path: Source) -> Source:
+    """File that holds the attributes of a store, of Zarr 3 or else 2.
+
+    Args:
+        path: the store.
+    """
+    return path / ("zarr.json" if (path / "zarr.json").is_file() else ".zattrs")
+
+
+def provenance_of(path: Source) -> dict[str, Any] | None:
     """Provenance in a store of this package; None where nothing is, or something else.
 
     Args:
         path: of anything.
     """
-    metadata = path / "zarr.json"
+    metadata = attributes_file(path)
     try:
-        if not metadata.is_file() or metadata.stat().st_size > LARGEST:
+        found = stamp(metadata) if metadata.is_file() else None
+        if found is None or found[0] > LARGEST:
             return None
-        found = json.loads(metadata.read_bytes())["attributes"][PROVENANCE]
+        attributes = json.loads(metadata.read_bytes())
+        made = (attributes if metadata.name == ".zattrs" else attributes["attributes"])[PROVENANCE]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return made if isinstance(made, dict) else None
 
 
 def check_file(path: Path, overwrite: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.pixels.arrays import Raw, Region
-from baikal_deploy.volumes.base import Volume, VolumeInfo
+from baikal_deploy.volumes.base import Hyperstack, Volume, VolumeInfo
 from baikal_deploy.volumes.open import files_of
 from baikal_deploy.volumes.urls import Source
 
@@ -54,8 +54,14 @@ class SelectedVolume:
             scale=tuple(scale),
             translation=tuple(translation),
             omero=_omero_of(whole, self._by_axis),
+            hyperstack=self._hyperstack,
             chunk=whole.chunk if {"y", "x"}.isdisjoint(self.record()) else None,  # counted from pixel 0
         )
+
+    @property
+    def _hyperstack(self) -> Hyperstack | None:
+        found = self.whole.info.hyperstack
+        return None if found is None else found.of_channels(self._by_axis.get("c", (0,)))
 
     @property
     def metadata_files(self) -> Sequence[Source]:

@@ -51,6 +51,14 @@ class Format(Protocol):
             VolumeError: what it has no place for; metadata that is not valid.
         """
 
+    def named(self, path: Path, info: VolumeInfo) -> Path:
+        """Path of an output whose name nobody has chosen, with the ending that goes with the image.
+
+        Args:
+            path: with the format's usual ending.
+            info: the image.
+        """
+
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
         """Refuse an output that cannot be begun where it is to be, once the leftovers are removed.
 

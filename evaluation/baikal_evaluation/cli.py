@@ -28,7 +28,7 @@ from baikal_evaluation.report import print_table
 from baikal_evaluation.session import Evaluation, Progress
 from baikal_evaluation.table1 import SIMULATED, Table1
 
-DEFAULT_METHODS = "noisy gaussian bm3d forward-backward mixing repaint"
+DEFAULT_METHODS = "noisy gaussian forward-backward mixing repaint"
 TABLE_ONLY = {"jobs", "most"}
 TABLE_OPTIONS = {*TABLE_ONLY, "minutes", "engine", "seed"}
 """Options that --table1 heeds, beside --output."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from baikal_deploy.cli.terminal import friendly, needing
-from baikal_export.command import PACKAGES as EXPORT
-
-PACKAGES = (*EXPORT, "bm3d")
-"""Packages of the extra ``eval``."""
+from baikal_export.command import PACKAGES
 
 
 @friendly

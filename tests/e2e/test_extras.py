@@ -30,7 +30,7 @@ def without(packages: list[str], module: str, *words: Any) -> subprocess.Complet
             (one, "baikal_export", "export")
             for one in ("torch", "onnx", "onnxscript", "onnxruntime", "skimage")
         ),
-        *((one, "baikal_evaluation", "eval") for one in ("torch", "onnx", "skimage", "bm3d")),
+        *((one, "baikal_evaluation", "eval") for one in ("torch", "onnx", "skimage")),
     ],
 )
 def test_an_extra_that_is_missing(package: str, module: str, extra: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from baikal_deploy.volumes.zarr.reader import open_volume
+from baikal_deploy.volumes.open import open_input
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.unit.volumes.test_tiff import multifile
 
@@ -29,10 +29,10 @@ def folder(tmp_path: Path, counts: np.ndarray) -> Path:
 def test_all_images_but_the_bad_one(tmp_path: Path, baikal_run: BaikalRun, folder: Path) -> None:
     result = baikal_run(folder, tmp_path / "out")
     assert result.exit_code == 1, result.output
-    outputs = [tmp_path / "out" / f"{name}_denoised.ome.zarr" for name in "ac"]
+    outputs = [tmp_path / "out" / name for name in ("a_denoised.ome.tif", "c_denoised.ome.zarr")]
     assert sorted((tmp_path / "out").iterdir()) == outputs
     assert result.stdout.split() == [str(path) for path in outputs]
-    assert [open_volume(path).info.num_planes for path in outputs] == [3, 1]
+    assert [open_input(path).info.num_planes for path in outputs] == [3, 1]
     summary = result.stderr[result.stderr.index(f"{folder}: 2 of 3 images denoised, 1 failed") :]
     assert "notes.txt" in summary
     assert f"failed: {folder / 'b.tif'}: is truncated or damaged" in summary
@@ -69,7 +69,7 @@ def test_an_image_over_several_files_is_denoised_once(
     assert result.exit_code == 0, result.output
     assert "second.ome.tif\na part of first.ome.tif" in result.stderr
     assert "3 of 3 images denoised" in result.stderr
-    assert open_volume(tmp_path / "out" / "first_denoised.ome.zarr").info.num_planes == 2
+    assert open_input(tmp_path / "out" / "first_denoised.ome.tif").info.num_planes == 2
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_what_no_image_could_be_denoised_with_stops_at_once(
 
 
 def test_two_images_of_one_name(tmp_path: Path, baikal_run: BaikalRun, folder: Path) -> None:
-    write_zarr(folder / "A.zarr", np.zeros((4, 4)))
+    tifffile.imwrite(folder / "A.tiff", np.zeros((4, 4), "u2"))
     result = baikal_run(folder, tmp_path / "out")
     assert result.exit_code == 2
-    assert "A.zarr and a.tif would both be written to" in result.stderr
+    assert "A.tiff and a.tif would both be written to" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -92,6 +92,28 @@ def test_a_kill_at_any_moment_changes_nothing(
     assert [kill for kill in kills if kill["wrong"] or kill["again"]] == []
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["result.tif", "--codec", "zlib"],
+        ["result.tif"],
+        ["result.zarr", "--ngff", "0.4", "--chunk", "32"],
+        ["result.zarr", "--shard", "none", "--codec", "zlib"],
+    ],
+    ids=" ".join,
+)
+def test_a_kill_changes_nothing_however_it_is_stored(
+    tmp_path: Path, channels_zarr: Path, words: list[str]
+) -> None:
+    name, *options = words
+    place = [str(channels_zarr), str(tmp_path / "out" / name), "--engine", "analytic"]
+    kills = run_killed(tmp_path, 16, [*place, *options])
+    assert sum(kill["killed"] for kill in kills) == 16
+    assert [kill for kill in kills if kill["wrong"] or kill["again"]] == []
+
+
 def test_only_what_is_missing_is_done_again(
     tmp_path: Path, channels_zarr: Path, baikal_run: BaikalRun, stop_after: Any
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from baikal_deploy import Run, RunConfig
@@ -95,11 +96,11 @@ def test_a_guide_of_the_whole_volume_is_cut_alike(
     assert means[0] > 1.2 * counts[1:, 40:48].mean()
 
 
-def test_a_tiff_has_no_place_for_where_a_part_begins(
-    tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path
-) -> None:
-    assert baikal_run(noisy_zarr, tmp_path / "first.tif", "--z", ":2").exit_code == 0
-    refused = baikal_run(noisy_zarr, tmp_path / "last.tif", "--z", "2")
-    assert refused.exit_code == 2
-    assert "chosen part" in refused.stderr
-    assert ".ome.zarr" in refused.stderr
+def test_a_tiff_says_where_a_part_begins(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path) -> None:
+    for name, more in (("first", ("--z", ":2")), ("last", ("--z", "2", "--roi", "8:,16:"))):
+        assert baikal_run(noisy_zarr, tmp_path / f"{name}.tif", *more).exit_code == 0
+    assert "PositionX" not in str(tifffile.tiffcomment(tmp_path / "first.tif"))
+    plane = tifffile.xml2dict(str(tifffile.tiffcomment(tmp_path / "last.tif")))["OME"]["Image"]["Pixels"][
+        "Plane"
+    ]
+    assert (plane["PositionZ"], plane["PositionY"], plane["PositionX"]) == (2, 8, 16)

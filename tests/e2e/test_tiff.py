@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from baikal_deploy.volumes.base import Axis
+from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.zarr.format import OmeZarr
 from baikal_deploy.volumes.zarr.reader import open_volume
 from tests.conftest import MakeInfo
@@ -28,7 +31,7 @@ def test_the_output_beside_the_input_has_what_the_file_says(
     result = baikal_run(tmp_path / "cells.ome.tif")
     assert result.exit_code == 0, result.output
     assert "cells.ome.tif: tczyx 1x2x3x96x80 uint16" in result.stderr
-    output = open_volume(tmp_path / "cells_denoised.ome.zarr")
+    output = open_input(tmp_path / "cells_denoised.ome.tif")
     info = output.info
     assert [(axis.name, axis.unit) for axis in info.axes] == [
         ("t", "minute"), ("c", None), *((name, "micrometer") for name in "zyx")
@@ -54,7 +57,7 @@ def test_a_chosen_series_has_an_output_of_its_own(
     assert refused.exit_code == 2
     assert "holds 2 series" in refused.stderr
     assert baikal_run(path, "--series", 1).exit_code == 0
-    assert open_volume(tmp_path / "two_series1_denoised.ome.zarr").info.shape == (64, 80)
+    assert open_input(tmp_path / "two_series1_denoised.ome.tif").info.shape == (64, 80)
 
 
 def test_a_tiff_as_guide(tmp_path: Path, baikal_run: BaikalRun, noisy_zarr: Path, counts: np.ndarray) -> None:
@@ -93,8 +96,8 @@ def test_no_file_of_the_input_is_overwritten(tmp_path: Path, baikal_run: BaikalR
 def test_what_ome_tiff_cannot_hold_is_refused_at_once(
     tmp_path: Path, baikal_run: BaikalRun, make_info: MakeInfo, option: str | None
 ) -> None:
-    """A translation, that is; neither output is begun."""
-    info = make_info("zyx", (1, 96, 80), translation=(0.0, 1.0, 2.0))
+    """A unit that it has no name for, that is; neither output is begun."""
+    info = replace(make_info("zyx", (1, 96, 80)), axes=(Axis("z", "parsec"), Axis("y"), Axis("x")))
     output = OmeZarr().create(tmp_path / "in.zarr", info)
     output.write(output.items[0], np.arange(96 * 80, dtype="u2").reshape(1, 96, 80))
     output.finish({})
@@ -104,5 +107,5 @@ def test_what_ome_tiff_cannot_hold_is_refused_at_once(
     for more in ([], ["--dry-run"]):
         result = baikal_run(tmp_path / "in.zarr", *outputs, *more)
         assert result.exit_code == 2
-        assert "no place for the translation" in result.stderr
+        assert "no name for the unit 'parsec'" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.zarr"]

@@ -161,7 +161,9 @@ def test_what_is_wrong_is_said(
     assert f"error: {remote}" in message
     assert "access is denied; check the credentials" in message
     assert "AWS_SKIP_SIGNATURE=true" in message
-    assert "outputs are written to local files only" in refused(baikal_run, remote, "s3://data/out.zarr")
+    assert "can only be read" in refused(baikal_run, remote, "https://data/out.zarr")
+    for inside in (remote, f"{remote}/out.zarr"):
+        assert "lies in the input" in refused(baikal_run, remote, inside)
     assert not list(tmp_path.glob("*_denoised*"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from baikal_deploy import Denoiser
 from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_deploy.errors import ConfigError
 from baikal_evaluation.errors import EvaluationError
-from baikal_evaluation.methods import Model, Spec, method_names
+from baikal_evaluation.methods import Model, Spec, _bm3d, method_names
 from baikal_evaluation.methods.base import Stack
 from baikal_evaluation.pairs import find_pairs
 
@@ -42,6 +43,22 @@ def sides(pairs_folder: Path) -> tuple[Stack, Stack]:
 def test_what_cannot_be_asked_for(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Spec.parse(text)
+
+
+@pytest.mark.parametrize("name", ["bm3d", "anscombe-bm3d", "spectral-bm3d"])
+def test_bm3d_is_installed_by_those_who_ask_for_it(
+    name: str, sides: tuple[Stack, Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(package: str) -> str:
+        raise _bm3d.PackageNotFoundError(package)
+
+    monkeypatch.setattr(_bm3d, "version", missing)
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    method = Spec.parse(name).make(MODEL)
+    with pytest.raises(ConfigError, match="non-commercial use alone"):
+        _ = method.identity
+    with pytest.raises(ConfigError, match="non-commercial use alone"):
+        method.denoise(sides[0][:1], None)
 
 
 def test_parts_of_a_spec() -> None:

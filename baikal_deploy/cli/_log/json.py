@@ -91,7 +91,8 @@ class JsonLog(Log):
         info = run.volume.info
         self._write(
             "planned",
-            output=str(run.config.target),
+            output=str(run.config.result),
+            **({"output_is_no_tiff_as": run.plan.why} if run.plan.why else {}),
             axes="".join(axis.name for axis in info.axes),
             shape=info.shape,
             dtype=str(info.dtype),

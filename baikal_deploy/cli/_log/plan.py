@@ -27,7 +27,8 @@ def describe(run: Run) -> list[str]:
     kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
-        f"output    {config.target}: {size} {kept}",
+        f"output    {config.result}: {size} {kept}",
+        *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(line for own in models for line in _describe_engine(own.denoiser)),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),

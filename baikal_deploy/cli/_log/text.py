@@ -63,7 +63,7 @@ class TextLog(Log):
 
     def planned(self, run: Run, seconds: float | None) -> None:
         if run.finished:
-            self._print(f"{run.config.target}: complete already, as this command makes it")
+            self._print(f"{run.config.result}: complete already, as this command makes it")
             return
         self._print(*describe(run))
         if run.refused is not None:

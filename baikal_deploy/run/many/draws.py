@@ -61,19 +61,25 @@ def draws_of(config: RunConfig, draws: int) -> list[RunConfig]:
         draws: how many.
 
     Raises:
-        ConfigError: a number below 1, a sampler that draws nothing, or maps, which are of one output.
+        ConfigError: a number below 1, a sampler that draws nothing, maps, which are of one output, or a URL.
     """
     if draws < 1:
         raise ConfigError(f"--draws {draws}: must be at least 1")
     if not issubclass(sampler_class(config.sampler), WalkSampler):
         raise ConfigError(f"--draws {draws}: sampler {config.sampler} draws nothing; add --sampler posterior")
+    if config.upload is not None:
+        raise ConfigError(f"--draws {draws}: are written to local files; {config.upload} is a URL")
     for name in ("uncertainty", "mask"):
         if getattr(config, name) is not None:
             raise ConfigError(
                 f"--draws {draws}: --{name} is of one output; leave it out (-o runs={max(draws, 2)} with "
                 "--uncertainty writes mean and spread of as many draws)"
             )
-    return [
-        replace(config, seed=config.seed + draw, output=renamed(config.target, f"_draw{draw + 1}"))
-        for draw in range(draws)
-    ]
+    return [_draw(config, number) for number in range(draws)]
+
+
+def _draw(config: RunConfig, number: int) -> RunConfig:
+    ending, seed = f"_draw{number + 1}", config.seed + number
+    if config.output is None:
+        return replace(config, seed=seed, ending=ending)
+    return replace(config, seed=seed, output=renamed(config.output, ending))

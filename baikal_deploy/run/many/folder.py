@@ -56,7 +56,7 @@ class Folder:
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
-        """Yield a run for each image, to NAME_denoised.ome.zarr in the output folder.
+        """Yield a run for each image, to NAME_denoised.ome.tif or .ome.zarr in the output folder.
 
         The folder is made, and removed again if nothing was written into it.
 
@@ -75,7 +75,7 @@ class Folder:
             )
         target = config.output
         outputs: dict[Source, Path] = {
-            image: target / default_output(image, config.series).name for image in self.images
+            image: target / default_output(image, config.series, config.format).name for image in self.images
         }
         for first, second in _pairs(outputs):
             raise VolumeError(
@@ -83,7 +83,7 @@ class Folder:
             )
         existed = self._claim(target)
         try:
-            yield [replace(config, input=image, output=output) for image, output in outputs.items()]
+            yield [replace(config, input=image, output=None, folder=target) for image in outputs]
         finally:
             if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
                 remove_empty(target)

@@ -104,7 +104,7 @@ class Images:
         else:
             summary.done += not ran.before
             summary.before += ran.before
-            summary.outputs += [] if runner.dry_run else [config.target]
+            summary.outputs += [] if runner.dry_run else [ran.output]
             summary.parts |= dict.fromkeys(ran.files - {real}, config.input)
 
 
@@ -122,3 +122,5 @@ def _check_options(config: RunConfig) -> None:
     for name, option in options.items():
         if (path := getattr(config, name)) is not None:
             raise ConfigError(f"--{option} {path}: is for one image, not for several; leave it out")
+    if config.upload is not None:
+        raise ConfigError(f"{config.upload}: is for one image, not for several; write them to a local folder")

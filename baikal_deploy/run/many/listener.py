@@ -34,7 +34,7 @@ class Summary:
     dry_run: bool = False
     done: int = 0
     before: int = 0
-    outputs: list[Path] = field(default_factory=list)
+    outputs: list[Source] = field(default_factory=list)
     parts: dict[Source, Source] = field(default_factory=dict)
     failed: dict[Source, str] = field(default_factory=dict)
 

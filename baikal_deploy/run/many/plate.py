@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy._version import __version__
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.resume.fingerprint import differences
 from baikal_deploy.volumes.create import check_output_place, format_of
@@ -18,7 +18,9 @@ from baikal_deploy.volumes.paths import PROVENANCE, discard, is_zarr
 from baikal_deploy.volumes.places import check_paths
 from baikal_deploy.volumes.urls import Source, inside
 
-OF_NO_EFFECT = ("input", "output", "memory", "on_error", "overwrite")
+OF_NO_EFFECT = (
+    "input", "output", "memory", "on_error", "overwrite", "shard", "format", "folder", "ending",
+)  # fmt: skip
 """Options that may differ when a run is continued."""
 
 
@@ -76,7 +78,7 @@ class Collection:
             dry_run: nothing will be written.
 
         Raises:
-            ConfigError: its name is that of no store.
+            ConfigError: its name is that of no store; a version of OME-Zarr that stores are not written in.
             VolumeError: it cannot be made, or is there already and may not be continued or overwritten.
         """
         target = config.target
@@ -87,6 +89,11 @@ class Collection:
         if not written.NESTS:
             raise VolumeError(
                 f"{target}: images of a store go to one, and this is a {written.NAME}; choose an .ome.zarr"
+            )
+        if config.ngff != "0.5":
+            raise ConfigError(
+                f"--ngff {config.ngff}: plates and stores of several images are written in 0.5 alone; leave "
+                f"it out, or give one image of it"
             )
         asked = _asked(config)
         fresh = self._claim(target, asked, config.overwrite, dry_run)

@@ -12,6 +12,7 @@ from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
 from baikal_deploy.run.workers import SharedOut
 from baikal_deploy.volumes.open import files_of
+from baikal_deploy.volumes.urls import Source
 
 After = Callable[[Run, RunReport], None]
 """Called when the outputs of a run are complete."""
@@ -23,10 +24,12 @@ class Ran:
 
     Attributes:
         files: that it was read from.
+        output: what was written.
         before: whether an earlier run had denoised it.
     """
 
     files: frozenset[Path]
+    output: Source
     before: bool
 
 
@@ -55,12 +58,15 @@ class Runner:
         Raises:
             BaikalError: see ``Run``.
         """
-        if self.workers is not None:
+        shared, is_named = self.workers is not None, config.output is not None
+        if self.workers is not None and is_named:
             self.workers.check(config)
         processes = 1 if self.workers is None else self.workers.processes
-        with Run(config, processes=processes, only_plan=self.dry_run) as run:
+        with Run(config, processes=processes, shared=shared, only_plan=self.dry_run) as run:
+            if self.workers is not None and not is_named:
+                self.workers.check(run.config)
             self.do(run)
-            return Ran(files_of(run.volume), run.finished)
+            return Ran(files_of(run.volume), run.config.result, run.finished)
 
     def do(self, run: Run) -> None:
         """Do what was planned.

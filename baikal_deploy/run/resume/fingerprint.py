@@ -45,6 +45,7 @@ def fingerprint(config: RunConfig, guide: Volume | None, recipes: Recipes) -> di
         "contents of the results": None if config.results is None else _made(config.results),
         "uncertainty": None if config.uncertainty is None else str(config.uncertainty.absolute()),
         "mask": None if config.mask is None else str(config.mask.absolute()),
+        **({} if config.upload is None else {"uploaded to": str(config.upload)}),
     }
     same: dict[str, Any] = json.loads(json.dumps(found))
     return same

@@ -32,7 +32,7 @@ from baikal_deploy.run.resume.unfinished import (
 )
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import Mark, remove_finished, remove_leftover
-from baikal_deploy.volumes.create import format_of
+from baikal_deploy.volumes.create import check_upload, format_of
 from baikal_deploy.volumes.layout import Layout
 from baikal_deploy.volumes.urls import Source
 
@@ -216,6 +216,8 @@ def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Jour
     left = [] if earlier is None else leftovers(earlier)
     for path in config.outputs:
         format_of(path).check_begin(path, config.overwrite, left)
+    if config.upload is not None:
+        check_upload(config.upload, free=True)
     return None
 
 
@@ -226,9 +228,9 @@ def finished_before(config: RunConfig, fingerprint: Mapping[str, Any] | None = N
         config: the options of the run.
         fingerprint: of the run; None: any run.
     """
-    if config.overwrite or Journal.load(journal_path(config)) is not None:
+    if config.overwrite or load_unfinished(config) is not None:
         return False
-    marks = list(map(Mark.at, config.outputs))
+    marks = list(map(Mark.at, [config.result, *config.outputs[1:]]))
     digests = {mark.fingerprint for mark in marks if mark is not None and mark.complete}
     if None in marks or len(digests) != 1:
         return False

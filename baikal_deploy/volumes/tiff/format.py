@@ -1,4 +1,4 @@
-"""OME-TIFF as a format that is written: one file, uncompressed, laid out before any plane is there."""
+"""TIFF as a format that is written: one file, laid out before any plane is there, packed at the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import tifffile
 
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.host.durable import sync_file
 from baikal_deploy.host.moves import move
 from baikal_deploy.volumes.base import VolumeInfo
@@ -22,29 +23,45 @@ from baikal_deploy.volumes.paths import (
     unfinished_by,
     writing,
 )
-from baikal_deploy.volumes.tiff.ome import check_expressible, ome_metadata
-from baikal_deploy.volumes.tiff.writer import TiffOutput
+from baikal_deploy.volumes.storage import USUAL, Codec, Storage
+from baikal_deploy.volumes.tiff.flavours import ImageJ, flavour_of
+from baikal_deploy.volumes.tiff.packing import Packing
+from baikal_deploy.volumes.tiff.writer import TiffOutput, is_complete
+
+USUAL_CODEC = "none"
 
 
 class OmeTiff:
-    """The format of images in OME-TIFF: a ``Format``, whose methods are described there."""
+    """The format of images in TIFF: a ``Format``, whose methods are described there.
+
+    It is OME-TIFF, or a hyperstack of ImageJ where the input is one and the name does not say otherwise.
+    """
 
     NAME = "TIFF"
     GROWS = False
     SHARED = False
     NESTS = False
-    KEPT = "uncompressed"
+
+    def __init__(self, storage: Storage = USUAL) -> None:
+        self.codec = storage.packing(USUAL_CODEC)
+        self.KEPT = "uncompressed" if self.codec.name == "none" else "before compression"
 
     def size(self, info: VolumeInfo) -> int:
-        """Bytes of an image, which is not compressed."""
+        """Bytes of an image, before it is compressed."""
         return prod(info.shape) * info.dtype.itemsize
 
     def check_expressible(self, path: Path, info: VolumeInfo) -> None:
-        """Refuse a pixel type, translation, unit or name that OME-TIFF does not have.
+        """Refuse a pixel type, unit or name that TIFF does not have, and a codec that cannot be had.
 
         See ``Format.check_expressible``.
         """
-        check_expressible(path, info)
+        _check_codec(path, self.codec)
+        flavour_of(path, info, self.codec).check(path, info)
+
+    def named(self, path: Path, info: VolumeInfo) -> Path:
+        """Path with .tif for .ome.tif where that makes it a hyperstack of ImageJ; see ``Format.named``."""
+        plain = path.with_name(f"{path.name.removesuffix('.ome.tif')}.tif")
+        return plain if isinstance(flavour_of(plain, info, self.codec), ImageJ) else path
 
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
         """Refuse a file that must not be overwritten; see ``Format.check_begin``."""
@@ -68,19 +85,13 @@ class OmeTiff:
         run: str | None = None,
     ) -> TiffOutput:
         """Write the metadata, and leave room for the planes; see ``Format.create``."""
-        check_expressible(path, info)
+        self.check_expressible(path, info)
         location = self.begin(path, overwrite)
-        metadata = {**ome_metadata(path, info), "Description": json.dumps(unfinished_by(run))}
+        flavour = flavour_of(path, info, self.codec)
         begun = location.with_name(f"{location.name}.{run or uuid4().hex}")  # half of it is not an image
         with writing(path, "the metadata"):
-            tifffile.imwrite(
-                begun,
-                shape=info.shape,
-                dtype=info.dtype,
-                ome=True,
-                photometric="minisblack",
-                metadata=metadata,
-            )
+            options = flavour.options(path, info, json.dumps(unfinished_by(run)))
+            tifffile.imwrite(begun, shape=flavour.shape(info), dtype=info.dtype, **options)
             sync_file(begun, begun.parent)
             move(begun, location)
         return self.resume(path, info, location, layout=layout, run=run)
@@ -95,10 +106,26 @@ class OmeTiff:
         run: str | None = None,
     ) -> TiffOutput:
         """Continue a file that ``create`` began; see ``Format.resume``."""
+        packing = Packing(self.codec, run or uuid4().hex)
         with continuing(path), tifffile.TiffFile(location) as file:
             series, plane = file.series[0], file.pages.first
             found = (series.size, plane.shape, series.dtype)
-            if series.dataoffset is None or found != (prod(info.shape), info.plane_shape, info.dtype):
+            if found != (prod(info.shape), info.plane_shape, info.dtype):
                 raise ValueError("its pixels have another shape or type")
             offset = series.dataoffset
-        return TiffOutput(path, info, plan_items(info, layout or default_layout(info)), location, offset)
+            if offset is None and not is_complete(location):
+                raise ValueError("its pixels have no places")
+        items = plan_items(info, layout or default_layout(info))
+        flavour = flavour_of(path, info, self.codec)
+        return TiffOutput(path, info, items, location, offset, flavour, packing)
+
+
+def _check_codec(path: Path, codec: Codec) -> None:
+    compression = {"none": 1, "zlib": 8, "zstd": 50000}.get(codec.name)
+    if compression is None:
+        raise ConfigError(f"{path}: a TIFF has no codec {codec.name}; choose --codec zlib, zstd or none")
+    if compression not in tifffile.TIFF.COMPRESSORS:
+        raise VolumeError(
+            f"{path}: --codec {codec.name} needs the package imagecodecs in a TIFF: "
+            f'pip install "baikal-deploy[tiff-codecs]"'
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import Axis, VolumeInfo
@@ -28,7 +29,7 @@ def check_expressible(path: Path, info: VolumeInfo) -> None:
         info: the image.
 
     Raises:
-        VolumeError: its pixel type, translation, a unit or a name.
+        VolumeError: its pixel type, a unit or a name; an offset of the channels.
     """
     if info.dtype.name not in OME_TYPES:
         raise VolumeError(
@@ -53,16 +54,13 @@ def ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:
     Raises:
         VolumeError: what OME-XML cannot express.
     """
-    if any(info.translation):
-        raise VolumeError(
-            f"{path}: OME-TIFF has no place for the translation {list(info.translation)}, which is where "
-            f"{info.path} or the chosen part of it begins; choose an output in .ome.zarr"
-        )
     metadata: dict[str, Any] = {"axes": "".join(axis.name for axis in info.axes).upper()}
     for axis, scale in zip(info.axes, info.scale, strict=True):
         if axis.name != "c" and (axis.unit is not None or scale != 1):
             key = "TimeIncrement" if axis.name == "t" else f"PhysicalSize{axis.name.upper()}"
             metadata |= {key: scale, f"{key}Unit": _ome_unit(path, axis)}
+    if planes := _positions(path, info):
+        metadata["Plane"] = planes
     if info.name is not None:
         metadata["Name"] = info.name
     channels = [_described(info, channel) for channel in range(info.num_channels)]
@@ -70,6 +68,40 @@ def ome_metadata(path: Path, info: VolumeInfo) -> dict[str, Any]:
         if any(key in channel for channel in channels):
             metadata.setdefault("Channel", {})[key] = [channel.get(key, unknown) for channel in channels]
     return metadata
+
+
+def _positions(path: Path, info: VolumeInfo) -> dict[str, Any]:
+    """Position of each plane in space and time, where the image does not begin at 0.
+
+    In x and y it is that of the centre of pixel 0, as everywhere here.
+    """
+    begins = {axis.name: at for axis, at in zip(info.axes, info.translation, strict=True)}
+    if not any(begins.values()):
+        return {}
+    if begins.get("c"):
+        raise VolumeError(
+            f"{path}: OME-TIFF has no place for a translation of the channels, {begins['c']:g}; choose an "
+            f"output in .ome.zarr"
+        )
+    steps = dict(zip((axis.name for axis in info.axes), info.scale, strict=True))
+    at = [dict(zip(begins, info.position(plane), strict=False)) for plane in range(info.num_planes)]
+    found: dict[str, Any] = {}
+    for axis in info.axes:
+        if axis.name != "c":
+            key = "DeltaT" if axis.name == "t" else f"Position{axis.name.upper()}"
+            start, step = begins[axis.name], steps[axis.name]
+            found[key] = [start + one.get(axis.name, 0) * step for one in at]
+            found[f"{key}Unit"] = [_ome_unit(path, axis)] * len(at)
+    return found
+
+
+def uuid_of(text: str) -> str:
+    """UUID of a file with such a description: the same for files that are the same.
+
+    Args:
+        text: that tells it from others.
+    """
+    return str(uuid5(NAMESPACE_OID, text))
 
 
 def _ome_unit(path: Path, axis: Axis) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import (
     Calibration,
+    hyperstack_of,
     imagej_calibration,
     metamorph_calibration,
     ome_calibrations,
@@ -74,6 +76,8 @@ def _open_series(path: Path, file: Any, number: int) -> SeriesVolume:
     calibration = _calibration(path, file, number, sizes)
     pixels = open_pixels(path, number)
     info = describe_file(path, sizes, series.dtype, calibration, decoded_together(pixels))
+    if series.kind == "imagej":
+        info = replace(info, hyperstack=hyperstack_of(file.imagej_metadata or {}, info.num_channels))
     return SeriesVolume(info, pixels, axes, series_files(series))
 
 

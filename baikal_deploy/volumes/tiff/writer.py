@@ -1,19 +1,17 @@
-"""Writer of OME-TIFF: one file, uncompressed, plane by plane.
+"""Writer of TIFF: one file, plane by plane.
 
 The file is laid out first, with room for every plane, and lies beside its place until it is complete. Its
-description holds what a Zarr store has as an attribute: how it was made, and whether it is complete.
+description holds what a Zarr store has as an attribute: how it was made, and whether it is complete. What is
+compressed, or has smaller versions, is made of it at the end.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any, Self
-from xml.sax.saxutils import escape
 
 import numpy as np
 import tifffile
@@ -25,9 +23,9 @@ from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import check_item
 from baikal_deploy.volumes.paths import writing
+from baikal_deploy.volumes.tiff.flavours import Flavour, provenance_in
+from baikal_deploy.volumes.tiff.packing import Packing
 from baikal_deploy.volumes.urls import Source
-
-DESCRIPTION = re.compile("<Description>(.*?)</Description>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,18 @@ class TiffOutput:
     """An OME-TIFF that is being written: a ``Writer``, whose methods are described there.
 
     Attributes:
-        offset: of the first pixel in the file.
+        offset: of the first pixel in the file; None: it is packed already.
+        flavour: kind of TIFF.
+        packing: how it is packed at the end.
     """
 
     path: Path
     info: VolumeInfo
     items: Sequence[WorkItem]
     location: Path
-    offset: int
+    offset: int | None
+    flavour: Flavour
+    packing: Packing
 
     @property
     def reductions(self) -> Sequence[Reduction]:
@@ -56,6 +58,7 @@ class TiffOutput:
     def write(self, item: WorkItem, planes: Raw) -> None:
         """Write one item to its place in the file; see ``Writer.write``."""
         check_item(self.path, self.info, self.items, item, planes)
+        assert self.offset is not None, "a finished file has no items left"
         with writing(self.path, self.info.describe_range(item.planes)), self.location.open("r+b") as file:
             for at, pixels in self._runs(item, planes):
                 file.seek(self.offset + at * self.info.dtype.itemsize)
@@ -64,18 +67,16 @@ class TiffOutput:
     def _runs(self, item: WorkItem, planes: Raw) -> Iterator[tuple[int, Raw]]:
         """Number of the first pixel, and the pixels, of each part that lies together in the file."""
         height, width = self.info.plane_shape
+        pages = [self.flavour.page(self.info, plane) for plane in item.planes]
         if item.region is None:
-            numbered = zip(item.planes, planes, strict=True)
-            whole = item.planes.step == 1
-            yield from (
-                [(item.planes.start * height * width, planes)]
-                if whole
-                else ((plane * height * width, pixels) for plane, pixels in numbered)
-            )
+            if pages == list(range(pages[0], pages[0] + len(pages))):
+                yield pages[0] * height * width, planes
+            else:
+                yield from ((page * height * width, one) for page, one in zip(pages, planes, strict=True))
             return
         y, x = item.region
-        for plane, pixels in zip(item.planes, planes, strict=True):
-            for row, run in enumerate(pixels, start=plane * height + y.start):
+        for page, pixels in zip(pages, planes, strict=True):
+            for row, run in enumerate(pixels, start=page * height + y.start):
                 yield row * width + x.start, run
 
     def reduce(self, reduction: Reduction) -> None:
@@ -97,14 +98,20 @@ class TiffOutput:
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Record how the image was made, mark it complete, and put it in its place; see ``Writer.finish``."""
-        written = f"<Description>{escape(json.dumps({**provenance, 'complete': True}))}</Description>"
+        made, target = {**provenance, "complete": True}, self.path.resolve()
+        if self.offset is None:
+            return  # a run that was killed after it had put it there
         with writing(self.path, "the provenance"):
-            xml = str(tifffile.tiffcomment(self.location))
-            described = DESCRIPTION.sub(lambda _: written, xml, count=1)
-            if described != xml:
+            if self.packing.needed(self.info):
+                options = self.flavour.options(self.path, self.info, json.dumps(made))
+                self.packing.pack(self.info, self.location, self.offset, target, options)
+                return
+            before = str(tifffile.tiffcomment(self.location))
+            described = self.flavour.described(before, made)
+            if described != before:
                 tifffile.tiffcomment(self.location, described.encode())
                 sync_file(self.location, self.location.parent)
-            move(self.location, self.path.resolve())
+            move(self.location, target)
 
 
 def provenance_of(path: Path) -> dict[str, Any] | None:
@@ -114,8 +121,16 @@ def provenance_of(path: Path) -> dict[str, Any] | None:
         path: of anything.
     """
     try:
-        found = DESCRIPTION.search(str(tifffile.tiffcomment(path))) if path.is_file() else None
-        provenance = json.loads(unescape(found[1])) if found else None
+        provenance = provenance_in(str(tifffile.tiffcomment(path))) if path.is_file() else None
     except Exception:  # of a damaged file, anything
         return None
     return provenance if isinstance(provenance, dict) and "complete" in provenance else None
+
+
+def is_complete(path: Path) -> bool:
+    """True if a file of this package was finished.
+
+    Args:
+        path: of anything.
+    """
+    return bool((provenance_of(path) or {}).get("complete"))

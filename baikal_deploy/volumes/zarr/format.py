@@ -1,4 +1,4 @@
-"""OME-Zarr as a format that is written: OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
+"""OME-Zarr as a format that is written: images with a pyramid, 0.5 in sharded Zarr 3, 0.4 in Zarr 2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import zarr
-from zarr.codecs import ZstdCodec
 
 from baikal_deploy.volumes.base import VolumeInfo
-from baikal_deploy.volumes.layout import Layout, chunk_shape, default_layout, shard_shape
+from baikal_deploy.volumes.layout import Layout, default_layout
 from baikal_deploy.volumes.paths import (
     PROVENANCE,
     check_output,
@@ -21,6 +20,8 @@ from baikal_deploy.volumes.paths import (
     writing,
 )
 from baikal_deploy.volumes.pyramid import pyramid_levels
+from baikal_deploy.volumes.storage import USUAL, Storage
+from baikal_deploy.volumes.zarr.arrays import create_array
 from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.writer import OutputVolume, group_attributes
 
@@ -34,13 +35,20 @@ class OmeZarr:
     NESTS = True
     KEPT = "before compression, with its pyramid"
 
+    def __init__(self, storage: Storage = USUAL) -> None:
+        self.storage = storage
+
     def size(self, info: VolumeInfo) -> int:
         """Bytes of an image; each level of the pyramid has a quarter of the pixels of the one above."""
         return prod(info.shape) * info.dtype.itemsize * 4 // 3
 
     def check_expressible(self, path: Path, info: VolumeInfo) -> None:
         """Refuse an image with metadata that is not valid; see ``Format.check_expressible``."""
-        group_attributes(info)
+        group_attributes(info, self.storage.ngff)
+
+    def named(self, path: Path, info: VolumeInfo) -> Path:
+        """The path as it is; see ``Format.named``."""
+        return path
 
     def check_begin(self, path: Path, overwrite: bool, leftovers: Collection[Path]) -> None:
         """Refuse a store that must not be overwritten; see ``Format.check_begin``."""
@@ -61,13 +69,14 @@ class OmeZarr:
         run: str | None = None,
     ) -> OutputVolume:
         """Write the metadata and the empty arrays of every level; see ``Format.create``."""
-        attributes = {**group_attributes(info), PROVENANCE: unfinished_by(run)}
+        attributes = {**group_attributes(info, self.storage.ngff), PROVENANCE: unfinished_by(run)}
         location = self.begin(path, overwrite)
         layout = layout or default_layout(info)
         with writing(path, "the metadata"):
-            group = zarr.create_group(PatientFolder(location), attributes=attributes, zarr_format=3)
+            zarr_format: Any = 2 if self.storage.ngff == "0.4" else 3
+            group = zarr.create_group(PatientFolder(location), attributes=attributes, zarr_format=zarr_format)
             arrays = [
-                _create_array(group, index, info, level.plane_shape, layout)
+                create_array(group, index, info, level.plane_shape, layout, self.storage)
                 for index, level in enumerate(pyramid_levels(info.plane_shape))
             ]
         return OutputVolume(path, info, layout, location, group, tuple(arrays), run)
@@ -98,20 +107,4 @@ def _is_begun(array: Any, shape: tuple[int, ...], dtype: Any) -> bool:
         return False
     return array.shape == shape or (
         len(shape) > 2 and array.shape[1:] == shape[1:] and array.shape[0] < shape[0]
-    )
-
-
-def _create_array(
-    group: zarr.Group, level: int, info: VolumeInfo, plane_shape: tuple[int, int], layout: Layout
-) -> zarr.Array[Any]:
-    shape = info.shape[:-2] + plane_shape
-    return group.create_array(
-        str(level),
-        shape=shape,
-        dtype=info.dtype,
-        chunks=chunk_shape(shape, layout.level_edge(level)),
-        shards=shard_shape(shape, layout, level),
-        compressors=ZstdCodec(level=1),
-        fill_value=0,
-        dimension_names=[axis.name for axis in info.axes],
     )

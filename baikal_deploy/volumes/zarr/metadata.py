@@ -1,4 +1,4 @@
-"""OME-NGFF image metadata: 0.4 and 0.5 are read, 0.5 is written.
+"""OME-NGFF image metadata: 0.4 and 0.5 are read and written.
 
 Specification: https://ngff.openmicroscopy.org/0.5/. Reading is lenient where only display or pixel
 size is at stake and strict where pixels could be taken for others; what is written is validated
@@ -171,6 +171,22 @@ def image_attributes(info: VolumeInfo, levels: Sequence[Level]) -> dict[str, Any
     return block
 
 
+def as_04(block: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of an OME-NGFF 0.4 image, from the "ome" attribute of one of 0.5.
+
+    Specification: https://ngff.openmicroscopy.org/0.4/.
+
+    Args:
+        block: of 0.5; it holds nothing that 0.4 has not.
+    """
+    found = {key: value for key, value in block.items() if key != "version"}
+    multiscales = [multiscale | {"version": "0.4"} for multiscale in block["multiscales"]]
+    found["multiscales"] = multiscales
+    if "omero" in found:
+        found["omero"] = found["omero"] | {"version": "0.4"}
+    return found
+
+
 def _axis(axis: Axis) -> dict[str, str]:
     entry = {"name": axis.name, "type": AXIS_TYPES[axis.name]}
     return entry if axis.unit is None else entry | {"unit": axis.unit}
@@ -210,7 +226,7 @@ def _complete_channel(channel: dict[str, Any], dtype: np.dtype[Any]) -> dict[str
 
 
 def validate(path: Source, block: dict[str, Any]) -> None:
-    """Refuse the "ome" attribute of an image, plate or well that is not valid.
+    """Refuse the "ome" attribute of an image, plate or well, or all of an image of 0.4, that is not valid.
 
     Args:
         path: what it describes, for messages.
@@ -219,9 +235,11 @@ def validate(path: Source, block: dict[str, Any]) -> None:
     Raises:
         VolumeError: it breaks the specification, or holds what JSON cannot.
     """
-    from yaozarrs import v05  # pydantic takes long to load; only writers need it
+    from yaozarrs import v04, v05  # pydantic takes long to load; only writers need it
 
-    model = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
+    version = "0.5" if "version" in block else "0.4"
+    model: Any = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
+    model = model if version == "0.5" else v04.Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is not an NGFF name: allowed, and carried over
         try:
@@ -229,7 +247,7 @@ def validate(path: Source, block: dict[str, Any]) -> None:
             json.dumps(block, allow_nan=False, ensure_ascii=False).encode()
         except ValueError as error:
             raise VolumeError(
-                f"{path}: its metadata does not make valid OME-NGFF 0.5 ({_reason(error)}); correct it"
+                f"{path}: its metadata does not make valid OME-NGFF {version} ({_reason(error)}); correct it"
             ) from error
 
 

@@ -16,7 +16,7 @@ from baikal_deploy.volumes.axes import plain_axes
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.names import member, members
-from baikal_deploy.volumes.paths import is_zarr, translated
+from baikal_deploy.volumes.paths import METADATA_FILES, is_zarr, translated
 from baikal_deploy.volumes.urls import Source, Url, explained, stamp
 from baikal_deploy.volumes.zarr.collections import (
     choose_series,
@@ -34,7 +34,6 @@ Array = zarr.Array[Any]
 
 PLATE_DEPTH = 3  # images of a plate lie in row/column/field
 MAX_CHOICES = 4
-METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def open_volume(path: Source, series: int | None = None) -> ZarrVolume:

@@ -1,16 +1,17 @@
-"""Writer of OME-NGFF 0.5 images with a pyramid, in sharded Zarr 3."""
+"""Writer of OME-NGFF images with a pyramid: 0.5 in sharded Zarr 3, 0.4 in Zarr 2."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
 import zarr
 
-from baikal_deploy.host.durable import sync_file
+from baikal_deploy.host.durable import sync_file, sync_files
 from baikal_deploy.pixels.arrays import Raw, Region
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.indexing import at_level, check_item, plane_index
@@ -18,9 +19,10 @@ from baikal_deploy.volumes.layout import Layout, plan_items, plan_reductions
 from baikal_deploy.volumes.paths import PROVENANCE, writing
 from baikal_deploy.volumes.pyramid import downsample, pyramid_levels
 from baikal_deploy.volumes.replacing import replace_store
+from baikal_deploy.volumes.storage import Ngff
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.zarr.labels import copy_labels
-from baikal_deploy.volumes.zarr.metadata import image_attributes
+from baikal_deploy.volumes.zarr.metadata import as_04, image_attributes, validate
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,22 @@ class OutputVolume:
 
     def grown(self, info: VolumeInfo) -> Self:
         """The same image with more steps of the first axis; see ``Writer.grown``."""
-        attributes = group_attributes(info)
+        attributes = group_attributes(info, self.ngff)
         with writing(self.path, "the metadata"):
             for number, array in enumerate(self.levels):
                 if array.shape[:-2] != info.shape[:-2]:
                     array.resize((*info.shape[:-2], *array.shape[-2:]))
-                    sync_file(self.location / str(number) / "zarr.json", self.location)
-            if self.group.attrs.asdict().get("ome") != attributes["ome"]:
+                    name = ".zarray" if self.ngff == "0.4" else "zarr.json"
+                    sync_file(self.location / str(number) / name, self.location)
+            found = self.group.attrs.asdict()
+            if any(found.get(key) != value for key, value in attributes.items()):
                 self.group.update_attributes(attributes)
         return replace(self, info=info)
+
+    @property
+    def ngff(self) -> Ngff:
+        """Version of OME-NGFF."""
+        return "0.4" if self.group.metadata.zarr_format == 2 else "0.5"
 
     def write(self, item: WorkItem, planes: Raw) -> None:
         """Write one item to all levels that it has a part in; see ``Writer.write``."""
@@ -100,45 +109,57 @@ class OutputVolume:
                 yield level, at_level(region, level)
 
     def files(self, piece: WorkItem | Reduction) -> list[Path]:
-        """Shards that hold the pixels of a piece; see ``Writer.files``."""
-        first = plane_index(self.info, piece.planes)[:-2]
-        files = []
-        for level, region in self._parts(piece):
-            array = self.levels[level]
-            assert array.shards is not None
-            starts = [i.start if isinstance(i, slice) else i for i in (*first, *region)]
-            place = tuple(start // edge for start, edge in zip(starts, array.shards, strict=True))
-            files.append(self.location / str(level) / array.metadata.encode_chunk_key(place))
-        return files
+        """Shards, or chunks without them, that hold the pixels of a piece; see ``Writer.files``."""
+        return [
+            self.location / str(level) / self.levels[level].metadata.encode_chunk_key(place)
+            for level, region in self._parts(piece)
+            for place in _places(self.levels[level], (*plane_index(self.info, piece.planes)[:-2], *region))
+        ]
 
     def sync(self, piece: WorkItem | Reduction) -> None:
         """Return when a piece that was written is on disk; see ``Writer.sync``."""
         with writing(self.path, self.info.describe_range(piece.planes)):
-            for file in self.files(piece):
-                if file.exists():
-                    sync_file(file, self.location)
+            sync_files([file for file in self.files(piece) if file.exists()], self.location)
 
     def copy_labels(self, labels: Source) -> list[str]:
         """Give the image the label images of another one; see ``Writer.copy_labels``."""
+        if self.ngff == "0.4":
+            return [f"label images in {labels} were left out: they are copied in OME-Zarr 0.5 alone (--ngff)"]
         return copy_labels(labels, self.location)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Mark the image complete, and replace the one that was to be overwritten; see ``Writer.finish``."""
         with writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
-            sync_file(self.location / "zarr.json", self.location)
+            name = ".zattrs" if self.ngff == "0.4" else "zarr.json"
+            sync_file(self.location / name, self.location)
         target = self.path.resolve()
         if self.location != target:
             replace_store(self.location, target, self.run)
 
 
-def group_attributes(info: VolumeInfo) -> dict[str, Any]:
+def _places(array: zarr.Array[Any], index: Sequence[int | slice]) -> Iterator[tuple[int, ...]]:
+    """Places, in the grid of files of an array, that hold a part of it."""
+    edges = array.shards or array.chunks
+    spans = [one if isinstance(one, slice) else slice(one, one + 1) for one in index]
+    return product(
+        *(range(span.start // edge, -(-span.stop // edge)) for span, edge in zip(spans, edges, strict=True))
+    )
+
+
+def group_attributes(info: VolumeInfo, ngff: Ngff) -> dict[str, Any]:
     """Attributes of the group of an image.
 
     Args:
         info: the image.
+        ngff: version of OME-NGFF.
 
     Raises:
         VolumeError: metadata that is not valid.
     """
-    return {"ome": image_attributes(info, pyramid_levels(info.plane_shape))}
+    block = image_attributes(info, pyramid_levels(info.plane_shape))
+    if ngff == "0.5":
+        return {"ome": block}
+    attributes = as_04(block)
+    validate(info.path, attributes)
+    return attributes

@@ -5,7 +5,6 @@ Transform and exact unbiased inverse: Mäkitalo and Foi, IEEE Trans. Image Proce
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from baikal_deploy.measurement.noise_model import NoiseModel, fit_noise
 from baikal_deploy.measurement.sample import noise_std
 from baikal_deploy.pixels.arrays import Values
+from baikal_evaluation.methods._bm3d import bm3d_version, load_bm3d
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 FIRST_ESTIMATE = 2.0
@@ -25,11 +25,10 @@ class AnscombeBM3D(Method):
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"bm3d": version("bm3d"), "first_estimate": FIRST_ESTIMATE, "inverse": 2}
+        return {"bm3d": bm3d_version(), "first_estimate": FIRST_ESTIMATE, "inverse": 2}
 
     def denoise(self, noisy: Stack, clean: Stack | None, guide: Stack | None = None) -> Prediction:
-        from bm3d import bm3d  # slow to import
-
+        bm3d = load_bm3d()
         planes = list(noisy.astype(np.float64))
         noise = fit_noise(planes, [gaussian_filter(plane, FIRST_ESTIMATE) for plane in planes])
         if noise.gain == 0:

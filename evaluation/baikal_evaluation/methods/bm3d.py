@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from baikal_deploy.measurement.sample import noise_std
+from baikal_evaluation.methods._bm3d import bm3d_version, load_bm3d
 from baikal_evaluation.methods.base import Method, Prediction, Stack
 
 
@@ -16,10 +16,9 @@ class BM3D(Method):
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"bm3d": version("bm3d")}
+        return {"bm3d": bm3d_version()}
 
     def denoise(self, noisy: Stack, clean: Stack | None, guide: Stack | None = None) -> Prediction:
-        from bm3d import bm3d  # slow to import
-
+        bm3d = load_bm3d()
         sigma = noise_std(list(noisy))
         return Prediction(np.stack([bm3d(plane, sigma) for plane in noisy]).astype(np.float32))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.sample import sample_windows
 from baikal_deploy.pixels.arrays import Values
+from baikal_evaluation.methods._bm3d import bm3d_version, load_bm3d
 from baikal_evaluation.methods._model import Model
 from baikal_evaluation.methods.anscombe_bm3d import inverse, transformed
 from baikal_evaluation.methods.base import Method, Prediction, Stack
@@ -39,7 +39,7 @@ class SpectralBM3D(Method):
 
     @property
     def identity(self) -> dict[str, Any]:
-        own = {"bm3d": version("bm3d"), "least": LEAST}
+        own = {"bm3d": bm3d_version(), "least": LEAST}
         return own | {"baikal-deploy": __version__, "model": self._denoiser.model_sha256}
 
     def denoise(self, noisy: Stack, clean: Stack | None, guide: Stack | None = None) -> Prediction:
@@ -98,8 +98,7 @@ def power_spectrum(noise: NoiseModel, shape: tuple[int, ...]) -> Values:
 
 def bm3d_of(plane: Values, spectrum: Values | None) -> Values:
     """BM3D of a plane whose noise has variance 1 and a spectrum; None: it is white."""
-    from bm3d import bm3d  # slow to import
-
+    bm3d = load_bm3d()
     if spectrum is None:
         white: Values = bm3d(plane, 1.0)
         return white

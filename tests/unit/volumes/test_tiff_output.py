@@ -95,7 +95,6 @@ def test_nothing_is_there_until_it_is_complete(tmp_path: Path, make_info: MakeIn
     ("change", "match"),
     [
         ({"dtype": "u8"}, "no pixels of type uint64"),
-        ({"translation": (1.0, 0.0)}, "no place for the translation"),
     ],
 )
 def test_what_ome_tiff_cannot_express(

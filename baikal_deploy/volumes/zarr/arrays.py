@@ -1,0 +1,77 @@
+"""The arrays of an image that is written: their chunks, shards and codecs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zarr
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+from baikal_deploy.volumes.base import VolumeInfo
+from baikal_deploy.volumes.layout import Layout, chunk_shape, shard_shape
+from baikal_deploy.volumes.storage import Codec, Storage
+
+USUAL_CODEC = "zstd:1"
+
+
+def create_array(
+    group: zarr.Group,
+    level: int,
+    info: VolumeInfo,
+    plane_shape: tuple[int, int],
+    layout: Layout,
+    storage: Storage,
+) -> zarr.Array[Any]:
+    """Make the array of a level of the pyramid, all of which is 0.
+
+    Args:
+        group: the image.
+        level: its number, which is its name.
+        info: the image.
+        plane_shape: (H, W) of the level.
+        layout: of the items.
+        storage: how it is stored.
+    """
+    shape, codec = info.shape[:-2] + plane_shape, storage.packing(USUAL_CODEC)
+    options: dict[str, Any] = {
+        "shape": shape,
+        "dtype": info.dtype,
+        "chunks": chunk_shape(shape, layout.level_edge(level), storage.chunk),
+        "fill_value": 0,
+    }
+    if group.metadata.zarr_format == 2:
+        separator: Any = {"name": "v2", "separator": "/"}
+        return group.create_array(
+            str(level), compressors=_of_zarr_2(codec), chunk_key_encoding=separator, **options
+        )
+    return group.create_array(
+        str(level),
+        shards=shard_shape(shape, layout, level, storage.chunk) if storage.sharded else None,
+        compressors=_of_zarr_3(codec),
+        dimension_names=[axis.name for axis in info.axes],
+        **options,
+    )
+
+
+def _of_zarr_3(codec: Codec) -> Any:
+    match codec.name:
+        case "zlib":
+            return GzipCodec(level=codec.level)
+        case "zstd":
+            return ZstdCodec(level=codec.level)
+        case "blosc":
+            return BloscCodec(cname="zstd", clevel=codec.level)
+    return None
+
+
+def _of_zarr_2(codec: Codec) -> Any:
+    import numcodecs  # the codecs of Zarr 2; it comes with zarr
+
+    match codec.name:
+        case "zlib":
+            return numcodecs.GZip(level=codec.level)
+        case "zstd":
+            return numcodecs.Zstd(level=codec.level)
+        case "blosc":
+            return numcodecs.Blosc(cname="zstd", clevel=codec.level)
+    return None
