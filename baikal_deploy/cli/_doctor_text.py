@@ -14,6 +14,8 @@ WIDEST = 100
 """Columns that text is wrapped to in a wider terminal."""
 NAME, STATE = 16, 5
 """Columns of an engine's name, and of the word that says whether it works."""
+NOT_NVIDIA = ("CPU", "Intel GPU", "unknown")
+"""Devices of engines that need no GPU of NVIDIA's."""
 MARGIN = " " * (2 + NAME + STATE)
 
 
@@ -88,7 +90,7 @@ def _verdict(report: Examination) -> str:
 
 def _gpu_needed(report: Examination) -> str:
     """A line for machines without a GPU, so that nobody tries to mend what needs one; else nothing."""
-    engines = [engine for engine in report.engines if "NVIDIA" in engine.device]
+    engines = [engine for engine in report.engines if engine.device not in NOT_NVIDIA]
     if report.gpus or any(engine.support.works for engine in engines):
         return ""
     names = ", ".join(engine.name for engine in engines)
