@@ -56,7 +56,8 @@ def share_of_noise(noise: NoiseModel) -> float:
     def with_base(variance: float) -> Values:
         """A Gaussian of that variance, after the base's own."""
         both = variance + BASE_SIGMA**2
-        return np.exp(-squared / 2 / both) / (2 * np.pi * both)
+        density: Values = np.exp(-squared / 2 / both) / (2 * np.pi * both)
+        return density
 
     with_itself = np.pad(correlate2d(near, near), lags)[
         tuple(slice(2 * REACH, 2 * (lags + REACH) + 1) for _ in "yx")

@@ -113,7 +113,8 @@ class _Scaled:
             shares: of the pixels themselves in their surroundings.
         """
         of_photons = surroundings * np.float32(self.gain) > np.float32(self.floor - self.intercept)
-        return of_photons * shares * np.float32(self.gain * self.level**2 / 2)
+        darker: Planes = of_photons * shares * np.float32(self.gain * self.level**2 / 2)
+        return darker
 
     def shown(self, planes: Planes, spread: Planes) -> Planes:
         """A of intensities, stretched so that −1 and 1 stay.

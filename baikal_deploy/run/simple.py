@@ -8,10 +8,11 @@ from typing import Any
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.follow import TIMEOUT, Follow
 from baikal_deploy.run.many.images import Images
 from baikal_deploy.run.result import RunReport
-from baikal_deploy.run.run import Progress, Run
+from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.urls import Source, Url, source_of
 
 _OWN = {field.name for field in fields(RunConfig)}
