@@ -158,7 +158,7 @@ class Plan:
         """Remarks on how the input was taken, in sentences."""
         names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
         skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
-        return skipped + self.input.notes()
+        return [*self.chosen.info.remarks, *skipped, *self.input.notes()]
 
     def close(self) -> None:
         """Free the models."""

@@ -47,6 +47,7 @@ class VolumeInfo:
         omero: the NGFF "omero" block (channel labels, colours, display windows), as it was found.
         chunk: what is decoded together to read any pixel of it, one size per axis, counted from pixel 0; None
             where pixels are read as they are.
+        remarks: what a user should know of how the file was read, in sentences.
 
     Raises:
         VolumeError: axes, shape, pixel type or scale which this package cannot work on.
@@ -61,6 +62,7 @@ class VolumeInfo:
     name: str | None = None
     omero: dict[str, Any] | None = None
     chunk: tuple[int, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_axes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, TIFF_SUFFIXES
+from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, PICTURE_SUFFIXES, TIFF_SUFFIXES
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -54,7 +54,7 @@ def renamed(path: Path, text: str) -> Path:
 
 
 def _stem(name: str) -> str:
-    for suffix in (".zarr", *TIFF_SUFFIXES, *BIOIO_SUFFIXES):
+    for suffix in (".zarr", *TIFF_SUFFIXES, *BIOIO_SUFFIXES, *PICTURE_SUFFIXES):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break

@@ -25,6 +25,7 @@ def describe(run: Run) -> list[str]:
         f"output    {config.target}: {size} {kept}",
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(_describe_engine(own.denoiser) for own in models),
+        *(f"note: {remark}" for remark in info.remarks),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         _describe_work(run),
         _describe_memory(run),

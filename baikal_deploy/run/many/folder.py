@@ -53,6 +53,11 @@ class Folder:
         images = tuple(entry for entry in entries if is_image(entry))
         return cls(path, images, tuple(e for e in entries if e not in images)) if images else None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """No remarks: all there is to know is what was not looked at."""
+        return ()
+
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
         """Yield a run for each image, to NAME_denoised.ome.zarr in the output folder.

@@ -74,7 +74,7 @@ class Images:
             BaikalError: there is one image, and it could not be denoised.
         """
         runner = Runner(listener or Listener(), workers, after, dry_run)
-        summary = Summary(self.found.path, self.found.others, dry_run)
+        summary = Summary(self.found.path, self.found.others, self.found.notes, dry_run)
         if self.several:
             _check_options(self.config)
         with self.found.runs(self.config, dry_run=dry_run) as runs:

@@ -53,20 +53,31 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
     ome = member(source, "OME", "a group")
     xml = _read_xml(member(ome, XML, "a file"))
     attributes = {**described_as(source), PROVENANCE: dict(record)}
-    parents = {parent for image in images for parent in Path(image).parents if parent.name}
     with writing(target, "the metadata"):
         zarr.create_group(target, attributes=attributes, zarr_format=3)
-        for parent in sorted(parents):
-            there = source / parent.as_posix()
-            zarr.create_group(
-                target / parent,
-                attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
-                zarr_format=3,
-            )
+        write_missing(source, target, images)
         if is_zarr(ome):
             zarr.create_group(target / "OME", attributes=as_05(attributes_of(ome)), zarr_format=3)
             if xml is not None:
                 write_file(target / "OME" / XML, xml)
+
+
+def write_missing(source: Source, target: Path, images: list[str]) -> None:
+    """Write the groups around images, as far as they are not there.
+
+    Args:
+        source, target, images: as for ``write_groups``.
+
+    Raises:
+        VolumeError: a full disk and the like.
+    """
+    parents = {parent for image in images for parent in Path(image).parents if parent.name}
+    with writing(target, "the metadata"):
+        for parent in sorted(parents):
+            there = source / parent.as_posix()
+            if not is_zarr(target / parent):
+                attributes = as_05(attributes_of(there)) if is_zarr(there) else {}
+                zarr.create_group(target / parent, attributes=attributes, zarr_format=3)
 
 
 def _read_xml(file: Source) -> bytes | None:
