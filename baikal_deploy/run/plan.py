@@ -115,6 +115,7 @@ class Plan:
         layout: how the output is cut into items.
         fingerprint: of everything that decides what is written.
         standing: what is where it is to write.
+        omero: names, colours and display ranges of the output's channels; see ``VolumeInfo``.
     """
 
     config: RunConfig
@@ -127,6 +128,7 @@ class Plan:
     layout: Layout
     fingerprint: dict[str, Any]
     standing: Standing
+    omero: dict[str, Any] | None
 
     @property
     def models(self) -> Models:
@@ -139,7 +141,7 @@ class Plan:
         Args:
             volume: the part.
         """
-        written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype))
+        written = replace(volume.info, dtype=np.dtype(self.work.wanted.dtype), omero=self.omero)
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 

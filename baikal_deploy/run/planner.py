@@ -16,6 +16,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.machine import free_bytes, resident_bytes
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.display import displayed, measured_ranges
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel, memory_limit
@@ -58,8 +59,11 @@ def plan(
         models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, standing.earlier)
+        omero = _omero(source, choice, work, standing.earlier)
         stack.pop_all()
-    return Plan(config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing)
+    return Plan(
+        config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing, omero
+    )
 
 
 def plan_part(
@@ -97,8 +101,9 @@ def plan_part(
         work.recipes.add(measurements)
         models.close_unused()
         layout = Layout(**header["layout"])
+        written = replace(choice.written, omero=header.get("omero"))
         stack.pop_all()
-    return Round(work, choice.written, layout, plan_items(choice.written, layout))
+    return Round(work, written, layout, plan_items(written, layout))
 
 
 def load(config: RunConfig, choice: Choice, threads: int | None) -> Models:
@@ -200,3 +205,12 @@ def _layout(memory: MemoryModel, limit: int | None, earlier: Journal | None) -> 
     layout = Layout(**earlier.header["layout"])
     memory.check(layout, limit)
     return layout
+
+
+def _omero(source: Input, choice: Choice, work: Work, earlier: Journal | None) -> dict[str, Any] | None:
+    """Display of the output's channels: that of an unfinished run, or as the beginning has it."""
+    if earlier is not None:
+        found: dict[str, Any] | None = earlier.header.get("omero")
+        return found
+    beginning = replace(work.recipes, volume=source.beginning(choice.volume))
+    return displayed(choice.written, measured_ranges(beginning))
