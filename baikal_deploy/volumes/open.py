@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -38,6 +39,18 @@ def is_image(path: Path) -> bool:
     if path.is_dir():
         return is_zarr(path) or is_ndtiff(path)
     return is_tiff(path) or is_picture(path) or path.suffix.lower() in BIOIO_SUFFIXES
+
+
+def images_among(paths: Sequence[Path]) -> list[Path]:
+    """What ``is_image`` takes for images; PNG and JPEG only where there is nothing else.
+
+    Beside images of a microscope these mostly are pictures of them.
+
+    Args:
+        paths: of anything.
+    """
+    found = [path for path in paths if is_image(path)]
+    return [path for path in found if not is_picture(path)] or found
 
 
 def files_of(volume: Volume) -> frozenset[Path]:
@@ -91,7 +104,7 @@ def open_input(path: Source, series: int | None = None, axes: str | None = None)
 def _open_named(path: Path, series: int | None) -> Volume | None:
     """Open what is of a format in which axes have names; None for anything else."""
     if is_picture(path) and path.is_file():
-        from baikal_deploy.volumes.picture import open_picture
+        from baikal_deploy.volumes.vendors.picture import open_picture
 
         return open_picture(path, series)
     if path.suffix.lower() in BIOIO_SUFFIXES and path.is_file():

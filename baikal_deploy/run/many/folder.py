@@ -10,10 +10,9 @@ from pathlib import Path
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.create import is_image_name
-from baikal_deploy.volumes.formats import is_picture
 from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.naming import default_output
-from baikal_deploy.volumes.open import is_image
+from baikal_deploy.volumes.open import images_among, is_image
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.urls import Source, Url
@@ -60,9 +59,7 @@ class Folder:
             raise VolumeError(
                 f"{path}: cannot be listed: {error.strerror or error}; check its permissions"
             ) from error
-        found = [entry for entry in entries if is_image(entry)]
-        images = [image for image in found if not is_picture(image)] or found
-        places = {image: image.parent.relative_to(path) for image in images}
+        places = {image: image.parent.relative_to(path) for image in images_among(entries)}
         return cls(path, places, tuple(e for e in entries if e not in places)) if places else None
 
     @property

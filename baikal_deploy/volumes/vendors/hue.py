@@ -60,7 +60,8 @@ def _means(strip: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = (max(1, length // BLOCK) for length in strip.shape[:2])
     height, width = (min(length, BLOCK) for length in strip.shape[:2])
     whole = strip[: rows * height, : columns * width]
-    return whole.reshape(rows, height, columns, width, 3).mean(axis=(1, 3))
+    means: NDArray[np.float64] = whole.reshape(rows, height, columns, width, 3).mean(axis=(1, 3))
+    return means
 
 
 def _require_hue(
