@@ -1,10 +1,10 @@
 """Noise that depends on the signal, made the same everywhere, and back.
 
-A network is told one noise level per plane, and real noise has many. So each pixel's distance from its
-surroundings is scaled until the noise has one standard deviation, and scaled back in the result:
-z = s + (y − s)·σ/σ(s), where s is the plane blurred and σ(s) the noise there. Unlike the generalised Anscombe
-transform this leaves the contrast between surroundings as it is, which is what the network has learnt; and it
-is linear in y given s, so that no bias needs undoing.
+A network is told one noise level per plane, and real noise has many. So the surroundings s of each pixel
+are put on the scale on which noise is the same everywhere, A(s) = ∫ ds/σ(s), as the generalised Anscombe
+transform does, and the pixel's distance from them is scaled to match: z = A(s) + (y − s)/σ(s). Unlike that
+transform this is linear in y given s: no bias needs undoing, and single photons are no trouble. A is
+stretched so that the intensities at both ends of the network's scale stay where they are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Self
 
 import numpy as np
 
+from baikal_deploy.measurement.adaptive_base import adaptive_base, share_of_noise
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.surroundings import base
-from baikal_deploy.pixels.arrays import Planes
+from baikal_deploy.pixels.arrays import Plane, Planes
 
 
 @dataclass(frozen=True)
@@ -26,39 +27,98 @@ class Equaliser:
 
     Attributes:
         surroundings: s.
+        shown: A(s), stretched.
         spread: σ(s)/σ, the standard deviation of each pixel's noise over what it is made.
         level: σ.
     """
 
     surroundings: Planes
+    shown: Planes
     spread: Planes
     level: float
 
     @classmethod
     def of(cls, planes: Planes, noise: NoiseModel, intensity: IntensityMap) -> Self:
-        """The equaliser of finite planes, whose noise then has the standard deviation ``noise.level``.
+        """The equaliser of finite planes.
+
+        Their noise then has the standard deviation ``noise.even_level(intensity.low, intensity.high)``.
 
         Args:
             noise: in raw units.
             intensity: the map that the planes have been through.
         """
-        surroundings = np.stack([base(plane) for plane in planes])
-        half, level = intensity.half, noise.level
-        squared = surroundings * np.float32(noise.gain * half / level**2)
-        squared += np.float32((noise.gain * (intensity.low + half) + noise.intercept) / level**2)
-        np.maximum(squared, np.float32(noise.floor / level**2), out=squared)
-        return cls(surroundings, np.sqrt(squared, out=squared), level / half)
+        scaled = _Scaled.of(noise, intensity)
+        surroundings = np.stack([scaled.surroundings(plane) for plane in planes])
+        spread = np.sqrt(scaled.variance(surroundings))
+        return cls(surroundings, scaled.shown(surroundings, spread), spread, scaled.level)
 
     def forward(self, planes: Planes) -> Planes:
         """Planes (N, H, W) whose noise is the same everywhere."""
         even = planes - self.surroundings
         even /= self.spread
-        even += self.surroundings
+        even += self.shown
         return even
 
     def back(self, planes: Planes) -> Planes:
         """The inverse of ``forward``, for what was denoised."""
-        uneven = planes - self.surroundings
+        uneven = planes - self.shown
         uneven *= self.spread
         uneven += self.surroundings
         return uneven
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A noise model on the network's scale: variances over that of the equalised noise.
+
+    Attributes:
+        gain, intercept, floor: var(x) = max(gain·x + intercept, floor).
+        level: standard deviation of the equalised noise.
+        share: see ``share_of_noise``.
+    """
+
+    gain: float
+    intercept: float
+    floor: float
+    level: float
+    share: float
+
+    @classmethod
+    def of(cls, noise: NoiseModel, intensity: IntensityMap) -> Self:
+        half, level = intensity.half, noise.even_level(intensity.low, intensity.high)
+        middle = noise.gain * (intensity.low + half) + noise.intercept
+        gain, intercept, floor = noise.gain * half / level**2, middle / level**2, noise.floor / level**2
+        return cls(gain, intercept, floor, level / half, share_of_noise(noise))
+
+    def surroundings(self, plane: Plane) -> Plane:
+        """s of a plane (H, W)."""
+        around = base(plane)
+        noise = self.variance(around) * np.float32(self.share * self.level**2)
+        return adaptive_base(plane, noise, around)
+
+    def variance(self, planes: Planes) -> Planes:
+        """Variance (N, H, W) or (H, W) at mean intensities."""
+        variance = planes * np.float32(self.gain)
+        variance += np.float32(self.intercept)
+        return np.maximum(variance, np.float32(self.floor), out=variance)
+
+    def shown(self, planes: Planes, spread: Planes) -> Planes:
+        """A of intensities, stretched so that −1 and 1 stay.
+
+        Args:
+            spread: square root of their ``variance``.
+        """
+        if not self.gain > 0:
+            return planes
+        # The integral is 2(√v(x) − √v(start))/gain; this form of it cancels nothing where the gain is small.
+        knee = (self.floor - self.intercept) / self.gain  # below it the variance is the floor's
+        start = max(-1.0, knee)
+        least = self.floor**0.5
+        at_start = max(self.gain * start + self.intercept, self.floor) ** 0.5
+        shown = np.maximum(planes, np.float32(knee))
+        shown -= np.float32(start)
+        shown *= 2
+        shown /= spread + np.float32(at_start)
+        shown += np.minimum(planes - np.float32(knee), 0) / np.float32(least)
+        shown += np.float32(-1 + (start + 1) / least)
+        return shown

@@ -29,11 +29,21 @@ def base(plane: Raw) -> NDArray[Any]:
     interpolation between them blur as well, and the Gaussian does the rest.
     """
     height, width = plane.shape
+    smooth = gaussian_filter(_cell_means(plane), CELL_SIGMA, truncate=CUT)
+    return interpolated(smooth)[:height, :width]
+
+
+def local_mean(plane: Raw) -> NDArray[Any]:
+    """Means over cells, interpolated: (H, W) -> (H, W), of the same real dtype; half as wide as ``base``."""
+    height, width = plane.shape
+    return interpolated(_cell_means(plane))[:height, :width]
+
+
+def _cell_means(plane: Raw) -> NDArray[Any]:
     padding = [(0, -side % CELL) for side in plane.shape]
     whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
-    means = cell_sums(whole) * plane.dtype.type(CELL**-2)
-    smooth = gaussian_filter(means, CELL_SIGMA, truncate=CUT)
-    return interpolated(smooth)[:height, :width]
+    means: NDArray[Any] = cell_sums(whole) * plane.dtype.type(CELL**-2)
+    return means
 
 
 SMALL = 1e-3
