@@ -52,9 +52,10 @@ def displayed(info: VolumeInfo, ranges: Sequence[Range | None]) -> dict[str, Any
         ranges: of its channels.
     """
     omero = {"channels": [{} for _ in ranges]} if info.omero is None else info.omero
-    channels = omero.get("channels")
-    known = isinstance(channels, list) and all(isinstance(channel, dict) for channel in channels)
-    if not known or len(channels) != len(ranges) or (info.omero is None and not any(ranges)):
+    found_channels = omero.get("channels")
+    channels: list[Any] = found_channels if isinstance(found_channels, list) else []
+    known = len(channels) == len(ranges) and all(isinstance(channel, dict) for channel in channels)
+    if not known or (info.omero is None and not any(ranges)):
         return info.omero  # nobody knows which is which
     shown = [
         own if found is None or _window(info, number) else own | {"window": _rounded(found, info.dtype)}

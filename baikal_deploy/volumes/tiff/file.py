@@ -99,7 +99,7 @@ def _parsed(path: Path, stack: ExitStack, ignore_imagej: bool) -> tifffile.TiffF
 
 
 def _file(path: Path, ignore_imagej: bool) -> tifffile.TiffFile:
-    return tifffile.TiffFile(path, **({"is_imagej": False} if ignore_imagej else {}))
+    return tifffile.TiffFile(path, is_imagej=False) if ignore_imagej else tifffile.TiffFile(path)
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:

@@ -51,7 +51,7 @@ def open_picture(path: Path, series: int | None = None) -> SeriesVolume:
 
 def _require_all_bits(path: Path, picture: PIL.Image.Image) -> None:
     """Refuse colours of 16 bits, of which Pillow reads 8, without a word."""
-    if picture.mode in COLOUR and any(";16" in str(tile) for tile in picture.tile):
+    if picture.mode in COLOUR and any(";16" in str(tile) for tile in getattr(picture, "tile", ())):
         raise VolumeError(
             f"{path}: has colours of 16 bits, of which only 8 could be read; save it in grey, or as a TIFF"
         )
