@@ -51,6 +51,15 @@ GROUPS: dict[str, list[Option]] = {
             help="Which image of several. [default: the only one; all of an OME-Zarr store]",
         ),
         option(
+            "--recursive", is_flag=True,
+            help="Also denoise what is in the folders of a folder; OUTPUT gets the same folders.",
+        ),
+        option(
+            "--axes", metavar="zyx|tcyx|…",
+            help="Axes of INPUT if nothing in it names them: letters of t, c, z, in this order, then yx. "
+            "[default: zyx, czyx or tczyx]",
+        ),
+        option(
             "--overwrite", is_flag=True,
             help="Replace OUTPUT once the new one is complete; drop what another run left unfinished.",
         ),

@@ -22,4 +22,5 @@ def describe_summary(summary: Summary) -> list[str]:
         names = [other.name for other in summary.others[:MAX_LISTED]]
         more = ["…"] if len(summary.others) > MAX_LISTED else []
         lines.append(f"not looked at, as of no format that can be read: {', '.join(names + more)}")
+    lines += [f"note: {note}" for note in summary.notes]
     return lines + [f"failed: {message}" for message in summary.failed.values()]

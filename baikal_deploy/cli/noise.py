@@ -22,6 +22,7 @@ from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.report.spectrum import in_text
 from baikal_deploy.report.words import describe_noise, describe_structure
 from baikal_deploy.run.recipes import sample
+from baikal_deploy.volumes.axes import check_asked
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.urls import source_of
@@ -50,16 +51,23 @@ EXAMPLES = (
 @click.option(
     "--series", metavar="N", type=int, help="Which image of a file with several. [default: the only one]"
 )
+@click.option(
+    "--axes",
+    metavar="zyx|tcyx|…",
+    help="Axes of VOLUME if nothing in it names them, as for baikal-run. [default: zyx, czyx or tczyx]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
 @click.version_option(__version__)
 @friendly
-def main(volume: str, model: str, engine: str, series: int | None, as_json: bool) -> None:
+def main(volume: str, model: str, engine: str, series: int | None, axes: str | None, as_json: bool) -> None:
     """Measure how the noise of VOLUME depends on its signal, and whether pixels share it.
 
     VOLUME is of any format that baikal-run reads. For each channel the variance is fitted by
     gain · intensity + intercept: a photon counts as GAIN grey values. baikal-run measures the same.
     """
-    opened = open_input(source_of(volume), series)
+    if axes is not None:
+        check_asked(axes)
+    opened = open_input(source_of(volume), series, axes)
     with Denoiser.load(model, engine) as denoiser:
         channels = range(opened.info.num_channels)
         if as_json:

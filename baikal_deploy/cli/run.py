@@ -13,6 +13,7 @@ import rich_click as click
 from baikal_deploy._version import __version__
 from baikal_deploy.cli._log.text import Log, TextLog
 from baikal_deploy.cli._options import PLACE, run_options
+from baikal_deploy.cli._paths import split_paths
 from baikal_deploy.cli._report_files import Looks
 from baikal_deploy.cli._sampler_text import tell_sampler
 from baikal_deploy.cli._spans import parse_spans
@@ -51,8 +52,7 @@ EXAMPLES = (
     examples=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-@click.argument("input_path", metavar="INPUT", type=PLACE)
-@click.argument("output_path", metavar="[OUTPUT]", type=PLACE, required=False)
+@click.argument("paths", metavar="INPUT… [OUTPUT]", nargs=-1, required=True, type=PLACE)
 @run_options
 @click.option(
     "--help-sampler", metavar="NAME", is_eager=True, expose_value=False, callback=tell_sampler,
@@ -61,8 +61,8 @@ EXAMPLES = (
 @click.version_option(__version__)
 @friendly
 def main(
-    input_path: str,
-    output_path: str | None,
+    paths: tuple[str, ...],
+    recursive: bool,
     t: str | None,
     z: str | None,
     roi: str | None,
@@ -86,12 +86,13 @@ def main(
 ) -> None:
     """Denoise a fluorescence volume, plane by plane, with a diffusion model.
 
-    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, an NDTiff folder, a Zarr array or
-    an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in .tif, with the
-    same axes, scales, channels and intensities; without it, NAME_denoised.ome.tif or .ome.zarr beside INPUT.
-    If INPUT is a folder of such images, OUTPUT is a folder; if it is a plate or a store of several images,
-    OUTPUT is one like it. All are denoised, bad ones are listed at the end, and the exit code is 1 if there
-    are any.
+    INPUT is a TIFF file (OME-TIFF, ImageJ, plain), a CZI or ND2 file, a PNG or JPEG, an NDTiff folder, a
+    Zarr array or an OME-Zarr image. OUTPUT is an OME-Zarr if it ends in .zarr, an OME-TIFF if it ends in
+    .tif, with the same axes, scales, channels and intensities; without it, NAME_denoised.ome.tif or .ome.zarr
+    beside INPUT. If INPUT is a folder of such images, OUTPUT is a folder; if it is a plate or a store of
+    several images, OUTPUT is one like it. All are denoised, bad ones are listed at the end, and the exit code
+    is 1 if there are any. Several INPUTs go to the folder OUTPUT: images, folders, or patterns such as
+    'raw/*.tif'; with --recursive also what is in the folders of a folder.
 
     INPUT may be the URL of a Zarr store (s3://, gs://, az://, https://), and OUTPUT one of an OME-Zarr to
     write (s3://, gs://, az://), with credentials from the environment.
@@ -113,7 +114,10 @@ def main(
             "channels": channels or None,
             **parse_spans(t, z, roi),
         }
-        config = RunConfig(source_of(input_path), **settings, **placed(output_path, journal))
+        (first, *more), output = split_paths(paths, overwrite=settings["overwrite"])
+        config = RunConfig(first, **settings, **placed(output, journal))
+        if follow and (more or recursive):
+            raise ConfigError("--follow: is for one input, and without --recursive; leave out the others")
         if follow:
             timeout = TIMEOUT if follow_timeout is None else follow_timeout
             _run_following(config, timeout, said, looks, dry_run=dry_run, draws=draws, dask=dask)
@@ -121,7 +125,7 @@ def main(
         if follow_timeout is not None:
             raise ConfigError(f"--follow-timeout {follow_timeout:g}: is for --follow, which is not given")
         with nullcontext() if dask is None else _cluster(dask) as cluster:
-            _run_all(config, said, dry_run, looks, draws, cluster)
+            _run_all(Images(config, draws, more=more, recursive=recursive), said, dry_run, looks, cluster)
 
 
 def placed(output: str | None, journal: Path | None) -> dict[str, Any]:
@@ -166,13 +170,10 @@ def _run_following(
         Runner(log, after=_finisher(looks), dry_run=dry_run).do(run)
 
 
-def _run_all(
-    config: RunConfig, log: Log, dry_run: bool, looks: Looks, draws: int | None, cluster: Cluster | None
-) -> None:
-    images = Images(config, draws)
-    if images.several or draws is not None:
+def _run_all(images: Images, log: Log, dry_run: bool, looks: Looks, cluster: Cluster | None) -> None:
+    if images.several or images.draws is not None:
         looks.check_folders()
-        after = _finisher(looks, config.target)
+        after = _finisher(looks, images.config.target)
     else:
         looks.check_files()
         after = _finisher(looks)

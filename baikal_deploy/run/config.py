@@ -18,6 +18,7 @@ from baikal_deploy.measurement.gate import Fuse
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.dtypes import TYPES
 from baikal_deploy.run.models.asked import Asked, Model
+from baikal_deploy.volumes.axes import check_asked
 from baikal_deploy.volumes.create import check_upload
 from baikal_deploy.volumes.layout import SHARD_BYTES
 from baikal_deploy.volumes.naming import Kind, default_output, kind_of_name, renamed
@@ -39,6 +40,7 @@ class RunConfig:
     Attributes:
         input: of any format in docs/formats.md; a ``Url`` for one that is not local.
         series: which image of several; None: the only one.
+        axes: names of the input's axes, such as "zyx", if no metadata names them; None: see ``plain_axes``.
         output: OME-Zarr (.zarr) or OME-TIFF (.tif and the like) to write; None: NAME_denoised.ome.tif or
             .ome.zarr beside the input, or in the current folder if that is a URL.
         model: name of a shipped model, path of an .onnx file, or "auto", which takes the shipped model that
@@ -100,6 +102,7 @@ class RunConfig:
     mask: Path | None = None
     overwrite: bool = False
     series: int | None = None
+    axes: str | None = None
     dtype: str | None = None
     normalise: Normalise = "per-volume"
     share_noise: ShareNoise = "z"
@@ -147,6 +150,8 @@ class RunConfig:
         self._check_format()
         _ = self.storage, self.shard_bytes
         Asked.of(self.model)
+        if self.axes is not None:
+            check_asked(self.axes)
         if not 0 <= self.seed < 2**64:
             raise ConfigError(f"seed {self.seed}: must lie within 0 … 2^64 − 1")
         memory_limit(self.memory, free=0)

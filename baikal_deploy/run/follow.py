@@ -221,6 +221,10 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
     """Check what can be known before anything of the input is there."""
     if not timeout > 0:
         raise ConfigError(f"--follow-timeout {timeout:g}: must be more than 0 seconds")
+    if config.axes is not None:
+        raise ConfigError(
+            f"--axes {config.axes}: is not for --follow; name the axes in the store (dimension_names)"
+        )
     if config.guide is not None:
         raise ConfigError("--guide: cannot be followed; leave it out, or run without --follow")
     if config.results is not None:

@@ -120,7 +120,7 @@ class WholeInput:
         Raises:
             VolumeError: it cannot be read.
         """
-        return open_input(self._config.input, self._config.series)
+        return open_input(self._config.input, self._config.series, self._config.axes)
 
     def contents(self, chosen: SelectedVolume) -> None:
         """None: the input does not change, and all that is known of it counts."""

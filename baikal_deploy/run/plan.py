@@ -143,6 +143,7 @@ class Plan:
         half: the first half of a run that fuses; None for one that does not.
         growing: axis along which results are fused with those before them alone; "" if there is none.
         why: why the output is an OME-Zarr, where a file would become a TIFF; empty where nobody need ask.
+        omero: names, colours and display ranges of the output's channels; see ``VolumeInfo``.
     """
 
     config: RunConfig
@@ -156,6 +157,7 @@ class Plan:
     fingerprint: dict[str, Any]
     standing: Standing
     why: str
+    omero: dict[str, Any] | None
     half: Half | None = None
     growing: str = ""
 
@@ -175,7 +177,8 @@ class Plan:
         Args:
             volume: the part.
         """
-        written = replace(volume.info, dtype=np.dtype(self.config.dtype or volume.info.dtype))
+        dtype = np.dtype(self.config.dtype or volume.info.dtype)
+        written = replace(volume.info, dtype=dtype, omero=self.omero)
         work = replace(self.work, recipes=replace(self.work.recipes, volume=volume))
         return Round(work, written, self.layout, plan_items(written, self.layout))
 
@@ -194,7 +197,7 @@ class Plan:
         """Remarks on how the input was taken, in sentences."""
         names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
         skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
-        return skipped + self.input.notes()
+        return [*self.chosen.info.remarks, *skipped, *self.input.notes()]
 
     def provenance(self, now: Round, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """Provenance of the output; see ``provenance.provenance``.

@@ -20,6 +20,7 @@ from baikal_deploy.host.sizes import memory_limit
 from baikal_deploy.run.begun import Begun, begun_here
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig, Unfused
+from baikal_deploy.run.display import displayed, measured_ranges
 from baikal_deploy.run.finished import Finished
 from baikal_deploy.run.fused import Fusing
 from baikal_deploy.run.gates import add_gates, check_fusion
@@ -89,9 +90,10 @@ def plan(
         models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, denoising.earlier)
+        omero = _omero(source, choice, work, denoising.earlier or standing.earlier)
         stack.pop_all()
-    own = config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing, choice.why
-    return Plan(*own, half, growing)
+    found = work, limit, memory, layout, told, standing, choice.why, omero
+    return Plan(config, source, work.volume, choice.skipped, *found, half, growing)
 
 
 def _growing(config: RunConfig, source: Input, choice: Choice) -> str:
@@ -149,10 +151,11 @@ def plan_part(
         work.recipes.add(measurements)
         models.close_unused()
         layout = Layout(**header["layout"])
+        written = replace(choice.written, omero=header.get("omero"))
         if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
             work = Fusing.of(work, open_input(config.unfused), config.fuse)
         stack.pop_all()
-    return Round(work, choice.written, layout, plan_items(choice.written, layout))
+    return Round(work, written, layout, plan_items(written, layout))
 
 
 def load(config: RunConfig, choice: Choice, threads: int | None, begun: Begun) -> Models:
@@ -269,3 +272,12 @@ def _layout(memory: MemoryModel, limit: int, earlier: Journal | None) -> Layout:
     layout = Layout(**earlier.header["layout"])
     memory.check(layout, limit)
     return layout
+
+
+def _omero(source: Input, choice: Choice, work: Work, earlier: Journal | None) -> dict[str, Any] | None:
+    """Display of the output's channels: that of an unfinished run, or as the beginning has it."""
+    if earlier is not None:
+        found: dict[str, Any] | None = earlier.header.get("omero")
+        return found
+    beginning = replace(work.recipes, volume=source.beginning(choice.volume))
+    return displayed(choice.written, measured_ranges(beginning))

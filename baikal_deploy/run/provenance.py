@@ -67,6 +67,7 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         **recipes.models.made_with(),
         "input": str(config.input.absolute()),
         "series": config.series,
+        "axes": config.axes,
         "selection": recipes.volume.record(),
         "pixels": {
             "input": str(recipes.volume.info.dtype),

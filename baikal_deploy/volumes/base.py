@@ -69,6 +69,7 @@ class VolumeInfo:
         chunk: what is decoded together to read any pixel of it, one size per axis, counted from pixel 0; None
             where pixels are read as they are.
         hyperstack: how ImageJ shows it, if it is one of its hyperstacks; else None.
+        remarks: what a user should know of how the file was read, in sentences.
 
     Raises:
         VolumeError: axes, shape, pixel type or scale which this package cannot work on.
@@ -84,6 +85,7 @@ class VolumeInfo:
     omero: dict[str, Any] | None = None
     chunk: tuple[int, ...] | None = None
     hyperstack: Hyperstack | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_axes()

@@ -30,12 +30,14 @@ class Calibration:
         units: NGFF names of the units of these, where they are known.
         name: of the image.
         omero: NGFF's block of channel names, colours and display ranges.
+        remarks: what a user should know of how the file was read, in sentences.
     """
 
     scale: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str | None] = field(default_factory=dict)
     name: str | None = None
     omero: dict[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -150,7 +152,7 @@ def imagej_calibration(
         for axis, value in resolution.items()
         if known
     }
-    sizes["z"] = notes.get("spacing"), _unescaped(notes.get("zunit", unit))
+    sizes["z"] = _distance(notes.get("spacing")), _unescaped(notes.get("zunit", unit))
     sizes["t"] = notes.get("finterval"), _unescaped(notes.get("tunit", "s"))
     labels = notes.get("Labels") if channels == planes else None  # else they are those of planes
     labels = [labels] if isinstance(labels, str) else labels
@@ -199,6 +201,11 @@ def metamorph_calibration(notes: Mapping[str, Any], channels: Sequence[str]) -> 
     distances = [float(value) for value in notes.get("ZDistance", ())]
     sizes["z"] = (distances[0] if distances else None), unit
     return Calibration.of(sizes, channels=[{"label": name} for name in channels if name])
+
+
+def _distance(spacing: object) -> object:
+    """Distance of planes; ImageJ writes a negative spacing where a stack was taken downwards."""
+    return abs(spacing) if isinstance(spacing, int | float) else spacing
 
 
 def _inverse(value: float) -> float | None:

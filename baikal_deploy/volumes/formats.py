@@ -8,6 +8,7 @@ from baikal_deploy.volumes.urls import Source
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 BIOIO_SUFFIXES = (".czi", ".nd2")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
 """Paths of the index in an NDTiff data set."""
 LARGEST_INDEX = 2**28
@@ -21,6 +22,15 @@ def is_tiff(path: Source) -> bool:
         path: whatever is there.
     """
     return path.suffix.lower() in TIFF_SUFFIXES
+
+
+def is_picture(path: Source) -> bool:
+    """True if a name is one of a PNG or JPEG file.
+
+    Args:
+        path: whatever is there.
+    """
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def is_ndtiff(path: Path) -> bool:

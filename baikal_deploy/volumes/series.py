@@ -81,6 +81,7 @@ def describe_file(
         calibration.name,
         calibration.omero,
         None if decoded is None else (*(1 for _ in kept[:-2]), *decoded),
+        calibration.remarks,
     )
 
 
@@ -154,7 +155,7 @@ class SeriesVolume:
         index: Index = (*(position.get(axis, 0) for axis in self.axes[:-2]), y, x)
         try:
             window = np.asarray(self.pixels[index])
-        except MemoryError:
+        except (MemoryError, VolumeError):
             raise
         except Exception as error:  # every codec raises exceptions of its own
             reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -90,6 +90,36 @@ def test_a_plate_becomes_a_plate(
     assert "a finished run is there, and this one is another: seed 0 is now 3" in other.stderr
 
 
+def test_a_plate_of_which_not_all_wells_were_imaged(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    """Absent wells are told of, and no error; should they come, the same command does them."""
+    plate = make_plate(tmp_path / "a.zarr", counts[:1])
+    (plate / "B").rename(tmp_path / "B")
+    output = tmp_path / "a_denoised.ome.zarr"
+    result = baikal_run(plate)
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 images denoised, 0 failed" in result.stderr
+    assert "note: wells that the plate lists, but that are not there: B/2; it is complete" in result.stderr
+    assert attributes(output)["baikal"]["complete"] is True
+    assert not (output / "B").exists()
+    (tmp_path / "B").rename(plate / "B")
+    assert baikal_run(plate).exit_code == 0
+    assert_valid(output / "B/2/0")
+    assert attributes(output / "B" / "2")["ome"]["well"]["images"] == [{"path": "0", "acquisition": 1}]
+
+
+def test_a_plate_without_any_well_is_refused(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
+    plate = make_plate(tmp_path / "a.zarr", counts[:1])
+    for row in "AB":
+        (plate / row).rename(tmp_path / row)
+    result = baikal_run(plate)
+    assert (result.exit_code, "no well is there; copy it again" in result.stderr) == (2, True)
+    assert not (tmp_path / "a_denoised.ome.zarr").exists()
+
+
 def test_a_bad_field_is_listed_and_done_by_the_next_run(
     tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
 ) -> None:
@@ -116,12 +146,14 @@ def test_a_bad_field_is_listed_and_done_by_the_next_run(
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
-def test_a_missing_well_is_a_bad_field(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
+def test_a_missing_field_of_a_well_is_a_bad_one(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray
+) -> None:
     plate = make_plate(tmp_path / "a.zarr", counts)
-    (plate / "B").rename(tmp_path / "B")
+    (plate / FIELDS[1]).rename(tmp_path / "1")
     result = baikal_run(plate)
     assert result.exit_code == 1, result.output
-    assert f"failed: {plate / 'B/2'}: does not exist" in result.stderr
+    assert f"failed: {plate / FIELDS[1]}: does not exist" in result.stderr
     assert "2 of 3 images denoised, 1 failed" in result.stderr
 
 

@@ -107,6 +107,8 @@ class JsonLog(Log):
         )
         if run.refused is not None:
             self.note(f"the run would be refused: {run.refused}")
+        for remark in info.remarks:
+            self.note(remark)
         for channel in run.recipes.channels:
             for note in run.recipes.first(channel).measurement.notes():
                 self.note(note)
@@ -150,6 +152,8 @@ class JsonLog(Log):
 
     def summary(self, summary: Summary) -> None:
         self._input = str(summary.path)
+        for note in summary.notes:
+            self.note(note)
         self._write(
             "summary",
             done=summary.done,

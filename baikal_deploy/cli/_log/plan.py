@@ -31,6 +31,7 @@ def describe(run: Run) -> list[str]:
         *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(line for own in models for line in _describe_engine(own.denoiser)),
+        *(f"note: {remark}" for remark in info.remarks),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         _describe_work(run),
         _describe_memory(run),

@@ -32,6 +32,11 @@ class OneImage:
         """No other files: there is one image."""
         return ()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """No remarks: one image tells itself what there is to know of it."""
+        return ()
+
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
         """Yield one run, or one for each draw.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.host.moves import remove_empty
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.volumes.create import is_image_name
 from baikal_deploy.volumes.names import folded
 from baikal_deploy.volumes.naming import default_output
-from baikal_deploy.volumes.open import is_image
+from baikal_deploy.volumes.open import images_among, is_image
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.places import check_writable
 from baikal_deploy.volumes.urls import Source, Url
@@ -21,24 +20,33 @@ from baikal_deploy.volumes.urls import Source, Url
 
 @dataclass(frozen=True)
 class Folder:
-    """The images directly in a folder, by name.
+    """The images in a folder, by name; or those of several inputs.
 
     Attributes:
-        path: the folder.
-        images: what ``is_image`` takes for one.
+        path: the folder, or what all inputs have in common.
+        places: what ``is_image`` takes for an image, with the folder of its output in that of all outputs.
         others: what is not an image that can be read; hidden files are not looked at.
     """
 
     path: Path
-    images: tuple[Path, ...]
+    places: Mapping[Path, Path]
     others: tuple[Path, ...]
 
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The images, in order."""
+        return tuple(self.places)
+
     @classmethod
-    def at(cls, path: Source) -> Folder | None:
+    def at(cls, path: Source, *, recursive: bool = False, without: Path | None = None) -> Folder | None:
         """The images at a path; None if it is not a folder, is one image itself, or holds none.
+
+        PNG and JPEG files count where there are no others: beside these they mostly are pictures of them.
 
         Args:
             path: of anything.
+            recursive: look into the folders in it, too; the outputs get the same folders.
+            without: a folder that is not looked into.
 
         Raises:
             VolumeError: the folder cannot be listed.
@@ -46,13 +54,18 @@ class Folder:
         try:
             if isinstance(path, Url) or not path.is_dir() or is_image(path):
                 return None
-            entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+            entries = list(_entries(path, recursive, without))
         except OSError as error:
             raise VolumeError(
                 f"{path}: cannot be listed: {error.strerror or error}; check its permissions"
             ) from error
-        images = tuple(entry for entry in entries if is_image(entry))
-        return cls(path, images, tuple(e for e in entries if e not in images)) if images else None
+        places = {image: image.parent.relative_to(path) for image in images_among(entries)}
+        return cls(path, places, tuple(e for e in entries if e not in places)) if places else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """No remarks: all there is to know is what was not looked at."""
+        return ()
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
@@ -75,18 +88,25 @@ class Folder:
             )
         target = config.output
         outputs: dict[Source, Path] = {
-            image: target / default_output(image, config.series, config.format).name for image in self.images
+            image: target / place / default_output(image, config.series, config.format).name
+            for image, place in self.places.items()
         }
         for first, second in _pairs(outputs):
             raise VolumeError(
                 f"{first} and {second.name} would both be written to {outputs[second]}; rename one of them"
             )
         existed = self._claim(target)
+        folders = sorted({output.parent for output in outputs.values()} - {target})
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
         try:
-            yield [replace(config, input=image, output=None, folder=target) for image in outputs]
-        finally:
-            if not existed and not any(target.iterdir()):  # a dry run, or nothing could be denoised
-                remove_empty(target)
+            yield [
+                replace(config, input=image, output=None, folder=target / place)
+                for image, place in self.places.items()
+            ]
+        finally:  # a dry run, or nothing could be denoised
+            for folder in [*reversed(folders), *([] if existed else [target])]:
+                _remove_empty(folder)
 
     def finish(self, config: RunConfig) -> None:
         """Nothing is to be marked: a folder has no mark.
@@ -99,7 +119,7 @@ class Folder:
         """Make the output folder; True if it was there before."""
         check_writable(target)
         existed = target.exists()
-        if existed and target.samefile(self.path):
+        if existed and any(target.samefile(folder) for folder in {image.parent for image in self.places}):
             raise VolumeError(f"{target}: is the folder of the inputs; choose another output folder")
         if is_zarr(target) or (existed and not target.is_dir()) or (not existed and is_image_name(target)):
             raise VolumeError(f"{target}: outputs of a folder go to one, and this is none; choose another")
@@ -113,10 +133,28 @@ class Folder:
         return existed
 
 
+def _entries(path: Path, recursive: bool, without: Path | None) -> Iterator[Path]:
+    """What lies in a folder, in order, but for hidden files."""
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        # Links are not followed: they may lead in a circle.
+        inner = recursive and entry.is_dir() and not entry.is_symlink() and not is_image(entry)
+        if not inner or entry.suffix == ".zarr":
+            yield entry
+        elif without is None or not without.exists() or not entry.samefile(without):
+            yield from _entries(entry, recursive, without)
+
+
+def _remove_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _pairs(outputs: dict[Source, Path]) -> Iterator[tuple[Source, Source]]:
     """Images with the same output; case is ignored, as by some file systems."""
     seen: dict[str, Source] = {}
     for image, output in outputs.items():
-        first = seen.setdefault(folded(output.name), image)
+        first = seen.setdefault(folded(output.as_posix()), image)
         if first is not image:
             yield first, image

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from baikal_deploy.errors import BaikalError, ConfigError, EngineUnavailable, ModelError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.many.draws import OneImage
 from baikal_deploy.run.many.folder import Folder
+from baikal_deploy.run.many.gathered import expand, gather
 from baikal_deploy.run.many.listener import Listener, Summary
 from baikal_deploy.run.many.plate import Collection
 from baikal_deploy.run.many.runner import After, Runner
 from baikal_deploy.run.workers import SharedOut
 from baikal_deploy.volumes.places import real_path
-from baikal_deploy.volumes.urls import inside
+from baikal_deploy.volumes.urls import Source, inside
 
 
 class Images:
     """All images at an input: of a folder, of a plate or a store of several, or one alone, once or in draws.
+
+    Or those of several inputs, and of folders in folders.
 
     >>> summary = Images(RunConfig(Path("raw"), Path("denoised"))).execute()
     >>> summary.done, summary.failed
@@ -23,23 +29,39 @@ class Images:
 
     Attributes:
         config: what was asked for, the same for all images; its output is where all go.
+        draws: outputs to make of one image; None: one.
         found: what is there.
     """
 
-    def __init__(self, config: RunConfig, draws: int | None = None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        draws: int | None = None,
+        *,
+        more: Sequence[Source] = (),
+        recursive: bool = False,
+    ) -> None:
         """Look what is there.
 
         Args:
-            config: the options of all runs.
+            config: the options of all runs; its input may be a pattern, such as "raw/*.tif".
             draws: outputs to make of one image, NAME_draw1 and so on, each with the next seed, with a sampler
                 that draws at random; None: one, NAME.
+            more: further inputs, all of which go to one folder.
+            recursive: look into the folders in a folder, too; the outputs get the same folders.
 
         Raises:
             ConfigError: draws of several images.
-            VolumeError: the input cannot be looked through.
+            VolumeError: an input is not there, or cannot be looked through.
         """
-        self.config = config
-        self.found = _find(config, draws)
+        first, *others = expand([config.input, *more])
+        self.config, self.draws = replace(config, input=first), draws
+        if others or recursive:
+            _refuse_draws(draws)
+            found = gather([first, *others], config.output, recursive=recursive)
+            self.found: Folder | Collection | OneImage = found
+        else:
+            self.found = _find(self.config, draws)
 
     @property
     def several(self) -> bool:
@@ -74,13 +96,13 @@ class Images:
             BaikalError: there is one image, and it could not be denoised.
         """
         runner = Runner(listener or Listener(), workers, after, dry_run)
-        summary = Summary(self.found.path, self.found.others, dry_run)
+        summary = Summary(self.found.path, self.found.others, self.found.notes, dry_run)
         if self.several:
             _check_options(self.config)
         with self.found.runs(self.config, dry_run=dry_run) as runs:
             for number, config in enumerate(runs, 1):
                 if self.several:
-                    name = inside(config.input, self.found.path)
+                    name = _name(config.input, self.found.path)
                     runner.listener.image(number, len(runs), config.input, name)
                 self._denoise(config, runner, summary)
         if self.several:
@@ -108,13 +130,24 @@ class Images:
             summary.parts |= dict.fromkeys(ran.files - {real}, config.input)
 
 
+def _name(image: Source, root: Source) -> str:
+    try:
+        return inside(image, root)
+    except ValueError:  # of several inputs that have nothing in common
+        return str(image)
+
+
 def _find(config: RunConfig, draws: int | None) -> Folder | Collection | OneImage:
     found = Folder.at(config.input) or (Collection.at(config.input) if config.series is None else None)
     if found is None:
         return OneImage(config.input, draws)
+    _refuse_draws(draws)
+    return found
+
+
+def _refuse_draws(draws: int | None) -> None:
     if draws is not None:
         raise ConfigError(f"--draws {draws}: is for one image, not for several; leave it out")
-    return found
 
 
 def _check_options(config: RunConfig) -> None:

@@ -21,6 +21,7 @@ class Summary:
     Attributes:
         path: what holds them, or the one image.
         others: what is not an image that can be read, in a folder; hidden files are not looked at.
+        notes: remarks on what holds the images, in sentences.
         dry_run: whether all was planned alone; ``done`` is how many can be denoised then.
         done: how many were denoised.
         before: how many others an earlier run had denoised.
@@ -31,6 +32,7 @@ class Summary:
 
     path: Source
     others: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
     dry_run: bool = False
     done: int = 0
     before: int = 0

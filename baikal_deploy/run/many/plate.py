@@ -22,6 +22,7 @@ OF_NO_EFFECT = (
     "input", "output", "memory", "on_error", "overwrite", "shard", "format", "folder", "ending",
 )  # fmt: skip
 """Options that may differ when a run is continued."""
+MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Collection:
     Attributes:
         path: the store.
         images: all of them, in order.
+        absent: wells that a plate lists, but that are not there.
     """
 
     path: Source
     images: tuple[Source, ...]
+    absent: tuple[str, ...] = ()
 
     @classmethod
     def at(cls, path: Source) -> Collection | None:
@@ -53,7 +56,10 @@ class Collection:
 
         attributes = attributes_of(path)
         if is_plate(attributes):
-            return cls(path, tuple(path / field for field in plate_fields(path, attributes)))
+            fields, absent = plate_fields(path, attributes)
+            if not fields:
+                raise VolumeError(f"{path}: is a plate of which no well is there; copy it again")
+            return cls(path, tuple(path / field for field in fields), tuple(absent))
         images = list_series(path) if is_series_group(attributes) else []
         return cls(path, tuple(images)) if len(images) > 1 else None
 
@@ -66,6 +72,18 @@ class Collection:
     def others(self) -> tuple[Path, ...]:
         """No other files: only images are in such a store."""
         return ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remark on wells that are not there."""
+        if not self.absent:
+            return ()
+        shown = ", ".join(self.absent[:MAX_LISTED])
+        more = f" and {len(self.absent) - MAX_LISTED} more" if len(self.absent) > MAX_LISTED else ""
+        return (
+            f"wells that the plate lists, but that are not there: {shown}{more}; it is complete without them "
+            f"if they were not imaged, else copy it again",
+        )
 
     @contextmanager
     def runs(self, config: RunConfig, *, dry_run: bool) -> Iterator[list[RunConfig]]:
@@ -117,7 +135,7 @@ class Collection:
 
     def _claim(self, target: Path, asked: Mapping[str, Any], overwrite: bool, dry_run: bool) -> bool:
         """Make the store, or check the one that is there; True if it was not there before."""
-        from baikal_deploy.volumes.zarr.groups import described_as, write_groups
+        from baikal_deploy.volumes.zarr.groups import described_as, write_groups, write_missing
         from baikal_deploy.volumes.zarr.reader import attributes_of
 
         if not target.exists():
@@ -131,6 +149,8 @@ class Collection:
             raise VolumeError(
                 f"{target}: exists, and is not an output for {self.path}; choose another output"
             )
+        if overwrite or record["asked"] == asked:  # wells may be there by now that were not
+            write_missing(self.path, target, list(self._inner.values()))
         if overwrite:
             _write_record(target, {"complete": False, "asked": asked})
         elif record["asked"] != asked:

@@ -299,7 +299,9 @@ def _begin(config: RunConfig, info: VolumeInfo, fingerprint: Mapping[str, Any], 
     places = [
         [str(path.resolve()), str(format_of(path).begin(path, config.overwrite))] for path in config.outputs
     ]
-    header = {"fingerprint": fingerprint, "layout": layout.record(), "places": places}
+    header = {
+        "fingerprint": fingerprint, "layout": layout.record(), "omero": info.omero, "places": places,
+    }  # fmt: skip
     journal = Journal.begin(journal_path(config), header)
     outputs = Outputs.create(config, info, layout, journal.run)
     journal.record({"created": True})

@@ -16,7 +16,15 @@ from baikal_deploy.volumes.growing.base import CannotFollow, Seen
 from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import choose
 from baikal_deploy.volumes.urls import stamp
-from baikal_deploy.volumes.vendors.ndtiff import AXES, INDEX, open_ndtiff, read_index, series_of, spell_series
+from baikal_deploy.volumes.vendors.ndtiff import (
+    AXES,
+    INDEX,
+    list_series,
+    open_ndtiff,
+    read_index,
+    series_of,
+    spell_series,
+)
 
 MOST_BYTES = 2**32
 """Bytes of a file of a data set, all of which it has until it is finished."""
@@ -54,8 +62,8 @@ def look_at_ndtiff(path: Path, series: int | None, before: Seen, final: bool) ->
         return Seen(None)
     files = {entry.file for entry in entries}
     _require_own_files(path, files)
-    keys = sorted({series_of(entry.axes) for entry in entries})
-    number = _choose(path, [spell_series(key) for key in keys], series)
+    keys = list_series(entry.axes for entry in entries)
+    number = _choose(path, [spell_series(key, keys) for key in keys], series)
     own = [entry for entry in entries if series_of(entry.axes) == keys[number]]
     ended = _is_finished(path, entries[-1])
     whole, rest = _whole_steps(path, own, final or ended)

@@ -27,19 +27,22 @@ UNNAMED = "iq"
 
 
 @contextmanager
-def opened(path: Path, kinds: Collection[str] = ()) -> Iterator[tifffile.TiffFile]:
+def opened(
+    path: Path, kinds: Collection[str] = (), *, ignore_imagej: bool = False
+) -> Iterator[tifffile.TiffFile]:
     """TIFF file whose series are whole; closed at the end of the context.
 
     Args:
         path: the file.
         kinds: flavours, as tifffile calls them, that are accepted; none: any.
+        ignore_imagej: count pages as they come, whatever ImageJ's notes say of them.
 
     Raises:
         VolumeError: not a TIFF, another flavour, a file that ends too early or that tifffile complains of.
     """
     with ExitStack() as stack:
         messages = stack.enter_context(_logged())
-        file = _parsed(path, stack)
+        file = _parsed(path, stack, ignore_imagej)
         if kinds:
             _require_kind(path, file, kinds)
         for series in file.series:
@@ -79,9 +82,9 @@ def _logged() -> Iterator[list[str]]:
         logger.propagate = propagate
 
 
-def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
+def _parsed(path: Path, stack: ExitStack, ignore_imagej: bool) -> tifffile.TiffFile:
     try:
-        file = stack.enter_context(tifffile.TiffFile(path))
+        file = stack.enter_context(_file(path, ignore_imagej))
         require_credible(path, file)
         _ = [page for series in file.series for page in series.pages]  # now tifffile has seen all of it
     except (OSError, MemoryError, VolumeError):
@@ -93,6 +96,10 @@ def _parsed(path: Path, stack: ExitStack) -> tifffile.TiffFile:
             f"{path}: cannot be read as a TIFF file{lost} ({reason}); copy or export it again"
         ) from error
     return file
+
+
+def _file(path: Path, ignore_imagej: bool) -> tifffile.TiffFile:
+    return tifffile.TiffFile(path, is_imagej=False) if ignore_imagej else tifffile.TiffFile(path)
 
 
 def _first_lost(file: tifffile.TiffFile) -> str:
@@ -167,18 +174,20 @@ def require_codec(path: Path, series: Any) -> None:
         )
 
 
-def open_pixels(path: Path, index: int) -> LazyPixels:
+def open_pixels(path: Path, index: int, *, ignore_imagej: bool = False) -> LazyPixels:
     """Pixels of one series, by the axes that tifffile gives it. They keep the file open.
 
     Args:
         path: the file.
         index: number of the series.
+        ignore_imagej: as for ``opened``.
     """
-    file = tifffile.TiffFile(path)
+    file = _file(path, ignore_imagej)
     series = file.series[index]
     if series.dataoffset is not None and not series.is_multifile:
         file.close()
-        mapped: LazyPixels = tifffile.memmap(path, series=index, mode="r")
+        dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+        mapped: LazyPixels = np.memmap(path, dtype, "r", series.dataoffset, series.shape)
         return mapped
     page = series.keyframe
     whole = not page.is_tiled and page.size <= WHOLE_PAGE

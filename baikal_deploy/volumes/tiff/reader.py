@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.errors import VolumeError
-from baikal_deploy.volumes.axes import plain_axes
+from baikal_deploy.volumes.axes import asked_axes, plain_axes, require_axes
 from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import (
     Calibration,
@@ -36,7 +37,11 @@ KINDS = ("ome", "imagej", "stk", "shaped", "uniform", "generic")
 """Flavours, as tifffile calls them, whose notes are understood here."""
 
 
-def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
+SAMPLE = "s"
+"""Axis of the colours of a pixel, as tifffile calls it; also of a stack of three that was saved as one."""
+
+
+def open_tiff(path: Path, series: int | None = None, axes: str | None = None) -> SeriesVolume:
     """Open one series of a TIFF file.
 
     Axes of size 1 are dropped, unless the file gives their pixel size. Pages on axes without a name
@@ -45,6 +50,8 @@ def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
     Args:
         path: the file.
         series: number of the series; None: the only one.
+        axes: see ``open_input``. Where ImageJ's notes count other pages than are there, it is all pages that
+            have them.
 
     Returns:
         The series as a volume, whose pixels are read when they are asked for.
@@ -55,7 +62,26 @@ def open_tiff(path: Path, series: int | None = None) -> SeriesVolume:
     with translated(path, "looked at"), opened(path, KINDS) as file:
         _require_described(path, file)
         number = choose(path, series_names(file), series)
-        return _open_series(path, file, number)
+        uncounted = _uncounted_pages(path, file, number)
+        if not uncounted:
+            return _open_series(path, file, number, axes)
+        if axes is None:
+            raise VolumeError(
+                f"{path}: ImageJ's notes in it count {uncounted}, as in files that were put together or "
+                f"added to: give the axes of all pages (such as --axes zyx or tyx), or split the file"
+            )
+        notes = file.imagej_metadata or {}
+    with translated(path, "looked at"), opened(path, KINDS, ignore_imagej=True) as file:
+        number = choose(path, series_names(file), series)
+        return _open_series(path, file, number, axes, notes)
+
+
+def _uncounted_pages(path: Path, file: Any, number: int) -> str:
+    """Words on the pages of a file that ImageJ's notes leave out; none if they count all."""
+    series = file.series[number]
+    counted = series.size // series.keyframe.size
+    pages = len(file.pages) if series.kind == "imagej" else 0
+    return f"{counted} of its {pages} pages" if pages > counted else ""
 
 
 def _require_described(path: Path, file: Any) -> None:
@@ -68,27 +94,39 @@ def _require_described(path: Path, file: Any) -> None:
         )
 
 
-def _open_series(path: Path, file: Any, number: int) -> SeriesVolume:
+def _open_series(
+    path: Path, file: Any, number: int, asked: str | None, notes: Mapping[str, Any] | None = None
+) -> SeriesVolume:
+    """Open a series; with ImageJ's notes, one whose pages these do not count."""
     series = file.series[number]
     require_codec(path, series)
-    axes = _axes(path, series)
+    axes = _axes(path, series, asked)
     sizes = dict(zip(axes, series.shape, strict=True))
-    calibration = _calibration(path, file, number, sizes)
-    pixels = open_pixels(path, number)
+    calibration = (
+        _calibration(path, file, number, sizes) if notes is None else _uncounted(series, axes, notes)
+    )
+    pixels = open_pixels(path, number, ignore_imagej=notes is not None)
     info = describe_file(path, sizes, series.dtype, calibration, decoded_together(pixels))
     if series.kind == "imagej":
         info = replace(info, hyperstack=hyperstack_of(file.imagej_metadata or {}, info.num_channels))
     return SeriesVolume(info, pixels, axes, series_files(series))
 
 
-def _axes(path: Path, series: Any) -> str:
+def _axes(path: Path, series: Any, asked: str | None) -> str:
     """Our names of the axes in the file's order."""
     axes = str(series.axes.lower())
-    if "s" in axes:
-        raise VolumeError(f"{path}: is a colour image (axes {series.axes}); convert it to grey, or split it")
     leading = axes[:-2]
+    if asked is not None and axes.endswith("yx") and set(leading) <= {*UNNAMED, SAMPLE} and leading:
+        return asked_axes(path, asked, len(axes))
+    if SAMPLE in axes:
+        planes = f", or give its axes if these are planes (--axes {'t' * axes.count('i')}zyx)"
+        raise VolumeError(
+            f"{path}: is a colour image (axes {series.axes}); convert it to grey, or split it"
+            f"{planes if axes.endswith('yx') else ''}"
+        )
     if leading and set(leading) <= set(UNNAMED):
         return "".join(axis.name for axis in plain_axes(path, None, len(axes)))
+    require_axes(path, axes, asked)
     for axis, name, size in zip(axes, series.dims, series.shape, strict=True):
         if axis not in AXIS_NAMES and size > 1:
             raise VolumeError(
@@ -116,6 +154,13 @@ def _calibration(path: Path, file: Any, number: int, sizes: dict[str, int]) -> C
     if series.kind == "stk":
         return metamorph_calibration(file.stk_metadata or {}, (series.name,) if channels == 1 else ())
     return resolution_calibration(_resolution(series), int(series.keyframe.resolutionunit))
+
+
+def _uncounted(series: Any, axes: str, notes: Mapping[str, Any]) -> Calibration:
+    """Calibration by ImageJ's notes on a part of the pages, which holds for all."""
+    found = imagej_calibration(notes, _resolution(series), 0, 0)
+    scale = {axis: size for axis, size in found.scale.items() if axis in axes}
+    return Calibration(scale, {axis: found.units[axis] for axis in scale})
 
 
 def _resolution(series: Any) -> dict[str, float]:

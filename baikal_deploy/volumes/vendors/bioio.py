@@ -16,6 +16,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
+from baikal_deploy.volumes.vendors.colors import channel_colors
 
 READERS = {".czi": "bioio_czi", ".nd2": "bioio_nd2"}
 UNIT = "micrometer"
@@ -119,12 +120,15 @@ def _calibration(path: Path, reader: Any, sizes: dict[str, int]) -> Calibration:
     with opening(path, f"a {path.suffix[1:].upper()} file"):
         pixel, interval = _pixel_sizes(reader), reader.time_interval
         names = [str(name) for name in reader.channel_names or ()]
+        colors = channel_colors(path, reader)
     known: dict[str, tuple[object, object]] = {
         axis: (getattr(pixel, axis.upper()), UNIT) for axis in "zyx" if pixel is not None and axis in sizes
     }
     if interval is not None and "t" in sizes:
         known["t"] = interval.total_seconds(), "second"
     channels = [{} if _NO_NAME.fullmatch(name) else {"label": name} for name in names]
+    if len(colors) == len(channels):
+        channels = [own | ({"color": c} if c else {}) for own, c in zip(channels, colors, strict=True)]
     name = reader.current_scene if len(reader.scenes) > 1 else None
     return Calibration.of(known, name, channels)
 

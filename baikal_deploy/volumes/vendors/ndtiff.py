@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.formats import LARGEST_INDEX, NDTIFF_INDEX
 from baikal_deploy.volumes.names import require_beside
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
+from baikal_deploy.volumes.vendors.steps import Steps
 
 INDEX = "NDTiff.index"
 AXES = {"time": "t", "channel": "c", "z": "z"}
@@ -56,23 +57,24 @@ def open_ndtiff(path: Path, series: int | None = None, index: bytes | None = Non
 def _open_series(path: Path, data: Any, positions: list[Position], series: int | None) -> SeriesVolume:
     if not positions:
         raise VolumeError(f"{path}: holds no image; copy or export it again")
-    listed = sorted({series_of(position) for position in positions})
-    number = choose(path, [spell_series(key) for key in listed], series)
+    listed = list_series(positions)
+    number = choose(path, [spell_series(key, listed) for key in listed], series)
     own = [position for position in positions if series_of(position) == listed[number]]
     steps = {axis: sorted({position[axis] for position in own}) for axis in AXES if axis in own[0]}
     _require_complete(path, steps, own)
+    grid = {axis: Steps.of(path, axis, along) for axis, along in steps.items()}
+    name = spell_series(listed[number], listed) if len(listed) > 1 else None
     with opening(path, "an NDTiff data set"):
         last = data.read_image(**own[-1])  # written last: a data set that is cut off lacks it
-        calibration = _calibration(
-            data, own, steps, spell_series(listed[number]) if len(listed) > 1 else None
-        )
+        calibration = _calibration(data, own, grid, name)
     if last.ndim != 2:
         raise VolumeError(f"{path}: holds colour images; convert it to grey, or split it")
-    sizes = {AXES[axis]: len(along) for axis, along in steps.items()}
+    sizes = {AXES[axis]: len(along.all) for axis, along in grid.items()}
     sizes |= {"y": last.shape[0], "x": last.shape[1]}
     info = describe_file(path, sizes, last.dtype, calibration)
     files = frozenset(file.resolve() for file in path.rglob("*") if file.suffix in (".tif", ".index"))
-    return SeriesVolume(info, NDTiffPixels(data, dict(listed[number]), steps), "".join(sizes), files)
+    pixels = NDTiffPixels(path, data, dict(listed[number].fixed), grid)
+    return SeriesVolume(info, pixels, "".join(sizes), files)
 
 
 @dataclass(frozen=True)
@@ -80,19 +82,27 @@ class NDTiffPixels:
     """Pixels of a series, which are read when they are indexed.
 
     Attributes:
+        path: the data set, for messages.
         data: the data set of ndstorage.
         fixed: the series, by the axes that are not ours.
         steps: the steps along each of the leading axes, as NDTiff calls them.
     """
 
+    path: Path
     data: Any
     fixed: Position
-    steps: Mapping[str, Sequence[Any]]
+    steps: Mapping[str, Steps]
 
     def __getitem__(self, index: Index, /) -> NDArray[Any]:
         *leading, y, x = index
         steps = zip(self.steps.items(), leading, strict=True)
-        position = {axis: along[number] for (axis, along), number in steps}
+        position = {axis: along.all[number] for (axis, along), number in steps}
+        for axis, step in position.items():
+            if step in self.steps[axis].missing:
+                raise VolumeError(
+                    f"{self.path}: has no image at {axis}={step}, which was not recorded; leave that out "
+                    f"(--t, --z), or write zeros there (--on-error zero)"
+                )
         return np.asarray(self.data.read_image(**self.fixed, **position)[y, x])
 
 
@@ -105,6 +115,7 @@ def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
             f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
         ) from error
     _require_own_files(path, index)
+    _require_filled(path)
     with redirect_stdout(io.StringIO()):  # it prints how far it is
         data = Dataset(str(path), **({} if index is None else {"file_io": _with_index(NDTiffFileIO, index)}))
     listed = (
@@ -121,6 +132,15 @@ def _require_own_files(path: Path, index: bytes | None) -> None:
     entries = read_ndtiff_index(read_index(file) if index is None else index, verbose=False)
     for name in {entry["filename"] for entry in entries.values()}:
         require_beside(file.parent, name)
+
+
+def _require_filled(path: Path) -> None:
+    """Refuse files without contents, which ndstorage cannot open, beside those with images."""
+    for file in sorted(path.glob("*.tif")):
+        if not file.stat().st_size:
+            raise VolumeError(
+                f"{file}: is empty, as a recording leaves it that failed; move it away to read the others"
+            )
 
 
 def read_index(file: Path) -> bytes:
@@ -149,18 +169,51 @@ def _with_index(make: Callable[..., Any], index: bytes) -> Any:
     return make(open_function=open_file, listdir_function=names)
 
 
-def series_of(position: Position) -> tuple[tuple[str, Any], ...]:
-    """Series of an image: its steps along all axes that are not ours, in the order of the axes' names."""
-    return tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
+@dataclass(frozen=True, order=True)
+class SeriesKey:
+    """Series of an image. Images that lack an axis which others have, such as z, are a series of their own.
+
+    Attributes:
+        fixed: steps along all axes that are not ours, in the order of the axes' names.
+        axes: NDTiff's names of ours that the image has.
+    """
+
+    fixed: tuple[tuple[str, Any], ...]
+    axes: tuple[str, ...]
 
 
-def spell_series(series: tuple[tuple[str, Any], ...]) -> str:
+def series_of(position: Position) -> SeriesKey:
+    """Series of an image.
+
+    Args:
+        position: of the image.
+    """
+    others = tuple(sorted((axis, step) for axis, step in position.items() if axis not in AXES))
+    return SeriesKey(others, tuple(axis for axis in AXES if axis in position))
+
+
+def list_series(positions: Iterable[Position]) -> list[SeriesKey]:
+    """All series of some images, in order.
+
+    Args:
+        positions: of the images.
+    """
+    return sorted({series_of(position) for position in positions})
+
+
+def spell_series(series: SeriesKey, listed: Sequence[SeriesKey]) -> str:
     """Series in words, such as "position=1", for messages.
 
     Args:
-        series: as ``series_of`` gives it.
+        series: one of them.
+        listed: all series of the data set; their axes are told where they differ.
     """
-    return " ".join(f"{axis}={step}" for axis, step in series)
+    words = [f"{axis}={step}" for axis, step in series.fixed]
+    everywhere = set(AXES).intersection(*(key.axes for key in listed))
+    for axis in AXES:
+        if axis not in everywhere and any(axis in key.axes for key in listed):
+            words.append(f"{'with' if axis in series.axes else 'without'} {axis}")
+    return " ".join(words)
 
 
 def _require_complete(path: Path, steps: Mapping[str, Sequence[Any]], own: list[Position]) -> None:
@@ -176,32 +229,28 @@ def _require_complete(path: Path, steps: Mapping[str, Sequence[Any]], own: list[
             )
 
 
-def _calibration(
-    data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]], name: str | None
-) -> Calibration:
+def _calibration(data: Any, own: list[Position], steps: Mapping[str, Steps], name: str | None) -> Calibration:
     summary, first = data.summary_metadata, data.read_metadata(**own[0])
     pixel = first.get("PixelSizeUm") or summary.get("PixelSize_um")
     sizes: dict[str, tuple[object, object]] = dict.fromkeys("yx", (pixel, "micrometer"))
-    if "z" in steps:
-        sizes["z"] = summary.get("z-step_um"), "micrometer"
-    if "time" in steps:
-        sizes["t"] = _seconds(summary.get("Interval_ms")), "second"
-    return Calibration.of(
-        sizes, name, [{"label": label} if label else {} for label in _channels(data, own, steps)]
-    )
+    for axis, key, factor, unit in (
+        ("z", "z-step_um", 1, "micrometer"), ("time", "Interval_ms", 0.001, "second"),
+    ):  # fmt: skip
+        size = summary.get(key)
+        if axis in steps and isinstance(size, int | float):
+            sizes[AXES[axis]] = abs(size) * factor * steps[axis].stride, unit
+    channels = [{"label": label} if label else {} for label in _channels(data, own, steps)]
+    remarks = tuple(filter(None, (along.remark(axis) for axis, along in steps.items())))
+    return replace(Calibration.of(sizes, name, channels), remarks=remarks)
 
 
-def _seconds(milliseconds: object) -> float | None:
-    return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
-
-
-def _channels(data: Any, own: list[Position], steps: Mapping[str, Sequence[Any]]) -> list[str]:
+def _channels(data: Any, own: list[Position], steps: Mapping[str, Steps]) -> list[str]:
     """Names of the channels: NDTiff's of the steps, or else those in the first image of each."""
     if "channel" not in steps:
         return [str(data.read_metadata(**own[0]).get("Channel", ""))]
     return [
         channel if isinstance(channel, str) else str(_first(data, own, channel).get("Channel", ""))
-        for channel in steps["channel"]
+        for channel in steps["channel"].all
     ]
 
 

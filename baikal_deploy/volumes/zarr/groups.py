@@ -54,16 +54,11 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
     ome = member(source, "OME", "a group")
     xml = _read_xml(member(ome, XML, "a file"))
     attributes = {**described_as(source), PROVENANCE: dict(record)}
-    parents = {parent for image in images for parent in _inner(target, image).parents if parent.name}
+    for image in images:  # before anything is written
+        _inner(target, image)
     with writing(target, "the metadata"):
         zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
-        for parent in sorted(parents):
-            there = source / parent.as_posix()
-            zarr.create_group(
-                PatientFolder(target / parent),
-                attributes=as_05(attributes_of(there)) if is_zarr(there) else {},
-                zarr_format=3,
-            )
+        write_missing(source, target, images)
         if is_zarr(ome):
             zarr.create_group(
                 PatientFolder(target / "OME"), attributes=as_05(attributes_of(ome)), zarr_format=3
@@ -82,6 +77,24 @@ def _inner(target: Path, image: str) -> PurePosixPath:
     if path.is_absolute() or PureWindowsPath(image).anchor or "\\" in image or ".." in path.parts:
         raise VolumeError(f"{target}: image {image!r} does not lie in it by that name; nothing was written")
     return path
+
+
+def write_missing(source: Source, target: Path, images: list[str]) -> None:
+    """Write the groups around images, as far as they are not there.
+
+    Args:
+        source, target, images: as for ``write_groups``.
+
+    Raises:
+        VolumeError: a full disk and the like, or an image that does not lie in the group.
+    """
+    parents = {parent for image in images for parent in _inner(target, image).parents if parent.name}
+    with writing(target, "the metadata"):
+        for parent in sorted(parents):
+            there = source / parent.as_posix()
+            if not is_zarr(target / parent):
+                attributes = as_05(attributes_of(there)) if is_zarr(there) else {}
+                zarr.create_group(PatientFolder(target / parent), attributes=attributes, zarr_format=3)
 
 
 def _read_xml(file: Source) -> bytes | None:

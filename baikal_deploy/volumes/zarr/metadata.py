@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, repeat
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from baikal_deploy.volumes.pyramid import Level
 from baikal_deploy.volumes.urls import Source, inside
 
 AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+WHITE = "FFFFFF"
+COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+"""Colours of several channels without any; who sees colours badly can tell the first two apart."""
 SUPPORTED_VERSIONS = ((0, 4), (0, 5))
 
 
@@ -203,26 +207,33 @@ def _dataset(info: VolumeInfo, index: int, level: Level) -> dict[str, Any]:
 def _complete_omero(info: VolumeInfo) -> dict[str, Any] | None:
     """The input's omero block with what 0.5 demands and many files lack.
 
-    A missing colour becomes white, a missing window the range of the pixel type. The block's own "version"
-    names the old NGFF, and is left out.
+    A missing colour becomes white, or one of COLORS where no channel of several has one; a missing window the
+    range of the pixel type. The block's own "version" names the old NGFF, and is left out.
     """
     channels = (info.omero or {}).get("channels")
     if info.omero is None or not isinstance(channels, list) or not all(isinstance(c, dict) for c in channels):
         return None
     kept = {key: value for key, value in info.omero.items() if key != "version"}
-    return kept | {"channels": [_complete_channel(channel, info.dtype) for channel in channels]}
+    told = len(channels) == 1 or any("color" in channel for channel in channels)
+    colors = repeat(WHITE) if told else cycle(COLORS)
+    completed = [
+        _complete_channel(channel, color, info.dtype)
+        for channel, color in zip(channels, colors, strict=False)
+    ]
+    return kept | {"channels": completed}
 
 
-def _complete_channel(channel: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+def _complete_channel(channel: dict[str, Any], default: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     limits = np.iinfo(dtype) if dtype.kind in "iu" else None
     low, high = (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
-    window: dict[str, Any] = {"min": low, "max": high, "start": low, "end": high}
     found = channel.get("window")
-    if isinstance(found, dict):
-        window |= {key: value for key, value in found.items() if value is not None}
+    known = {k: v for k, v in found.items() if v is not None} if isinstance(found, dict) else {}
+    if limits is None:  # a real type has no range of its own
+        low, high = known.get("start", low), known.get("end", high)
+    window = {"min": low, "max": high, "start": low, "end": high, **known}
     color = channel.get("color")
     valid = isinstance(color, str) and re.fullmatch(r"#?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})", color)
-    return {**channel, "color": color if valid else "FFFFFF", "window": window}
+    return {**channel, "color": color if valid else default, "window": window}
 
 
 def validate(path: Source, block: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import zarr
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.pixels.arrays import Raw
-from baikal_deploy.volumes.axes import plain_axes
+from baikal_deploy.volumes.axes import plain_axes, require_axes
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.indexing import contiguous_runs, plane_index
 from baikal_deploy.volumes.names import member, members
@@ -36,7 +36,7 @@ PLATE_DEPTH = 3  # images of a plate lie in row/column/field
 MAX_CHOICES = 4
 
 
-def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
+def open_volume(path: Source, series: int | None = None, axes: str | None = None) -> ZarrVolume:
     """Open a Zarr array, or level 0 of an OME-Zarr image (0.4 or 0.5).
 
     An array without NGFF metadata has scale 1 and the axes that ``plain_axes`` gives it.
@@ -44,33 +44,34 @@ def open_volume(path: Source, series: int | None = None) -> ZarrVolume:
     Args:
         path: the array or group.
         series: which image of a store in bioformats2raw's layout; None: the only one.
+        axes: see ``open_input``.
 
     Raises:
         VolumeError: nothing there, not Zarr, no single image, or one that is not supported.
     """
     with translated(path, "looked at"):
-        return _open_volume(path, series)
+        return _open_volume(path, series, axes)
 
 
-def _open_volume(path: Source, series: int | None) -> ZarrVolume:
+def _open_volume(path: Source, series: int | None, axes: str | None) -> ZarrVolume:
     _require_zarr(path)
     node = open_node(path)
     attributes = node.attrs.asdict()
     if isinstance(node, zarr.Group) and image_block(attributes) is None:
-        return _open_volume(_member(path, attributes, series), None)
+        return _open_volume(_member(path, attributes, series), None, axes)
     if series:
         raise VolumeError(f"{path}: holds one image, number 0, and no series {series}; leave out --series")
-    return (
-        ZarrVolume(_plain_info(path, node), node, path)
-        if isinstance(node, zarr.Array)
-        else _image(path, node)
-    )
+    if isinstance(node, zarr.Array):
+        return ZarrVolume(_plain_info(path, node, axes), node, path)
+    image = _image(path, node)
+    require_axes(path, "".join(axis.name for axis in image.info.axes), axes)
+    return image
 
 
 def _member(path: Source, attributes: dict[str, Any], series: int | None) -> Source:
     """Image to take of a group that is not one itself."""
     if is_plate(attributes):
-        raise refuse_plate(path, plate_fields(path, attributes))
+        raise refuse_plate(path, plate_fields(path, attributes)[0])
     if not is_series_group(attributes):
         raise VolumeError(f"{path}: is a group, but not an image; {_suggest(path, PLATE_DEPTH)}")
     return choose_series(path, list_series(path), series)
@@ -86,12 +87,15 @@ def list_series(path: Source) -> list[Source]:
     return series_paths(path, attributes_of(ome) if is_zarr(ome) else {})
 
 
-def plate_fields(path: Source, attributes: Mapping[str, Any]) -> list[str]:
+def plate_fields(path: Source, attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Images of a plate, by paths in it; of a well that cannot be looked into, the well itself.
 
     Args:
         path: the plate.
         attributes: its attributes.
+
+    Returns:
+        The images; and the wells that are listed, but are not there.
 
     Raises:
         VolumeError: damaged metadata, or names that do not stand for images in the plate.
@@ -102,7 +106,10 @@ def plate_fields(path: Source, attributes: Mapping[str, Any]) -> list[str]:
         raise VolumeError(
             f"{path}: its metadata of the plate is damaged ({_reason(error)}); give the path of a field"
         ) from error
-    return [field for well in members(path, wells, "a well") for field in _well_fields(path, well)]
+    names = members(path, wells, "a well")
+    there = {well: is_zarr(path / well) or (path / well).exists() for well in names}
+    fields = [field for well in names if there[well] for field in _well_fields(path, well)]
+    return fields, [well for well in names if not there[well]]
 
 
 def _well_fields(path: Source, well: str) -> list[str]:
@@ -149,8 +156,9 @@ def _require_zarr(path: Source) -> None:
         raise VolumeError(f"{path}: is a file inside a Zarr store; give the folder {path.parent}")
     if path.is_file():
         raise VolumeError(
-            f"{path}: is a file of a format that cannot be read, only TIFF, CZI and ND2 files, NDTiff "
-            f"folders and Zarr stores can; convert it to OME-TIFF or OME-Zarr (bfconvert, bioformats2raw)"
+            f"{path}: is a file of a format that cannot be read, only TIFF, PNG, JPEG, CZI and ND2 files, "
+            f"NDTiff folders and Zarr stores can; convert it to OME-TIFF or OME-Zarr (bfconvert, "
+            f"bioformats2raw)"
         )
     if not is_zarr(path):
         raise VolumeError(
@@ -202,9 +210,9 @@ def _images(path: Source, depth: int) -> Iterator[Source]:
             yield from _images(child, depth - 1)
 
 
-def _plain_info(path: Source, array: Array) -> VolumeInfo:
+def _plain_info(path: Source, array: Array, asked: str | None) -> VolumeInfo:
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    axes = plain_axes(path, names if isinstance(names, list | tuple) else None, array.ndim)
+    axes = plain_axes(path, names if isinstance(names, list | tuple) else None, array.ndim, asked)
     ones, zeros = (1.0,) * array.ndim, (0.0,) * array.ndim
     return VolumeInfo(path, axes, array.shape, _native(array), ones, zeros, chunk=array.chunks)
 

@@ -178,3 +178,24 @@ def test_a_missing_package_is_named(
         path.mkdir()
         (path / "NDTiff.index").write_bytes(b"")
     refused(path, rf'{package}: pip install "baikal-deploy\[{extra}\]"')
+
+
+def test_colours_of_nd2(shared_data: Path) -> None:
+    path = shared_data / "formats" / "nd2" / "example-multichannel.nd2"
+    if not path.exists():
+        pytest.skip(f"the sample file is not here: {path}")
+    assert colors_of(path) == ["FFFFFF", "0033FF", "07FF00", "FFBF00"]
+
+
+def colors_of(path: Path) -> list[str | None]:
+    return [channel.get("color") for channel in (open_input(path).info.omero or {})["channels"]]
+
+
+def test_colours_of_czi(tmp_path: Path) -> None:
+    pyczi = pytest.importorskip("pylibCZIrw.czi")
+    blue = pyczi.ChannelDisplaySettingsDataClass(
+        True, pyczi.TintingMode.Color, pyczi.Rgb8Color(0x12, 0x34, 0xFF), 0.0, 1.0
+    )
+    names = {0: "DAPI", 1: "GFP"}
+    path = write_czi(tmp_path / "a.czi", channel_names=names, display_settings={0: blue}, **SIZES)
+    assert colors_of(path) == ["1234FF", None]
