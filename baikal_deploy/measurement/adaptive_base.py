@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import correlate1d
+from scipy.signal import correlate2d
 
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.surroundings import BASE_REACH, BASE_SIGMA, local_mean
 from baikal_deploy.pixels.arrays import Plane, Values
 from baikal_deploy.pixels.cells import CELL
 
-NEAR = np.array([1, 4, 6, 4, 1], np.float32) / 16
-"""Blur with the standard deviation of one pixel."""
-ADAPTIVE_REACH = BASE_REACH + len(NEAR) // 2 + 2 * CELL
+BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+"""Blur along an axis, with the standard deviation of one pixel."""
+OWN = float(BINOMIAL[2] ** 2)
+"""Weight of the pixel itself in that of both axes."""
+REACH = len(BINOMIAL) // 2
+ADAPTIVE_REACH = BASE_REACH + REACH + 2 * CELL
 """Pixels that ``adaptive_base`` looks around."""
 LEAST_POWER = np.float32(1e-12)
 
 
-def adaptive_base(plane: Plane, noise_around: Plane, around: Plane) -> Plane:
+def adaptive_base(plane: Plane, noise_around: Plane, around: Plane) -> tuple[Plane, Plane]:
     """The mean intensity around each pixel, from near it where structure stands out of the noise.
 
     Where a plane blurred by one pixel differs from its ``base`` by more than noise does, the rest of the
@@ -30,26 +34,32 @@ def adaptive_base(plane: Plane, noise_around: Plane, around: Plane) -> Plane:
         around: the plane's ``base``.
 
     Returns:
-        (H, W), float32.
+        The mean, (H, W), float32, and the share of the pixel itself in it.
     """
-    detail = correlate1d(correlate1d(plane, NEAR, 0, mode="nearest"), NEAR, 1, mode="nearest")
+    detail = correlate1d(correlate1d(plane, BINOMIAL, 0, mode="nearest"), BINOMIAL, 1, mode="nearest")
     detail -= around
     power = np.maximum(local_mean(detail * detail), LEAST_POWER)
-    detail *= np.maximum(1 - noise_around / power, 0)
+    structure = np.maximum(1 - noise_around / power, 0)
+    detail *= structure
     detail += around
-    return detail
+    structure *= np.float32(OWN)
+    return detail, structure
 
 
 def share_of_noise(noise: NoiseModel) -> float:
     """Variance of noise in the difference of the two blurs, over that of its finest detail."""
+    near = np.outer(BINOMIAL, BINOMIAL)
     kernel = np.ones((1, 1)) if noise.kernel is None else np.asarray(noise.kernel)
-    y, x = (np.arange(side) - side // 2 for side in kernel.shape)
-    squared = (y**2)[:, None] + x**2
+    lags = kernel.shape[0] // 2
+    squared = np.square(np.mgrid[-lags : lags + 1, -lags : lags + 1]).sum(0)
 
-    def both(variance: float) -> Values:
-        """Two Gaussians, one after the other, that have the sum of their variances."""
-        return np.exp(-squared / 2 / variance) / (2 * np.pi * variance)
+    def with_base(variance: float) -> Values:
+        """A Gaussian of that variance, after the base's own."""
+        both = variance + BASE_SIGMA**2
+        return np.exp(-squared / 2 / both) / (2 * np.pi * both)
 
-    wide = BASE_SIGMA**2
-    response = both(1 + 1) - 2 * both(1 + wide) + both(2 * wide)
+    with_itself = np.pad(correlate2d(near, near), lags)[
+        tuple(slice(2 * REACH, 2 * (lags + REACH) + 1) for _ in "yx")
+    ]
+    response = with_itself - 2 * with_base(1) + with_base(BASE_SIGMA**2)
     return float(noise.correlation**2 * (kernel * response).sum())

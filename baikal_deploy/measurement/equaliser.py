@@ -2,10 +2,7 @@
 
 A network is told one noise level per plane, and real noise has many. So the surroundings s of each pixel
 are put on the scale on which noise is the same everywhere, A(s) = ∫ ds/σ(s), as the generalised Anscombe
-transform does, and the pixel's distance from them is scaled to match: z = A(s) + (y − s)/σ(s). Unlike that
-transform this is linear in y given s: no bias needs undoing, and single photons are no trouble. A is
-stretched so that the intensities at both ends of the network's scale stay where they are.
-"""
+transform XX"""
 
 from __future__ import annotations
 
@@ -28,12 +25,14 @@ class Equaliser:
     Attributes:
         surroundings: s.
         shown: A(s), stretched.
+        restored: what ``back`` puts in the place of A(s): s + w·g/2.
         spread: σ(s)/σ, the standard deviation of each pixel's noise over what it is made.
         level: σ.
     """
 
     surroundings: Planes
     shown: Planes
+    restored: Planes
     spread: Planes
     level: float
 
@@ -48,9 +47,14 @@ class Equaliser:
             intensity: the map that the planes have been through.
         """
         scaled = _Scaled.of(noise, intensity)
-        surroundings = np.stack([scaled.surroundings(plane) for plane in planes])
+        surroundings, shares = (
+            np.stack(parts) for parts in zip(*map(scaled.surroundings, planes), strict=True)
+        )
         spread = np.sqrt(scaled.variance(surroundings))
-        return cls(surroundings, scaled.shown(surroundings, spread), spread, scaled.level)
+        shown = scaled.shown(surroundings, spread)
+        return cls(
+            surroundings, shown, surroundings + scaled.darker(surroundings, shares), spread, scaled.level
+        )
 
     def forward(self, planes: Planes) -> Planes:
         """Planes (N, H, W) whose noise is the same everywhere."""
@@ -60,10 +64,10 @@ class Equaliser:
         return even
 
     def back(self, planes: Planes) -> Planes:
-        """The inverse of ``forward``, for what was denoised."""
+        """The inverse of ``forward`` for what was denoised, without its bias."""
         uneven = planes - self.shown
         uneven *= self.spread
-        uneven += self.surroundings
+        uneven += self.restored
         return uneven
 
 
@@ -90,8 +94,8 @@ class _Scaled:
         gain, intercept, floor = noise.gain * half / level**2, middle / level**2, noise.floor / level**2
         return cls(gain, intercept, floor, level / half, share_of_noise(noise))
 
-    def surroundings(self, plane: Plane) -> Plane:
-        """s of a plane (H, W)."""
+    def surroundings(self, plane: Plane) -> tuple[Plane, Plane]:
+        """s of a plane (H, W), and the share of the pixel itself in it."""
         around = base(plane)
         noise = self.variance(around) * np.float32(self.share * self.level**2)
         return adaptive_base(plane, noise, around)
@@ -101,6 +105,15 @@ class _Scaled:
         variance = planes * np.float32(self.gain)
         variance += np.float32(self.intercept)
         return np.maximum(variance, np.float32(self.floor), out=variance)
+
+    def darker(self, surroundings: Planes, shares: Planes) -> Planes:
+        """By how much means over noise come back darker; not where the noise is the floor's.
+
+        Args:
+            shares: of the pixels themselves in their surroundings.
+        """
+        of_photons = surroundings * np.float32(self.gain) > np.float32(self.floor - self.intercept)
+        return of_photons * shares * np.float32(self.gain * self.level**2 / 2)
 
     def shown(self, planes: Planes, spread: Planes) -> Planes:
         """A of intensities, stretched so that −1 and 1 stay.
