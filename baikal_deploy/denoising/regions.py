@@ -17,7 +17,6 @@ from baikal_deploy.denoising.windows import AxisPlan, TilePlan
 from baikal_deploy.measurement.adaptive_base import ADAPTIVE_REACH
 from baikal_deploy.measurement.defect_lines import LINE
 from baikal_deploy.measurement.screen import REACH as SCREEN_REACH
-from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Region
 from baikal_deploy.pixels.cells import CELL
 
@@ -68,7 +67,7 @@ def planes_around(region: Region, shape: tuple[int, int]) -> Crop:
         region: rows and columns of the whole planes.
         shape: (H, W) of these.
     """
-    around = BASE_REACH + SCREEN_REACH
+    around = ADAPTIVE_REACH + SCREEN_REACH
     y, x = (
         slice(max(span.start - around, 0) // LINE * LINE, min(span.stop + around, size))
         for span, size in zip(region, shape, strict=True)
