@@ -89,7 +89,7 @@ class Denoiser:
             precision: what the network computes in.
             threads: CPU threads of an evaluation; None: all cores.
             tile, overlap: windows of the network, in pixels; see ``windows.TilePlan``.
-            batch: planes walked together, and windows in one engine call.
+            batch: windows in one engine call, and so planes walked together where they have fewer.
 
         Raises:
             ModelError: there is no such model, or its file cannot be used.
@@ -150,7 +150,9 @@ class Denoiser:
         check_beside(chosen, sampler, stack, maps)
         measurement = self.measure(stack.sample(), chosen)
         wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
-        denoised = self.run(self.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
+        recipe, crop = self.recipe(chosen, measurement, seed), Crop.uncut(stack.pixels.shape[1:])
+        predictor = self.predictor.fitted(len(stack.pixels), len(self.predictor.plan(crop.shape).windows))
+        denoised = in_batches(Batch(predictor, recipe, stack, crop, wanted, progress))
         maps.fill(denoised)
         for note in measurement.notes() + denoised.counts.notes():
             log.warning(note)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from baikal_deploy.denoising.regions import largest_crop
+from baikal_deploy.denoising.regions import largest_crop, most_windows
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.volumes.base import VolumeInfo
@@ -84,7 +84,7 @@ class MemoryModel:
         itemsize: bytes of a pixel of the input.
         plans: of the windows of each model's network over its planes.
         halo: see ``Resolved.halo``.
-        batch: planes denoised together.
+        batch: windows in one call of the network.
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
@@ -114,9 +114,18 @@ class MemoryModel:
         held = COPIES_READ * read * self.itemsize * (2 if self.guided else 1)
         held += written * (COPIES_WRITTEN * size + COPIES_MAPS * self.map_bytes)
         per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
-        network = min(self.batch, layout.planes) * read * per_pixel
+        network = self.planes_together(layout) * read * per_pixel
         run = layout.planes * held + network + self.chunk_bytes
         return -(-self.base // STEP) * STEP + max(PLANNING, run + SLACK)
+
+    def planes_together(self, layout: Layout) -> int:
+        """Planes, or regions of them, that are walked together; see ``TiledPredictor.fitted``.
+
+        Args:
+            layout: of the output.
+        """
+        windows = min(most_windows(plan, layout.edge) for plan in self.plans)
+        return min(max(1, self.batch // windows), layout.planes)
 
     @property
     def chunk_bytes(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from baikal_deploy.denoising.checks import check_std
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.regions import most_windows
 from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
 from baikal_deploy.errors import ConfigError
@@ -26,7 +27,7 @@ from baikal_deploy.run.recipes import Group, Recipes
 from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.standing import Standing, look, settle
-from baikal_deploy.volumes.layout import Layout, plan_items
+from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 
 
 def plan(
@@ -58,6 +59,7 @@ def plan(
         models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, standing.earlier)
+        _fit(models, choice, layout)
         stack.pop_all()
     return Plan(config, source, work.volume, choice.skipped, work, limit, memory, layout, told, standing)
 
@@ -97,6 +99,7 @@ def plan_part(
         work.recipes.add(measurements)
         models.close_unused()
         layout = Layout(**header["layout"])
+        _fit(models, choice, layout)
         stack.pop_all()
     return Round(work, choice.written, layout, plan_items(choice.written, layout))
 
@@ -144,6 +147,18 @@ def _loaded(config: RunConfig, path: Path, threads: int | None) -> Loaded:
     return Loaded(denoiser, sampler)
 
 
+def _fit(models: Models, choice: Choice, layout: Layout) -> None:
+    """Settle how many windows each model's network takes in a call: no more than an item has.
+
+    Plane and layout decide it, and never what is left to do: with another number the same window may be
+    rounded otherwise.
+    """
+    for own in models.used:
+        predictor = own.denoiser.predictor
+        windows = most_windows(predictor.plan(choice.volume.info.plane_shape), layout.edge)
+        own.denoiser.predictor = predictor.fitted(layout.planes, windows)
+
+
 def _work(config: RunConfig, choice: Choice, models: Models) -> Work:
     if choice.guide is not None and not sampler_class(config.sampler).TAKES_GUIDE:
         raise ConfigError(
@@ -179,11 +194,13 @@ def _measured(source: Input, choice: Choice, work: Work, standing: Standing) -> 
 def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> MemoryModel:
     """Model of the run's memory; every engine takes most of its own when it is first called."""
     predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
+    written = source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk))
     for predictor in predictors:
-        predictor.evaluate_once(info.plane_shape)
+        windows, planes = len(predictor.plan(info.plane_shape).windows), default_layout(written).planes
+        predictor.fitted(planes, windows).evaluate_once(info.plane_shape)
     return MemoryModel(
         resident_bytes() or 0,
-        source.for_layout(replace(choice.written, chunk=choice.volume.whole.info.chunk)),
+        written,
         info.dtype.itemsize,
         [predictor.plan(info.plane_shape) for predictor in predictors],
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),

@@ -21,6 +21,7 @@ from baikal_deploy.volumes.paths import (
     writing,
 )
 from baikal_deploy.volumes.pyramid import pyramid_levels
+from baikal_deploy.volumes.zarr.shards import ZSTD_LEVEL
 from baikal_deploy.volumes.zarr.writer import OutputVolume, group_attributes
 
 
@@ -110,7 +111,7 @@ def _create_array(
         dtype=info.dtype,
         chunks=chunk_shape(shape, layout.level_edge(level)),
         shards=shard_shape(shape, layout, level),
-        compressors=ZstdCodec(level=1),
+        compressors=ZstdCodec(level=ZSTD_LEVEL),
         fill_value=0,
         dimension_names=[axis.name for axis in info.axes],
     )

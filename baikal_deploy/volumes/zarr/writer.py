@@ -21,6 +21,7 @@ from baikal_deploy.volumes.replacing import replace_store
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.zarr.labels import copy_labels
 from baikal_deploy.volumes.zarr.metadata import image_attributes
+from baikal_deploy.volumes.zarr.shards import write_shard
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,21 @@ class OutputVolume:
             self._put(reduction.level, reduction.planes, reduction.region, reduced)
 
     def _put(self, level: int, planes: range, region: Region, pixels: Raw) -> None:
-        index = plane_index(self.info, planes, region)
-        self.levels[level][index] = pixels if self.info.shape[:-2] else pixels[0]
+        array = self.levels[level]
+        assert array.shards is not None
+        axis = self.layout.axis % len(array.shape[:-2]) if array.shape[:-2] else 0
+        leading = [1] * len(array.shape[:-2])
+        leading[axis : axis + 1] = [len(planes)] * len(leading[axis : axis + 1])
+        file = self._file(level, planes, region)
+        write_shard(file, pixels.reshape(*leading, *pixels.shape[1:]), array.shards, array.chunks)
+
+    def _file(self, level: int, planes: range, region: Region) -> Path:
+        """Shard that holds planes of a region of a level."""
+        array, first = self.levels[level], plane_index(self.info, planes)[:-2]
+        assert array.shards is not None
+        starts = [i.start if isinstance(i, slice) else i for i in (*first, *region)]
+        place = tuple(start // edge for start, edge in zip(starts, array.shards, strict=True))
+        return self.location / str(level) / array.metadata.encode_chunk_key(place)
 
     def _parts(self, piece: WorkItem | Reduction) -> Iterator[tuple[int, Region]]:
         """(level, region of that level) of each shard of a piece."""
@@ -101,15 +115,7 @@ class OutputVolume:
 
     def files(self, piece: WorkItem | Reduction) -> list[Path]:
         """Shards that hold the pixels of a piece; see ``Writer.files``."""
-        first = plane_index(self.info, piece.planes)[:-2]
-        files = []
-        for level, region in self._parts(piece):
-            array = self.levels[level]
-            assert array.shards is not None
-            starts = [i.start if isinstance(i, slice) else i for i in (*first, *region)]
-            place = tuple(start // edge for start, edge in zip(starts, array.shards, strict=True))
-            files.append(self.location / str(level) / array.metadata.encode_chunk_key(place))
-        return files
+        return [self._file(level, piece.planes, region) for level, region in self._parts(piece)]
 
     def sync(self, piece: WorkItem | Reduction) -> None:
         """Return when a piece that was written is on disk; see ``Writer.sync``."""
