@@ -15,7 +15,7 @@ from baikal_deploy.denoising.trust import DETAIL_WINDOW, shared
 from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.measurement.surroundings import Surroundings
 from baikal_deploy.pixels.arrays import Mask, Planes
-from baikal_deploy.pixels.cells import CELL, cell_products, cell_sums, cells_of, strips, whole_cells
+from baikal_deploy.pixels.cells import CELL, cell_products, cell_sums, cells_in, cells_of, strips, whole_cells
 
 WINDOW = 4
 """Side of the windows, in cells, in which means of result and data are compared."""
@@ -88,8 +88,7 @@ def _sums(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.float32]:
     detail squared, and of the detail times what the noise's correlation makes of it: (4, N, rows, columns).
     """
     around = Surroundings.of(x0)
-    rows_and_columns = (-(-side // CELL) for side in y.shape[1:])
-    sums = np.empty((4, len(y), *rows_and_columns), np.float32)
+    sums = np.empty((4, *cells_in(y.shape)), np.float32)
     together = None if spectrum.is_white else _correlated(x0, around, spectrum)
     for rows in strips(y.shape):
         residual = whole_cells(y[:, rows] - x0[:, rows], "constant")

@@ -13,9 +13,9 @@ from math import prod
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.trust import REACH
 from baikal_deploy.denoising.windows import AxisPlan, TilePlan
+from baikal_deploy.measurement.adaptive_base import ADAPTIVE_REACH
 from baikal_deploy.measurement.defect_lines import LINE
 from baikal_deploy.measurement.screen import REACH as SCREEN_REACH
-from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Region
 
 
@@ -44,7 +44,7 @@ def _reach(axis: AxisPlan, size: int, span: slice, halo: int) -> slice:
     first, last = _windows_over(axis, start, stop)
     flipped_last, flipped_first = (size - edge for edge in _windows_over(axis, size - stop, size - start))
     low, high = min(first, flipped_first), max(last, flipped_last)
-    around = BASE_REACH + SCREEN_REACH
+    around = ADAPTIVE_REACH + SCREEN_REACH
     return slice(max(low - around, 0) // LINE * LINE, min(high + around, size))
 
 

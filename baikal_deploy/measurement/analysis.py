@@ -84,7 +84,7 @@ def estimate_equalised(
     low, beyond = below(plane, ceiling(intensity, noise))
     normalised = intensity.normalise(low)
     equaliser = Equaliser.of(normalised[None], noise, intensity)
-    x = estimate(equaliser.forward(normalised[None])[0], intensity.normalised_sigma(factor * noise.level))
+    x = estimate(equaliser.forward(normalised[None])[0], factor * equaliser.level)
     raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
     return raw if beyond is None else raw + beyond
 

@@ -95,7 +95,7 @@ class Measurement:
         """Noise level, on the network's scale, at which correlated noise is removed from equalised planes."""
         if self.noise is None:
             return self.normalised_sigma
-        return self.intensity.normalised_sigma(self.noise.level * self.noise.raised)
+        return self.intensity.normalised_sigma(self._even_level(self.noise) * self.noise.raised)
 
     @property
     def spectrum(self) -> Spectrum | None:
@@ -103,8 +103,11 @@ class Measurement:
         noise = self.noise
         if noise is None or noise.kernel is None:
             return None
-        std = self.intensity.normalised_sigma(noise.level * noise.correlation)
+        std = self.intensity.normalised_sigma(self._even_level(noise) * noise.correlation)
         return Spectrum(std**2 / (1 + noise.rows + noise.columns), noise.kernel, noise.rows, noise.columns)
+
+    def _even_level(self, noise: NoiseModel) -> float:
+        return noise.even_level(self.intensity.low, self.intensity.high)
 
     def sigma_for(self, noise: Literal["uniform", "signal"]) -> float:
         """The noise level, on the network's scale, of planes that are handled so (see ``Sampler.noise``)."""

@@ -96,6 +96,23 @@ class NoiseModel:
         variance = self.gain * np.asarray(intensity, dtype=np.float64) + self.intercept
         return np.sqrt(np.maximum(variance, self.floor))
 
+    def even_level(self, low: float, high: float) -> float:
+        """Standard deviation of the noise where it is made the same everywhere (see ``Equaliser``).
+
+        The harmonic mean of ``std`` over the intensities from low to high, in raw units; at low, where high
+        is not above it.
+        """
+        noise_steps = self._noise_steps(high) - self._noise_steps(low)
+        return (high - low) / noise_steps if noise_steps > 0 else float(self.std(np.array(low)))
+
+    def _noise_steps(self, intensity: float) -> float:
+        """∫ dx/std(x) up to an intensity, from some intensity."""
+        variance, least = self.gain * intensity + self.intercept, math.sqrt(self.floor)
+        if not self.gain > 0:
+            return intensity / float(self.std(np.array(intensity)))
+        below = min(variance - self.floor, 0) / self.gain / least
+        return 2 * math.sqrt(max(variance, self.floor)) / self.gain + below
+
     def with_level(self, planes: Sequence[Raw]) -> Self:
         """The same noise with the ``level`` of these planes, (H, W) each."""
         logs = [_mean_log(self.std(known_base(plane)), plane) for plane in planes if np.isfinite(plane).any()]

@@ -15,6 +15,7 @@ from baikal_deploy.pixels.cells import (
     along_x,
     between,
     cell_sums,
+    cells_in,
     cells_of,
     padded,
     strips,
@@ -56,13 +57,22 @@ class Surroundings:
         Args:
             planes: (…, H, W), finite, of a real dtype.
         """
-        *leading, height, width = planes.shape
-        means = np.empty((*leading, -(-height // CELL), -(-width // CELL)), planes.dtype)
+        means = np.empty(cells_in(planes.shape), planes.dtype)
         for rows in strips(planes.shape):
             means[..., cells_of(rows), :] = cell_sums(whole_cells(planes[..., rows, :], "edge"))
         means *= planes.dtype.type(CELL**-2)
         smooth = _blurred(_blurred(means).swapaxes(-1, -2)).swapaxes(-1, -2)
-        return cls(planes.shape, padded(along_x(np.ascontiguousarray(smooth))[..., :width]))
+        return cls.between_cells(np.ascontiguousarray(smooth), planes.shape)
+
+    @classmethod
+    def between_cells(cls, means: Raw, shape: tuple[int, ...]) -> Self:
+        """The surroundings that lie between some means over cells, which are half as wide as those of ``of``.
+
+        Args:
+            means: (…, rows of cells, columns of cells).
+            shape: (…, H, W) of the planes.
+        """
+        return cls(shape, padded(along_x(means)[..., : shape[-1]]))
 
     def rows(self, rows: slice, out: Raw | None = None) -> NDArray[Any]:
         """The mean intensity around the pixels of some rows: (…, rows, W).

@@ -44,6 +44,12 @@ def cells_of(rows: slice) -> slice:
     return slice(rows.start // CELL, -(-rows.stop // CELL))
 
 
+def cells_in(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape (…, rows of cells, columns of cells) of planes (…, H, W)."""
+    *leading, height, width = shape
+    return *leading, -(-height // CELL), -(-width // CELL)
+
+
 def whole_cells(planes: Raw, beyond: Literal["edge", "constant"]) -> Raw:
     """Planes (…, H, W) with whole cells only.
 

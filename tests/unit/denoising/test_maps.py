@@ -122,8 +122,9 @@ def test_the_spread_of_posterior_draws_is_the_posteriors(gain: float) -> None:
         recipe = denoiser.recipe(sampler, Measurement(intensity, sigma * half, 0, noise), 0)
         found = denoiser.run(recipe, Stack(planes, range(1)), wanted=Wanted(planes.dtype, std=True))
     assert found.std is not None
-    spread = Equaliser.of(intensity.normalise(planes), noise, intensity).spread
-    expected = half * 0.5 * sigma / np.hypot(0.5, sigma) * spread
+    equaliser = Equaliser.of(intensity.normalise(planes), noise, intensity)
+    level = equaliser.level
+    expected = half * 0.5 * level / np.hypot(0.5, level) * equaliser.spread
     # The steps' variance is the least there can be ("fixed_small").
     np.testing.assert_allclose((found.std / expected).mean(), 0.93, rtol=0.04)
     assert gain == 0 or np.corrcoef(found.std.ravel(), expected.ravel())[0, 1] > 0.2

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.intensity import IntensityMap
@@ -17,6 +20,7 @@ CAMERA = Camera(photons=100, gain=10, read_noise=20)
 NOISY, TRUE = CAMERA.expose(CLEAN).astype(float), CAMERA.expected(CLEAN).astype(float)
 NOISE = fit_noise(list(NOISY), list(TRUE))
 INTENSITY = IntensityMap(250.0, 900.0)
+EVEN = NOISE.even_level(INTENSITY.low, INTENSITY.high)
 NOISY_N, TRUE_N = INTENSITY.normalise(NOISY), INTENSITY.normalise(TRUE)
 
 
@@ -25,7 +29,8 @@ def test_noise_has_the_level_in_the_dark_and_in_the_light() -> None:
     residual = equaliser.forward(NOISY_N) - equaliser.forward(TRUE_N)
     bright = np.percentile(TRUE, 98) < TRUE
     assert (NOISY - TRUE)[bright].std() > 2 * (NOISY - TRUE)[~bright].std()
-    level = INTENSITY.normalised_sigma(NOISE.level)
+    level = INTENSITY.normalised_sigma(EVEN)
+    assert equaliser.level == pytest.approx(level)
     for part in (bright, ~bright):
         assert residual[part].std() == pytest.approx(level, rel=0.15)
     assert noise_std(list(equaliser.forward(NOISY_N))) == pytest.approx(level, rel=0.05)
@@ -34,7 +39,56 @@ def test_noise_has_the_level_in_the_dark_and_in_the_light() -> None:
 def test_the_standard_deviation_is_that_of_the_model() -> None:
     equaliser = Equaliser.of(NOISY_N, NOISE, INTENSITY)
     raw = INTENSITY.denormalise(equaliser.surroundings, np.float64)
-    np.testing.assert_allclose(equaliser.spread * NOISE.level, NOISE.std(raw), rtol=1e-4)
+    np.testing.assert_allclose(equaliser.spread * EVEN, NOISE.std(raw), rtol=1e-4)
+
+
+def test_intensities_are_shown_on_the_scale_on_which_noise_is_the_same() -> None:
+    """The closed form against an integral by trapezoids, on both sides of the noise's floor."""
+    for floor, low in ((NOISE.std(np.array(300.0)) ** 2, 250.0), (1.0, 250.0), (1.0, 280.0)):
+        noise, intensity = replace(NOISE, floor=float(floor)), IntensityMap(low, 900.0)
+        raw = np.linspace(150, 2000, 20001)
+        steps = np.concatenate([[0], np.cumsum(np.diff(raw) / noise.std((raw[1:] + raw[:-1]) / 2))])
+        first, last = np.interp([intensity.low, intensity.high], raw, steps)
+        flat = intensity.normalise(np.tile(raw[None, ::500, None], (1, 1, 8)).repeat(8, 1))
+        middle = Equaliser.of(flat, noise, intensity)
+        seen = np.interp(intensity.denormalise(middle.surroundings, np.float64), raw, steps)
+        np.testing.assert_allclose(middle.shown, 2 * (seen - first) / (last - first) - 1, atol=2e-4)
+        assert noise.even_level(low, 900.0) == pytest.approx((900 - low) / (last - first), rel=1e-5)
+
+
+def test_hardly_any_gain_is_no_gain() -> None:
+    """Differences of nearly equal roots would lose what float32 holds."""
+    uniform = NoiseModel(0.0, 400.0, 1.0, 20.0)
+    shown = [
+        Equaliser.of(NOISY_N, replace(uniform, gain=gain), INTENSITY).forward(NOISY_N) for gain in (0, 1e-6)
+    ]
+    np.testing.assert_allclose(*shown, atol=2e-5)
+
+
+def test_surroundings_follow_structure_and_no_noise() -> None:
+    stripes = np.where(np.arange(128) // 4 % 2, 800.0, 400.0)[None, None].repeat(128, 1)
+    noisy = stripes + np.random.default_rng(1).normal(0, NOISE.std(stripes))
+    surroundings, flat = (
+        INTENSITY.denormalise(
+            Equaliser.of(INTENSITY.normalise(planes), NOISE, INTENSITY).surroundings, np.float64
+        )[0]
+        for planes in (noisy, noisy - stripes + 600)
+    )
+    contrast = np.ptp(surroundings[8:-8, 8:-8].mean(0))
+    assert contrast > 250, "a blur of 4 pixels leaves 60 of 400"
+    assert flat[8:-8, 8:-8].std() < 0.15 * NOISE.std(np.array(600.0)), "a blur of 1 pixel leaves 0.28"
+
+
+def test_correlated_noise_is_not_taken_for_structure() -> None:
+    kernel = np.exp(-np.square(np.mgrid[-6:7, -6:7]).sum(0) / 8)
+    noise = replace(NOISE, kernel=tuple(map(tuple, kernel.tolist())), correlation=2.0)
+    white = np.random.default_rng(1).normal(size=(1, 192, 192))
+    field = gaussian_filter(white, (0, 2**0.5, 2**0.5), mode="wrap")
+    noisy = 600 + field / field.std() * 2 * NOISE.std(np.array(600.0))
+    seen = [
+        Equaliser.of(INTENSITY.normalise(noisy), one, INTENSITY).surroundings.std() for one in (noise, NOISE)
+    ]
+    assert seen[0] < 0.6 * seen[1]
 
 
 def test_back_undoes_forward() -> None:

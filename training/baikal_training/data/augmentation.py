@@ -10,7 +10,6 @@ from numpy.random import Generator
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane
 
 AIRY_RINGS = 0.162
@@ -25,10 +24,6 @@ COARSE = 8
 """Side in pixels of the squares that such light is computed on."""
 DIMMEST_HAZE = 0.1
 """Brightness below which it is not brought up further: a dark crop would give a picture of its noise."""
-OTHER_LEVEL = (1 / 3, 2.0)
-"""Variance of the noise of a plane over that of a crop in it."""
-LEAST_SPREAD = 0.6
-"""Darker places are not lifted further: clean images have some noise there, which is not to be learnt."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class Augmentation:
             is bright becomes brighter, and the dim rest stays.
         peak: range of the brightness that the upper percentile then has (log-uniform).
         equalised: share of crops that are shown as the runtime shows planes whose noise depends on the
-            signal: with the contrast to their surroundings scaled (``Equaliser``).
+            signal: on the scale on which it is the same everywhere (``Equaliser``).
         dark: range of what the noise has without signal, as the signal that would give as much variance
             (log-uniform).
     """
@@ -107,12 +102,7 @@ class Augmentation:
         """A crop on the network's scale as it is where its noise was made the same everywhere."""
         if not self.equalised or rng.random() >= self.equalised:
             return crop
-        surroundings = base(crop)
-        variance = np.maximum((surroundings + 1) / 2, 0) + np.float32(log_uniform(rng, self.dark))
-        # The level is the plane's, which may be darker or brighter than the crop.
-        level = np.exp(np.log(variance).mean()) * log_uniform(rng, OTHER_LEVEL)
-        spread = np.maximum(np.sqrt(variance / np.float32(level)), np.float32(LEAST_SPREAD))
-        return np.asarray(surroundings + (crop - surroundings) / spread)
+        return equalised(crop, log_uniform(rng, self.dark))
 
 
 AUGMENTATIONS = {
@@ -123,6 +113,20 @@ AUGMENTATIONS = {
 """Augmentations by name: for other microscopes and magnifications than the clean images', with blur, haze
 and sparse samples added to that, and for the same microscope alone.
 """
+
+
+def equalised(crop: Plane, dark: float) -> Plane:
+    """A crop on the network's scale as the runtime's ``Equaliser`` shows it, on that scale again.
+
+    Args:
+        dark: what the noise has without signal, as the signal that would give as much variance; the upper
+            percentile's is 1. Below no signal the variance does not fall further.
+    """
+    unit = (crop + np.float32(1)) / np.float32(2)
+    root = np.sqrt(np.maximum(unit, 0) + np.float32(dark))
+    root += np.minimum(unit, 0) / np.float32(2 * np.sqrt(dark))
+    least, most = np.sqrt(dark), np.sqrt(1 + dark)
+    return np.asarray((root - np.float32(least)) * np.float32(2 / (most - least)) - 1)
 
 
 def airy_blur(crop: Plane, sigma: float) -> Plane:
