@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from scipy.signal import correlate2d
 
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.surroundings import BASE_REACH, BASE_SIGMA, Surroundings
 from baikal_deploy.pixels.arrays import Planes, Values
 from baikal_deploy.pixels.cells import CELL, cell_products, cells_in, cells_of, strips, whole_cells
 
-NEAR = 2
-"""Pixels on each side that the narrow blur takes: by 1, 4, 6, 4, 1, whose standard deviation is one pixel."""
-ADAPTIVE_REACH = BASE_REACH + NEAR + 2 * CELL
+BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+"""Blur along an axis, with the standard deviation of one pixel."""
+OWN = float(BINOMIAL[2] ** 2)
+"""Weight of the pixel itself in that of both axes."""
+REACH = len(BINOMIAL) // 2
+ADAPTIVE_REACH = BASE_REACH + REACH + 2 * CELL
 """Pixels that ``AdaptiveBase`` looks around."""
 LEAST_POWER = np.float32(1e-12)
 
@@ -55,47 +59,54 @@ class AdaptiveBase:
         np.maximum(power, LEAST_POWER, out=power)
         return cls(around, detail, Surroundings.between_cells(power, planes.shape))
 
-    def rows(self, rows: slice, noise: Callable[[Planes], Planes]) -> Planes:
-        """The means around the pixels of some rows, (N, rows, W), float32.
+    def rows(self, rows: slice, noise: Callable[[Planes], Planes]) -> tuple[Planes, Planes]:
+        """The means around the pixels of some rows, and the shares of the pixels themselves in them.
 
         Args:
             rows: with a start and a stop.
             noise: variance of the difference of the two blurs that is noise, by the ``base``.
+
+        Returns:
+            Two arrays (N, rows, W), float32.
         """
         around = self.around.rows(rows)
-        share = noise(around)
-        share /= self.power.rows(rows)
-        np.subtract(1, share, out=share)
-        np.maximum(share, 0, out=share)
-        share *= self.detail[:, rows]
-        share += around
-        return share
+        structure = noise(around)
+        structure /= self.power.rows(rows)
+        np.subtract(1, structure, out=structure)
+        np.maximum(structure, 0, out=structure)
+        around += structure * self.detail[:, rows]
+        structure *= np.float32(OWN)
+        return around, structure
 
 
 def _near(planes: Planes, rows: slice) -> Planes:
     """Some rows of planes, blurred by one pixel: (N, rows, W). Beyond the planes are their last pixels."""
     height = planes.shape[1]
-    first, last = max(rows.start - NEAR, 0), min(rows.stop + NEAR, height)
-    margins = NEAR - (rows.start - first), NEAR - (last - rows.stop)
-    blurred = np.pad(planes[:, first:last], [(0, 0), margins, (NEAR, NEAR)], "edge")
-    for _ in range(2 * NEAR):  # the sum of two neighbours, so many times, has these weights
+    first, last = max(rows.start - REACH, 0), min(rows.stop + REACH, height)
+    margins = REACH - (rows.start - first), REACH - (last - rows.stop)
+    blurred = np.pad(planes[:, first:last], [(0, 0), margins, (REACH, REACH)], "edge")
+    for _ in range(2 * REACH):  # the sum of two neighbours, so many times, has the weights of BINOMIAL
         blurred = blurred[:, 1:] + blurred[:, :-1]
-    for _ in range(2 * NEAR):
+    for _ in range(2 * REACH):
         blurred = blurred[..., 1:] + blurred[..., :-1]
-    blurred *= np.float32(2.0 ** (-4 * NEAR))
+    blurred *= np.float32(2.0 ** (-4 * REACH))
     return blurred
 
 
 def share_of_noise(noise: NoiseModel) -> float:
     """Variance of noise in the difference of the two blurs, over that of its finest detail."""
+    near = np.outer(BINOMIAL, BINOMIAL)
     kernel = np.ones((1, 1)) if noise.kernel is None else np.asarray(noise.kernel)
-    y, x = (np.arange(side) - side // 2 for side in kernel.shape)
-    squared = (y**2)[:, None] + x**2
+    lags = kernel.shape[0] // 2
+    squared = np.square(np.mgrid[-lags : lags + 1, -lags : lags + 1]).sum(0)
 
-    def both(variance: float) -> Values:
-        """Two Gaussians, one after the other, that have the sum of their variances."""
-        return np.exp(-squared / 2 / variance) / (2 * np.pi * variance)
+    def with_base(variance: float) -> Values:
+        """A Gaussian of that variance, after the base's own."""
+        both = variance + BASE_SIGMA**2
+        return np.exp(-squared / 2 / both) / (2 * np.pi * both)
 
-    wide = BASE_SIGMA**2
-    response = both(1 + 1) - 2 * both(1 + wide) + both(2 * wide)
+    with_itself = np.pad(correlate2d(near, near), lags)[
+        tuple(slice(2 * REACH, 2 * (lags + REACH) + 1) for _ in "yx")
+    ]
+    response = with_itself - 2 * with_base(1) + with_base(BASE_SIGMA**2)
     return float(noise.correlation**2 * (kernel * response).sum())

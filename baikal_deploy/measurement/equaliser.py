@@ -29,12 +29,14 @@ class Equaliser:
     Attributes:
         surroundings: s.
         shown: A(s), stretched.
+        restored: what ``back`` puts in the place of A(s): s + w·g/2.
         spread: σ(s)/σ, the standard deviation of each pixel's noise over what it is made.
         level: σ.
     """
 
     surroundings: Planes
     shown: Planes
+    restored: Planes
     spread: Planes
     level: float
 
@@ -70,16 +72,18 @@ class Equaliser:
 
     @classmethod
     def _empty(cls, planes: Planes, scaled: _Scaled) -> Self:
-        return cls(np.empty_like(planes), np.empty_like(planes), np.empty_like(planes), scaled.level)
+        surroundings, shown, restored, spread = (np.empty_like(planes) for _ in range(4))
+        return cls(surroundings, shown, restored, spread, scaled.level)
 
     def _strips(self, planes: Planes, scaled: _Scaled) -> Iterator[slice]:
         """Find surroundings and spread of planes: of all rows up to those that are told."""
         around = AdaptiveBase.of(planes, self.surroundings)  # which are filled row by row below
         for rows in strips(planes.shape):
-            surroundings = around.rows(rows, scaled.noise)
+            surroundings, shares = around.rows(rows, scaled.noise)
             spread = np.sqrt(scaled.variance(surroundings), out=self.spread[:, rows])
             self.shown[:, rows] = scaled.shown(surroundings, spread)
             self.surroundings[:, rows] = surroundings
+            np.add(surroundings, scaled.darker(surroundings, shares), out=self.restored[:, rows])
             yield rows
 
     def forward(self, planes: Planes) -> Planes:
@@ -93,7 +97,7 @@ class Equaliser:
         return even
 
     def back(self, planes: Planes, rows: slice = slice(None)) -> Planes:
-        """The inverse of ``forward``, for what was denoised.
+        """The inverse of ``forward`` for what was denoised, without its bias.
 
         Args:
             planes: (N, rows, W).
@@ -101,7 +105,7 @@ class Equaliser:
         """
         uneven = planes - self.shown[:, rows]
         uneven *= self.spread[:, rows]
-        uneven += self.surroundings[:, rows]
+        uneven += self.restored[:, rows]
         return uneven
 
 
@@ -139,6 +143,15 @@ class _Scaled:
         variance = planes * np.float32(self.gain)
         variance += np.float32(self.intercept)
         return np.maximum(variance, np.float32(self.floor), out=variance)
+
+    def darker(self, surroundings: Planes, shares: Planes) -> Planes:
+        """By how much means over noise come back darker; not where the noise is the floor's.
+
+        Args:
+            shares: of the pixels themselves in their surroundings.
+        """
+        of_photons = surroundings * np.float32(self.gain) > np.float32(self.floor - self.intercept)
+        return of_photons * shares * np.float32(self.gain * self.level**2 / 2)
 
     def shown(self, planes: Planes, spread: Planes) -> Planes:
         """A of intensities, stretched so that −1 and 1 stay.

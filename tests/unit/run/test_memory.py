@@ -55,7 +55,7 @@ def test_the_layout_is_the_same_with_any_memory_that_the_usual_one_fits() -> Non
 
 def test_less_memory_makes_smaller_shards_and_then_regions() -> None:
     found = model((64, 4000, 3000))
-    chosen = list(dict.fromkeys(found.choose(limit) for limit in range(4 * 10**9, 40 * 10**7, -(10**7))))
+    chosen = list(dict.fromkeys(found.choose(limit) for limit in range(4 * 10**9, 42 * 10**7, -(10**7))))
     assert chosen == [layout for layout in layouts(found.info) if layout in chosen]
     assert chosen[0] == default_layout(found.info)
     assert chosen[-1].edge is not None
