@@ -11,7 +11,7 @@ GPU_PACKAGES := $(if $(filter Darwin,$(shell uname -s)),,$(BINDINGS)/cupy $(BIND
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
 .PHONY: demo test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
-	bench-pipeline bench-train records sample formats clean
+	bench-peers bench-pipeline bench-train records sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -62,6 +62,9 @@ bench-live: $(VENV)/.dev  ## live denoising: time beside the engine, and ten min
 
 bench-memory: $(VENV)/.dev  ## peak memory over a virtual volume of 1 GB and of 32 GB
 	$(BIN)/python benchmarks/memory.py
+
+bench-peers: $(VENV)/.dev  ## a plane and file to file, beside torch, diffusers, CAREamics and BM3D
+	$(BIN)/python benchmarks/peers.py
 
 bench-pipeline: $(VENV)/.dev  ## a run without its network against a plain copy, and matched against its engine calls
 	$(BIN)/python benchmarks/pipeline.py

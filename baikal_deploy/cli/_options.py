@@ -227,7 +227,10 @@ GROUPS: dict[str, list[Option]] = {
             "--overlap", metavar="PX", type=int, default=DEFAULT_OVERLAP,
             help="Least overlap of the windows.",
         ),
-        option("--batch", metavar="N", type=int, default=1, help="Planes denoised together."),
+        option(
+            "--batch", metavar="N", type=int, default=1,
+            help="Windows of the network in one call: of one plane, or of several that have fewer.",
+        ),
         option(
             "--dask", metavar="WORKERS",
             help="Share the work out: local:N processes, tcp://HOST:PORT of a Dask scheduler, or FILE.toml "

@@ -25,7 +25,7 @@ def split_paths(paths: Sequence[str], *, overwrite: bool) -> tuple[list[Source],
     if not others:
         return [source_of(first)], None
     last = others.pop()
-    if looks_like_url(last):
+    if looks_like_url(Path(last)):
         return [source_of(path) for path in (first, *others)], last
     output = Path(last)
     if others and (is_image_name(output) or output.is_file()):

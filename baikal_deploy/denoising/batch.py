@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.guard import contradictions
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.shown import Shown
 from baikal_deploy.denoising.stack import Denoised, Gathered, Stack, Wanted
 from baikal_deploy.denoising.steps import Memory, Steps
 from baikal_deploy.denoising.tiled import TiledPredictor
-from baikal_deploy.denoising.trust import PROBES, contradictions, mean_and_std, relative_std
+from baikal_deploy.denoising.trust import PROBES, mean_and_std, relative_std
 from baikal_deploy.diffusion.random_field import noise_source
 from baikal_deploy.diffusion.samplers._walk import ResolvedWalk
 from baikal_deploy.diffusion.samplers.base import Noise
@@ -46,8 +47,10 @@ def in_batches(whole: Batch) -> Denoised:
         EngineError: the network failed.
         NotFinite: the network returned values that are not finite.
     """
-    pixels, size, intensity = whole.stack.pixels, whole.predictor.batch, whole.recipe.measurement.intensity
+    pixels, size, intensity = whole.stack.pixels, whole.predictor.planes, whole.recipe.measurement.intensity
     varied = [i for i, plane in enumerate(pixels) if not (intensity.is_constant or is_constant(plane))]
+    if len(pixels) == len(varied) <= size:
+        return whole.denoised()
     copied = [i for i in range(len(pixels)) if i not in varied]
     result = Gathered((len(pixels), *whole.crop.wanted_shape), whole.wanted)
     planes = whole.crop.trimmed(pixels)[copied]
@@ -91,19 +94,24 @@ class Batch:
         shown = Shown.of(raw, self.crop, self.recipe.measurement)
         y, equaliser = self.recipe.prepare(shown.planes)
         x0, std = self._sampled(y, equaliser)
-        self._check(x0)
-        planes, counts = self.recipe.finish(x0, equaliser, raw, shown, self.crop, self.wanted)
+        try:
+            planes, counts = self.recipe.finish(x0, equaliser, raw, shown, self.crop, self.wanted)
+        except FloatingPointError as error:
+            raise self._not_finite() from error
         std = None if std is None else self.crop.trimmed(std)
         counts += Tally(planes.size)
         if not self.wanted.guard:
             return Denoised(planes, std, None, counts)
         suspect, found = self._guarded(y, x0)
-        return Denoised(planes, std, suspect if self.wanted.suspect else None, counts + found)
+        return Denoised(planes, std, suspect, counts + found)
 
-    def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8], Tally]:
-        """Map of suspect pixels, and a tally of them."""
-        suspect = self.crop.trimmed(contradictions(y, x0, self.recipe.spectrum))
-        return suspect.view(np.uint8), Tally(suspect=int(np.count_nonzero(suspect)))
+    def _guarded(self, y: Planes, x0: Planes) -> tuple[NDArray[np.uint8] | None, Tally]:
+        """Map of suspect pixels where it is wanted, and a tally of them."""
+        found = contradictions(y, x0, self.recipe.spectrum)
+        counts = Tally(suspect=found.count(self.crop))
+        if not self.wanted.suspect:
+            return None, counts
+        return self.crop.trimmed(found.pixels()).view(np.uint8), counts
 
     def _sampled(self, y: Planes, equaliser: Equaliser | None) -> tuple[Planes, NDArray[np.float32] | None]:
         """x_0, and its standard deviation in raw units, (N, H, W)."""
@@ -151,14 +159,13 @@ class Batch:
         shown = Shown.of(guides, self.crop, self.recipe.measurement)
         return self._noise(like=somewhere), engine.upload(self.recipe.prepare(shown.planes)[0])
 
-    def _check(self, x0: Planes) -> None:
-        if not np.isfinite(x0).all():
-            name, planes = self.predictor.engine.manifest.name, list(self.stack.indices)
-            raise NotFinite(
-                f"model {name}: the network returned NaN or infinite values for planes {planes}; nothing of "
-                "them was kept. Try --precision fp32, another engine or other sampler options, or leave them "
-                "as they are (--on-error keep-raw)"
-            )
+    def _not_finite(self) -> NotFinite:
+        name, planes = self.predictor.engine.manifest.name, list(self.stack.indices)
+        return NotFinite(
+            f"model {name}: the network returned NaN or infinite values for planes {planes}; nothing of "
+            "them was kept. Try --precision fp32, another engine or other sampler options, or leave them as "
+            "they are (--on-error keep-raw)"
+        )
 
     def _relative_std(self, denoise: Callable[[Planes], Planes], y: Planes, x0: Planes) -> Planes:
         draws = self._noise(like=y)

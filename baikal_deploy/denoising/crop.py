@@ -60,6 +60,15 @@ class Crop:
         return _shape(self.wanted)
 
     @property
+    def within(self) -> Region:
+        """Rows and columns of what is wanted, counted from what is read."""
+        y, x = (
+            slice(want.start - read.start, want.stop - read.start)
+            for want, read in zip(self.wanted, self.read, strict=True)
+        )
+        return y, x
+
+    @property
     def origin_in_noise(self) -> tuple[int, int]:
         """(y, x) of the first pixel that is read in the noise fields."""
         (top, left), (y, x) = self.noise_origin, self.read
@@ -74,11 +83,7 @@ class Crop:
         Returns:
             (…, height, width) of what is wanted.
         """
-        y, x = (
-            slice(want.start - read.start, want.stop - read.start)
-            for want, read in zip(self.wanted, self.read, strict=True)
-        )
-        return pixels[..., y, x]
+        return pixels[..., *self.within]
 
     def coordinates(self) -> tuple[Raw, Raw]:
         """Row numbers (height, 1) and column numbers (1, width) in the whole planes of what is read."""

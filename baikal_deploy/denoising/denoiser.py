@@ -97,7 +97,7 @@ class Denoiser:
                 evaluations, of which it says nothing (``denoise`` keeps to that with any of them).
             threads: CPU threads of an evaluation; None: all cores.
             tile, overlap: windows of the network, in pixels; see ``windows.TilePlan``.
-            batch: planes walked together, and windows in one engine call.
+            batch: windows in one engine call, and so planes walked together where they have fewer.
             sampler: that it is loaded for, as far as precision "auto" goes.
 
         Raises:
@@ -164,7 +164,9 @@ class Denoiser:
         own = self._for(chosen)
         measurement = own.measure(stack.sample(), chosen)
         wanted = replace(maps.wanted(stack.pixels.dtype if dtype is None else dtype), defects=defects)
-        denoised = own.run(own.recipe(chosen, measurement, seed), stack, wanted=wanted, progress=progress)
+        recipe, crop = own.recipe(chosen, measurement, seed), Crop.uncut(stack.pixels.shape[1:])
+        predictor = own.predictor.fitted(len(stack.pixels), len(own.predictor.plan(crop.shape).windows))
+        denoised = in_batches(Batch(predictor, recipe, stack, crop, wanted, progress))
         maps.fill(denoised)
         for note in measurement.notes() + denoised.counts.notes():
             log.warning(note)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.guard import contradictions
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.shown import Shown
-from baikal_deploy.denoising.trust import contradictions
 from baikal_deploy.pixels.arrays import Mask, Planes, Raw
 
 
@@ -31,4 +31,6 @@ def ghosts(recipe: Recipe, pixels: Raw, crop: Crop, fused: Planes) -> Mask:
         fused = fused - beyond.astype(np.float32)
     crop.trimmed(x0)[known] = fused[known]
     even = x0 if equaliser is None else equaliser.forward(x0)
-    return contradictions(crop.trimmed(y), crop.trimmed(even)[:, None], recipe.spectrum) & known
+    suspect = contradictions(crop.trimmed(y), crop.trimmed(even)[:, None], recipe.spectrum).pixels()
+    found: Mask = suspect & known
+    return found

@@ -73,8 +73,8 @@ class Measuring:
 
     def _estimate(self, y: Plane, sigma: float) -> Plane:
         """The posterior mean at the noise level sigma."""
-        engine = self.predictor.engine
+        engine, predictor = self.predictor.engine, replace(self.predictor, batch=1)
         level = self.schedule.noise_of_timestep(self.schedule.timestep_of_noise(sigma))
-        x0 = posterior_mean(self.predictor.predict, engine.upload(y[None, None]), self.schedule, level)
+        x0 = posterior_mean(predictor.predict, engine.upload(y[None, None]), self.schedule, level)
         plane: Plane = engine.download(x0)[0, 0]
         return plane

@@ -17,8 +17,9 @@ from baikal_deploy.measurement.equaliser import Equaliser
 from baikal_deploy.measurement.spectrum import Spectrum
 from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.models.manifest import ModelManifest
-from baikal_deploy.pixels.arrays import Plane, Planes, Raw, blocks
-from baikal_deploy.pixels.counts import Tally
+from baikal_deploy.pixels.arrays import Plane, Planes, Raw
+from baikal_deploy.pixels.cells import strips
+from baikal_deploy.pixels.counts import NOTHING, Tally
 from baikal_deploy.pixels.dtypes import converted
 
 
@@ -111,8 +112,8 @@ class Recipe:
         normalised = intensity.normalise(planes)
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
             return normalised[:, None], None
-        equaliser = Equaliser.of(normalised, noise, intensity)
-        return equaliser.forward(normalised)[:, None], equaliser
+        equaliser = Equaliser.equalised(normalised, noise, intensity)
+        return normalised[:, None], equaliser
 
     def finish(
         self, x0: Planes, equaliser: Equaliser | None, planes: Raw, shown: Shown, crop: Crop, wanted: Wanted
@@ -129,28 +130,33 @@ class Recipe:
 
         Returns:
             The wanted part of the planes, (N, height, width), and what to know about its pixels.
+
+        Raises:
+            FloatingPointError: x0 has values that are not finite.
         """
-        x0 = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0])
         if wanted.unfused:
-            return self._unfused(x0, shown, crop, wanted), shown.counts(planes, crop)
+            found = x0[:, 0] if equaliser is None else equaliser.back(x0[:, 0], slice(0, x0.shape[-2]))
+            if not np.isfinite(found).all():
+                raise FloatingPointError("the result holds NaN or infinite values")
+            return self._unfused(found, shown, crop, wanted), shown.counts(planes, crop)
         kept = shown.kept(defects=wanted.defects == "keep")
-        beyond, tally = shown.beyond, shown.counts(planes, crop)
-
-        def flat(pixels: Raw) -> Raw:
-            return crop.trimmed(pixels).reshape(-1)
-
-        flat_x0, flat_planes = flat(x0), flat(planes)
-        flat_beyond, flat_kept = (None if pixels is None else flat(pixels) for pixels in (beyond, kept))
-        result = np.empty(flat_x0.size, wanted.dtype)
-        for block in blocks(result.size):
-            raw = self.measurement.intensity.raw(flat_x0[block])
-            if flat_beyond is not None:
-                raw += flat_beyond[block]
-            if flat_kept is not None:
-                raw = np.where(flat_kept[block], flat_planes[block], raw)
-            result[block], changed = converted(raw, wanted.dtype)
-            tally += changed
-        return result.reshape(len(shown.planes), *crop.wanted_shape), tally
+        tally, intensity = shown.counts(planes, crop), self.measurement.intensity
+        span, columns = crop.within
+        result = np.empty((len(planes), *crop.wanted_shape), wanted.dtype)
+        for rows in strips(planes.shape, span):
+            x = x0[:, 0, rows] if equaliser is None else equaliser.back(x0[:, 0, rows], rows)
+            raw = intensity.raw(x[..., columns], wanted.dtype)
+            if shown.beyond is not None:
+                raw += shown.beyond[:, rows, columns]
+            if kept is not None:
+                raw = np.where(kept[:, rows, columns], planes[:, rows, columns], raw)
+            own = result[:, rows.start - span.start : rows.stop - span.start]
+            own[...], changed = converted(raw, wanted.dtype)
+            if changed is not NOTHING:
+                tally += changed
+            if (changed is not NOTHING or kept is not None) and not np.isfinite(x).all():
+                raise FloatingPointError("the result holds NaN or infinite values")
+        return result, tally
 
     def _unfused(self, x0: Planes, shown: Shown, crop: Crop, wanted: Wanted) -> Planes:
         """The wanted part of what the sampler returned, (N, H, W), with NaN where pixels are kept."""

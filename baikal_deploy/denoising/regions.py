@@ -110,3 +110,19 @@ def largest_crop(plan: TilePlan, edge: int, halo: int) -> int:
         reaches = (_reach(axis, size, span, halo + REACH) for span in spans)
         longest.append(max(reach.stop - reach.start for reach in reaches))
     return prod(longest)
+
+
+def most_windows(plan: TilePlan, edge: int | None) -> int:
+    """Windows of the network over a region of a size, or over a whole plane.
+
+    Args:
+        plan: the windows over the whole planes.
+        edge: of the regions, in pixels; None: planes stay whole.
+    """
+    if edge is None:
+        return len(plan.windows)
+    counts = []
+    for axis, size in zip((plan.y, plan.x), plan.shape, strict=True):
+        spans = (_reach(axis, size, slice(i, min(i + edge, size)), REACH) for i in range(0, size, edge))
+        counts.append(max(len(axis.part(span.start, span.stop, size).origins) for span in spans))
+    return prod(counts)

@@ -8,16 +8,17 @@ feathering finished tiles cannot.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE, TilePlan, _fit
+from baikal_deploy.denoising.windows import DEFAULT_OVERLAP, DEFAULT_TILE, Part, TilePlan, _fit
 from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.pixels.arrays import Planes, array_namespace, device
+from baikal_deploy.pixels.arrays import Planes, Region, array_namespace, device
 
 MOST_PLANES = 4096
 """Largest batch, in planes: more would fill the memory, and make nothing faster."""
@@ -34,12 +35,14 @@ class TiledPredictor:
         tile, overlap: see ``TilePlan.fit``.
         batch: windows in one engine call; a last, smaller batch is padded, since vendor kernels may
             round differently for another batch shape.
+        planes: that are walked together.
     """
 
     engine: Engine
     tile: int = DEFAULT_TILE
     overlap: int = DEFAULT_OVERLAP
     batch: int = 1
+    planes: int = 1
     _kept: dict[Hashable, _Tools] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +57,16 @@ class TiledPredictor:
             shape: (H, W).
         """
         return _fit(shape, self.tile, self.overlap, self.engine.manifest.downsampling)
+
+    def fitted(self, planes: int, windows: int) -> Self:
+        """The same for items of one size: as many planes together as fill a call, and none with no windows.
+
+        Args:
+            planes: of an item.
+            windows: over a plane, or over a region of one.
+        """
+        together = min(max(1, self.batch // windows), planes)
+        return replace(self, batch=min(self.batch, together * windows), planes=together)
 
     def predict(self, x_t: Planes, t: float, crop: Crop | None = None) -> tuple[Planes, Planes | None]:
         """Evaluate the network for planes of any H and W, as ``Engine.predict`` does for windows.
@@ -103,7 +116,7 @@ class TiledPredictor:
         return tools
 
     def _blended(self, x_t: Planes, t: float, tools: _Tools) -> tuple[Planes, Planes | None]:
-        count, windows, weights = x_t.shape[0], tools.windows, tools.weights
+        count, windows = x_t.shape[0], tools.windows
         if windows == [(slice(0, x_t.shape[2]), slice(0, x_t.shape[3]))] and count == self.batch:
             return self.engine.predict(x_t, t)
         places = [(plane, window) for plane in range(count) for window in range(len(windows))]
@@ -112,15 +125,14 @@ class TiledPredictor:
         for group in _groups(places, self.batch):
             crops = [x_t[(plane, slice(None), *windows[window])] for plane, window in group]
             crops += crops[-1:] * (self.batch - len(crops))
-            outputs = self.engine.predict(xp.stack(crops), t)
+            outputs = self.engine.predict(xp.stack(crops) if len(crops) > 1 else crops[0][None, ...], t)
             if outputs[1] is not None and v is None:
                 v = xp.zeros_like(x_t)
             for total, output in zip((eps, v), outputs, strict=True):
                 for place, (plane, window) in enumerate([] if output is None else group):
                     assert total is not None
                     assert output is not None
-                    column, row = weights[window]
-                    total[(plane, slice(None), *windows[window])] += column * row * output[place, ...]
+                    tools.blend(total, plane, output[place, ...], window)
         return eps, v
 
 
@@ -130,27 +142,49 @@ class _Tools:
 
     Attributes:
         windows: see ``TilePlan.windows``.
-        weights: see ``TilePlan.blend_weights``.
+        parts: see ``TilePlan.parts``; of each window their places in it and in the plane, and their weights.
         reflections: for each axis of the planes that has to be padded, the pixels it then holds.
     """
 
     windows: list[tuple[slice, slice]]
-    weights: list[tuple[Planes, Planes]]
+    parts: list[list[tuple[Region, Region, Planes | None]]]
     reflections: dict[int, NDArray[np.int64]]
 
     @classmethod
     def make(cls, plan: TilePlan, like: Planes) -> _Tools:
         xp, where = array_namespace(like), device(like)
-        weights = [
-            (xp.asarray(column, device=where), xp.asarray(row, device=where))
-            for column, row in plan.blend_weights()
+
+        def weights(part: Part) -> Planes | None:
+            if part.column is None or part.row is None:
+                return None
+            column, row = (xp.asarray(own, device=where) for own in (part.column, part.row))
+            return column * row
+
+        parts = [
+            [(part.place, part.within(window), weights(part)) for part in own]
+            for window, own in zip(plan.windows, plan.parts(), strict=True)
         ]
         reflections = {}
         for axis, (side, margin) in enumerate(zip(plan.shape, plan.padding, strict=True), start=2):
             if margin:
                 indices = np.pad(np.arange(side), (0, margin), mode="reflect")
                 reflections[axis] = xp.asarray(indices, device=where)
-        return cls(plan.windows, weights, reflections)
+        return cls(plan.windows, parts, reflections)
+
+    def blend(self, total: Planes, plane: int, output: Planes, window: int) -> None:
+        """Put what the network says of a window where it belongs.
+
+        Args:
+            total: (N, 1, H, W).
+            plane: number of the window's plane.
+            output: of the network, (1, height, width).
+            window: its number.
+        """
+        for (rows, columns), (y, x), weights in self.parts[window]:
+            if weights is None:  # the only window there
+                total[plane, :, y, x] = output[:, rows, columns]
+            else:
+                total[plane, :, y, x] += weights * output[:, rows, columns]
 
 
 def _groups(items: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:

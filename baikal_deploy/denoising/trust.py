@@ -1,26 +1,22 @@
-"""Trust in a result: its standard deviation, and where it contradicts the data."""
+"""Trust in a result: its standard deviation, and the maps of that."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
 from typing import Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.denoising.stack import Denoised, Wanted
 from baikal_deploy.diffusion.samplers._spectral import filtered
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.spectrum import Spectrum
-from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Planes
-from baikal_deploy.pixels.cells import CELL, cell_sums
+from baikal_deploy.pixels.cells import CELL
 
 PROBES = 8
 STEP = 0.3
@@ -30,14 +26,8 @@ SMOOTH = 2.0
 """Width of the blur, in pixels, over what the probes of neighbouring pixels leave of each other."""
 KEPT, LEAST = 0.9, 0.002
 """The response counts KEPT times, plus LEAST for what a network has not learnt (simulated planes)."""
-WINDOW, DETAIL_WINDOW = 4, 16
-"""Sides of the windows, in cells, in which means, and detail, of result and data are compared."""
-LACKING = 0.5
-"""Share of the detail in a window that the data must lack for it to be suspect: contrast may be a bit off."""
-FAINT = 0.1
-"""Strength of detail in a window, in standard deviations of the noise, below which it does not matter."""
-BAND = 4.0
-"""Standard deviations that a window's mean may lie off."""
+DETAIL_WINDOW = 16
+"""Side of the windows, in cells, in which the detail of result and data is compared (``guard``)."""
 REACH = max(int(4 * SMOOTH), (DETAIL_WINDOW // 2 + 1) * CELL)
 """Pixels that a map's value at one pixel depends on around it."""
 
@@ -168,65 +158,3 @@ def shared(spectrum: Spectrum) -> Callable[[Planes], Planes]:
         return lambda planes: planes
     kernel = (spectrum.covariance(spectrum.reach) / spectrum.std**2).astype(np.float32)
     return lambda planes: filtered(planes, kernel)
-
-
-def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.bool_]:
-    """Find where the result leaves the band that the noise allows around the data.
-
-    In a window, the mean of data less result, and how much of the result's own detail these hold, are numbers
-    of known standard deviation if the result is right, or hold some of the detail: each lies within BAND of
-    them with a probability of 0.99994. What a denoiser invents or removes moves the first, and detail that it
-    invents the second: it is missing in the data.
-
-    Args:
-        y: data, (N, 1, H, W).
-        x0: result, (N, 1, H, W).
-        spectrum: of the noise, on the network's scale.
-
-    Returns:
-        (N, H, W), True there.
-    """
-    residual, shape = (y - x0)[:, 0] / np.float32(spectrum.std), y.shape[2:]
-    side = WINDOW * CELL
-    wider = np.float32(side * math.sqrt(spectrum.of_means(side)) / spectrum.std)  # 1 for white noise
-    means = _windowed(residual, WINDOW)
-    outside = np.abs(means, out=means) > wider * _allowed(shape)
-    detail = np.stack([plane - base(plane) for plane in x0[:, 0]])
-    held, variance, whole = (
-        _windowed(detail * other, DETAIL_WINDOW)
-        for other in (residual, shared(spectrum)(detail[:, None])[:, 0], detail)
-    )
-    cells = np.float32(prod(_window(held.shape[1:], DETAIL_WINDOW)))
-    invented = held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)
-    invented &= held < -whole * np.float32(LACKING / spectrum.std)
-    outside |= invented & (whole > np.float32((CELL * FAINT * spectrum.std) ** 2))
-    suspect: NDArray[np.bool_] = outside.repeat(CELL, axis=-2).repeat(CELL, axis=-1)
-    return suspect[:, : shape[0], : shape[1]]
-
-
-def _windowed(planes: Planes, side: int) -> Planes:
-    """Mean over the cells of the window around each, of the sums over these: (N, H, W) -> (N, h, w)."""
-    margins = [-side % CELL for side in planes.shape[-2:]]
-    whole = np.pad(planes, [(0, 0), *((0, margin) for margin in margins)]) if any(margins) else planes
-    cells = cell_sums(whole)
-    means: Planes = uniform_filter(cells, _window(cells.shape[-2:], side), axes=(-2, -1))
-    return means
-
-
-def _window(cells: tuple[int, ...], side: int) -> list[int]:
-    """Sides of windows of ``side`` cells, in planes of (rows, columns) of them."""
-    return [min(side, own) for own in cells]
-
-
-@lru_cache(maxsize=8)
-def _allowed(shape: tuple[int, int]) -> Planes:
-    """Largest distance from 0 of the mean over the cells of a window, in planes (H, W): (rows, columns)."""
-    pixels = np.outer(*(_pixels(side) for side in shape))
-    window = _window(pixels.shape, WINDOW)
-    allowed: Planes = np.sqrt(uniform_filter(pixels, window) / np.float32(prod(window))) * np.float32(BAND)
-    return allowed
-
-
-def _pixels(side: int) -> NDArray[np.float32]:
-    """Number of pixels of each cell along an axis; the last may be smaller."""
-    return np.minimum(CELL, side - np.arange(0, side, CELL)).astype(np.float32)

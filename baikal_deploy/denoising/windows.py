@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.denoising.crop import Crop
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.pixels.arrays import Region
 
 DEFAULT_TILE = 512
 DEFAULT_OVERLAP = 64
@@ -140,13 +141,58 @@ class TilePlan:
         """Pixels added at the bottom and at the right."""
         return self.y.length - self.shape[0], self.x.length - self.shape[1]
 
-    def blend_weights(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Blend weights of each of ``windows``: a column (window height, 1) and a row (1, window width).
+    def parts(self) -> list[list[Part]]:
+        """Parts of each of ``windows`` that count, so that all that count at a pixel sum to its value.
 
-        Their product is the weight of each pixel: of large planes the products would take as much memory as
-        the planes.
+        Most of a window counts alone, and need not be weighted.
         """
-        return list(product(self.y.weights()[:, :, None], self.x.weights()[:, None, :]))
+        rows, columns = ([_runs(weight) for weight in axis.weights()] for axis in (self.y, self.x))
+        return [
+            [_part(*spans) for spans in product(own_rows, own_columns)]
+            for own_rows, own_columns in product(rows, columns)
+        ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a window, all of whose pixels are blended in one way.
+
+    Attributes:
+        place: rows and columns within the window.
+        column, row: blend weights (height, 1) and (1, width), whose product is that of each pixel: of large
+            planes the products would take as much memory as the planes; None: all weights are 1.
+    """
+
+    place: Region
+    column: NDArray[np.float32] | None = None
+    row: NDArray[np.float32] | None = None
+
+    def within(self, window: Region) -> Region:
+        """Rows and columns of the part in the plane.
+
+        Args:
+            window: rows and columns of the window.
+        """
+        y, x = (
+            slice(whole.start + own.start, whole.start + own.stop)
+            for own, whole in zip(self.place, window, strict=True)
+        )
+        return y, x
+
+
+def _part(rows: tuple[slice, NDArray[np.float32]], columns: tuple[slice, NDArray[np.float32]]) -> Part:
+    place = rows[0], columns[0]
+    if (rows[1] == 1).all() and (columns[1] == 1).all():
+        return Part(place)
+    return Part(place, rows[1][:, None], columns[1][None])
+
+
+def _runs(weights: NDArray[np.float32]) -> list[tuple[slice, NDArray[np.float32]]]:
+    """Pixels of a window along one axis by whether they weigh 1 or less, without those that weigh nothing."""
+    kinds = np.where(weights == 0, 0, np.where(weights == 1, 1, 2))
+    edges = [0, *(np.flatnonzero(np.diff(kinds)) + 1).tolist(), len(kinds)]
+    spans = (slice(first, last) for first, last in pairwise(edges))
+    return [(span, weights[span]) for span in spans if kinds[span.start]]
 
 
 @lru_cache(maxsize=32)

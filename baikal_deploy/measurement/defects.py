@@ -16,6 +16,7 @@ from baikal_deploy.measurement.defect_lines import REACH as LINES_REACH
 from baikal_deploy.measurement.defect_lines import defect_lines
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.pixels.arrays import Mask, Raw
+from baikal_deploy.pixels.cells import STRIP_PIXELS
 
 Places = NDArray[np.intp]
 """Rows, or columns, of some pixels."""
@@ -28,8 +29,6 @@ CERTAIN = 12.0
 """Standard deviations from which on two neighbours may have more."""
 MAD_STD = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
-STRIP = 64
-"""Rows that are looked at together."""
 PASSES = 2
 WINDOW = 2
 """Pixels on each side of one whose median it is compared with, and replaced by."""
@@ -120,16 +119,17 @@ def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]
 def _candidates(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
     """Pixels that may be defects, which are few: they differ from three of their neighbours by enough."""
     padded = np.pad(plane, 1, mode="reflect")
-    found = [np.nonzero(_are_candidates(padded[top : top + STRIP + 2], noise)) for top in _strips(len(plane))]
-    tops = np.repeat(_strips(len(plane)), [len(rows) for rows, _ in found])
-    return np.concatenate([rows for rows, _ in found]) + tops, np.concatenate(
-        [columns for _, columns in found]
-    )
+    tops = range(0, len(plane), max(1, STRIP_PIXELS // padded.shape[1]))
+    found = [
+        _marked(_are_candidates(padded[top : top + tops.step + 2], noise)) + top * plane.shape[1]
+        for top in tops
+    ]
+    return np.divmod(np.concatenate(found), plane.shape[1])
 
 
-def _strips(height: int) -> NDArray[np.intp]:
-    """First rows of strips that stay in a core's cache."""
-    return np.arange(0, height, STRIP)
+def _marked(mask: Mask) -> Places:
+    """Numbers of the pixels that are marked, row by row; most strips have none, which is told at once."""
+    return np.flatnonzero(mask) if mask.any() else np.empty(0, np.intp)
 
 
 def _are_candidates(padded: Raw, noise: NoiseModel) -> Mask:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.pixels.arrays import Plane, Raw, blocks
@@ -76,22 +76,29 @@ class IntensityMap:
         flat = raw.reshape(-1)
         result = np.empty(flat.shape, np.float32)
         for block in blocks(flat.size):
-            scaled = np.subtract(flat[block], self.low, dtype=np.float64)
-            scaled *= 1 / self.half
-            scaled -= 1
-            result[block] = scaled
+            scaled = np.multiply(flat[block], 1 / self.half, dtype=np.float64)
+            np.subtract(scaled, self.low / self.half + 1, out=result[block], casting="same_kind")
         return result.reshape(raw.shape)
 
-    def raw(self, x: Plane) -> NDArray[np.float64]:
-        """Values of the network's scale back in raw units, unrounded."""
-        raw = np.add(x, 1, dtype=np.float64)
-        raw *= self.half
-        raw += self.low
+    def raw(self, x: Plane, dtype: DTypeLike = np.float64) -> Raw:
+        """Values of the network's scale back in raw units, unrounded.
+
+        Args:
+            x: of any shape.
+            dtype: that they are going to have. In float32 those of up to 16 bits, and float32 itself, are as
+                exact as x is; others take float64.
+        """
+        target = np.dtype(dtype)
+        exact = target.itemsize <= 2 or target == np.float32
+        working = np.dtype(np.float32 if exact else np.float64)
+        with np.errstate(over="ignore"):  # whatever is so far off is clamped
+            raw: Raw = np.multiply(x, working.type(self.half), dtype=working)
+            raw += working.type(self.low + self.half)
         return raw
 
     def denormalise(self, x: Plane, dtype: DTypeLike) -> Raw:
         """Values of the network's scale back in raw units in a pixel type; see ``dtypes.cast``."""
-        return cast(self.raw(x), dtype)
+        return cast(self.raw(x, dtype), dtype)
 
     def normalised_sigma(self, sigma: float) -> float:
         """A standard deviation in raw units, on the network's scale."""

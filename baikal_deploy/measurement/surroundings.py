@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.pixels.arrays import Raw, Values
-from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
+from baikal_deploy.pixels.cells import (
+    CELL,
+    along_x,
+    between,
+    cell_sums,
+    cells_in,
+    cells_of,
+    padded,
+    strips,
+    whole_cells,
+)
 
 BASE_SIGMA = 4.0
 """Sigma of the blur, in pixels, that tells the noise of a pixel's surroundings."""
@@ -20,30 +30,84 @@ CUT = 3
 """Standard deviations at which the Gaussian is cut off."""
 BASE_REACH = CELL * (int(CUT * CELL_SIGMA + 0.5) + 2)
 """Pixels that the blur looks around."""
+_GAUSSIAN = np.exp(-0.5 * (np.arange(int(CUT * CELL_SIGMA + 0.5) + 1) / CELL_SIGMA) ** 2)
+_WEIGHTS = _GAUSSIAN / (2 * _GAUSSIAN.sum() - 1)
+"""Weights of a cell, and of those on both sides at each distance from it."""
 
 
-def base(plane: Raw) -> NDArray[Any]:
-    """The mean intensity around each pixel: (H, W) -> (H, W), of the same real dtype.
+@dataclass(frozen=True)
+class Surroundings:
+    """The mean intensity around each pixel of some planes, told row by row where it is needed.
 
     A Gaussian of BASE_SIGMA pixels, computed on cells in a fraction of the time: the cells' means and the
     interpolation between them blur as well, and the Gaussian does the rest.
+
+    Attributes:
+        shape: (…, H, W) of the planes.
+        means: around the cells, interpolated along x; with a row at each end: (…, rows of cells + 2, W).
     """
-    height, width = plane.shape
-    smooth = gaussian_filter(_cell_means(plane), CELL_SIGMA, truncate=CUT)
-    return interpolated(smooth)[:height, :width]
+
+    shape: tuple[int, ...]
+    means: Raw
+
+    @classmethod
+    def of(cls, planes: Raw) -> Self:
+        """The surroundings of planes.
+
+        Args:
+            planes: (…, H, W), finite, of a real dtype.
+        """
+        means = np.empty(cells_in(planes.shape), planes.dtype)
+        for rows in strips(planes.shape):
+            means[..., cells_of(rows), :] = cell_sums(whole_cells(planes[..., rows, :], "edge"))
+        means *= planes.dtype.type(CELL**-2)
+        smooth = _blurred(_blurred(means).swapaxes(-1, -2)).swapaxes(-1, -2)
+        return cls.between_cells(np.ascontiguousarray(smooth), planes.shape)
+
+    @classmethod
+    def between_cells(cls, means: Raw, shape: tuple[int, ...]) -> Self:
+        """The surroundings that lie between some means over cells, which are half as wide as those of ``of``.
+
+        Args:
+            means: (…, rows of cells, columns of cells).
+            shape: (…, H, W) of the planes.
+        """
+        return cls(shape, padded(along_x(means)[..., : shape[-1]]))
+
+    def rows(self, rows: slice, out: Raw | None = None) -> NDArray[Any]:
+        """The mean intensity around the pixels of some rows: (…, rows, W).
+
+        Args:
+            rows: with a start and a stop.
+            out: where it is put; None: a new array.
+        """
+        cells, edged = cells_of(rows), self.means[..., cells_of(rows).start : cells_of(rows).stop + 2, :]
+        if out is not None and not (rows.start % CELL or rows.stop % CELL):
+            return between(edged, out)
+        first = cells.start * CELL
+        around = between(edged)[..., rows.start - first : rows.stop - first, :]
+        if out is None:
+            return around
+        out[...] = around
+        return out
 
 
-def local_mean(plane: Raw) -> NDArray[Any]:
-    """Means over cells, interpolated: (H, W) -> (H, W), of the same real dtype; half as wide as ``base``."""
-    height, width = plane.shape
-    return interpolated(_cell_means(plane))[:height, :width]
+def base(plane: Raw) -> NDArray[Any]:
+    """The mean intensity around each pixel: (H, W) -> (H, W), of the same dtype; see ``Surroundings``."""
+    return Surroundings.of(plane).rows(slice(0, len(plane)))
 
 
-def _cell_means(plane: Raw) -> NDArray[Any]:
-    padding = [(0, -side % CELL) for side in plane.shape]
-    whole = np.pad(plane, padding, mode="edge") if any(pad for _, pad in padding) else plane
-    means: NDArray[Any] = cell_sums(whole) * plane.dtype.type(CELL**-2)
-    return means
+def _blurred(cells: Raw) -> Raw:
+    """Cells blurred along y by the Gaussian, and reflected at their edges."""
+    count, reach = cells.shape[-2], len(_WEIGHTS) - 1
+    edged = np.pad(cells, [*((0, 0) for _ in cells.shape[:-2]), (reach, reach), (0, 0)], "symmetric")
+    centre = edged[..., reach : reach + count, :]
+    result: Raw = centre * cells.dtype.type(_WEIGHTS[0])
+    for step in range(1, reach + 1):
+        pair = edged[..., reach - step :, :][..., :count, :] + edged[..., reach + step :, :][..., :count, :]
+        pair *= cells.dtype.type(_WEIGHTS[step])
+        result += pair
+    return result
 
 
 SMALL = 1e-3

@@ -124,6 +124,10 @@ class Tally:
         return notes
 
 
+NOTHING = Tally()
+"""The tally of pixels of which nothing is to be known."""
+
+
 def _listed(planes: Sequence[int]) -> str:
     """Plane numbers, each once, and how many there are."""
     numbers = sorted(set(planes))

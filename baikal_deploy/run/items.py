@@ -196,11 +196,11 @@ class Work:
 
     def _chunks(self, planes: range, done: int) -> Iterator[slice]:
         """Planes that go through the network together, after the first ones, which are done."""
-        batch, first = self._predictor(planes).batch, 0
+        together, first = self._predictor(planes).planes, 0
         for _, part in self.recipes.parts(planes):
             last = first + len(part)
             while first < last:
-                stop = min(first + batch, last)
+                stop = min(first + together, last)
                 if first >= done:
                     yield slice(first, stop)
                 first = stop

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from baikal_deploy.denoising.footprint import PER_PIXEL, PER_PIXEL_STD, SLACK
-from baikal_deploy.denoising.regions import largest_crop
+from baikal_deploy.denoising.regions import largest_crop, most_windows
 from baikal_deploy.denoising.windows import TilePlan
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.host.sizes import format_size
@@ -42,7 +42,7 @@ class MemoryModel:
         itemsize: bytes of a pixel of the input.
         plans: of the windows of each model's network over its planes.
         halo: see ``Resolved.halo``.
-        batch: planes denoised together.
+        batch: windows in one call of the network.
         guided: whether a guide is read beside the planes.
         map_bytes: of a pixel in the maps that are written.
         wants_std: whether one of them is that of the standard deviations.
@@ -84,7 +84,16 @@ class MemoryModel:
             layout: of the output.
         """
         per_pixel = PER_PIXEL + (PER_PIXEL_STD if self.wants_std else 0)
-        return min(self.batch, layout.planes) * self._read(layout) * per_pixel
+        return self.planes_together(layout) * self._read(layout) * per_pixel
+
+    def planes_together(self, layout: Layout) -> int:
+        """Planes, or regions of them, that are walked together; see ``TiledPredictor.fitted``.
+
+        Args:
+            layout: of the output.
+        """
+        windows = min(most_windows(plan, layout.edge) for plan in self.plans)
+        return min(max(1, self.batch // windows), layout.planes)
 
     def _read(self, layout: Layout) -> int:
         """Pixels of a plane, or of a region with what is around it."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.denoising.checks import check_std
+from baikal_deploy.denoising.regions import most_windows
 from baikal_deploy.denoising.stack import Wanted
 from baikal_deploy.denoising.tiled import TiledPredictor
 from baikal_deploy.diffusion.samplers import make_sampler, sampler_class
@@ -35,7 +36,7 @@ from baikal_deploy.run.resume.fingerprint import differences, fingerprint
 from baikal_deploy.run.resume.journal import Journal
 from baikal_deploy.run.resume.session import finished_before
 from baikal_deploy.run.standing import Standing, look, settle
-from baikal_deploy.volumes.layout import Layout, plan_items
+from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 from baikal_deploy.volumes.open import open_input
 
 RESULT = np.dtype(np.float32)
@@ -90,6 +91,7 @@ def plan(
         models.close_unused()
         memory = _memory(config, source, choice, work)
         layout = _layout(memory, limit, denoising.earlier)
+        _fit(models, choice, layout)
         omero = _omero(source, choice, work, denoising.earlier or standing.earlier)
         stack.pop_all()
     found = work, limit, memory, layout, told, standing, choice.why, omero
@@ -151,6 +153,7 @@ def plan_part(
         work.recipes.add(measurements)
         models.close_unused()
         layout = Layout(**header["layout"])
+        _fit(models, choice, layout)
         written = replace(choice.written, omero=header.get("omero"))
         if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
             work = Fusing.of(work, open_input(config.unfused), config.fuse)
@@ -197,6 +200,18 @@ def _loaded(config: RunConfig, path: Path, threads: int | None, begun: Begun) ->
     return Loaded(denoiser, sampler)
 
 
+def _fit(models: Models, choice: Choice, layout: Layout) -> None:
+    """Settle how many windows each model's network takes in a call: no more than an item has.
+
+    Plane and layout decide it, and never what is left to do: with another number the same window may be
+    rounded otherwise.
+    """
+    for own in models.used:
+        predictor = own.denoiser.predictor
+        windows = most_windows(predictor.plan(choice.volume.info.plane_shape), layout.edge)
+        own.denoiser.predictor = predictor.fitted(layout.planes, windows)
+
+
 def _work(config: RunConfig, choice: Choice, models: Models) -> Work:
     if choice.guide is not None and not sampler_class(config.sampler).TAKES_GUIDE:
         raise ConfigError(
@@ -238,16 +253,18 @@ def _measured(source: Input, choice: Choice, work: Work, earlier: Journal | None
 def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> MemoryModel:
     """Model of the run's memory; every engine takes most of its own when it is first called."""
     predictors, info = [own.denoiser.predictor for own in work.recipes.models.used], choice.volume.info
-    for predictor in predictors:
-        plan = predictor.plan(info.plane_shape)
-        if predictor.engine.most_pixels < predictor.batch * plan.y.window * plan.x.window:
-            predictor.evaluate_once(info.plane_shape)
     written = choice.written
     if config.fuse is not None and written.dtype.itemsize < RESULT.itemsize:
         written = replace(written, dtype=RESULT)  # in between
+    written = source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk))
+    for predictor in predictors:
+        plan = predictor.plan(info.plane_shape)
+        fitted = predictor.fitted(default_layout(written).planes, len(plan.windows))
+        if fitted.engine.most_pixels < fitted.batch * plan.y.window * plan.x.window:
+            fitted.evaluate_once(info.plane_shape)
     return MemoryModel(
         resident_bytes() or HELD,
-        source.for_layout(replace(written, chunk=choice.volume.whole.info.chunk)),
+        written,
         max(info.dtype.itemsize, 0 if config.fuse is None else RESULT.itemsize),
         [predictor.plan(info.plane_shape) for predictor in predictors],
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),

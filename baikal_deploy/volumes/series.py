@@ -81,7 +81,7 @@ def describe_file(
         calibration.name,
         calibration.omero,
         None if decoded is None else (*(1 for _ in kept[:-2]), *decoded),
-        calibration.remarks,
+        remarks=calibration.remarks,
     )
 
 

@@ -72,11 +72,15 @@ def test_windows_and_weights_of_a_plane(shape: tuple[int, int], tile: int, overl
     assume(-(-overlap // factor) < tile // factor)
     plan = TilePlan.fit(shape, tile, overlap, factor)
     total = np.zeros((plan.y.length, plan.x.length))
-    products = (column * row for column, row in plan.blend_weights())
-    for window, weights in zip(plan.windows, products, strict=True):
-        assert total[window].shape == weights.shape == (plan.y.window, plan.x.window)
-        total[window] += weights
+    alone = np.zeros(total.shape, bool)
+    for window, parts in zip(plan.windows, plan.parts(), strict=True):
+        assert total[window].shape == (plan.y.window, plan.x.window)
+        for part in parts:
+            weights = 1 if part.column is None else part.column * part.row
+            total[window][part.place] += weights
+            alone[window][part.place] |= part.column is None
     assert_allclose(total, 1, atol=1e-6)
+    assert (total[alone] == 1).all(), "a part without weights is put over what others left"
     padded = (shape[0] + plan.padding[0], shape[1] + plan.padding[1])
     assert padded == total.shape
     for side, padding, axis in zip(padded, plan.padding, (plan.y, plan.x), strict=True):

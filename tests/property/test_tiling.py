@@ -112,3 +112,20 @@ def test_an_engine_without_variance_stays_without() -> None:
     for tile in (64, 200):
         _, v = TiledPredictor(Convolutions(8, 2, variance=False), tile, 16).predict(planes((150, 90)), 1.0)
         assert v is None
+
+
+@pytest.mark.parametrize(
+    ("batch", "planes", "windows", "together", "at_once"),
+    [(25, 1, 1, 1, 1), (25, 100, 1, 25, 25), (25, 100, 9, 2, 18), (4, 100, 25, 1, 4), (8, 3, 2, 3, 6)],
+)
+def test_a_call_has_no_more_windows_than_there_are(
+    batch: int, planes: int, windows: int, together: int, at_once: int
+) -> None:
+    fitted = TiledPredictor(Convolutions(8, 1), 64, 8, batch).fitted(planes, windows)
+    assert (fitted.planes, fitted.batch) == (together, at_once)
+
+
+def test_one_plane_is_computed_once_whatever_the_batch() -> None:
+    engine = Convolutions(8, 1)
+    TiledPredictor(engine, 64, 8, batch=25).fitted(1, 4).predict(planes((100, 100)), 3.0)
+    assert [shape[0] for shape in engine.shapes] == [4]

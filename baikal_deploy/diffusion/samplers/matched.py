@@ -207,7 +207,9 @@ def posterior_mean(predict: Predict, y: Planes, schedule: NoiseSchedule, level: 
         (N, 1, H, W).
     """
     eps, _ = predict(y * (1 / math.sqrt(1 + level**2)), schedule.timestep_of_noise(level))
-    return y - level * eps
+    x0: Planes = eps * -level  # the engine's own array stays as it is
+    x0 += y
+    return x0
 
 
 def _levels(level: float, count: int) -> Iterator[tuple[float, float]]:

@@ -8,8 +8,9 @@ from scipy.ndimage import gaussian_filter
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.guard import contradictions
 from baikal_deploy.denoising.stack import Stack, Wanted
-from baikal_deploy.denoising.trust import PROBES, Maps, contradictions, mean_and_std, relative_std
+from baikal_deploy.denoising.trust import PROBES, Maps, mean_and_std, relative_std
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.channel import Measurement
@@ -51,7 +52,7 @@ def test_the_spread_follows_where_the_slope_changes() -> None:
 
 def test_white_noise_hardly_ever_leaves_the_band() -> None:
     noise = np.random.default_rng(2).standard_normal((8, 1, 256, 256)).astype(np.float32)
-    assert contradictions(noise, np.zeros_like(noise), Spectrum.white(1)).mean() < CHANCE
+    assert contradictions(noise, np.zeros_like(noise), Spectrum.white(1)).pixels().mean() < CHANCE
 
 
 def test_what_was_removed_or_invented_does() -> None:
@@ -68,7 +69,7 @@ def test_what_was_removed_or_invented_does() -> None:
 
 def suspect(y: np.ndarray, x0: np.ndarray, spectrum: Spectrum | None = None) -> np.ndarray:
     planes = (plane.astype(np.float32)[None, None] for plane in (y, x0))
-    return contradictions(*planes, spectrum or Spectrum.white(0.5))[0]
+    return contradictions(*planes, spectrum or Spectrum.white(0.5)).pixels()[0]
 
 
 BLOB = np.exp(-(np.arange(-6, 7)[:, None] ** 2 + np.arange(-6, 7) ** 2) / 4)

@@ -102,7 +102,7 @@ def test_a_chunk_that_must_be_decoded_whole_counts_and_is_named() -> None:
         large.choose(10**9)
 
 
-@pytest.mark.parametrize("change", [{"guided": True}, {"map_bytes": 5}, {"wants_std": True}, {"batch": 4}])
+@pytest.mark.parametrize("change", [{"guided": True}, {"map_bytes": 5}, {"wants_std": True}, {"batch": 50}])
 def test_more_work_needs_more(change: dict[str, Any]) -> None:
     layout = Layout(4)
     assert model((8, 2048, 2048), **change).needed(layout) > model((8, 2048, 2048)).needed(layout)
