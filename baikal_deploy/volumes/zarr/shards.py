@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import google_crc32c
 import numpy as np
-from numcodecs.zstd import Zstd
+from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 
 from baikal_deploy.host.machine import usable_cores
 from baikal_deploy.host.moves import move, remove_file
