@@ -161,4 +161,5 @@ def _allowed(shape: tuple[int, int]) -> Planes:
 def _pixels(cells: int, start: int, stop: int) -> NDArray[np.int64]:
     """Number of pixels of each cell along an axis that lie between two of them; the last may be smaller."""
     first = CELL * np.arange(cells)
-    return np.clip(np.minimum(first + CELL, stop) - np.maximum(first, start), 0, None)
+    counts: NDArray[np.int64] = np.minimum(first + CELL, stop) - np.maximum(first, start)
+    return np.maximum(counts, 0, out=counts)

@@ -158,7 +158,8 @@ class _Tools:
             if part.column is None or part.row is None:
                 return None
             column, row = (xp.asarray(own, device=where) for own in (part.column, part.row))
-            return column * row
+            product: Planes = column * row
+            return product
 
         parts = [
             [(part.place, part.within(window), weights(part)) for part in own]

@@ -89,8 +89,8 @@ def _near(planes: Planes, rows: slice) -> Planes:
         blurred = blurred[:, 1:] + blurred[:, :-1]
     for _ in range(2 * REACH):
         blurred = blurred[..., 1:] + blurred[..., :-1]
-    blurred *= np.float32(2.0 ** (-4 * REACH))
-    return blurred
+    near: Planes = blurred * np.float32(2.0 ** (-4 * REACH))
+    return near
 
 
 def share_of_noise(noise: NoiseModel) -> float:

@@ -145,7 +145,8 @@ class _Scaled:
         """Variance (N, H, W) or (H, W) at mean intensities."""
         variance = planes * np.float32(self.gain)
         variance += np.float32(self.intercept)
-        return np.maximum(variance, np.float32(self.floor), out=variance)
+        np.maximum(variance, np.float32(self.floor), out=variance)
+        return variance
 
     def darker(self, surroundings: Planes, shares: Planes) -> Planes:
         """By how much means over noise come back darker; not where the noise is the floor's.

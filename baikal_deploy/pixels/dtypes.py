@@ -68,7 +68,7 @@ def _fit(values: Raw, limits: Any) -> bool:
         return True
     lowest, highest = values.min(), values.max()
     if values.dtype.kind != "f":
-        return int(lowest) >= limits.min and int(highest) <= limits.max
+        return bool(int(lowest) >= limits.min and int(highest) <= limits.max)
     edge = 0.5 if isinstance(limits, np.iinfo) else 0.0
     low, high = float(limits.min) - edge, float(limits.max) + edge
     return low < float(lowest) and float(highest) < high
