@@ -42,7 +42,7 @@ from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 
 REGION = "/v2/systemsharedmemory/region/frames/register"
-INFER = "/v2/models/nuclei/infer"
+INFER = "/v2/models/general/infer"
 WARM = 10
 
 

@@ -23,7 +23,7 @@ from baikal_deploy.serve import Address, Limits, serve_frames
 from baikal_deploy.serve.server import DEFAULT
 from tests.gate import WAIT
 
-INFER = "/v2/models/nuclei/infer"
+INFER = "/v2/models/general/infer"
 DATATYPES = {"u1": "UINT8", "u2": "UINT16", "i2": "INT16", "f4": "FP32"}
 
 

@@ -17,7 +17,7 @@ from baikal_deploy.models.onnx_file import CHECKSUM_KEY, NotProtobuf, _metadata_
 from baikal_deploy.untrusted.nesting import require_shallow
 
 SHIPPED = Path(__file__).parent
-DEFAULT_MODEL = "nuclei"
+DEFAULT_MODEL = "general"
 AUTO_MODEL = "auto"
 """Stands for the shipped model that suits a channel best, where a channel is there to look at."""
 ALIASES: dict[str, str] = {}

@@ -62,7 +62,7 @@ def test_json_is_all_that_is_on_stdout() -> None:
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert data["works"] is True
-    assert data["model"] == {"name": "nuclei", "precision": "fp32"}
+    assert data["model"] == {"name": "general", "precision": "fp32"}
     assert sorted(one["name"] for one in data["engines"]) == engine_names()
     assert set(data["auto"]) == set(PRECISIONS)
     assert data["auto"]["fp32"] == {"engine": "onnx-cpu", "reason": ""}

@@ -95,16 +95,16 @@ def test_a_frame(
     (tmp_path / "frame.raw").write_bytes(counts[0].tobytes())
     where = server.host.split(":") if language == "c" else [server.url]
     files = tmp_path / "frame.raw", tmp_path / "result.raw"
-    done = run(program, *where, "nuclei", *files, *counts[0].shape)
+    done = run(program, *where, "general", *files, *counts[0].shape)
     assert (done.returncode, done.stderr) == (0, "")
     result = np.fromfile(tmp_path / "result.raw", "<u2").reshape(counts[0].shape)
     np.testing.assert_array_equal(result, expected)
 
-    done = run(program, *where, "nuclei", *files, *counts[0].shape, token="wrong")
+    done = run(program, *where, "general", *files, *counts[0].shape, token="wrong")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "a token is needed" in done.stderr
     done = run(program, *where, "other", *files, *counts[0].shape)
-    assert "this server has nuclei" in done.stderr
+    assert "this server has general" in done.stderr
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="POSIX shared memory is no folder here")

@@ -27,11 +27,11 @@ from tests.serving import Reply, Served, ask, infer, served, until
 def test_client_reads_what_the_server_is(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready("nuclei")
-    assert client.is_model_ready("nuclei", "1")
+    assert client.is_model_ready("general")
+    assert client.is_model_ready("general", "1")
     assert not client.is_model_ready("flywing")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    found = client.get_model_metadata("nuclei")
+    found = client.get_model_metadata("general")
     assert (found["inputs"][0]["name"], found["outputs"][0]["name"]) == ("frame", "denoised")
 
 

@@ -125,7 +125,7 @@ def test_a_large_result_as_json_is_refused_before_the_work(server: Served) -> No
         ("GET", "/v2/nothing", 404),
         ("GET", INFER, 405),
         ("POST", "/v2/models/other/infer", 404),
-        ("POST", "/v2/models/nuclei/versions/2/infer", 404),
+        ("POST", "/v2/models/general/versions/2/infer", 404),
         ("GET", "/v2/models/%00%ff", 404),
         ("GET", "/live.json?shown=x", 400),
     ],

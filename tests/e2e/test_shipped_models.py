@@ -20,6 +20,10 @@ Plane = NDArray[np.float32]
 SIZE_LIMIT = 10_000_000
 SHAPE, SEED, NOISY_PSNR = (1, 1, 128, 128), 100, 12.0
 BLURS = np.arange(0.5, 4.1, 0.5)
+SPECIMENS = [
+    *((name, name) for name in shipped_models() if name != "general"),
+    *(("general", specimen) for specimen in ("nuclei", "filaments", "outlines")),
+]
 
 
 @pytest.fixture(params=shipped_models().values(), ids=shipped_models())
@@ -27,8 +31,8 @@ def model(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_three_models_ship() -> None:
-    assert list(shipped_models()) == ["flywing", "nuclei", "tribolium"]
+def test_the_models_ship() -> None:
+    assert list(shipped_models()) == ["flywing", "general", "nuclei", "tribolium"]
 
 
 def test_a_model_describes_itself(model: Path) -> None:
@@ -40,11 +44,12 @@ def test_a_model_describes_itself(model: Path) -> None:
     assert manifest.training
 
 
-def test_a_model_denoises_its_morphology(model: Path) -> None:
+@pytest.mark.parametrize(("name", "specimen"), SPECIMENS)
+def test_a_model_denoises_its_morphology(name: str, specimen: str) -> None:
     """Less error than the noise by far, and more structure than any Gaussian blur keeps."""
-    clean = simulate(model.stem, SHAPE, SEED)[0, 0]
+    clean = simulate(specimen, SHAPE, SEED)[0, 0]
     noisy = add_noise(clean, NOISY_PSNR, seed=1)
-    with Denoiser.load(model.stem) as denoiser:
+    with Denoiser.load(name) as denoiser:
         denoised = denoiser.denoise(noisy, "repaint", seed=0)
     assert peak_signal_noise_ratio(clean, denoised, data_range=1.0) > NOISY_PSNR + 9
     blurred = max(similarity(clean, gaussian_filter(noisy, sigma)) for sigma in BLURS)

@@ -144,7 +144,7 @@ def test_a_folder_of_that_name(model: Path) -> None:
         ModelRecord(file_sha256(model)).save(model)
 
 
-@pytest.mark.parametrize("name", ["nuclei", "tribolium", "flywing"])
+@pytest.mark.parametrize("name", ["general", "nuclei", "tribolium", "flywing"])
 def test_shipped_models_have_records_of_themselves(name: str) -> None:
     path = shipped_models()[name]
     found = read(path)
