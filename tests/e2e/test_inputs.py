@@ -14,6 +14,7 @@ from baikal_deploy.run.many.folder import Folder
 from baikal_deploy.run.many.gathered import expand, gather
 from baikal_deploy.run.many.images import Images
 from baikal_deploy.volumes.urls import Url
+from tests.capabilities import require
 from tests.e2e.conftest import BaikalRun, write_zarr
 
 
@@ -26,6 +27,7 @@ def touch(*paths: Path) -> None:
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Days with images, names only; with what is no image, hidden, or an output."""
+    require("links")
     path = tmp_path / "raw"
     touch(
         path / "a.tif", path / "day 1" / "a.tif", path / "day 1" / "plane.png", path / "day 2" / "b.czi",

@@ -22,7 +22,7 @@ from tests.e2e.test_models import recorded, write_channels
 from tests.e2e.test_run import group_attributes, level0
 
 CHOOSES = "baikal_deploy.run.models.loaded.best_suited"
-FOUND = {"nuclei": 0.0, "tribolium": -0.0123, "flywing": 0.004}
+FOUND = {"general": 0.0, "tribolium": -0.0123, "flywing": 0.004}
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def two(tmp_path: Path, counts: np.ndarray) -> Path:
 
 @pytest.fixture
 def choosing() -> Any:
-    """Chooses tribolium for the first channel that is asked for, and nuclei for the next."""
-    found = [Suited("tribolium", FOUND), Suited("nuclei", FOUND)] * 9
+    """Chooses tribolium for the first channel that is asked for, and general for the next."""
+    found = [Suited("tribolium", FOUND), Suited(DEFAULT_MODEL, FOUND)] * 9
     with mock.patch(CHOOSES, side_effect=found) as chooses:
         yield chooses
 
@@ -44,16 +44,16 @@ def test_it_is_said_and_recorded(tmp_path: Path, baikal_run: BaikalRun, two: Pat
     result = baikal_run(two, out, "--model", "auto", "--report", report)
     assert result.exit_code == 0, result.output
     told = (
-        "expected squared error beside the default's, of the noise's variance: tribolium -1.2 %, nuclei +0 %,"
+        "expected squared error beside the default's, of the noise's variance: tribolium -1.2 %, general +0 %,"
         " flywing +0.4 %"
     )
     assert f"          model tribolium, suits it best; {told}" in result.stderr
-    assert "          model nuclei, the default, as no other is clearly better" in result.stderr
+    assert "          model general, the default, as no other is clearly better" in result.stderr
     assert "tribolium, suits it best" in report.read_text(encoding="utf-8")
     first, second = recorded(out)
     assert first["model"]["name"] == "tribolium"  # type: ignore[index]
     assert first["chosen"] == {"name": "tribolium", "errors": FOUND}
-    assert second["model"]["name"] == "nuclei"  # type: ignore[index]
+    assert second["model"]["name"] == "general"  # type: ignore[index]
     assert "model" not in group_attributes(out)["baikal"]
     assert list(choosing.call_args[0][1]) == list(shipped_models())
 
@@ -96,13 +96,13 @@ def test_a_worker_takes_the_choice_of_the_client(
     config = RunConfig(two, tmp_path / "o.zarr", engine="analytic", model="auto", normalise=normalise)
     with Run(config) as run, open_session(config, run.written, run.plan.fingerprint, run.layout) as session:
         before = choosing.call_count
-        assert [run.models.of(channel).name for channel in range(2)] == ["tribolium", "nuclei"]
+        assert [run.models.of(channel).name for channel in range(2)] == ["tribolium", "general"]
         assert len(run.models.loaded) == 2  # the third was let go
         done = worker.do_item(worker.Job.of(run.work, session, 1), 0)
         assert worker._opened is not None
         theirs = worker._opened.work.recipes.models
         assert choosing.call_count == before
-        assert [theirs.of(channel).name for channel in range(2)] == ["tribolium", "nuclei"]
+        assert [theirs.of(channel).name for channel in range(2)] == ["tribolium", "general"]
         assert next(iter(done.measurements.values()))["chosen model"]["name"] == "tribolium"
         theirs.close()
 

@@ -33,7 +33,7 @@ PLANE = np.random.default_rng(0).poisson(100, (32, 32)).astype(np.uint16)
 def test_a_denoiser(engine: str, use: Callable[[Denoiser], object]) -> None:
     with Denoiser.load(engine=engine) as denoiser:
         pass
-    with pytest.raises(EngineError, match="model nuclei: used after close; load it again"):
+    with pytest.raises(EngineError, match="model general: used after close; load it again"):
         use(denoiser)
     denoiser.close()
 

@@ -150,12 +150,15 @@ def test_every_engine_and_all_that_it_computes_is_tried() -> None:
         assert offered <= {precision for other, precision in FASTEST_PAIRS if other == name}
 
 
-@pytest.mark.parametrize("name", sorted(shipped_models()))
-def test_shipped_models_may_be_computed_in_bf16(name: str) -> None:
-    path = shipped_models()[name]
-    loss = ModelRecord.beside(path, file_sha256(path)).loss("bf16")
-    assert loss is not None
-    assert 0 <= loss <= MOST_LOSS
+def test_shipped_models_that_may_be_computed_in_bf16() -> None:
+    """``general`` loses 0.025 dB at the lowest level of its record (docs/export.md)."""
+    losses = {
+        name: ModelRecord.beside(path, file_sha256(path)).loss("bf16")
+        for name, path in shipped_models().items()
+    }
+    assert all(loss is not None and loss >= 0 for loss in losses.values())
+    allowed = {name for name, loss in losses.items() if loss is not None and loss <= MOST_LOSS}
+    assert allowed == {"nuclei", "tribolium", "flywing"}
 
 
 def test_samplers_of_few_evaluations_are_those_of_the_record() -> None:
