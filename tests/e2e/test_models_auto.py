@@ -44,8 +44,8 @@ def test_it_is_said_and_recorded(tmp_path: Path, baikal_run: BaikalRun, two: Pat
     result = baikal_run(two, out, "--model", "auto", "--report", report)
     assert result.exit_code == 0, result.output
     told = (
-        "expected squared error beside the default's, of the noise's variance: tribolium -1.2 %, general +0 %,"
-        " flywing +0.4 %"
+        "expected squared error beside the default's, of the noise's variance: tribolium -1.2 %, general +0 "
+        "%, flywing +0.4 %"
     )
     assert f"          model tribolium, suits it best; {told}" in result.stderr
     assert "          model general, the default, as no other is clearly better" in result.stderr
