@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 BASELINES := .venv-baselines
+PACKAGING := .venv-packaging
+# Tests that `make package` runs in the unpacked sdist.
+TESTS ?= tests
 # Packages whose names the tests check, or that only one test may see: they cannot be installed beside the others.
 BINDINGS := $(VENV)/bindings
 # NVIDIA has nothing for macOS; tests of what is not there skip.
@@ -11,7 +14,7 @@ GPU_PACKAGES := $(if $(filter Darwin,$(shell uname -s)),,$(BINDINGS)/cupy $(BIND
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
 .PHONY: demo test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
-	bench-peers bench-pipeline bench-train records sample formats clean
+	bench-peers bench-pipeline bench-train package records sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 	@mkdir -p demo
@@ -41,6 +44,17 @@ lowest:  ## the main job and a training with the lowest versions of what they de
 	$(LOWEST)/bin/baikal-train $(LOWEST)/data/clean -o $(LOWEST)/net.pt --iterations 2 --batch 2
 
 baselines: $(BASELINES)/.done  ## CAREamics, for the methods n2v, structn2v and care, in an environment of its own
+
+package: $(VENV)/.dev  ## sdist and wheel in dist/, and the tests as they are in the sdist
+	rm -rf dist $(PACKAGING)
+	$(PYTHON) -m venv $(PACKAGING)
+	$(PACKAGING)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) build twine
+	$(PACKAGING)/bin/python -m build --outdir dist
+	$(PACKAGING)/bin/twine check --strict dist/*
+	test $$(cat dist/*.whl | wc -c) -lt 40000000
+	mkdir dist/sdist && tar -xzf dist/*.tar.gz -C dist/sdist --strip-components 1
+	cd dist/sdist && PYTHONPATH=$(CURDIR)/dist/sdist:$(CURDIR)/dist/sdist/training:$(CURDIR)/dist/sdist/export:$(CURDIR)/dist/sdist/evaluation \
+		$(CURDIR)/$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
 	$(BIN)/python benchmarks/speed.py
@@ -110,4 +124,4 @@ formats: $(VENV)/.dev  ## the table of docs/formats.md, from sample files in ../
 	$(BIN)/python -m tests.formats
 
 clean:
-	rm -rf $(VENV) $(BASELINES) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BASELINES) $(PACKAGING) demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

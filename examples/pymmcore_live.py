@@ -1,6 +1,6 @@
 """Denoise an acquisition of pymmcore-plus while it runs, and write the denoised stream beside the raw one.
 
-pip install "baikal-deploy[cpu,mda]" mm-test-adapters     # the demo camera, where no Micro-Manager is
+pip install -e ".[cpu,mda]" mm-test-adapters     # in the clone; the demo camera, where no Micro-Manager is
 python pymmcore_live.py denoised.ome.zarr
 """
 

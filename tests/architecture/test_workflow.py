@@ -43,8 +43,7 @@ def test_three_systems_and_the_oldest_and_newest_python(job: dict[str, Any], pro
     matrix = job["strategy"]["matrix"]
     assert [name.partition("-")[0] for name in matrix["os"]] == ["ubuntu", "windows", "macos"]
     assert int(matrix["os"][2].partition("-")[2]) >= 14  # from which on these machines are arm64
-    known = [one.rpartition(" ")[2] for one in project["classifiers"] if re.search(r"Python :: 3\.", one)]
-    assert matrix["python"] == [known[0], known[-1]]
+    assert matrix["python"] == ["3.11", "3.13"]  # none is claimed before it has run: test_packaging
     assert project["requires-python"] == f">={matrix['python'][0]}"
     assert job["env"]["PYTHONUTF8"] == "0"
     assert job["defaults"]["run"]["shell"] == "bash"
