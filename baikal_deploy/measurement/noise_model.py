@@ -102,16 +102,17 @@ class NoiseModel:
         The harmonic mean of ``std`` over the intensities from low to high, in raw units; at low, where high
         is not above it.
         """
-        noise_steps = self._noise_steps(high) - self._noise_steps(low)
-        return (high - low) / noise_steps if noise_steps > 0 else float(self.std(np.array(low)))
+        if not (self.gain > 0 and high > low):
+            return float(self.std(np.array(low)))
+        return (high - low) / (self._noise_steps(high) - self._noise_steps(low))
 
     def _noise_steps(self, intensity: float) -> float:
-        """∫ dx/std(x) up to an intensity, from some intensity."""
-        variance, least = self.gain * intensity + self.intercept, math.sqrt(self.floor)
-        if not self.gain > 0:
-            return intensity / float(self.std(np.array(intensity)))
-        below = min(variance - self.floor, 0) / self.gain / least
-        return 2 * math.sqrt(max(variance, self.floor)) / self.gain + below
+        """∫ dx/std(x) up to an intensity, from some intensity; of noise that depends on it."""
+        variance = self.gain * intensity + self.intercept
+        if variance < self.floor:
+            least = math.sqrt(self.floor)
+            return (2 * least + (variance - self.floor) / least) / self.gain
+        return 2 * math.sqrt(variance) / self.gain
 
     def with_level(self, planes: Sequence[Raw]) -> Self:
         """The same noise with the ``level`` of these planes, (H, W) each."""

@@ -27,7 +27,7 @@ def test_regions_have_the_same_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
     results = []
     for name in ("whole", "cut"):
         if name == "cut":
-            monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 256)])
+            monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, 256)])
         config = RunConfig(source, tmp_path / f"{name}.zarr", engine="analytic", tile=128, overlap=32)
         with Run(config) as run:
             assert run.execute().tally.defects > 0
