@@ -56,11 +56,12 @@ def size_of(what: str, size: object, others: str = "") -> int:
 
 
 def format_size(size: int) -> str:
-    """Size for people, rounded up: "850 MB", "1.3 GB".
+    """Size for people, rounded up: "12 kB", "850 MB", "1.3 GB", "2.5 TB".
 
     Args:
         size: in bytes.
     """
-    if size < 10**9:
-        return f"{ceil(size / 10**6)} MB"
-    return f"{ceil(size / 10**8) / 10:g} GB"
+    for least, unit in ((10**12, "TB"), (10**9, "GB")):
+        if size >= least:
+            return f"{ceil(10 * size / least) / 10:g} {unit}"
+    return f"{ceil(size / 10**6)} MB" if size >= 10**6 else f"{ceil(size / 1000)} kB"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from baikal_deploy.report.words import (
     describe_choice,
     describe_model,
     describe_noise,
+    describe_passed_over,
     describe_structure,
     number,
 )  # fmt: skip
@@ -146,11 +147,12 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
         )
 
 
-def _engines(run: Run) -> dict[Engine, Mapping[str, str]]:
-    """An engine of each kind that was used, and those that were passed over for it."""
+def _engines(run: Run) -> dict[Engine, str]:
+    """An engine of each kind that was used, and words on those that were passed over for it."""
     engines = {own.denoiser.predictor.engine: own.denoiser.passed_over for own in run.models.used}
     kinds = {(engine.name, engine.precision, engine.device): engine for engine in reversed(engines)}
-    return {engine: passed for engine, passed in engines.items() if engine in kinds.values()}
+    taken = {engine: passed for engine, passed in engines.items() if engine in kinds.values()}
+    return {engine: describe_passed_over(passed) if passed else "" for engine, passed in taken.items()}
 
 
 def _flat(before: list[Raw], after: list[Raw]) -> tuple[Raw, Raw]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+
 import numpy as np
 
 from baikal_deploy.denoising.suiting import Suited
 from baikal_deploy.diffusion.samplers.auto import Auto
+from baikal_deploy.host import machine
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.run.run import Run
@@ -14,6 +18,43 @@ from baikal_deploy.run.run import Run
 def number(value: float, digits: int = 4) -> str:
     """A number with so many digits, or all before the point."""
     return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """A count with its noun: "1 plane", "3 planes".
+
+    Args:
+        count: how many.
+        one: the noun for one of them.
+        more: the noun for several; empty: with an s.
+    """
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
+def describe_sampler(run: Run, channel: int) -> str:
+    """Describe how a channel is denoised, in a few words; the details are those of ``describe_choice``."""
+    sampler = run.models.of(channel).sampler
+    return f"matched (budget {sampler.budget})" if isinstance(sampler, Auto) else run.config.sampler
+
+
+def describe_passed_over(engines: Iterable[str]) -> str:
+    """Describe why an engine was taken by itself.
+
+    Without an NVIDIA GPU it is no news that engines for one do not work.
+
+    Args:
+        engines: those before it that do not work here, by name.
+    """
+    return (
+        f"the fastest here (baikal-doctor says why not {', '.join(engines)})"
+        if _nvidia()
+        else "the fastest here"
+    )
+
+
+@cache
+def _nvidia() -> bool:
+    return bool(machine.nvidia_gpus()[0])
 
 
 def describe_choice(run: Run, channel: int) -> str:
@@ -45,18 +86,19 @@ def describe_suited(suited: Suited) -> str:
 
 
 def describe_noise(measurement: Measurement) -> str:
-    """Describe how strong the noise is, and what it consists of."""
+    """Describe how strong the noise is, in grey values and photons, and whether pixels share it."""
     noise, intensity = measurement.noise, measurement.intensity
     if noise is None:
-        return f"noise {measurement.sigma:.3g}"
+        return f"noise of {measurement.sigma:.3g} grey values"
     dark, bright = (total_std(noise, end) for end in (intensity.low, intensity.high))
     if noise.gain == 0:
-        strength = f"noise {dark:.3g} everywhere"
+        strength = f"noise of {dark:.3g} grey values everywhere"
     else:
         gain = noise.gain * noise.correlation**2
-        strength = f"noise {dark:.3g} in the dark to {bright:.3g} in the light (gain {gain:.3g})"
+        strength = f"noise of {dark:.3g} grey values in dark parts to {bright:.3g} in bright ones"
+        strength += f" (a photon counts for about {gain:.3g})"
     if not noise.is_correlated:
-        return f"{strength}, white"
+        return f"{strength}, independent between pixels"
     lines = [name for name, share in (("rows", noise.rows), ("columns", noise.columns)) if share > 0]
     shared = f", and shared by {' and '.join(lines)}" if lines else ""
     return f"{strength}, correlated between pixels{shared}"

@@ -35,7 +35,7 @@ def test_other_channels_are_copied(tmp_path: Path, baikal_run: BaikalRun, three:
     result = baikal_run(three, out, "--channel", "B", "--mask", tmp_path / "mask.zarr")
     assert result.exit_code == 0, result.output
     assert "A         will be copied" in result.stderr
-    assert "3 planes x 1 windows, 6 network evaluations" in result.stderr
+    assert "3 planes; 6 passes" in result.stderr
     assert "copied unchanged" not in result.stderr
     assert baikal_run(three, whole).exit_code == 0
     before = np.asarray(zarr.open_array(three / "0", mode="r"))

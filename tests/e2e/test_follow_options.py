@@ -128,7 +128,7 @@ def test_options(tmp_path: Path, options: dict[str, Any]) -> None:
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if memory were so small that nothing larger than a region of 256 x 256 fits."""
-    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 256)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, 256)])
 
 
 @pytest.mark.parametrize("names", ["tyx", "tzyx"])

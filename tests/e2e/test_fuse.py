@@ -170,7 +170,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_cut_makes_no_difference(tmp_path: Path, stacks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items, regions, and what is fused with what lies in other ones."""
     for name, layout in LAYOUTS.items():
-        monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info, own=layout: [own])
+        monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_, own=layout: [own])
         mask = tmp_path / f"mask {name}.zarr"
         found = fused(stacks, tmp_path / f"{name}.zarr", fuse="tz", mask=mask)
         np.testing.assert_array_equal(found, pixels(tmp_path / "planes.zarr"))
@@ -345,7 +345,7 @@ def test_a_finished_output_is_fused_region_by_region(
     fused(stacks, tmp_path / "plain.zarr", fuse=None)
     found = {}
     for name in ("planes", "regions"):
-        monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info, own=LAYOUTS[name]: [own])
+        monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_, own=LAYOUTS[name]: [own])
         found[name] = fused(stacks, tmp_path / f"{name}.zarr", results=tmp_path / "plain.zarr")
     np.testing.assert_array_equal(found["planes"], found["regions"])
 

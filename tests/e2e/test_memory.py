@@ -118,8 +118,8 @@ def test_where_nothing_is_known_of_the_memory_it_is_asked_for(
 def test_regions_are_counted_beside_copied_channels_too(
     tmp_path: Path, baikal_run: BaikalRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 256)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, 256)])
     pixels = np.random.default_rng(0).integers(0, 99, (2, 300, 300), "u2")
     path = write_zarr(tmp_path / "in.zarr", pixels, dimension_names=["c", "y", "x"])
     done = baikal_run(path, "--dry-run", "--channel", "0")
-    assert "1 planes x 4 regions, 8 network evaluations of regions" in done.output
+    assert "1 plane, each in 4 regions; 8 passes" in done.output

@@ -250,7 +250,7 @@ def test_each_model_brings_what_it_recommends(tmp_path: Path, baikal_run: Baikal
     assert level0(std)[:2].any(axis=(1, 2, 3)).all()
     assert not level0(std)[2].any()
     evaluations = sum(one["nfe"] * 3 for one in (first, second))  # type: ignore[operator]
-    assert f" {evaluations} network evaluations" in result.stderr
+    assert f" {evaluations} passes" in result.stderr
 
 
 def test_the_fields_of_a_plate(tmp_path: Path, counts: np.ndarray) -> None:

@@ -32,8 +32,8 @@ def test_the_cameras_gain_and_noise(tmp_path: Path) -> None:
     assert channel["noise"]["correlation"] == 1
     assert {"intensity", "variance", "count"} == set(channel["bins"][0])
     text = noise(path).output
-    assert "in the light (gain" in text
-    assert "white" in text
+    assert "in bright ones (a photon counts for about" in text
+    assert "independent between pixels" in text
     assert "█" in text
 
 

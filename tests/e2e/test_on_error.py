@@ -168,7 +168,7 @@ def test_a_region_is_given_up_alone(
 ) -> None:
     damaged = write_zarr(tmp_path / "in.zarr", np.tile(counts, (1, 8, 1)), chunks=(1, 48, 80))
     (damaged / "c" / str(BAD) / "15" / "0").write_bytes(b"rubbish")
-    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, 32)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, 32)])
     config = RunConfig(
         damaged, tmp_path / "out.zarr", engine="analytic", tile=16, overlap=0, on_error="zero",
         sampler="matched", options={"noise": "uniform"},

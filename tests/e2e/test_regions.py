@@ -38,7 +38,7 @@ def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if memory were so small that nothing larger than a region of 256 x 256 fits."""
-    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, EDGE)])
+    monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, EDGE)])
 
 
 def levels(path: Path) -> list[np.ndarray]:
@@ -135,7 +135,7 @@ def test_a_cut_run_goes_on_after_a_kill_with_the_layout_that_it_had(
 ) -> None:
     config = RunConfig(mosaic, tmp_path / "out.zarr", engine="analytic", seed=1)
     with monkeypatch.context() as patch:
-        patch.setattr("baikal_deploy.run.memory.layouts", lambda info: [Layout(1, EDGE)])
+        patch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, EDGE)])
         with Run(RunConfig(mosaic, tmp_path / "whole.zarr", engine="analytic", seed=1)) as run:
             run.execute()
         name = "baikal_deploy.run.outputs.Outputs." + ("write" if where == "regions" else "reduce")

@@ -115,7 +115,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
         noisy_zarr, "--dry-run", "--sampler", "repaint", "--steps", "walk10", "-o", "repeats=3"
     )
     assert result.exit_code == 0
-    assert "3 planes x 1 windows, 90 network evaluations" in result.stderr
+    assert "3 planes; 90 passes" in result.stderr
+    assert "repaint, 30 passes a plane" in result.stderr
+    assert "kB before compression" in result.stderr
     assert "estimated time" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.zarr"]
 

@@ -8,11 +8,18 @@ from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.host.sizes import format_size
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL
-from baikal_deploy.report.words import describe_choice, describe_model, describe_noise, describe_structure
+from baikal_deploy.report.words import (
+    counted,
+    describe_model,
+    describe_noise,
+    describe_passed_over,
+    describe_sampler,
+    describe_structure,
+)
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
 
-WORDS = {"t": "frames", "z": "planes"}
+WORDS = {"t": "frame", "z": "plane"}
 
 
 def describe(run: Run) -> list[str]:
@@ -22,7 +29,7 @@ def describe(run: Run) -> list[str]:
     axes, shape = "".join(axis.name for axis in info.axes), "x".join(map(str, info.shape))
     if info.shape != run.volume.whole.info.shape:
         shape += f" of {'x'.join(map(str, run.volume.whole.info.shape))}"
-    size = f"{run.output_bytes / 1e6:.1f} MB"
+    size = format_size(run.output_bytes)
     kept = format_of(config.target).KEPT
     kept = kept if run.written.dtype == info.dtype else f"as {run.written.dtype}, {kept}"
     return [
@@ -40,31 +47,36 @@ def describe(run: Run) -> list[str]:
 
 
 def _describe_work(run: Run) -> str:
-    planes, evaluations = run.recipes.num_planes, f"{run.evaluations} network evaluations of"
-    regions = run.round.regions_per_plane
-    if run.layout.edge is None:
-        return f"work      {planes} planes x {run.windows_per_plane} windows, {evaluations} planes"
-    return f"work      {planes} planes x {regions} regions, {evaluations} regions"
+    """Describe what is to be computed; a pass is what the bars and the log call an evaluation."""
+    planes = counted(run.recipes.num_planes, "plane")
+    parts, name = run.windows_per_plane, "window"
+    if run.layout.edge is not None:
+        parts, name = run.round.regions_per_plane, "region"
+    each = "" if parts == 1 else f", each in {counted(parts, name)}"
+    return f"work      {planes}{each}; {counted(run.evaluations, 'pass', 'passes')} (network evaluations)"
 
 
 def _describe_memory(run: Run) -> str:
     layout, needed = run.layout, format_size(run.plan.memory.needed(run.layout))
-    planes = f"{layout.planes} plane{'s' if layout.planes > 1 else ''}"
-    each = planes if layout.edge is None else f"a region of {layout.edge} x {layout.edge} pixels"
+    each = (
+        counted(layout.planes, "plane")
+        if layout.edge is None
+        else f"a region of {layout.edge} x {layout.edge} pixels"
+    )
     return f"memory    {needed} of {format_size(run.plan.limit)}; in shards of {each}"
 
 
 def _describe_rest(run: Run) -> list[str]:
     if run.earlier is None:
         return []
-    return [f"continues an unfinished run: {run.evaluations_done} of these evaluations are done"]
+    return [f"continues an unfinished run: {run.evaluations_done} of these passes are done"]
 
 
 def _describe_engine(denoiser: Denoiser) -> list[str]:
     engine = denoiser.predictor.engine
     line = f"engine    {engine.name} ({engine.version()}), {engine.precision}, on {engine.device}"
     if denoiser.passed_over:
-        line += f"; the fastest here (baikal-doctor says why not {', '.join(denoiser.passed_over)})"
+        line += f"; {describe_passed_over(denoiser.passed_over)}"
     return [line, *([f"          {engine.precision}: {why}"] if (why := denoiser.why_precision) else [])]
 
 
@@ -78,12 +90,11 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     first = " at the first time point; each is measured by itself" if run.recipes.by_time else ""
     if intensity.is_constant:
         return [f"{name:<9} holds a single value{first or '; it will be copied'}"]
-    evaluations = "1 evaluation" if recipe.nfe == 1 else f"{recipe.nfe} evaluations"
     return [
-        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}; "
-        f"{describe_noise(recipe.measurement)}{first}",
+        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}{first}",
+        f"          {describe_noise(recipe.measurement)}",
         *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
-        f"          {describe_choice(run, channel)}, {evaluations} a plane",
+        f"          {describe_sampler(run, channel)}, {counted(recipe.nfe, 'pass', 'passes')} a plane",
         *(
             []
             if recipe.measurement.gate is None
@@ -105,7 +116,7 @@ def describe_gate(gate: Gate, growing: str = "") -> str:
     if gate.is_closed:
         return f"not fused along {' and '.join(closed)}: neighbours would bring nothing here"
     used = " and ".join(
-        f"{NEIGHBOURS[axis]} {WORDS[axis]} {'before' if axis == growing else 'on either side'}"
+        f"{counted(NEIGHBOURS[axis], WORDS[axis])} {'before' if axis == growing else 'on either side'}"
         for axis in gate.allowed
         if axis not in closed
     )

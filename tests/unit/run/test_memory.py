@@ -109,7 +109,8 @@ def test_more_work_needs_more(change: dict[str, Any]) -> None:
 
 
 def test_sizes_are_rounded_up_for_people() -> None:
-    assert [format_size(size) for size in (1, 849_000_001, 1_210_000_000)] == ["1 MB", "850 MB", "1.3 GB"]
+    sizes = (1, 849_000_001, 1_210_000_000, 2_500_000_000_000)
+    assert [format_size(size) for size in sizes] == ["1 kB", "850 MB", "1.3 GB", "2.5 TB"]
 
 
 def test_a_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
