@@ -1,6 +1,6 @@
 // Denoise one frame with baikal-serve, with the HTTP client of .NET. See docs/embedding.md.
 //
-//   mcs Denoise.cs -r:System.Net.Http.dll && mono Denoise.exe http://127.0.0.1:8000 nuclei frame.raw result.raw HEIGHT WIDTH
+//   mcs Denoise.cs -r:System.Net.Http.dll && mono Denoise.exe http://127.0.0.1:8000 general frame.raw result.raw HEIGHT WIDTH
 //
 // frame.raw holds HEIGHT x WIDTH pixels of uint16, least significant byte first, as result.raw will. It is C# 7, which
 // .NET Framework 4.7, Mono and .NET 6 have.

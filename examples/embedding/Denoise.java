@@ -1,6 +1,6 @@
 // Denoise one frame with baikal-serve, with the HTTP client of the JDK (11 or newer). See docs/embedding.md.
 //
-//   java Denoise.java http://127.0.0.1:8000 nuclei frame.raw result.raw HEIGHT WIDTH
+//   java Denoise.java http://127.0.0.1:8000 general frame.raw result.raw HEIGHT WIDTH
 //
 // frame.raw holds HEIGHT x WIDTH pixels of uint16, least significant byte first, as result.raw will.
 import java.io.IOException;

@@ -1,7 +1,7 @@
 /* Denoise one frame with baikal-serve, over plain sockets: no library is needed. See docs/embedding.md.
  *
  *   cc -O2 denoise.c -o denoise
- *   ./denoise 127.0.0.1 8000 nuclei frame.raw result.raw HEIGHT WIDTH
+ *   ./denoise 127.0.0.1 8000 general frame.raw result.raw HEIGHT WIDTH
  *
  * frame.raw holds HEIGHT x WIDTH pixels of uint16, as result.raw will. A token, if the server wants one, is
  * taken from the environment's BAIKAL_SERVE_TOKEN.

@@ -2,7 +2,7 @@
 // See docs/embedding.md.
 //
 //   c++ -O2 -std=c++17 shared.cpp -o shared
-//   ./shared 127.0.0.1 8000 nuclei frames.raw results.raw COUNT HEIGHT WIDTH
+//   ./shared 127.0.0.1 8000 general frames.raw results.raw COUNT HEIGHT WIDTH
 //
 // frames.raw holds COUNT x HEIGHT x WIDTH pixels of uint16, as results.raw will. One connection is kept for all.
 #include <fcntl.h>

@@ -113,7 +113,7 @@ def test_frames_through_shared_memory(
 ) -> None:
     expected = [settle(server, frame) for frame in counts]
     (tmp_path / "frames.raw").write_bytes(counts.tobytes())
-    where = [*server.host.split(":"), "nuclei", tmp_path / "frames.raw", tmp_path / "results.raw"]
+    where = [*server.host.split(":"), "general", tmp_path / "frames.raw", tmp_path / "results.raw"]
     done = run(cpp_program, *where, *counts.shape)
     assert (done.returncode, done.stderr) == (0, "")
     results = np.fromfile(tmp_path / "results.raw", "<u2").reshape(counts.shape)
@@ -133,7 +133,7 @@ def test_no_server(language: str, request: pytest.FixtureRequest, tmp_path: Path
     (tmp_path / "frame.raw").write_bytes(bytes(8))
     where = ["http://127.0.0.1:9"] if language in ("java", "cs") else ["127.0.0.1", 9]
     sizes = [1, 2, 2] if language == "cpp" else [2, 2]
-    done = run(program, *where, "nuclei", tmp_path / "frame.raw", tmp_path / "result.raw", *sizes)
+    done = run(program, *where, "general", tmp_path / "frame.raw", tmp_path / "result.raw", *sizes)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert run(program).returncode == 1
 

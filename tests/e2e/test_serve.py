@@ -44,7 +44,7 @@ def test_client_gets_its_frame_denoised(
     if binary_out is not None:
         outputs = [triton.InferRequestedOutput("denoised", binary_data=binary_out)]
     inputs = [tensor(counts[0], binary_data=binary_in)]
-    answer = client.infer("nuclei", inputs, outputs=outputs, request_id="7", parameters={"channel": "a"})
+    answer = client.infer("general", inputs, outputs=outputs, request_id="7", parameters={"channel": "a"})
     assert answer.get_response()["id"] == "7"
     assert answer.get_response()["parameters"]["evaluations"] == 1
     assert looks_denoised(answer.as_numpy("denoised"), counts[0])
@@ -53,7 +53,7 @@ def test_client_gets_its_frame_denoised(
 @pytest.mark.parametrize("datatype", list(DATATYPES))
 def test_every_pixel_type_comes_back_as_it_went(datatype: str, client: Any, counts: np.ndarray) -> None:
     frame = (counts[0] / counts[0].max() * 120).astype(DATATYPES[datatype])
-    answer = client.infer("nuclei", [tensor(frame)], parameters={"channel": datatype})
+    answer = client.infer("general", [tensor(frame)], parameters={"channel": datatype})
     assert looks_denoised(answer.as_numpy("denoised"), frame)
 
 
@@ -74,7 +74,7 @@ def test_the_frame_is_denoised_as_python_denoises_it(counts: np.ndarray) -> None
 def test_several_frames_in_one_request(client: Any, counts: np.ndarray) -> None:
     for binary in (True, False):
         outputs = [triton.InferRequestedOutput("denoised", binary_data=binary)]
-        answer = client.infer("nuclei", [tensor(counts)], outputs=outputs, parameters={"channel": "a"})
+        answer = client.infer("general", [tensor(counts)], outputs=outputs, parameters={"channel": "a"})
         assert looks_denoised(answer.as_numpy("denoised"), counts)
 
 

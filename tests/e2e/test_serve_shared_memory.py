@@ -65,7 +65,7 @@ def test_client_shares_memory(frames: int, client: Any, region: Any, counts: np.
     assert (found["byte_size"], found["offset"]) == (2 * size, 100)
     outputs = [to_region(size, memory, size)]
     parameters = {"channel": "shared"}
-    answer = client.infer("nuclei", [in_region(stack, memory)], outputs=outputs, parameters=parameters)
+    answer = client.infer("general", [in_region(stack, memory)], outputs=outputs, parameters=parameters)
     assert answer.get_output("denoised")["parameters"]["shared_memory_region"] == name_of(memory)
     assert "data" not in answer.get_output("denoised")
     result = shared_memory.get_contents_as_numpy(memory, np.uint16, stack.shape, 100 + size)
@@ -91,17 +91,17 @@ def test_shared_memory_that_is_not_there(client: Any, region: Any, counts: np.nd
     fails("must be the name of a file", register, "a", "..", size)
     fails("smaller than offset", register, name, name, size, size + 1)
     fails("byte_size", register, name, name, 0)
-    fails("is not registered", client.infer, "nuclei", [in_region(counts[0], memory)])
+    fails("is not registered", client.infer, "general", [in_region(counts[0], memory)])
     fails("is not registered", client.get_system_shared_memory_status, name)
     register(name, name, size)
     fails("registered already", register, name, name, size)
-    fails("from 2 on are asked for", client.infer, "nuclei", [in_region(counts[0], memory, 2)])
+    fails("from 2 on are asked for", client.infer, "general", [in_region(counts[0], memory, 2)])
     outputs = [to_region(size, memory, 2)]
-    fails("from 2 on are asked for", client.infer, "nuclei", [tensor(counts[0])], outputs=outputs)
+    fails("from 2 on are asked for", client.infer, "general", [tensor(counts[0])], outputs=outputs)
     os.truncate(SHARED / name, 100)  # as a client that ends, or means harm
-    fails("has become shorter", client.infer, "nuclei", [in_region(counts[0], memory)])
+    fails("has become shorter", client.infer, "general", [in_region(counts[0], memory)])
     outputs = [to_region(size, memory, 0)]
-    fails("has become shorter", client.infer, "nuclei", [tensor(counts[0])], outputs=outputs)
+    fails("has become shorter", client.infer, "general", [tensor(counts[0])], outputs=outputs)
     client.unregister_system_shared_memory()
     client.unregister_system_shared_memory(name)  # that is forgotten already
 

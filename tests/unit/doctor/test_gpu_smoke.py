@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from baikal_deploy.doctor.examine import examine, examine_engine
-from baikal_deploy.doctor.smoke import quality, smoke, steps
+from baikal_deploy.doctor.smoke import large, quality, smoke, steps
 from baikal_deploy.doctor.smoke.bench import Bench, evaluate, relative_error, worst
 from baikal_deploy.doctor.smoke.findings import GROWTH_BYTES, problems, read, write
 from baikal_deploy.doctor.smoke.measure import measure
@@ -242,6 +242,9 @@ def test_all_steps_suit_an_engine_whose_planes_are_on_a_gpu(
     monkeypatch.setattr(steps, "SHAPES", steps.SHAPES[:2])
     monkeypatch.setattr(steps, "TIMED", [steps.SMALL])
     monkeypatch.setattr(quality, "SIDE", 96)
+    monkeypatch.setattr(large, "LARGE", ((1, 128, 128), (2, 64, 64)))
+    monkeypatch.setattr(large, "FRAME", 128)
+    monkeypatch.setattr(large, "FRAMES", 2)
     found: dict[str, Any] = {}
     measure(name, "fp32", path, found.__setitem__)
     assert list(found) == ["open", *steps.STEPS]

@@ -22,7 +22,7 @@ from tests.made_up_bf16 import bf16_everywhere
 def config(tmp_path: Path) -> RunConfig:
     pixels = np.random.default_rng(0).poisson(30, (1, 32, 32)).astype(np.uint16)
     zarr.create_array(tmp_path / "in.zarr", shape=pixels.shape, dtype=pixels.dtype)[...] = pixels
-    return RunConfig(tmp_path / "in.zarr", tmp_path / "out.ome.zarr", sampler="matched")
+    return RunConfig(tmp_path / "in.zarr", tmp_path / "out.ome.zarr", sampler="matched", model="nuclei")
 
 
 def options(config: RunConfig, **changed: object) -> RunConfig:

@@ -57,17 +57,17 @@ def test_the_layout_is_the_same_with_any_memory_that_the_usual_one_fits() -> Non
 
 def test_a_gpu_with_little_memory_makes_regions_too() -> None:
     whole = model((4, 8192, 8192))
-    assert whole.choose(None).edge is None
-    found = replace(whole, on_device=whole.walking(whole.choose(None)) // 4)
-    chosen = found.choose(None)
+    assert whole.choose(10**12).edge is None
+    found = replace(whole, on_device=whole.walking(whole.choose(10**12)) // 4)
+    chosen = found.choose(10**12)
     assert chosen.edge is not None
     assert found.walking(chosen) <= (found.on_device or 0)
-    assert replace(whole, on_device=10**12).choose(None) == whole.choose(None)
+    assert replace(whole, on_device=10**12).choose(10**12) == whole.choose(10**12)
     tiny = replace(whole, on_device=10**6)
     with pytest.raises(ConfigError, match=r"the GPU has 1 MB free for planes, .*--batch"):
-        tiny.choose(None)
+        tiny.choose(10**12)
     with pytest.raises(ConfigError, match="the GPU has"):
-        tiny.check(whole.choose(None), None)
+        tiny.check(whole.choose(10**12), 10**12)
 
 
 def test_less_memory_makes_smaller_shards_and_then_regions() -> None:
