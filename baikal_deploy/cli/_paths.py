@@ -32,7 +32,8 @@ def split_paths(paths: Sequence[str], *, overwrite: bool) -> tuple[list[Source],
         raise ConfigError(
             f"{output}: the outputs of {len(paths) - 1} inputs go to a folder; give one as the last path"
         )
-    alike = Path(first).suffix == output.suffix and Path(first).parent == output.parent
+    beside = output != Path(first) and Path(first).parent == output.parent
+    alike = beside and Path(first).suffix == output.suffix
     if overwrite and not others and alike and output.is_file() and provenance_at(output) is None:
         raise ConfigError(
             f"{output}: would be replaced as OUTPUT, and is not an output of this program; if it is another "

@@ -181,11 +181,16 @@ def _visible_gpus() -> list[str]:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Put the worker's name before every message."""
+    """Put the worker's name before every message.
+
+    The causes of an error stay here: not all of other libraries' survive the way to the client.
+    """
     try:
         yield
+        return
     except BaikalError as error:
-        raise type(error)(f"worker {_name()} on {socket.gethostname()}: {error}") from error
+        told = type(error)(f"worker {_name()} on {socket.gethostname()}: {error}")
+    raise told
 
 
 def _name() -> str:

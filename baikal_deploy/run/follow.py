@@ -232,6 +232,8 @@ def _check(config: RunConfig, timeout: float, only_plan: bool) -> None:
     if config.upload is not None:
         raise ConfigError(f"{config.upload}: with --follow, write a local .ome.zarr, and copy it at the end")
     for path in config.outputs:
+        if config.output is None and path == config.target:
+            continue  # a file's would be a TIFF, but no file can be followed
         written = format_of(path)
         if not written.GROWS:
             raise ConfigError(f"{path}: a {written.NAME} cannot grow; with --follow, write an .ome.zarr")

@@ -263,7 +263,7 @@ OTHERS = {
     ),
     "model": (
         "denoiser.file_sha256 = lambda path: 64 * 'f'",
-        f"{SHIPPED / 'nuclei.json'}: is the record of another file than nuclei.onnx",
+        f"{SHIPPED / 'general.json'}: is the record of another file than general.onnx",
     ),
 }
 
