@@ -100,7 +100,7 @@ def test_channels_that_were_copied_are_no_results(tmp_path: Path, three: Path, b
     assert baikal_run(three, plain, "--channel", 0).exit_code == 0
     result = baikal_run(three, tmp_path / "out.zarr", "--from", plain, "--fuse", "t")
     assert result.exit_code == 2, result.output
-    assert "channel 1 model none but here nuclei" in result.output
+    assert "channel 1 model none but here general" in result.output
 
 
 def test_a_sampler_that_draws_is_refused_with_several_models(
