@@ -18,7 +18,7 @@ from baikal_training.simulate import simulate_nuclei
 
 @pytest.fixture(scope="module")
 def denoiser() -> Iterator[Denoiser]:
-    with Denoiser.load() as loaded:
+    with Denoiser.load("nuclei") as loaded:  # which knows what is simulated best
         yield loaded
 
 
