@@ -186,7 +186,7 @@ def test_damage_to_an_unfinished_shard_does_not_count(
         (["--budget", "best"], "options budget balanced is now best"),
         (["--sampler", "matched"], "sampler auto is now matched"),
         (["--mask", "mask.zarr"], "mask None is now"),
-        (["--model", "tribolium"], "model name nuclei is now tribolium, model sha256"),
+        (["--model", "tribolium"], "model name general is now tribolium, model sha256"),
     ],
 )
 def test_another_run_is_refused_and_overwriting_starts_anew(
