@@ -68,7 +68,7 @@ def test_the_provenance_is_enough_to_do_it_again(
     assert provenance["complete"] is True
     assert provenance["version"] == __version__
     assert provenance["input"] == str(noisy_zarr)
-    assert provenance["model"]["sha256"] == file_sha256(find_model("nuclei"))
+    assert provenance["model"]["sha256"] == file_sha256(find_model("general"))
     assert (provenance["sampler"], provenance["seed"]) == ("repaint", 3)
     assert provenance["engine"] == {
         "name": "analytic", "version": f"baikal-deploy {__version__}", "device": "CPU", "precision": "fp32"

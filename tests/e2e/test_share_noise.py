@@ -64,5 +64,6 @@ def test_a_part_has_the_noise_of_its_stack(tmp_path: Path, baikal_run: BaikalRun
     assert baikal_run(alike, tmp_path / "part.zarr", "--sampler", "posterior", *part).exit_code == 0
     # All planes are one, so the measurements of the part and the whole are nearly the same.
     part_pixels, whole_pixels = (level0(tmp_path / f"{name}.zarr").astype(int) for name in ("part", "whole"))
-    assert np.abs(part_pixels[0, 0, 0] - whole_pixels[1, 1, 2]).mean() < 3
-    assert np.abs(part_pixels[0, 0, 0] - whole_pixels[0, 1, 2]).mean() > 10
+    same, other = (np.abs(part_pixels[0, 0, 0] - whole_pixels[t, 1, 2]).mean() for t in (1, 0))
+    assert other > 10
+    assert same < other / 3
