@@ -181,16 +181,12 @@ def _visible_gpus() -> list[str]:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Put the worker's name before every message.
-
-    The causes of an error stay here: not all of other libraries' survive the way to the client.
-    """
+    """Put the worker's name before every message."""
     try:
         yield
-        return
     except BaikalError as error:
-        told = type(error)(f"worker {_name()} on {socket.gethostname()}: {error}")
-    raise told
+        error.__cause__ = error.__context__ = None  # other libraries' errors may not survive the way
+        raise type(error)(f"worker {_name()} on {socket.gethostname()}: {error}") from error
 
 
 def _name() -> str:
