@@ -110,4 +110,13 @@ def share_of_noise(noise: NoiseModel) -> float:
         tuple(slice(2 * REACH, 2 * (lags + REACH) + 1) for _ in "yx")
     ]
     response = with_itself - 2 * with_base(1) + with_base(BASE_SIGMA**2)
-    return float(noise.correlation**2 * (kernel * response).sum())
+    lines = noise.rows + noise.columns
+    share = ((kernel * response).sum() + lines * _share_of_lines()) / (1 + lines)
+    return float(noise.correlation**2 * share)
+
+
+def _share_of_lines() -> float:
+    """The same for what all pixels of a line share, which the blurs see along one axis alone."""
+    wide = BASE_SIGMA**2
+    mixed, base_alone = (1 / np.sqrt(2 * np.pi * both) for both in (1 + wide, 2 * wide))
+    return float((BINOMIAL**2).sum() - 2 * mixed + base_alone)

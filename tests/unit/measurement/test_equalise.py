@@ -113,3 +113,13 @@ def test_means_keep_their_brightness() -> None:
 def test_uniform_noise_is_left_as_it_is() -> None:
     equaliser = Equaliser.of(NOISY_N, NoiseModel.uniform(3.0), INTENSITY)
     np.testing.assert_allclose(equaliser.forward(NOISY_N), NOISY_N, atol=1e-5)
+
+
+def test_lines_are_not_taken_for_structure() -> None:
+    noise = replace(NOISE, kernel=((1.0,),), rows=1.0, correlation=2**0.5)
+    random, std = np.random.default_rng(1), NOISE.std(np.array(600.0))
+    noisy = 600 + std * (random.normal(size=(1, 192, 192)) + random.normal(size=(1, 192, 1)))
+    told, untold = (
+        Equaliser.of(INTENSITY.normalise(noisy), one, INTENSITY).surroundings.std() for one in (noise, NOISE)
+    )
+    assert told < 0.8 * untold
