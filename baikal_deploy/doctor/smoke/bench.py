@@ -22,6 +22,8 @@ REFERENCE = "onnx-cpu"
 """Engine that the others are compared with."""
 MOST_SECONDS, MOST_CALLS = 1.0, 10
 """Limits for timing one thing: seconds and calls."""
+IN_A_ROW = 5
+"""Evaluations that are timed without a wait in between."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,23 @@ def median_seconds(call: Callable[[], object]) -> float:
         call()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
+
+
+def seconds_in_a_row(engine: Engine, x: Planes, t: float) -> float:
+    """Seconds of an evaluation in a row of many; the download at the end waits for all of them.
+
+    Args:
+        engine: it is called once before, as the first call may take longer.
+        x: planes (N, 1, H, W).
+        t: their timestep.
+    """
+    on_device = engine.upload(x)
+    engine.download(engine.predict(on_device, t)[0])
+    started = time.perf_counter()
+    for _ in range(IN_A_ROW):
+        eps, _ = engine.predict(on_device, t)
+    engine.download(eps)
+    return (time.perf_counter() - started) / IN_A_ROW
 
 
 def memory() -> dict[str, Any]:

@@ -11,15 +11,13 @@ import numpy as np
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
-from baikal_deploy.doctor.smoke.bench import Bench, Shape, memory, relative_error
+from baikal_deploy.doctor.smoke.bench import Bench, Shape, memory, relative_error, seconds_in_a_row
 from baikal_deploy.engines import open_engine
-from baikal_deploy.engines.base import Engine
 
 LARGE: tuple[Shape, ...] = ((1, 2048, 2048), (16, 512, 512), (64, 256, 256))
 """Planes of a camera in one window, and batches."""
 FRAME, FRAMES = 2048, 10
 """Side of a frame in pixels, and how many are denoised one after the other."""
-IN_A_ROW = 5
 SKIPPED = {"skipped": "for engines on a GPU"}
 
 
@@ -36,7 +34,7 @@ def _measured(bench: Bench, shape: Shape) -> dict[str, Any]:
     before = memory()["gpus_mib"]
     with open_engine(bench.engine.name, bench.path, bench.engine.manifest, options) as engine:
         first = engine.download(engine.predict(engine.upload(x), t)[0])
-        seconds = _seconds_in_a_row(engine, x, t)
+        seconds = seconds_in_a_row(engine, x, t)
         again = engine.download(engine.predict(engine.upload(x), t)[0])
         return {
             "shape": list(x.shape),
@@ -46,16 +44,6 @@ def _measured(bench: Bench, shape: Shape) -> dict[str, Any]:
             "gpus_mib_before": before,
             "gpus_mib": memory()["gpus_mib"],
         }
-
-
-def _seconds_in_a_row(engine: Engine, x: Any, t: float) -> float:
-    on_device = engine.upload(x)
-    engine.download(engine.predict(on_device, t)[0])
-    started = time.perf_counter()
-    for _ in range(IN_A_ROW):
-        eps, _ = engine.predict(on_device, t)
-    engine.download(eps)
-    return (time.perf_counter() - started) / IN_A_ROW
 
 
 def frames(bench: Bench) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from baikal_deploy.doctor.smoke.bench import (
     median_seconds,
     memory,
     relative_error,
+    seconds_in_a_row,
     worst,
 )
 from baikal_deploy.doctor.smoke.large import frames, large
 from baikal_deploy.engines import open_engine
-from baikal_deploy.engines.base import Engine
 from baikal_deploy.errors import ShapeOutsideProfile
 from baikal_deploy.pixels.arrays import Planes
 
@@ -39,7 +39,7 @@ BEYOND: tuple[Shape, ...] = ((BATCH + 1, 64, 64), (1, SIDE + 64, 64))
 TIMED: tuple[Shape, ...] = ((1, 256, 256), (1, SIDE, SIDE), (BATCH, SIDE, SIDE))
 TIMESTEPS = (0.0, 0.0405, 0.5, 1.0)
 """Timesteps as fractions of the last one; the second is fractional in most schedules."""
-IN_A_ROW, MANY, THREADS = 5, 300, 8
+MANY, THREADS = 300, 8
 
 Step = dict[str, Any]
 
@@ -100,20 +100,9 @@ def _timed(bench: Bench, x: Planes, t: float) -> Step:
     return {
         "shape": list(x.shape),
         "seconds": median_seconds(lambda: evaluate(bench.engine, x, t)),
-        "seconds_on_device": _seconds_in_a_row(bench.engine, x, t),
+        "seconds_on_device": seconds_in_a_row(bench.engine, x, t),
         "reference_seconds": median_seconds(lambda: evaluate(bench.reference, x, t)),
     }
-
-
-def _seconds_in_a_row(engine: Engine, x: Planes, t: float) -> float:
-    """Seconds of an evaluation in a row of many; the download at the end waits for all of them."""
-    on_device = engine.upload(x)
-    engine.download(engine.predict(on_device, t)[0])
-    started = time.perf_counter()
-    for _ in range(IN_A_ROW):
-        eps, _ = engine.predict(on_device, t)
-    engine.download(eps)
-    return (time.perf_counter() - started) / IN_A_ROW
 
 
 def many_calls(bench: Bench) -> Step:
