@@ -129,7 +129,7 @@ def test_the_plan_and_the_message_tell_what_is_kept(
     kept = "16 of 48 network evaluations are kept, with what was computed of a plane that is not finished"
     assert f"not complete yet; {kept}, and the same command continues from there" in told
     again = baikal_run(stack_zarr, "--budget", "best", "--dry-run")
-    assert "continues an unfinished run: 16 of these evaluations are done" in again.stderr
+    assert "continues an unfinished run: 16 of these passes are done" in again.stderr
 
 
 def test_steps_of_finished_planes_do_not_count(tmp_path: Path) -> None:
