@@ -1,4 +1,4 @@
-"""Log for programs: one JSON object a line, as docs/runs.md describes them."""
+"""Log for programs: one JSON object a line, as docs/guarantees.md describes them."""
 
 from __future__ import annotations
 
