@@ -17,6 +17,7 @@ import tifffile
 import zarr
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.series import LazyPixels
 from baikal_deploy.volumes.tiff.claims import require_credible
 
@@ -170,7 +171,7 @@ def require_codec(path: Path, series: Any) -> None:
         name = getattr(page.compression, "name", page.compression)
         raise VolumeError(
             f"{path}: is compressed with {name}, which needs the package imagecodecs: "
-            f'pip install "baikal-deploy[tiff-codecs]"'
+            f"{install('tiff-codecs')}"
         )
 
 
