@@ -296,7 +296,7 @@ def test_damaged_pixels_name_their_plane(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pixels", "options", "match"),
     [
-        ("rgb.tif", counts(20, 30, 3, dtype="u1"), {"photometric": "rgb"}, "colour image"),
+        ("rgb.tif", counts(20, 30, 3, dtype="u1"), {"photometric": "rgb"}, "more than one hue"),
         ("axis.tif", counts(5, 20, 30), {"metadata": {"axes": "HYX"}}, r"axis H \(lifetime\) of size 5"),
         ("many.tif", counts(2, 2, 2, 2, 20, 30), {}, "6 dimensions"),
         ("bool.tif", counts(20, 30) > 60, {}, "bool"),
