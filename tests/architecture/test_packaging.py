@@ -60,6 +60,16 @@ def test_the_recipe_is_that_of_pyproject(recipe: dict[str, Any], pyproject: dict
     assert about["summary"] == project["description"]
 
 
+def test_the_citation_is_of_this_version(pyproject: dict[str, Any]) -> None:
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert (citation["version"], citation["license"]) == (__version__, pyproject["project"]["license"])
+    paper = citation["preferred-citation"]
+    assert f"title     = {{{paper['title']}}}" in text("README.md")
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    (told,) = re.findall(r"author    = \{(.+?)\}", text("README.md"), re.DOTALL)
+    assert " ".join(told.split()).split(" and ") == names
+
+
 def test_the_container_holds_what_the_wheel_holds(pyproject: dict[str, Any]) -> None:
     file, project = text("Containerfile"), pyproject["project"]
     copied = [line.split()[1:] for line in file.splitlines() if line.startswith("COPY")]
