@@ -10,6 +10,7 @@ CONDITIONS = {
     "aicspylibczi": "GPL 3",
     "pylibczirw": "LGPL 3",
     "pymmcore": "LGPL 2.1",
+    "PySide6-Essentials": "LGPL 3",
     "tensorrt-cu13": "NVIDIA's licence",
     "tensorrt-rtx-cu13": "NVIDIA's licence",
     "nvidia-cublas": "NVIDIA's licence",

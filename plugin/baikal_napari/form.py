@@ -103,13 +103,15 @@ class Form(QWidget):
         self.models.setCurrentIndex(self.models.findData(DEFAULT_MODEL))
         for name, evaluations in BUDGETS.items():
             times = "pass" if evaluations == 1 else "passes"
-            self.budgets.addItem(f"{name}: {evaluations} {times} of the network", name)
+            self.budgets.addItem(f"{name} ({evaluations} {times})", name)
         self.budgets.setCurrentIndex(self.budgets.findData(DEFAULT_BUDGET))
         self._describe()
 
     def _explain(self) -> None:
         self.axes.setToolTip("What the layer's axes are, in order: t, c, z, y, x")
-        self.budgets.setToolTip("More passes take longer and leave fewer artefacts")
+        self.budgets.setToolTip(
+            "Passes of each plane through the network: more take longer and leave fewer artefacts"
+        )
         self.preview.setToolTip("Denoise the middle of what is visible, again with every change")
         self.uncertainty.setToolTip(
             "Also the standard deviation of each pixel of the result; 8 times more work"

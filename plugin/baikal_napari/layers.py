@@ -46,6 +46,16 @@ def check_layer(layer: Layer) -> Image:
     return layer
 
 
+def bare(layer: Any) -> Layer:
+    """A layer itself: napari hands its objects to plug-ins behind proxies, which come and go.
+
+    Args:
+        layer: with or without a proxy.
+    """
+    found: Layer = getattr(layer, "__wrapped__", layer)
+    return found
+
+
 def guess_axes(layer: Image) -> str:
     """Names of a layer's axes: its own if they make sense, else the usual ones of as many.
 

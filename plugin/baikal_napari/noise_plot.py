@@ -60,7 +60,8 @@ class NoisePlot(QWidget):
             _mixed(text, self.palette().color(QPalette.ColorRole.Window), share) for share in (0.7, 0.25)
         )
         style = (
-            f".axis {{ fill: none; stroke: {soft} }} .grid {{ fill: none; stroke: {line} }} .dot {{ fill: {soft} }}"
+            f".axis {{ fill: none; stroke: {soft} }} .grid {{ fill: none; stroke: {line} }}"
+            f".dot {{ fill: {soft} }}"
             f".after {{ fill: none; stroke: {ACCENT}; stroke-width: 2.5 }}"
             f".small {{ fill: {text.name()}; font-size: 14px; font-family: sans-serif }}"
         )

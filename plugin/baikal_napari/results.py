@@ -96,7 +96,7 @@ class Source:
         group = zarr.open_group(path, mode="r")
         described: Any = group.attrs["ome"]
         levels = [one["path"] for one in described["multiscales"][0]["datasets"]]
-        axes = np.argsort(self.order)
+        axes = _back(self.order)
         arrays = [da.from_zarr(str(path), component=level).transpose(axes) for level in levels]
         return {"data": arrays, "multiscale": True} if len(arrays) > 1 else {"data": arrays[0]}
 
@@ -108,8 +108,13 @@ def shaped(pixels: np.ndarray, order: Sequence[int]) -> np.ndarray:
         pixels: (h, w).
         order: see ``Source``.
     """
-    found: np.ndarray = pixels[(None,) * (len(order) - 2)].transpose(np.argsort(order))
+    found: np.ndarray = pixels[(None,) * (len(order) - 2)].transpose(_back(order))
     return found
+
+
+def _back(order: Sequence[int]) -> tuple[int, ...]:
+    """The order that puts the axes of an OME-Zarr where the layer has them."""
+    return tuple(order.index(axis) for axis in range(len(order)))
 
 
 def remove(viewer: Any, layer: Layer | None) -> None:

@@ -25,7 +25,7 @@ AT_WORK = "Making a preview …"
 
 @dataclass(frozen=True)
 class Asked:
-    """What a preview is asked of: layer and names of its axes, model and budget."""
+    """What a preview is asked of: a layer and the names of its axes, a model and a budget."""
 
     layer: Image
     axes: str
@@ -52,7 +52,8 @@ class Preview(QObject):
         self._layer: Image | None = None
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._begin)
-        self._events = (viewer.camera.events.center, viewer.camera.events.zoom, viewer.dims.events)
+        camera = viewer.scene.camera
+        self._events = (camera.events.center, camera.events.zoom, viewer.dims.events)
         for event in self._events:
             event.connect(self._moved)
         self._asked: Asked | None = None

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.report.words import describe_noise
 from baikal_napari.form import Form
-from baikal_napari.layers import check_axes, check_layer, guess_axes, path_of
+from baikal_napari.layers import bare, check_axes, check_layer, guess_axes, path_of
 from baikal_napari.noise_plot import NoisePlot
 from baikal_napari.preview import Measured
 from baikal_napari.running import ENDING, Settings
@@ -104,13 +104,8 @@ class Denoise(QWidget):
         self.running.told.connect(self.message.setText)
         self.running.advanced.connect(self._show_progress)
         self.running.busy.connect(self._show_busy)
-        layers = self._viewer.layers.events
-        self._events = (
-            layers.inserted,
-            layers.removed,
-            layers.reordered,
-            self._viewer.layers.selection.events.active,
-        )
+        layers, active = self._viewer.layers.events, self._viewer.layers.selection.events.active
+        self._events = (layers.inserted, layers.removed, layers.reordered, active)
         for event in self._events:
             event.connect(self._list_layers)
         self.destroyed.connect(_Ending(self))
@@ -118,10 +113,9 @@ class Denoise(QWidget):
     def _list_layers(self, event: Any = None) -> None:
         """Offer the layers of the viewer; the chosen one stays, or else the active one is."""
         box, before = self.form.layers, self.layer
-        found = [
-            one for one in self._viewer.layers if isinstance(one, Image) and not self.previews.shows(one)
-        ]
-        active = self._viewer.layers.selection.active
+        layers = map(bare, self._viewer.layers)
+        found = [one for one in layers if isinstance(one, Image) and not self.previews.shows(one)]
+        active = bare(self._viewer.layers.selection.active)
         box.blockSignals(True)
         box.clear()
         for one in found:
@@ -183,7 +177,7 @@ class Denoise(QWidget):
         self.progress.setVisible(busy)
         self.progress.setRange(0, 0)
         if busy:
-            self.previews.clear()
+            self.form.preview.setChecked(False)  # it would take time from the run
 
 
 class _Ending:
