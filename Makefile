@@ -59,7 +59,7 @@ package: $(VENV)/.dev  ## sdist and wheel in dist/, and the tests as they are in
 	$(PACKAGING)/bin/twine check --strict dist/*
 	test $$(cat dist/*.whl | wc -c) -lt 40000000
 	mkdir dist/sdist && tar -xzf dist/*.tar.gz -C dist/sdist --strip-components 1
-	cd dist/sdist && PYTHONPATH=$(CURDIR)/dist/sdist:$(CURDIR)/dist/sdist/training:$(CURDIR)/dist/sdist/export:$(CURDIR)/dist/sdist/evaluation \
+	cd dist/sdist && PYTHONPATH=$(CURDIR)/dist/sdist:$(CURDIR)/dist/sdist/training:$(CURDIR)/dist/sdist/export:$(CURDIR)/dist/sdist/evaluation:$(CURDIR)/dist/sdist/plugin \
 		$(CURDIR)/$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
