@@ -17,6 +17,7 @@ import zarr
 
 from baikal_deploy import denoise as denoise_array
 from baikal_deploy.engines import ON_ANY_MACHINE
+from baikal_deploy.host.extras import install
 from baikal_deploy.run.items import Work
 from baikal_napari import sample
 from baikal_napari.preview import Previewer, Wish
@@ -227,7 +228,7 @@ def test_without_an_engine(
         monkeypatch.setitem(sys.modules, package, None)
     viewer.add_image(noisy((32, 32)), name="cells")
     denoise.form.models.setCurrentIndex(denoise.form.models.findData("tribolium"))  # not loaded before
-    words = 'no engine that works here is installed; pip install "baikal-deploy[cpu]"'
+    words = f"no engine that works here is installed; {install('cpu')}"
     denoise.form.preview.setChecked(True)
     wait_until(lambda: denoise.message.text() == words)
     denoise.form.preview.setChecked(False)
