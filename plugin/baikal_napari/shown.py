@@ -46,7 +46,7 @@ class Preview(QObject):
 
     def __init__(self, viewer: napari.Viewer, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer, self._asked = viewer, None
+        self._viewer = viewer
         self._slot, self._previewer = Slot(), Previewer()
         self._wish: Wish | None = None
         self._layer: Image | None = None

@@ -78,8 +78,8 @@ class Denoise(QWidget):
             form.budget,
             form.channel,
             Path(form.output.text().strip()).expanduser(),
-            form.uncertainty.isChecked(),
-            form.mask.isChecked(),
+            form.with_uncertainty.isChecked(),
+            form.with_mask.isChecked(),
             form.overwrite.isChecked(),
         )
 
