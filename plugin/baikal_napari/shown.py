@@ -52,8 +52,8 @@ class Preview(QObject):
         self._layer: Image | None = None
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._begin)
-        camera = viewer.scene.camera
-        self._events = (camera.events.center, camera.events.zoom, viewer.dims.events)
+        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        self._events = (camera.center, camera.zoom, dims.point, dims.order, dims.ndisplay)
         for event in self._events:
             event.connect(self._moved)
         self._asked: Asked | None = None
