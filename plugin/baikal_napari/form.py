@@ -43,7 +43,11 @@ class Form(QWidget):
         self.layers, self.axes, self.channels = QComboBox(), QLineEdit(), QComboBox()
         self.models, self.about, self.budgets = QComboBox(), QLabel(), QComboBox()
         self.preview = QCheckBox("Preview what is seen")
-        self.output, self.uncertainty, self.mask = QLineEdit(), QCheckBox("uncertainty"), QCheckBox("mask")
+        self.output, self.with_uncertainty, self.with_mask = (
+            QLineEdit(),
+            QCheckBox("uncertainty"),
+            QCheckBox("mask"),
+        )
         self.overwrite = QCheckBox("Replace what is there")
         self._fill()
         self._explain()
@@ -113,10 +117,10 @@ class Form(QWidget):
             "Passes of each plane through the network: more take longer and leave fewer artefacts"
         )
         self.preview.setToolTip("Denoise the middle of what is visible, again with every change")
-        self.uncertainty.setToolTip(
+        self.with_uncertainty.setToolTip(
             "Also the standard deviation of each pixel of the result; 8 times more work"
         )
-        self.mask.setToolTip("Also where the result differs from the data by more than noise")
+        self.with_mask.setToolTip("Also where the result differs from the data by more than noise")
         self.overwrite.setToolTip("Replace an output of this name, once the new one is complete")
         self.output.setPlaceholderText("name of an OME-Zarr to write")
 
@@ -138,7 +142,7 @@ class Form(QWidget):
         form.addRow("budget", self.budgets)
         form.addRow(self.preview)
         form.addRow("write to", _beside(self.output, _button("…", self._ask_output)))
-        form.addRow("also", _beside(self.uncertainty, self.mask))
+        form.addRow("also", _beside(self.with_uncertainty, self.with_mask))
         form.addRow(self.overwrite)
         self.show_channels(1)
 

@@ -70,8 +70,13 @@ class NoisePlot(QWidget):
 
 
 def _mixed(first: QColor, second: QColor, share: float) -> str:
-    parts = (
+    """A colour between two others, as text."""
+    red, green, blue = (
         round(share * own + (1 - share) * other)
-        for own, other in zip(first.getRgb()[:3], second.getRgb()[:3], strict=True)
+        for own, other in (
+            (first.red(), second.red()),
+            (first.green(), second.green()),
+            (first.blue(), second.blue()),
+        )
     )
-    return QColor(*parts).name()
+    return QColor(red, green, blue).name()

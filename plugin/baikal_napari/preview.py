@@ -93,8 +93,9 @@ class Previewer:
             read = _with_margin(wish.seen.region, wish.volume.info.plane_shape)
             pixels = wish.volume.read_window(wish.seen.plane, *read)[None]
             stack, crop = Stack(pixels, [wish.seen.plane]), _crop(wish.seen.region, read)
-            done = denoiser.run(recipe, stack, crop, Wanted(pixels.dtype), progress=lambda _: check())
-            return done.planes[0]
+            wanted = Wanted(pixels.dtype)
+            plane: Raw = denoiser.run(recipe, stack, crop, wanted, progress=lambda _: check()).planes[0]
+            return plane
 
     def noise(self, wish: Wish, check: Check) -> Measured:
         """The channel with the curve of its noise.

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import zarr
+from dask import array as dask_array
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from baikal_deploy.run.outputs import STD_SHOWN
 
+da: Any = dask_array
+"""Half of it is not typed."""
 PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 LOOK = ("colormap", "gamma", "blending", "interpolation2d", "interpolation3d", "rendering")
 SUSPECT = "red"

@@ -46,14 +46,14 @@ class Preview(QObject):
 
     def __init__(self, viewer: napari.Viewer, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer, self._asked = viewer, None
+        self._viewer = viewer
         self._slot, self._previewer = Slot(), Previewer()
         self._wish: Wish | None = None
         self._layer: Image | None = None
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._begin)
-        camera = viewer.scene.camera
-        self._events = (camera.events.center, camera.events.zoom, viewer.dims.events)
+        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        self._events = (camera.center, camera.zoom, dims.point, dims.order, dims.ndisplay)
         for event in self._events:
             event.connect(self._moved)
         self._asked: Asked | None = None

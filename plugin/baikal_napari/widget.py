@@ -8,7 +8,15 @@ from typing import Any
 import napari
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from baikal_deploy.errors import BaikalError, ConfigError
 from baikal_deploy.report.words import describe_noise
@@ -78,8 +86,8 @@ class Denoise(QWidget):
             form.budget,
             form.channel,
             Path(form.output.text().strip()).expanduser(),
-            form.uncertainty.isChecked(),
-            form.mask.isChecked(),
+            form.with_uncertainty.isChecked(),
+            form.with_mask.isChecked(),
             form.overwrite.isChecked(),
         )
 
@@ -108,7 +116,10 @@ class Denoise(QWidget):
         self._events = (layers.inserted, layers.removed, layers.reordered, active)
         for event in self._events:
             event.connect(self._list_layers)
-        self.destroyed.connect(_Ending(self))
+        ending, application = _Ending(self), QApplication.instance()
+        self.destroyed.connect(ending)
+        if application is not None:
+            application.aboutToQuit.connect(ending)  # widgets may outlive it
 
     def _list_layers(self, event: Any = None) -> None:
         """Offer the layers of the viewer; the chosen one stays, or else the active one is."""
@@ -186,8 +197,12 @@ class _Ending:
     def __init__(self, widget: Denoise) -> None:
         self._previews, self._running = widget.previews, widget.running
         self._events, self._listener = widget._events, widget._list_layers
+        self._done = False
 
     def __call__(self) -> None:
+        if self._done:
+            return
+        self._done = True
         self._running.stop()
         self._previews.end()
         for event in self._events:

@@ -115,7 +115,7 @@ def denoise(dock: Denoise, viewer: napari.Viewer) -> Iterator[Denoise]:
     dock.stop()
     assert dock.running.wait(SECONDS)
     wait_until(lambda: not dock.running.is_busy)
-    for box in (form.preview, form.uncertainty, form.mask, form.overwrite):
+    for box in (form.preview, form.with_uncertainty, form.with_mask, form.overwrite):
         box.setChecked(False)
 
 
