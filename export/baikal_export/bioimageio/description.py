@@ -22,7 +22,7 @@ _LICENCES = ("BSD-3-Clause", "Apache-2.0", "MIT", "CC0-1.0", "CC-BY-4.0")
 _CITED = [
     {
         "text": "Chaudhary, S., Sankarapandian, S., Sooknah, M., Pai, J., McCue, C., Chen, Z., Xu, J.: "
-        "Baikal: Unpaired Denoising of Fluorescence Microscopy Images using Diffusion Models. MICCAI.",
+        "Baikal: Unpaired Denoising of Fluorescence Microscopy Images using Diffusion Models. MICCAI 2024.",
         "url": "https://papers.miccai.org/",
     },
     {
@@ -54,7 +54,7 @@ def described(
         "format_version": FORMAT,
         "name": f"Baikal denoiser {name}"[:64],
         "description": "Denoises a plane of a fluorescence microscope at the noise level that it measures.",
-        "authors": [{"name": "Baikal Deploy contributors"}],
+        "authors": [{"name": "the Baikal Deploy developers"}],
         "cite": _CITED,
         **({} if licence is None else {"license": licence}),
         "tags": ["denoising", "restoration", "fluorescence-light-microscopy", "2d", "diffusion"],
