@@ -203,6 +203,7 @@ def main(
 def _check_alone(allowed: set[str]) -> None:
     """Raise ConfigError for options that an exported model does not go with."""
     context = click.get_current_context()
+    assert context is not None, "called by the command"
     for parameter in context.command.params:
         given = context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
         if given and parameter.name not in allowed:

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.models.manifest import find_model, read_manifest
 from baikal_export.bioimageio import package
 from baikal_export.bioimageio.description import _licence, described, readme
-from baikal_export.bioimageio.package import check, write_package
+from baikal_export.bioimageio.package import check
+from baikal_export.cli import main
 from tests.full_disk import full_disk
 from tests.models import exported
 
@@ -32,7 +34,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(package, "SAMPLER", "matched")
         patch.setattr(package, "SHAPE", (45, 38))
-        assert write_package(exported(), path).difference < 1e-4
+        result = CliRunner().invoke(main, [str(exported()), "--bioimageio", str(path)])
+    assert result.exit_code == 0, result.stderr
+    assert f"wrote {path} for bioimage.io; it agrees with the NumPy sampler to " in result.stdout
     with zipfile.ZipFile(path) as packed:
         return {name: packed.read(name) for name in packed.namelist()}
 

@@ -84,7 +84,7 @@ def test_equals_the_runtime(shape: tuple[int, ...], noise: NoiseModel) -> None:
     assert planes.size == 1 or np.abs(result[:, 0] - planes).max() > 1e-3 * INTENSITY.half
 
 
-@pytest.mark.parametrize("text", ["matched,evaluations=3", "matched,symmetries=8", "matched,start=300"])
+@pytest.mark.parametrize("text", ["matched,evaluations=2", "matched,symmetries=8", "matched,start=300"])
 def test_options_equal_the_runtime(text: str) -> None:
     planes = noisy((1, 21, 13))
     (result,) = fused(text).run(None, inputs(planes, INTENSITY, SHOT))
@@ -134,6 +134,15 @@ def test_model_that_knows_other_noise_is_refused() -> None:
     kernel = ((0.0, 0.2, 0.0), (0.2, 1.0, 0.2), (0.0, 0.2, 0.0))
     with pytest.raises(ConfigError, match="knows correlated noise"):
         parse("matched", dataclasses.replace(MANIFEST, noise_correlation=kernel))
+
+
+@pytest.mark.slow
+def test_network_with_a_variance_is_taken(tmp_path: Path) -> None:
+    model = exported("eps", "learned_range")
+    path = tmp_path / "fused.onnx"
+    assert write(parse("matched,symmetries=2", read_manifest(model)), model, path) <= TOLERANCE
+    with pytest.raises(ModelError, match="not a network; give the model that it was made of"):
+        read_manifest(path)
 
 
 def test_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
