@@ -183,7 +183,7 @@ class _Mean:
         together = between(ratio(self.least, beyond), own.plane.shape)
         share: Plane = np.reciprocal(1 + together * self.weights)
         fused: Plane = own.plane + self.total * together * share
-        if own.data is None or self.squares is None:
+        if own.data is None or self.data is None or self.squares is None:
             return Fused(fused, share, None, None)
         noise = np.square(share) * (1 + np.square(together) * self.squares)
         return Fused(fused, share, own.data + self.data * together * share, noise)
