@@ -256,7 +256,7 @@ GROUPS: dict[str, list[Option]] = {
         option(
             "--log", type=click.Choice(LOGS), default=LOGS[0],
             help="What goes to stderr: text with bars in a terminal, or JSON lines for programs "
-            "(docs/runs.md).",
+            "(docs/guarantees.md).",
         ),
     ],
 }  # fmt: skip
