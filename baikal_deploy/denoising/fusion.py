@@ -29,7 +29,7 @@ Variance = Callable[[Plane], Plane]
 
 
 LEAST = np.float32(0.1)
-"""Weight below which a neighbour counts as another scene: many that are small would add up to a ghost."""
+"""Weight below which a neighbour shows another scene: many that are small would add up to a ghost."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def joined(own: Result, sides: Sequence[Side]) -> Fused:
 
 
 def _cut(weights: Plane) -> Plane:
-    """Weights without those that are next to none; the rest go up to 1 again."""
-    cut: Plane = np.maximum((weights - LEAST) / (1 - LEAST), 0)
+    """Weights without those that are next to none, which fade away."""
+    cut: Plane = weights * np.clip(weights / LEAST - 1, 0, 1)
     return cut
 
 
