@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
-from baikal_deploy.errors import ModelError
+from baikal_export.fused.copies import named, renamed
 
 _FLOAT, _INT64, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.DOUBLE
 
@@ -213,35 +213,14 @@ class Nodes:
             inputs: by name.
         """
         for tensor in network.initializer:
-            self.initializers.setdefault(f"network_{tensor.name}", _named(tensor, f"network_{tensor.name}"))
+            self.initializers.setdefault(f"network_{tensor.name}", named(tensor, f"network_{tensor.name}"))
         names = {tensor.name: f"network_{tensor.name}" for tensor in network.initializer}
         names |= {name: value.name for name, value in inputs.items()}
         prefix = self._new("network").name
         names |= {name: f"{prefix}_{name}" for node in network.node for name in node.output if name}
-        self._lists[-1].extend(_renamed(node, names, prefix) for node in network.node)
+        self._lists[-1].extend(renamed(node, names, prefix) for node in network.node)
         return [Value(self, names[output.name]) for output in network.output]
 
     def _new(self, kind: str) -> Value:
         self._count += 1
         return Value(self, f"{kind.lower()}_{self._count}")
-
-
-def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    copy = onnx.TensorProto()
-    copy.CopyFrom(tensor)
-    copy.name = name
-    return copy
-
-
-def _renamed(node: onnx.NodeProto, names: dict[str, str], prefix: str) -> onnx.NodeProto:
-    """A copy of a node whose values have other names."""
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    copy.name = f"{prefix}_{node.name}"
-    copy.input[:] = [names.get(name, name) for name in node.input]
-    copy.output[:] = [names.get(name, name) for name in node.output]
-    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-        raise ModelError(
-            f"the network has a node {node.op_type} with a graph of its own, which cannot be copied"
-        )
-    return copy

@@ -219,7 +219,7 @@ def test_percentiles_and_grey_level() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Confocal_FISH_raw1.png", "TwoPhoton_MICE_raw1.png"])
+@pytest.mark.parametrize("name", ["Confocal_BPAE_B_raw1.png", "TwoPhoton_MICE_raw1.png"])
 def test_real_pairs(name: str, shared_data: Path) -> None:
     """With the shipped model, at a size that is no multiple of anything."""
     model = find_model("general")
