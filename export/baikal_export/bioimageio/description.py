@@ -23,7 +23,7 @@ _CITED = [
     {
         "text": "Chaudhary, S., Sankarapandian, S., Sooknah, M., Pai, J., McCue, C., Chen, Z., Xu, J.: "
         "Baikal: Unpaired Denoising of Fluorescence Microscopy Images using Diffusion Models. MICCAI 2024.",
-        "url": "https://papers.miccai.org/",
+        "doi": "10.1101/2024.06.04.597486",  # of the preprint
     },
     {
         "text": "Ho, J., Jain, A., Abbeel, P.: Denoising diffusion probabilistic models (2020).",
