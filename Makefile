@@ -13,7 +13,9 @@ GPU_PACKAGES := $(if $(filter Darwin,$(shell uname -s)),,$(BINDINGS)/cupy $(BIND
 # PIP_ARGS: for example --index-url of a mirror, or of CPU builds of torch.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: demo test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: demo docs test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
 	bench-peers bench-pipeline bench-train package records sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
@@ -27,11 +29,15 @@ test: $(VENV)/.dev  ## all tests, in two processes
 test-slow: $(VENV)/.dev $(GPU_PACKAGES) $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow
 
-lint: $(VENV)/.dev  ## style, types, import layers
+lint: $(VENV)/.dev  ## style, types, import layers, and the site's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(SITE)
+
+docs: $(VENV)/.dev  ## the site, in site/; a broken link or anchor stops it
+	$(SITE)
 
 ci: lint test
 
@@ -120,7 +126,7 @@ $(BASELINES)/.done: requirements-baselines.txt
 	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps careamics==0.3.5
 	@touch $@
 
-formats: $(VENV)/.dev  ## the table of docs/formats.md, from sample files in ../shared/data
+formats: $(VENV)/.dev  ## the table of tests/formats.md, from sample files in ../shared/data
 	$(BIN)/python -m tests.formats
 
 clean:

@@ -2,6 +2,7 @@
 
     python benchmarks/neighbours.py [--side 160] [--frames 8] [--psnr 12] [--only NAME …] [--half fit|told]
                                     [--stack t|z TIFF …] [--frames-of TRUTH FRAME FRAME …] [--cap 2] [--bm4d]
+                                    [--model NAME] [--std]
 
 Time lapses are made of simulated nuclei: they stay (static), drift 0.4 pixels a frame, move 0 to 3 pixels
 each (moving), some light up for one frame (flashes; half as bright: dim), appear for good (appearing),
@@ -18,6 +19,9 @@ changed   the same where the truth differs from the frame before by more than a 
 onset     share of the brightness of all flashes that is lost in their frames
 leak      what of it comes into the frames before
 flicker   difference of neighbouring planes over that of the truth; 1 is as it should be
+again     all of that of planes that are denoised once more, averaged (--again)
+std       with --std: standard deviation that is told of these (--uncertainty), over the error, root mean
+          squares; and the share of pixels whose error is below it
 follow    gain with the frames before alone, as in --follow
 live      gain of the causal form of a stream
 bm4d      gain of BM4D (the package bm4d, which must be installed) on the same planes, their noise, as it was
@@ -31,15 +35,20 @@ cost      CPU time of fusion over that of one evaluation a plane
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import process_time
+from typing import Any, Self
 
 import numpy as np
 from neighbour_cases import SEEDS, Case, Stack, cases
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising import neighbours
+from baikal_deploy.denoising.again import Again, data_of
 from baikal_deploy.denoising.compared import Result, filled
-from baikal_deploy.denoising.fusion import gated
+from baikal_deploy.denoising.crop import Crop
+from baikal_deploy.denoising.fusion import Fused, joined, sides_of
 from baikal_deploy.denoising.neighbours import measure_gate, measure_stream_gate, unfused
 from baikal_deploy.denoising.probes import Place
 from baikal_deploy.denoising.recipe import Recipe
@@ -51,6 +60,7 @@ from baikal_deploy.pixels.arrays import Raw
 from baikal_evaluation.methods.anscombe_bm3d import inverse, transformed
 
 PLACES = 4
+SAMPLER = make_sampler("matched", {"evaluations": 1}, {})
 
 
 def psnr(result: Stack, clean: Stack, where: Stack | None = None) -> float:
@@ -67,17 +77,59 @@ def flicker(result: Stack, clean: Stack) -> float:
 
 
 def sides(
-    planes: Stack, at: int, axis: str, follow: bool = False
-) -> dict[str, tuple[list[Stack], list[Stack]]]:
+    planes: Sequence[Any], at: int, axis: str, follow: bool = False
+) -> dict[str, tuple[list[Any], list[Any]]]:
     reach = NEIGHBOURS[axis]
     before = [planes[k] for k in range(at - 1, max(at - 1 - reach, -1), -1)]
     return {axis: (before, [] if follow else list(planes[at + 1 : at + 1 + reach]))}
 
 
-def fused(gate: Gate, recipe: Recipe, planes: Stack, axis: str, follow: bool = False) -> Stack:
-    beside = [sides(planes, at, axis, follow) for at in range(len(planes))]
-    pairs = zip(planes, beside, strict=True)
-    return np.stack([gated(gate, plane, others, recipe.variance)[0] for plane, others in pairs])
+@dataclass(frozen=True)
+class Results:
+    """Results of a series of planes, ready to be fused."""
+
+    denoiser: Denoiser
+    recipe: Recipe
+    gate: Gate
+    ready: Sequence[Result]
+    axis: str
+    follow: bool = False
+
+    @classmethod
+    def of(
+        cls, denoiser: Denoiser, recipe: Recipe, gate: Gate, planes: Stack, axis: str, *, follow: bool = False
+    ) -> Self:
+        ready = [Result.of(plane, recipe.variance(filled(plane)), gate) for plane in planes]
+        return cls(denoiser, recipe, gate, ready, axis, follow)
+
+    def joined(self, at: int, *, left_out: int = 0) -> Fused:
+        """One that is fused, without the first ones that follow it."""
+        before, after = sides(self.ready, at, self.axis, self.follow)[self.axis]
+        return joined(self.ready[at], sides_of(self.gate, {self.axis: [before, after[left_out:]]}))
+
+    def fused(self, at: int, *, left_out: int = 0) -> Stack:
+        return self.joined(at, left_out=left_out).plane
+
+    @property
+    def all(self) -> Stack:
+        return np.stack([self.fused(at) for at in range(len(self.ready))])
+
+
+class AgainResults(Results):
+    """The same, of planes that are denoised again."""
+
+    def with_data(self, noisy: Raw) -> Self:
+        crop = Crop.uncut(noisy.shape[1:])
+        data = [data_of(plane, crop, self.recipe.measurement) for plane in noisy]
+        return replace(self, ready=[replace(r, data=own) for r, own in zip(self.ready, data, strict=True)])
+
+    def fused(self, at: int, *, left_out: int = 0) -> Stack:
+        return self.denoised(at, left_out=left_out)[0]
+
+    def denoised(self, at: int, *, left_out: int = 0, std: bool = False) -> tuple[Stack, Stack | None]:
+        crop = Crop.uncut(self.ready[at].plane.shape)
+        again = Again.of(self.denoiser, SAMPLER, self.recipe, self.gate)
+        return again.denoised(self.joined(at, left_out=left_out), at, crop, crop, std=std)
 
 
 def live(gate: Gate, recipe: Recipe, planes: Stack) -> Stack:
@@ -97,39 +149,51 @@ def bm4d(noisy: Raw, noise: NoiseModel) -> Stack:
     return inverse(np.moveaxis(np.asarray(denoise(even, 1.0)), -1, 0), noise)
 
 
-def row(denoiser: Denoiser, case: Case, peer: bool) -> str:
+def row(denoiser: Denoiser, case: Case, given: argparse.Namespace) -> str:
     noisy, truth, axis = case.noisy, case.truth, case.axis
-    sampler = make_sampler("matched", {"evaluations": 1}, {})
-    recipe = denoiser.recipe(sampler, denoiser.measure(list(noisy), sampler), 0)
+    recipe = denoiser.recipe(SAMPLER, denoiser.measure(list(noisy), SAMPLER), 0)
     intensity = recipe.measurement.intensity
     start = process_time()
     planes = unfused(denoiser, recipe, noisy)
     evaluated = process_time() - start
-    before = psnr(intensity.raw(planes), truth)
+    own = intensity.raw(planes)
     gate = gate_of(denoiser, recipe, noisy, planes, axis)
     start = process_time()
-    after = intensity.raw(fused(gate, recipe, planes, axis))
+    results = Results.of(denoiser, recipe, gate, planes, axis)
+    after = intensity.raw(results.all)
     cost = (process_time() - start) / evaluated
-    words = [f"{case.name:<12} gain {psnr(after, truth) - before:+.2f} (told {gate.gain:+.2f})"]
-    changes = np.zeros(truth.shape, bool)
-    changes[1:] = np.abs(np.diff(truth, axis=0)) > 0.1 * np.ptp(truth)
-    if changes.any():
-        own = psnr(intensity.raw(planes), truth, changes)
-        words.append(f"changed {psnr(after, truth, changes) - own:+.2f}")
-    if case.name in ("flashes", "dim"):
-        words.append(lost(truth, gate, recipe, planes))
-    words.append(f"flicker {flicker(intensity.raw(planes), truth):.2f} -> {flicker(after, truth):.2f}")
+    words = [f"{case.name:<12} {gained(case, own, after)} (told {gate.gain:+.2f})", *lost(case, own, results)]
     if axis == "t":
         causal = gate_of(denoiser, recipe, noisy, planes, axis, follow=True)
-        followed = intensity.raw(fused(causal, recipe, planes, axis, follow=True))
-        streamed = intensity.raw(live(measure_stream_gate(denoiser, recipe, noisy[:2]), recipe, planes))
-        words.append(f"follow {psnr(followed, truth) - before:+.2f}")
-        words.append(f"live {psnr(streamed, truth) - before:+.2f}")
-    if peer and recipe.measurement.noise is not None:
-        words.append(f"bm4d {psnr(bm4d(noisy, recipe.measurement.noise), truth) - before:+.2f}")
+        followed = Results.of(denoiser, recipe, causal, planes, axis, follow=True).all
+        streamed = live(measure_stream_gate(denoiser, recipe, noisy[:2]), recipe, planes)
+        for name, found in (("follow", followed), ("live", streamed)):
+            words.append(f"{name} {psnr(intensity.raw(found), truth) - psnr(own, truth):+.2f}")
+    if given.bm4d and recipe.measurement.noise is not None:
+        words.append(f"bm4d {psnr(bm4d(noisy, recipe.measurement.noise), truth) - psnr(own, truth):+.2f}")
     shares = [share for _, share in gate.shares]
     words.append(f"left {gate.left:.4f} ({min(shares):.4f} … {max(shares):.4f})")
     words.append(f"allowed {gate.allowed[axis]:.2f}, cost {100 * cost:.0f} %")
+    again = AgainResults.of(denoiser, recipe, gate, planes, axis).with_data(noisy)
+    twice = intensity.raw(again.all)
+    words.append(f"again: {gained(case, own, twice)}")
+    words += lost(case, own, again)
+    if given.std:
+        told = np.stack([again.denoised(at, std=True)[1][0] for at in range(len(planes))])
+        errors = np.abs(twice - truth)
+        size = float(np.sqrt(np.mean(told**2) / np.mean(errors**2)))
+        words.append(f"std {size:.2f}, {100 * np.mean(errors < told):.0f} %")
+    return ", ".join(words)
+
+
+def gained(case: Case, own: Stack, after: Stack) -> str:
+    """Gain over results of planes by themselves, in raw units, where the truth changes, and flicker."""
+    truth, changes = case.truth, np.zeros(case.truth.shape, bool)
+    changes[1:] = np.abs(np.diff(truth, axis=0)) > 0.1 * np.ptp(truth)
+    words = [f"gain {psnr(after, truth) - psnr(own, truth):+.2f}"]
+    if changes.any():
+        words.append(f"changed {psnr(after, truth, changes) - psnr(own, truth, changes):+.2f}")
+    words.append(f"flicker {flicker(own, truth):.2f} -> {flicker(after, truth):.2f}")
     return ", ".join(words)
 
 
@@ -142,21 +206,22 @@ def gate_of(
     return measure_gate(denoiser, recipe, places, axis)  # type: ignore[arg-type]
 
 
-def lost(truth: Stack, gate: Gate, recipe: Recipe, planes: Stack) -> str:
+def lost(case: Case, own: Stack, results: Results) -> list[str]:
     """What a fused flash lacks of that of the results, and what of it comes into the frame before."""
-    still = np.median(truth, axis=0)
-    found = recipe.measurement.intensity.raw(planes)
-    after = recipe.measurement.intensity.raw(fused(gate, recipe, planes, "t"))
+    if case.name not in ("flashes", "dim"):
+        return []
+    truth, still = case.truth, np.median(case.truth, axis=0)
+    intensity = results.recipe.measurement.intensity
     height = missing = leaked = 0.0
     for frame in range(1, len(truth) - 1):
         where = truth[frame] - still > 0.1 * np.ptp(truth)
-        own, others = planes[frame - 1], sides(planes, frame - 1, "t")
-        without = {"t": (others["t"][0], others["t"][1][1:])}
-        both = (gated(gate, own, one, recipe.variance)[0] for one in (others, without))
-        height += (found[frame] - still)[where].sum()
-        missing += (found[frame] - after[frame])[where].sum()
-        leaked += np.subtract(*both)[where].sum() * recipe.measurement.intensity.half
-    return f"onset {100 * missing / height:.1f} %, leak {100 * leaked / height:.1f} %"
+        if not where.any():
+            continue
+        after, without = results.fused(frame - 1), results.fused(frame - 1, left_out=1)
+        height += (own[frame] - still)[where].sum()
+        missing += (own[frame] - intensity.raw(results.fused(frame)))[where].sum()
+        leaked += (after - without)[where].sum() * intensity.half
+    return [f"onset {100 * missing / height:.1f} %, leak {100 * leaked / height:.1f} %"]
 
 
 def main() -> None:
@@ -170,11 +235,13 @@ def main() -> None:
     parser.add_argument("--frames-of", nargs="+", action="append", default=[], metavar=("TRUTH", "FRAME"))
     parser.add_argument("--bm4d", action="store_true")
     parser.add_argument("--cap", type=float, default=max(neighbours.OPENINGS["t"]))
+    parser.add_argument("--model", default=None)
+    parser.add_argument("--std", action="store_true")
     given = parser.parse_args()
     neighbours.OPENINGS["t"] = tuple(np.arange(0.5, given.cap + 0.25, 0.5))
     for case in cases(given):
-        with Denoiser.load(case.model, threads=1) as denoiser:
-            print(row(denoiser, case, given.bm4d), flush=True)
+        with Denoiser.load(given.model or case.model, threads=1) as denoiser:
+            print(row(denoiser, case, given), flush=True)
 
 
 if __name__ == "__main__":

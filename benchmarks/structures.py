@@ -38,7 +38,7 @@ from baikal_deploy.measurement.structure.recognised import MOST_WINDOWS
 from baikal_deploy.pixels.arrays import Raw
 from baikal_training.data.readers import Planes, images, is_volume
 
-MODELS = ("nuclei", "tribolium", "flywing")
+MODELS = ("general", "nuclei", "tribolium")
 """Models that denoise some of the windows."""
 KINDS = ("nuclei", "fibres", "membranes", BRIGHT_FIELD)
 """What the classifier tells apart."""

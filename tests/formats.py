@@ -1,4 +1,4 @@
-"""The table of docs/formats.md: how sample files of other programs open. Run it to write the table anew."""
+"""The table of tests/formats.md: how sample files of other programs open. Run it to write the table anew."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from baikal_deploy.volumes.paths import is_zarr
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
-PAGE = ROOT / "docs" / "formats.md"
+PAGE = ROOT / "tests" / "formats.md"
 FOLDERS = ("formats", "stacks_3d_t", "membranes")
 BESIDE = {".txt", ".index", ".xml", ".json", ".md", ".yml", ".py"}
 """Files that describe others."""

@@ -193,6 +193,11 @@ GROUPS: dict[str, list[Option]] = {
             "same (docs/neighbours.md). [default: each plane by itself]",
         ),
         option(
+            "--again", is_flag=True,
+            help="With --fuse: denoise planes once more, averaged with those beside them: more is found, in "
+            "about twice the time.",
+        ),
+        option(
             "--from", "results", metavar="RESULT",
             help="With --fuse: a finished OUTPUT of the same command without it, which is fused. [default: "
             "INPUT is denoised first]",
@@ -251,7 +256,7 @@ GROUPS: dict[str, list[Option]] = {
         option(
             "--log", type=click.Choice(LOGS), default=LOGS[0],
             help="What goes to stderr: text with bars in a terminal, or JSON lines for programs "
-            "(docs/runs.md).",
+            "(docs/guarantees.md).",
         ),
     ],
 }  # fmt: skip

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from baikal_deploy.cli._streams import check_told, lenient_streams
 from baikal_deploy.errors import BaikalError, ConfigError
+from baikal_deploy.host.extras import install
 from baikal_deploy.untrusted.text import visible
 from baikal_deploy.volumes.urls import Source
 
@@ -165,7 +166,6 @@ def needing(extra: str, *packages: str) -> Iterator[None]:
     Raises:
         ConfigError: one is missing or cannot be loaded; with the command that installs them.
     """
-    install = f'pip install "baikal-deploy[{extra}]"'
     try:
         for package in packages:
             if find_spec(package) is None:
@@ -176,8 +176,8 @@ def needing(extra: str, *packages: str) -> Iterator[None]:
         if package not in packages:
             raise
         if isinstance(error, ModuleNotFoundError) and error.name == package:
-            raise ConfigError(f"the package {package} is not installed: {install}") from error
+            raise ConfigError(f"the package {package} is not installed: {install(extra)}") from error
         reason = " ".join(str(error).split())
         raise ConfigError(
-            f"the package {package} cannot be loaded ({reason}): {install} --force-reinstall"
+            f"the package {package} cannot be loaded ({reason}): {install(extra, again=True)}"
         ) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from baikal_deploy.cluster.config import LocalWorkers, RunningScheduler, SlurmJobs, Source
 from baikal_deploy.errors import ClusterError, ConfigError
+from baikal_deploy.host.extras import install
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster
@@ -34,7 +35,7 @@ def check_installed(source: Source) -> None:
     needed += ["dask_jobqueue"] if isinstance(source, SlurmJobs) else []
     for name in needed:
         if find_spec(name) is None:
-            raise ConfigError(f'--dask: {name} is not installed; pip install "baikal-deploy[dask]"')
+            raise ConfigError(f"--dask: {name} is not installed; {install('dask')}")
 
 
 @contextmanager

@@ -59,10 +59,12 @@ class Result:
     Attributes:
         plane: (H, W).
         left: variance of the noise that is left in it, (H/CELL, W/CELL), rounded up.
+        data: what it was made of, (H, W), finite, where that is to be averaged as well; None: it is not.
     """
 
     plane: Plane
     left: Plane
+    data: Plane | None = None
 
     @classmethod
     def of(cls, plane: Plane, variance: Plane, gate: Gate, rounding: float = 0.0) -> Self:

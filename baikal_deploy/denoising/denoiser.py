@@ -30,7 +30,7 @@ from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.structure.known import Known
-from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, find_model, read_manifest
+from baikal_deploy.models.manifest import DEFAULT_MODEL, ModelManifest, find_model, read_manifest, remark_on
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.pixels.arrays import Raw
@@ -107,6 +107,8 @@ class Denoiser:
                 a batch that cannot be had.
         """
         path = find_model(model)
+        if (remark := remark_on(model)) is not None:
+            log.warning(remark)
         manifest, record = read_manifest(path), ModelRecord.beside(path, file_sha256(path))
         taken = take(manifest, record, engine, precision, few=sampler_class(sampler).FEW_EVALUATIONS)
         options = EngineOptions(threads, taken.precision, batch, tile)

@@ -83,6 +83,35 @@ def fuse(own: Result, sides: Sequence[Side]) -> tuple[Plane, Plane]:
     Returns:
         The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
     """
+    fused = joined(own, sides)
+    return fused.plane, fused.share
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A result that was fused with its neighbours.
+
+    Attributes:
+        plane: the result, (H, W), not finite where the plane holds none.
+        share: of its own in it, (H, W).
+        data: what the results were made of, averaged with the same weights, (H, W); None where not asked for.
+        noise: variance of the noise in that, over that of one plane's, (H, W): the sum of the squared
+            weights.
+    """
+
+    plane: Plane
+    share: Plane
+    data: Plane | None
+    noise: Plane | None
+
+
+def joined(own: Result, sides: Sequence[Side]) -> Fused:
+    """The same, and what results were made of, averaged with the same weights; see ``fuse``.
+
+    Args:
+        own: the result; ``Fused.data`` is asked for if it has any, as its neighbours then do.
+        sides: its neighbours on each side.
+    """
     mean = _Mean.none(own)
     for side in sides:
         known = np.isfinite(own.plane)
@@ -103,6 +132,8 @@ class _Mean:
         least: the smallest variance of the noise left in any of the results, of each cell.
         spread, summed: sum of the squared weights times that variance, and of the weights, of each cell.
         coarse: the largest of those of the neighbours.
+        data, squares: weighted sum of what data differ by, and sum of the squared weights, (H, W); None: not
+            asked for.
     """
 
     total: Plane
@@ -111,11 +142,16 @@ class _Mean:
     spread: Plane
     summed: Plane
     coarse: float = 0.0
+    data: Plane | None = None
+    squares: Plane | None = None
 
     @classmethod
     def none(cls, own: Result) -> _Mean:
         pixels, noise = np.zeros_like(own.plane), np.zeros_like(own.left)
-        return cls(pixels, pixels.copy(), np.full_like(noise, np.inf), noise, noise.copy())
+        mean = cls(pixels, pixels.copy(), np.full_like(noise, np.inf), noise, noise.copy())
+        if own.data is not None:
+            mean.data, mean.squares = pixels.copy(), pixels.copy()
+        return mean
 
     def add(self, own: Result, other: Result, known: Mask, side: Side) -> None:
         q = np.minimum(own.left, other.left) * np.float32(side.allowed)
@@ -124,15 +160,21 @@ class _Mean:
         weight = between(found, own.plane.shape)
         weight *= known
         self.weights += weight
+        if self.data is not None and self.squares is not None:
+            assert own.data is not None  # all results of a series have it, or none
+            assert other.data is not None
+            self.data += weight * (other.data - own.data)
+            self.squares += np.square(weight)
         weight *= difference
         self.total += weight
         self.summed += found
         self.spread += np.square(found) * q
         self.least, self.coarse = np.minimum(self.least, q), max(self.coarse, side.coarse)
 
-    def joined(self, own: Result) -> tuple[Plane, Plane]:
+    def joined(self, own: Result) -> Fused:
         if not self.weights.any():
-            return own.plane, np.ones_like(own.plane)
+            alone = np.ones_like(own.plane)
+            return Fused(own.plane, alone, own.data, None if own.data is None else alone)
         known = self.weights > 0
         mean = np.divide(self.total, self.weights, out=np.zeros_like(self.total), where=known)
         summed = np.square(self.summed)
@@ -141,4 +183,7 @@ class _Mean:
         together = between(ratio(self.least, beyond), own.plane.shape)
         share: Plane = np.reciprocal(1 + together * self.weights)
         fused: Plane = own.plane + self.total * together * share
-        return fused, share
+        if own.data is None or self.squares is None:
+            return Fused(fused, share, None, None)
+        noise = np.square(share) * (1 + np.square(together) * self.squares)
+        return Fused(fused, share, own.data + self.data * together * share, noise)

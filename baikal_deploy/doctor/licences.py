@@ -6,8 +6,6 @@ from importlib import metadata
 
 CONDITIONS = {
     "bm3d": "non-commercial use alone",
-    "bioio-czi": "GPL 3",
-    "aicspylibczi": "GPL 3",
     "pylibczirw": "LGPL 3",
     "pymmcore": "LGPL 2.1",
     "tensorrt-cu13": "NVIDIA's licence",

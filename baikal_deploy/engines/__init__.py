@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.plugins import load_plugin, plugin_names
 
@@ -97,9 +98,7 @@ def fastest_engine(manifest: ModelManifest, precision: Precision) -> tuple[str, 
         except (ConfigError, EngineUnavailable) as error:
             passed_over[name] = str(error)
     if (extra := _extra_missing(manifest, precision)) is not None:
-        raise EngineUnavailable(
-            "no engine that works here is installed", f'pip install "baikal-deploy[{extra}]"'
-        )
+        raise EngineUnavailable("no engine that works here is installed", install(extra))
     reasons = " | ".join(passed_over.values())
     raise EngineUnavailable(
         f"engine auto: none computes model {manifest.name} in {precision} here ({reasons})",

@@ -19,6 +19,7 @@ from baikal_deploy.engines import _kept_files as files
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
 from baikal_deploy.host import machine
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.models.onnx_file import model_sha256
 
@@ -38,19 +39,18 @@ _log = logging.getLogger(__name__)
 
 def check(name: str, precision: Precision) -> None:
     """Raise EngineUnavailable unless OpenVINO is installed and this CPU has what the precision needs."""
-    install = "pip install 'baikal-deploy[openvino]'"
     features = machine.cpu().features
     if precision == "bf16" and features is not None and not features["BF16"]:
         raise _no_bf16(name)  # without the time that importing OpenVINO takes
     if find_spec("openvino") is None:
-        raise EngineUnavailable(f"engine {name}: OpenVINO is not installed", install)
+        raise EngineUnavailable(f"engine {name}: OpenVINO is not installed", install("openvino"))
     try:
         import openvino  # noqa: F401
 
         found = capabilities()
     except Exception as error:  # a missing library, one of another version, or whatever it runs into
         raise EngineUnavailable(
-            f"engine {name}: OpenVINO cannot be used ({reason(error)})", f"{install} --force-reinstall"
+            f"engine {name}: OpenVINO cannot be used ({reason(error)})", install("openvino", again=True)
         ) from error
     if precision == "bf16" and "BF16" not in found:
         raise _no_bf16(name)

@@ -12,6 +12,7 @@ from baikal_deploy.engines._cuda.stream import OwnStream
 from baikal_deploy.engines._onnxruntime.gpu import OnnxRuntimeGpuEngine, cuda_options
 from baikal_deploy.engines._onnxruntime.session import check_installed, check_provider, open_session
 from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import ModelManifest, Precision
 
 PROVIDER = "CUDAExecutionProvider"
@@ -29,7 +30,7 @@ class OnnxCuda(OnnxRuntimeGpuEngine):
         check_installed(cls.name, "onnxruntime-gpu", "cuda")
         _cuda.check(cls.name, "cuda")
         _cupy.check(cls.name, "cuda")
-        check_provider(cls.name, PROVIDER, "pip install 'baikal-deploy[cuda]'", convolves=True)
+        check_provider(cls.name, PROVIDER, install("cuda"), convolves=True)
 
     @classmethod
     def open(cls, path: Path, manifest: ModelManifest, options: EngineOptions) -> Self:

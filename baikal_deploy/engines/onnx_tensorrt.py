@@ -21,6 +21,7 @@ from baikal_deploy.engines._onnxruntime.session import (
 from baikal_deploy.engines._tensorrt import family as compat
 from baikal_deploy.engines._tensorrt.profile import Profile
 from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import ModelManifest, Precision
 from baikal_deploy.pixels.arrays import Planes
 
@@ -45,7 +46,7 @@ class OnnxTensorRt(OnnxRuntimeGpuEngine):
         _cuda.check(cls.name, EXTRA)
         _cupy.check(cls.name, EXTRA)
         compat.load(FAMILY)  # loads the libraries too, which ONNX Runtime would not find
-        check_provider(cls.name, PROVIDER, f"pip install 'baikal-deploy[{EXTRA}]'")
+        check_provider(cls.name, PROVIDER, install(EXTRA))
 
     @classmethod
     def open(cls, path: Path, manifest: ModelManifest, options: EngineOptions) -> Self:

@@ -55,6 +55,11 @@ class Gate:
         """True if no neighbour is of use."""
         return not any(self.allowed.values())
 
+    @property
+    def planes(self) -> int:
+        """Planes that are averaged at most, the plane itself among them."""
+        return 1 + 2 * sum(NEIGHBOURS[axis] for axis, allowed in self.allowed.items() if allowed)
+
     def share(self, structure: Plane) -> Plane:
         """Variance of the noise that is left in a result, over that of the noise.
 

@@ -153,6 +153,18 @@ def find_model(model: str | Path) -> Path:
     raise ModelError(f"model '{model}': not shipped; choose {', '.join(shipped)}, or give an .onnx file")
 
 
+def remark_on(model: str | Path) -> str | None:
+    """What to know of a former name of a shipped model, in a sentence; None for any other text.
+
+    Args:
+        model: any text.
+    """
+    if str(model) not in ALIASES:
+        return None
+    now = _name_now(model)
+    return f"model {model} is not shipped any more; {now} is taken in its place, whose results differ"
+
+
 def _name_now(model: str | Path) -> str:
     return ALIASES.get(str(model), str(model))
 

@@ -73,6 +73,7 @@ class RunConfig:
             read; "zero" writes 0.
         fuse: axes along which results are averaged with those of the planes beside them, where these show the
             same; None: each plane by itself.
+        again: whether planes, averaged with those beside them, are denoised once more.
         results: an output that such a run without ``fuse`` has finished, whose planes are fused; None: they
             are denoised first.
         format: of an output that is not named, "tif" or "zarr"; None: a file becomes an OME-TIFF where that
@@ -115,6 +116,7 @@ class RunConfig:
     defects: Defects = "replace"
     on_error: OnError = "stop"
     fuse: Fuse | None = None
+    again: bool = False
     results: Source | None = None
     format: Kind | None = None
     folder: Path | None = None
@@ -143,6 +145,8 @@ class RunConfig:
             _check_choice("fuse", self.fuse, get_args(Fuse))
         elif self.results is not None:
             raise ConfigError(f"--from {self.results}: say along which axes to fuse (--fuse t)")
+        if self.again and self.fuse is None:
+            raise ConfigError("--again: say along which axes to fuse (--fuse t)")
         if self.dtype is not None:
             _check_choice("dtype", self.dtype, TYPES)
         if self.other_channels == "drop" and self.channels is None:
@@ -235,7 +239,9 @@ class Unfused(RunConfig):
             whole: the options of the run.
         """
         values = {field.name: getattr(whole, field.name) for field in fields(whole)}
-        own = {"output": whole.unfused, "uncertainty": None, "mask": None, "dtype": "float32"}
+        own = {
+            "output": whole.unfused, "uncertainty": None, "mask": None, "dtype": "float32", "again": False,
+        }  # fmt: skip
         stored = {field.name: field.default for field in fields(whole) if field.name in HOW_STORED}
         return cls(**values | own | stored)
 

@@ -18,6 +18,7 @@ from baikal_deploy.host.locks import locked
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.fused import Fusing
+from baikal_deploy.run.fused_again import second_half
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.plan import Half, Plan, Round
 from baikal_deploy.run.provenance import provenance
@@ -95,11 +96,10 @@ class Execution:
         """Fuse the results into the outputs, and remove their image."""
         place = half.config.target
         with locked(place):
-            work = Fusing.of(
-                self.round.work, open_input(place), half.fuse, RunReport.of_finished(place).tally
-            )
+            kind = second_half(self.plan.config)
+            work = kind.of(self.round.work, open_input(place), half.fuse, RunReport.of_finished(place).tally)
             with self._outputs() as session:
-                self.workers.work(work, session, _nobody)
+                self.workers.work(work, session, self._count)
                 found = self._finish(session, work)
         remove_finished(place, digest(half.fingerprint))
         return found
@@ -117,13 +117,13 @@ class Execution:
 
     def _fuse_round(self, half: Half, results: Session, outputs: Session) -> None:
         try:
-            self.workers.work(self._fusing(half, results), outputs, _nobody)
+            self.workers.work(self._fusing(half, results), outputs, self._count)
         except KeyboardInterrupt:
             self.plan.input.interrupt()
 
     def _fusing(self, half: Half, results: Session) -> Fusing:
         place = next(place for place in places_found(results.journal) if place is not None)
-        return Fusing.of(
+        return second_half(self.plan.config).of(
             self.round.work, open_input(place), half.fuse, results.tally, growing=self.plan.growing
         )
 
@@ -191,16 +191,16 @@ class Execution:
             return False
         return True
 
+    def _count(self, planes: int, evaluated: int) -> None:
+        """Count what the second half evaluates; nobody is told how far it is."""
+        self.computed += evaluated
+
     def _finish(self, session: Session, work: Work) -> tuple[Tally, list[str]]:
         """Complete the outputs; what to know about them."""
         tally, plan = work.counted + session.tally, self.plan
         notes = [*work.notes, *tally.notes(), *plan.notes(), *_copy_labels(work.volume, session)]
         session.finish(plan.provenance(self.round, tally, notes))
         return tally, notes
-
-
-def _nobody(planes: int, evaluated: int) -> None:
-    """Fusion asks no network: nobody is told of evaluations."""
 
 
 def _copy_labels(volume: SelectedVolume, session: Session) -> list[str]:

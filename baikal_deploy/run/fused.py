@@ -15,7 +15,7 @@ import numpy as np
 from baikal_deploy.denoising.batch import Progress
 from baikal_deploy.denoising.compared import Result, filled
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import fuse, sides_of
+from baikal_deploy.denoising.fusion import Fused, joined, sides_of
 from baikal_deploy.denoising.ghosts import ghosts
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.regions import grown, planes_around, results_around
@@ -130,7 +130,7 @@ class Fusing(Work):
         shape = self.results.info.plane_shape
         region = item.region or (slice(0, shape[0]), slice(0, shape[1]))
         fused = Crop(shape, grown(region, self._margin(item), shape), region)
-        around = results_around(fused.read, shape)
+        around = self._around(item.planes, fused)
         results = read_crops(self.results, item.planes, around)
         needed = np.isnan(around.trimmed(results)).any(axis=(1, 2)) | self.wanted.suspect
         crop = Crop(shape, region, region)
@@ -147,7 +147,7 @@ class Fusing(Work):
 
         Args:
             found: what ``read`` gave.
-            progress: is told nothing.
+            progress: is told nothing, as no network is asked.
             kept: nothing is: it takes a moment.
 
         Returns:
@@ -163,11 +163,12 @@ class Fusing(Work):
         @lru_cache(maxsize=2 * sum(NEIGHBOURS.values()) + 1)
         def beside(number: int) -> Result:
             plane: Plane = read[number] if number in read else read_crops(self.results, [number], around)[0]
-            return self._ready(number, plane)
+            return self._ready(number, plane, around)
 
         for place, number in enumerate(found.numbers):
-            fused, one = around.trimmed(self._fused(number, beside)[None]), slice(place, place + 1)
-            result.put(one, self._finished(number, fused, found.planes[one], found))
+            one = slice(place, place + 1)
+            fused, std = self._fused(number, beside, found, progress)
+            result.put(one, self._finished(number, fused, std, found.planes[one], found))
         return result.denoised
 
     def _margin(self, item: WorkItem) -> int:
@@ -184,7 +185,11 @@ class Fusing(Work):
         original: Raw = found[0]
         return original
 
-    def _ready(self, number: int, plane: Plane) -> Result:
+    def _around(self, planes: range, fused: Crop) -> Crop:
+        """What is read of results for a part of planes to be fused."""
+        return results_around(fused.read, fused.whole)
+
+    def _ready(self, number: int, plane: Plane, around: Crop) -> Result:
         """A result with the noise that is left in it, if it is to be compared with others."""
         recipe, gate = self._recipe(number, plane), self._gate(number)
         if recipe is None or gate is None:
@@ -192,17 +197,25 @@ class Fusing(Work):
         rounding = self.rounded / recipe.measurement.intensity.half**2
         return Result.of(plane, recipe.variance(filled(plane)), gate, rounding)
 
-    def _fused(self, number: int, result: Callable[[int], Result]) -> Plane:
-        """A plane's result with what its neighbours know, on the network's scale."""
+    def _fused(
+        self, number: int, result: Callable[[int], Result], found: FoundResults, progress: Progress
+    ) -> tuple[Planes, Planes | None]:
+        """A plane's result with what its neighbours know, (1, height, width) on the network's scale.
+
+        With it, in raw units, its standard deviation, if that is wanted.
+        """
+        return found.around.trimmed(self._joined(number, result).plane[None]), None
+
+    def _joined(self, number: int, result: Callable[[int], Result]) -> Fused:
         own, gate = result(number), self._gate(number)
         if gate is None or not own.left.size:
-            return own.plane
+            return joined(own, [])
         sides = {
             axis: [[result(one) for one in side] for side in both]
             for axis, both in rows(self.volume.info, number, self.axes, self.growing).items()
             if gate.allowed[axis]
         }
-        return fuse(own, sides_of(gate, sides))[0]
+        return joined(own, sides_of(gate, sides))
 
     def _gate(self, number: int) -> Gate | None:
         """The gate of a plane's channel; None where nothing is fused."""
@@ -212,11 +225,15 @@ class Fusing(Work):
         gate = self.recipes.first(channel).measurement.gate
         return None if gate is None or gate.is_closed else gate
 
-    def _finished(self, number: int, fused: Planes, planes: Raw, found: FoundResults) -> Denoised:
+    def _finished(
+        self, number: int, fused: Planes, std: Planes | None, planes: Raw, found: FoundResults
+    ) -> Denoised:
         """What is wanted of a plane, in raw units."""
         recipe, own = self._recipe(number, fused), found.fused.trimmed(fused)
         intensity = None if recipe is None else recipe.measurement.intensity
         denoised = in_raw_units(own, found.crop.trimmed(planes), intensity, self.wanted)
+        if std is not None:
+            denoised = replace(denoised, std=np.where(np.isfinite(own), found.fused.trimmed(std), 0))
         if recipe is None or not self.wanted.suspect:
             return denoised
         crop = replace(found.crop, wanted=found.fused.read)

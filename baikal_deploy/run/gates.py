@@ -46,10 +46,11 @@ def check_fusion(config: RunConfig, samplers: Iterable[Sampler], info: VolumeInf
             f"{option}: sampler {config.sampler} draws at random, so that its results differ even where all "
             "stays the same; take auto or matched"
         )
-    if config.uncertainty is not None:
+    if config.uncertainty is not None and not config.again:
         raise ConfigError(
             f"{option}: errors of neighbouring results are not independent, and no map of standard "
-            "deviations of fused ones was shown to be calibrated; leave --uncertainty or --fuse out"
+            "deviations of fused ones was shown to be calibrated; add --again, whose results have one, or "
+            "leave --uncertainty out"
         )
     sizes = dict(zip((axis.name for axis in info.axes), info.shape, strict=True))
     for axis in config.fuse or "":

@@ -15,6 +15,7 @@ from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.memory import MemoryModel
+from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.models.loaded import Loaded, Models
 from baikal_deploy.run.provenance import provenance
 from baikal_deploy.run.resume.fingerprint import digest
@@ -194,10 +195,11 @@ class Plan:
         return self.round(self.input.next_round(self.chosen, self.layout, done))
 
     def notes(self) -> list[str]:
-        """Remarks on how the input was taken, in sentences."""
+        """Remarks on how input and models were taken, in sentences."""
         names = [self.chosen.info.channel_name(channel) for channel in self.skipped]
         skipped = [f"channels left as they are, not denoised (--model): {', '.join(names)}"] if names else []
-        return [*self.chosen.info.remarks, *skipped, *self.input.notes()]
+        models = Asked.of(self.config.model).remarks
+        return [*self.chosen.info.remarks, *models, *skipped, *self.input.notes()]
 
     def provenance(self, now: Round, tally: Tally, notes: Sequence[str]) -> dict[str, Any]:
         """Provenance of the output; see ``provenance.provenance``.

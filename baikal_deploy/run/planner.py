@@ -23,7 +23,7 @@ from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig, Unfused
 from baikal_deploy.run.display import displayed, measured_ranges
 from baikal_deploy.run.finished import Finished
-from baikal_deploy.run.fused import Fusing
+from baikal_deploy.run.fused_again import second_half
 from baikal_deploy.run.gates import add_gates, check_fusion
 from baikal_deploy.run.inputs import Input, WholeInput
 from baikal_deploy.run.items import Work
@@ -41,6 +41,8 @@ from baikal_deploy.volumes.open import open_input
 
 RESULT = np.dtype(np.float32)
 """Pixel type of results before they are fused."""
+AGAIN_BYTES = 16
+"""What planes that are denoised again hold beside them, in bytes a pixel of maps (``memory.COPIES_MAPS``)."""
 
 GPU_SHARE = 0.8
 """Part of a GPU's free memory that planes may take: its display and other programs take some, too."""
@@ -156,7 +158,7 @@ def plan_part(
         _fit(models, choice, layout)
         written = replace(choice.written, omero=header.get("omero"))
         if config.fuse is not None and config.results is None and not isinstance(config, Unfused):
-            work = Fusing.of(work, open_input(config.unfused), config.fuse)
+            work = second_half(config).of(work, open_input(config.unfused), config.fuse)
         stack.pop_all()
     return Round(work, written, layout, plan_items(written, layout))
 
@@ -230,7 +232,7 @@ def _work(config: RunConfig, choice: Choice, models: Models) -> Work:
     work = Work(recipes, choice.guide, wanted, config.shared_axes, config.on_error)
     if config.fuse is not None and config.results is not None:
         made = Finished.at(config.results, config, recipes)
-        return Fusing.of(work, made, config.fuse, made.counts, made.rounded)
+        return second_half(config).of(work, made, config.fuse, made.counts, made.rounded)
     return work.unfused if isinstance(config, Unfused) else work
 
 
@@ -270,7 +272,7 @@ def _memory(config: RunConfig, source: Input, choice: Choice, work: Work) -> Mem
         max((recipe.sampler.halo for recipe in work.recipes.known.values()), default=0),
         config.batch,
         choice.guide is not None,
-        (4 if config.uncertainty else 0) + (1 if config.mask else 0),
+        (4 if config.uncertainty else 0) + (1 if config.mask else 0) + (AGAIN_BYTES if config.again else 0),
         config.uncertainty is not None,
         _free_on_device(predictors),
         config.shard_bytes,

@@ -82,6 +82,7 @@ def run_of(config: RunConfig, recipes: Recipes) -> dict[str, Any]:
         "seed": config.seed,
         "shared noise": config.share_noise,
         "fuse": config.fuse,
+        **({"denoised again": True} if config.again else {}),
         "results": None if config.results is None else str(config.results.absolute()),
         **({"stored": stored} if (stored := config.storage.record()) else {}),
     }

@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.extras import install
 from baikal_deploy.serve.address import Address
 from baikal_deploy.serve.limits import Limits
 
@@ -35,6 +36,4 @@ def __getattr__(name: str) -> Any:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRA:
             raise
-        raise ConfigError(
-            f"serving needs the package {package}: pip install 'baikal-deploy[serve]'"
-        ) from error
+        raise ConfigError(f"serving needs the package {package}: {install('serve')}") from error

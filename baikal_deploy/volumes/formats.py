@@ -7,7 +7,8 @@ from pathlib import Path
 from baikal_deploy.volumes.urls import Source
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
-BIOIO_SUFFIXES = (".czi", ".nd2")
+MICROSCOPE_SUFFIXES = (".czi", ".nd2")
+"""Files of microscopes, which others' packages read."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 NDTIFF_INDEX = ("NDTiff.index", "Full resolution/NDTiff.index")
 """Paths of the index in an NDTiff data set."""

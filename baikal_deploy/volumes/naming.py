@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, PICTURE_SUFFIXES, TIFF_SUFFIXES, is_tiff
+from baikal_deploy.volumes.formats import MICROSCOPE_SUFFIXES, PICTURE_SUFFIXES, TIFF_SUFFIXES, is_tiff
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
 
@@ -85,7 +85,7 @@ def stem_of(name: str) -> str:
     Args:
         name: of a file or store.
     """
-    for suffix in (".zarr", *TIFF_SUFFIXES, *BIOIO_SUFFIXES, *PICTURE_SUFFIXES):
+    for suffix in (".zarr", *TIFF_SUFFIXES, *MICROSCOPE_SUFFIXES, *PICTURE_SUFFIXES):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break

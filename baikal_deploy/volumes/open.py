@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from baikal_deploy.volumes.axes import require_axes
 from baikal_deploy.volumes.base import Volume
-from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, is_ndtiff, is_picture, is_tiff
+from baikal_deploy.volumes.formats import MICROSCOPE_SUFFIXES, is_ndtiff, is_picture, is_tiff
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.places import check_reachable
 from baikal_deploy.volumes.urls import Source, Url
@@ -38,7 +38,7 @@ def is_image(path: Path) -> bool:
     """
     if path.is_dir():
         return is_zarr(path) or is_ndtiff(path)
-    return is_tiff(path) or is_picture(path) or path.suffix.lower() in BIOIO_SUFFIXES
+    return is_tiff(path) or is_picture(path) or path.suffix.lower() in MICROSCOPE_SUFFIXES
 
 
 def images_among(paths: Sequence[Path]) -> list[Path]:
@@ -107,10 +107,14 @@ def _open_named(path: Path, series: int | None) -> Volume | None:
         from baikal_deploy.volumes.vendors.picture import open_picture
 
         return open_picture(path, series)
-    if path.suffix.lower() in BIOIO_SUFFIXES and path.is_file():
-        from baikal_deploy.volumes.vendors.bioio import open_bioio
+    if path.suffix.lower() == ".czi" and path.is_file():
+        from baikal_deploy.volumes.vendors.czi import open_czi
 
-        return open_bioio(path, series)
+        return open_czi(path, series)
+    if path.suffix.lower() == ".nd2" and path.is_file():
+        from baikal_deploy.volumes.vendors.nd2 import open_nd2
+
+        return open_nd2(path, series)
     if is_ndtiff(path):
         from baikal_deploy.volumes.vendors.ndtiff import open_ndtiff
 

@@ -75,7 +75,7 @@ def describe_file(
         path,
         tuple(Axis(axis, calibration.units.get(axis)) for axis in kept),
         tuple(sizes.get(axis, 1) for axis in kept),
-        np.dtype(dtype).newbyteorder("="),
+        np.dtype(np.dtype(dtype).newbyteorder("=").str),  # NumPy has two types for int64, and zarr knows one
         tuple(calibration.scale.get(axis, 1.0) for axis in kept),
         (0.0,) * len(kept),
         calibration.name,

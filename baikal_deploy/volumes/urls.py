@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss", "http", "https")
 RETRIES = 5
@@ -196,9 +197,7 @@ def open_store(url: Url) -> Any:
     try:
         from obstore.store import from_url
     except ImportError as error:
-        raise VolumeError(
-            f'{url}: URLs need the package obstore: pip install "baikal-deploy[cloud]"'
-        ) from error
+        raise VolumeError(f"{url}: URLs need the package obstore: {install('cloud')}") from error
     backoff = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2}
     retries: Any = {
         "max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS), "backoff": backoff,

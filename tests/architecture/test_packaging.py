@@ -60,6 +60,16 @@ def test_the_recipe_is_that_of_pyproject(recipe: dict[str, Any], pyproject: dict
     assert about["summary"] == project["description"]
 
 
+def test_the_citation_is_of_this_version(pyproject: dict[str, Any]) -> None:
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert (citation["version"], citation["license"]) == (__version__, pyproject["project"]["license"])
+    paper = citation["preferred-citation"]
+    assert f"title     = {{{paper['title']}}}" in text("README.md")
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    (told,) = re.findall(r"author    = \{(.+?)\}", text("README.md"), re.DOTALL)
+    assert " ".join(told.split()).split(" and ") == names
+
+
 def test_the_container_holds_what_the_wheel_holds(pyproject: dict[str, Any]) -> None:
     file, project = text("Containerfile"), pyproject["project"]
     copied = [line.split()[1:] for line in file.splitlines() if line.startswith("COPY")]
@@ -93,5 +103,8 @@ def test_publishing_needs_no_password() -> None:
 def test_nobody_is_told_to_install_what_is_on_no_index() -> None:
     assert "on no package index yet" in text("README.md")  # once it is, this test goes
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+    folders = [ROOT / top for top in ("baikal_deploy", "training", "export", "evaluation")]
+    code = [path for folder in folders for path in folder.rglob("*.py")]
+    pages += [path for path in code if path.name != "extras.py"]  # which asks where it was installed from
     told = re.compile(r"(pip|conda|mamba|uv|pipx|pixi)\b[^`\n]*\b(install|add)\b[^`\n]*\bbaikal-deploy\b")
     assert not [page.name for page in pages if told.search(page.read_text(encoding="utf-8"))]

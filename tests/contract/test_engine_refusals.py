@@ -14,6 +14,7 @@ from baikal_deploy.engines import engine_class, engine_names, open_engine
 from baikal_deploy.engines._tensorrt.runtime import TensorRtEngine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineBuildError, EngineError, EngineUnavailable, ModelError
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import Precision, Stored, read_manifest
 from tests.contract.cases import (
     LOADERS,
@@ -53,7 +54,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(EngineUnavailable, match=f"engine {name}: .* is not installed") as caught:
         open_engine(name, exported(), manifest)
-    assert caught.value.fix == f"pip install 'baikal-deploy[{extra}]'"
+    assert caught.value.fix == install(extra)
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -25,6 +25,7 @@ from baikal_deploy.engines._onnxruntime.session import Providers
 from baikal_deploy.engines._tensorrt.profile import Profile
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError, ShapeOutsideProfile
+from baikal_deploy.host import extras
 from baikal_deploy.models.manifest import read_manifest
 from tests.capabilities import require
 from tests.contract import cases
@@ -298,7 +299,7 @@ def test_another_tensorrt_than_onnxruntime_s_is_named(version: str, gpu: Device)
     assert caught.value.reason == (
         f"engine onnx-tensorrt: TensorRT {version} is installed; needed is 10.16 or later, below 11"
     )
-    assert "baikal-deploy[onnx-tensorrt]" in caught.value.fix
+    assert extras.install("onnx-tensorrt") in caught.value.fix
 
 
 @pytest.fixture
@@ -374,7 +375,7 @@ def test_onnxruntime_for_cpus_is_told_apart(name: str, extra: str) -> None:
     with pytest.raises(EngineUnavailable) as caught:
         open_engine(name, exported(), read_manifest(exported()), OPTIONS)
     assert caught.value.reason == f"engine {name}: the installed ONNX Runtime is the one for CPUs"
-    assert caught.value.fix == f"pip uninstall onnxruntime, then pip install 'baikal-deploy[{extra}]'"
+    assert caught.value.fix == f"pip uninstall onnxruntime, then {extras.install(extra)}"
 
 
 @pytest.mark.parametrize(("name", "extra"), [("onnx-cpu", "cpu"), ("onnx-cuda", "cuda")])
@@ -388,7 +389,7 @@ def test_both_packages_of_onnxruntime_are_one_too_many(
     with pytest.raises(EngineUnavailable) as caught:
         open_engine(name, exported(), read_manifest(exported()), OPTIONS)
     assert "onnxruntime and onnxruntime-gpu are both installed" in caught.value.reason
-    assert caught.value.fix.endswith(f"pip install 'baikal-deploy[{extra}]'")
+    assert caught.value.fix.endswith(extras.install(extra))
 
 
 def test_a_session_without_its_provider_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from baikal_deploy.engines import ON_ANY_MACHINE, engine_class
 from baikal_deploy.errors import EngineUnavailable
+from baikal_deploy.host.extras import install
 
 
 def without(packages: list[str], module: str, *words: Any) -> subprocess.CompletedProcess[str]:
@@ -36,9 +38,7 @@ def without(packages: list[str], module: str, *words: Any) -> subprocess.Complet
 def test_an_extra_that_is_missing(package: str, module: str, extra: str) -> None:
     done = without([package], f"{module}.command")
     assert done.returncode == 2
-    assert done.stderr == (
-        f'error: the package {package} is not installed: pip install "baikal-deploy[{extra}]"\n'
-    )
+    assert done.stderr == (f"error: the package {package} is not installed: {install(extra)}\n")
 
 
 def test_a_package_that_cannot_be_loaded(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_package_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "error: the package torch cannot be loaded (libcudart.so: no such file): "
-        'pip install "baikal-deploy[train]" --force-reinstall\n'
+        f"{install('train', again=True)}\n"
     )
 
 
@@ -80,13 +80,11 @@ def test_without_an_engine(noisy_zarr: Path, options: list[str], extra: str) -> 
     hidden = [package for package, _ in ON_ANY_MACHINE.values()]
     done = without(hidden, "baikal_deploy.cli.run", noisy_zarr, *options)
     assert done.returncode == 2
-    assert done.stderr == (
-        f'error: no engine that works here is installed; pip install "baikal-deploy[{extra}]"\n'
-    )
+    assert done.stderr == (f"error: no engine that works here is installed; {install(extra)}\n")
 
 
 def test_the_engines_that_run_anywhere_are_in_these_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, (package, extra) in ON_ANY_MACHINE.items():
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(EngineUnavailable, match=rf"pip install .baikal-deploy\[{extra}\]"):
+        with pytest.raises(EngineUnavailable, match=re.escape(install(extra))):
             engine_class(name).check()

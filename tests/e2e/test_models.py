@@ -6,17 +6,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
-from baikal_deploy import Images, Run, RunConfig
+from baikal_deploy import Denoiser, Images, Run, RunConfig
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.models import manifest
-from baikal_deploy.models.manifest import find_model, shipped_models
+from baikal_deploy.models.manifest import find_model, remark_on, shipped_models
 from baikal_deploy.models.onnx_file import file_sha256
+from baikal_deploy.volumes.zarr.writer import OutputVolume
 from tests.e2e.conftest import BaikalRun, write_zarr
 from tests.e2e.test_run import group_attributes, level0
 
@@ -227,9 +229,41 @@ def test_an_alias_is_the_model_that_it_stands_for(
     assert find_model("grains") == shipped_models()["tribolium"]
     assert "grains" not in shipped_models()
     out = tmp_path / "out.ome.zarr"
-    assert baikal_run(three, out, "--model", "A=grains,B=tribolium,T=grains").exit_code == 0
-    assert group_attributes(out)["baikal"]["model"]["name"] == "tribolium"
+    result = baikal_run(three, out, "--model", "A=grains,B=tribolium,T=grains")
+    assert result.exit_code == 0
+    told = "model grains is not shipped any more; tribolium is taken in its place, whose results differ"
+    plan, end = result.stderr.index(f"note: {told}"), result.stderr.rindex(f"note: {told}")
+    assert result.stderr.index("model     tribolium") < plan < end
+    made = group_attributes(out)["baikal"]
+    assert made["model"]["name"] == "tribolium"
+    assert told in made["notes"]
     assert "complete already" in baikal_run(three, out, "--model", "tribolium").stderr
+    planned = baikal_run(three, tmp_path / "o.zarr", "--model", "grains", "--dry-run", "--log", "json").stderr
+    assert told in planned
+
+
+def test_what_a_former_model_began_is_not_continued(
+    tmp_path: Path, baikal_run: BaikalRun, three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, option = tmp_path / "out.ome.zarr", ("--model", "tribolium")
+    with mock.patch.object(OutputVolume, "finish", None):
+        assert isinstance(baikal_run(three, out, *option).exception, TypeError)
+    monkeypatch.setattr(manifest, "ALIASES", {"tribolium": "nuclei"})
+    result = baikal_run(three, out, *option)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "model name tribolium is now nuclei" in line
+    assert "model tribolium is not shipped any more; nuclei is taken in its place" in line
+    assert "--overwrite" in line
+
+
+def test_python_is_told_what_a_former_name_stands_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(manifest, "ALIASES", {"grains": "tribolium"})
+    with Denoiser.load("grains", "analytic") as denoiser:
+        assert denoiser.manifest.name == "tribolium"
+    assert [record.getMessage() for record in caplog.records] == [remark_on("grains")]
 
 
 def test_the_log_for_programs_has_the_models(tmp_path: Path, baikal_run: BaikalRun, three: Path) -> None:

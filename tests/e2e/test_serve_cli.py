@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from baikal_deploy.cli.serve import main
+from baikal_deploy.host.extras import install
 from tests.capabilities import require
 from tests.gate import WAIT
 from tests.serving import Process, ask, infer
@@ -93,5 +94,5 @@ def test_the_extra_is_named_where_it_is_missing(name: str) -> None:
     command = [sys.executable, "-c", code, "--engine", "analytic", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
     assert done.returncode == 2
-    wanted = f"error: serving needs the package {name}: pip install 'baikal-deploy[serve]'\n"
+    wanted = f"error: serving needs the package {name}: {install('serve')}\n"
     assert done.stderr == wanted

@@ -14,7 +14,14 @@ import torch
 from baikal_deploy.engines import open_engine
 from baikal_deploy.engines.base import EngineOptions
 from baikal_deploy.errors import ConfigError, EngineUnavailable
-from baikal_deploy.models.manifest import MOST_BYTES, ModelManifest, find_model, read_manifest, shipped_models
+from baikal_deploy.models.manifest import (
+    MOST_BYTES,
+    ModelManifest,
+    find_model,
+    is_shipped,
+    read_manifest,
+    shipped_models,
+)
 from baikal_deploy.models.onnx_file import file_sha256
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.losses import Diffusion, Objective
@@ -68,7 +75,7 @@ class Start:
 
 
 def _file(model: str) -> Path:
-    return find_model(model) if model in shipped_models() else Path(model)
+    return find_model(model) if is_shipped(model) else Path(model)
 
 
 @lru_cache(maxsize=1)

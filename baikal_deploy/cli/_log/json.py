@@ -1,4 +1,4 @@
-"""Log for programs: one JSON object a line, as docs/runs.md describes them."""
+"""Log for programs: one JSON object a line, as docs/guarantees.md describes them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from baikal_deploy.errors import BaikalError
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.many.listener import Summary
+from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.result import RunReport
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.urls import Source
@@ -107,7 +108,7 @@ class JsonLog(Log):
         )
         if run.refused is not None:
             self.note(f"the run would be refused: {run.refused}")
-        for remark in info.remarks:
+        for remark in [*info.remarks, *Asked.of(run.config.model).remarks]:
             self.note(remark)
         for channel in run.recipes.channels:
             for note in run.recipes.first(channel).measurement.notes():

@@ -16,6 +16,7 @@ from baikal_deploy.report.words import (
     describe_sampler,
     describe_structure,
 )
+from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
 
@@ -38,7 +39,7 @@ def describe(run: Run) -> list[str]:
         *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(line for own in models for line in _describe_engine(own.denoiser)),
-        *(f"note: {remark}" for remark in info.remarks),
+        *(f"note: {remark}" for remark in [*info.remarks, *Asked.of(config.model).remarks]),
         *(line for channel in range(info.num_channels) for line in _describe_channel(run, channel)),
         _describe_work(run),
         _describe_memory(run),

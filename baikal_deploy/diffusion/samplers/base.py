@@ -125,7 +125,7 @@ class Resolved(ABC):
         """Pixels around a region of a plane that must be denoised with it.
 
         They come to the rest of the network's windows there, and are as many as the steps of a walk carry
-        errors (docs/runs.md).
+        errors (docs/guarantees.md).
         """
         return 0
 

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike
 
 from baikal_deploy.engines._cuda.runtime import LESS_MEMORY, no_gpu
 from baikal_deploy.errors import EngineError, EngineUnavailable
+from baikal_deploy.host.extras import install
 from baikal_deploy.pixels.arrays import Planes
 
 
@@ -30,7 +31,7 @@ def check(engine_name: str, extra: str) -> None:
     except ImportError as error:
         raise EngineUnavailable(
             f"engine {engine_name}: CuPy is not installed or cannot be loaded ({_one_line(error)})",
-            f"pip install 'baikal-deploy[{extra}]'",
+            install(extra),
         ) from error
     try:
         runtime.getDeviceCount()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from baikal_deploy.errors import EngineError, EngineUnavailable
+from baikal_deploy.host.extras import install
 
 SUCCESS, OUT_OF_MEMORY, DRIVER_TOO_OLD, NO_DEVICE = 0, 2, 35, 100
 """Numbers of cudaError_t. CUDA calls a driver too old also where there is none at all."""
@@ -51,7 +52,7 @@ def check(name: str, extra: str) -> None:
     except ImportError as error:
         raise EngineUnavailable(
             f"engine {name}: cuda-python is not installed or cannot be loaded ({error})",
-            f"pip install 'baikal-deploy[{extra}]'",
+            install(extra),
         ) from error
     code, _ = runtime.cudaGetDeviceCount()
     if code != SUCCESS:

@@ -14,6 +14,7 @@ import numpy as np
 
 from baikal_deploy.engines.base import Engine, EngineOptions
 from baikal_deploy.errors import EngineError, EngineUnavailable, ModelError
+from baikal_deploy.host.extras import install
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_deploy.pixels.arrays import Planes
 
@@ -82,25 +83,24 @@ def check_installed(name: str, package: str, extra: str) -> None:
     either breaks both.
     """
     installed = [one for one in ("onnxruntime", "onnxruntime-gpu") if _is_installed(one)]
-    install = f"pip install 'baikal-deploy[{extra}]'"
     if find_spec("onnxruntime") is None:
-        raise EngineUnavailable(f"engine {name}: ONNX Runtime is not installed", install)
+        raise EngineUnavailable(f"engine {name}: ONNX Runtime is not installed", install(extra))
     if len(installed) == 2:
         raise EngineUnavailable(
             f"engine {name}: onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
-            f"pip uninstall onnxruntime onnxruntime-gpu, then {install}",
+            f"pip uninstall onnxruntime onnxruntime-gpu, then {install(extra)}",
         )
     if package == "onnxruntime-gpu" and installed == ["onnxruntime"]:
         raise EngineUnavailable(
             f"engine {name}: the installed ONNX Runtime is the one for CPUs",
-            f"pip uninstall onnxruntime, then {install}",
+            f"pip uninstall onnxruntime, then {install(extra)}",
         )
     try:
         import onnxruntime  # noqa: F401
     except Exception as error:  # a missing library, one of another version, or whatever it runs into
         raise EngineUnavailable(
             f"engine {name}: ONNX Runtime cannot be imported ({first_line(error)})",
-            f"{install} --force-reinstall",
+            install(extra, again=True),
         ) from error
 
 

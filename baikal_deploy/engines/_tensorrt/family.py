@@ -17,6 +17,7 @@ from importlib import metadata
 from typing import Any
 
 from baikal_deploy.errors import EngineBuildError, EngineUnavailable
+from baikal_deploy.host.extras import install
 
 API = (
     "Builder.build_serialized_network", "Builder.create_builder_config", "Builder.create_network",
@@ -85,20 +86,19 @@ def load(family: Family) -> Any:
     Raises:
         EngineUnavailable: not installed, cannot be imported, or of another version.
     """
-    install = f"pip install 'baikal-deploy[{family.extra}]'"
     try:
         module = _import(family)
     except Exception as error:  # a missing library, one of another version, or whatever it runs into
         if isinstance(error, ModuleNotFoundError) and error.name == family.module:
             use = ", which NVIDIA makes for PCs with Windows" if WINDOWS and family.portable else ""
             raise EngineUnavailable(
-                f"engine {family.name}: {family.title}{use} is not installed", install
+                f"engine {family.name}: {family.title}{use} is not installed", install(family.extra)
             ) from error
         raise EngineUnavailable(
             f"engine {family.name}: {family.title} cannot be imported ({_one_line(str(error))})",
-            f"{install} --force-reinstall",
+            install(family.extra, again=True),
         ) from error
-    _check_version(family, module, install)
+    _check_version(family, module, install(family.extra))
     return module
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from baikal_deploy.errors import ConfigError, VolumeError
-from baikal_deploy.models.manifest import AUTO_MODEL, find_model, is_shipped, read_manifest, shipped_models
+from baikal_deploy.models.manifest import (
+    AUTO_MODEL,
+    find_model,
+    is_shipped,
+    read_manifest,
+    remark_on,
+    shipped_models,
+)
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.channels import find_channels
 
@@ -117,9 +124,18 @@ class Asked:
         Raises:
             ModelError: there is no such model.
         """
-        names = dict.fromkeys([*self.named.values(), *([] if self.rest is None else [self.rest])])
-        found = [path for name in names if name != SKIP for path in files_of(name)]
+        found = [path for name in self._names if name != SKIP for path in files_of(name)]
         return list(dict.fromkeys(found))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to know of models that are named by former names, in sentences."""
+        return [remark for name in self._names if (remark := remark_on(name)) is not None]
+
+    @property
+    def _names(self) -> Iterable[str]:
+        """All names, each once."""
+        return dict.fromkeys([*self.named.values(), *([] if self.rest is None else [self.rest])])
 
     def absolute(self) -> Model:
         """The same, for a process in another folder.

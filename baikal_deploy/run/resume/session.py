@@ -17,6 +17,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.locks import check_unlocked, locked
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.outputs import Outputs
 from baikal_deploy.run.recipes import Group
 from baikal_deploy.run.resume.fingerprint import differences, digest
@@ -210,8 +211,8 @@ def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Jour
     elif earlier is not None and not config.overwrite:
         raise VolumeError(
             f"{config.target}: an unfinished run is there, and this one is another: "
-            f"{differences(earlier.header['fingerprint'], fingerprint)}; give what it had to continue it, "
-            f"or start anew (--overwrite)"
+            f"{differences(earlier.header['fingerprint'], fingerprint)}; {_former(config)}give what it had "
+            f"to continue it, or start anew (--overwrite)"
         )
     left = [] if earlier is None else leftovers(earlier)
     for path in config.outputs:
@@ -219,6 +220,11 @@ def _continued(config: RunConfig, fingerprint: Mapping[str, Any] | None) -> Jour
     if config.upload is not None:
         check_upload(config.upload, free=True)
     return None
+
+
+def _former(config: RunConfig) -> str:
+    """What to know of models that are named by former names, for a message."""
+    return "".join(f"{remark}; " for remark in Asked.of(config.model).remarks)
 
 
 def finished_before(config: RunConfig, fingerprint: Mapping[str, Any] | None = None) -> bool:

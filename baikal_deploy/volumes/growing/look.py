@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baikal_deploy.volumes.formats import BIOIO_SUFFIXES, NDTIFF_INDEX, is_ndtiff, is_picture, is_tiff
+from baikal_deploy.volumes.formats import MICROSCOPE_SUFFIXES, NDTIFF_INDEX, is_ndtiff, is_picture, is_tiff
 from baikal_deploy.volumes.growing.base import CannotFollow, Look, Seen
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source, Url
@@ -47,7 +47,7 @@ def _look_for(path: Path) -> Look:
 
 
 def _why_no_file(path: Path) -> str:
-    if is_tiff(path) or is_picture(path) or path.suffix.lower() in BIOIO_SUFFIXES:
+    if is_tiff(path) or is_picture(path) or path.suffix.lower() in MICROSCOPE_SUFFIXES:
         return (
             "files cannot be followed while they are written, only Zarr stores and NDTiff folders; "
             "run without --follow when it is whole"

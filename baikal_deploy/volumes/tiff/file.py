@@ -17,6 +17,7 @@ import tifffile
 import zarr
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.series import LazyPixels
 from baikal_deploy.volumes.tiff.claims import require_credible
 
@@ -170,7 +171,7 @@ def require_codec(path: Path, series: Any) -> None:
         name = getattr(page.compression, "name", page.compression)
         raise VolumeError(
             f"{path}: is compressed with {name}, which needs the package imagecodecs: "
-            f'pip install "baikal-deploy[tiff-codecs]"'
+            f"{install('tiff-codecs')}"
         )
 
 
@@ -196,11 +197,16 @@ def open_pixels(path: Path, index: int, *, ignore_imagej: bool = False) -> LazyP
     return array  # type: ignore[no-any-return]
 
 
-def decoded_together(pixels: object) -> tuple[int, int] | None:
-    """(height, width) of a strip, a tile, or a page that is decoded whole; None where nothing is encoded."""
+def decoded_together(pixels: object, coloured: bool = False) -> tuple[int, int] | None:
+    """(height, width) of a strip, a tile, or a page that is decoded whole; None where nothing is encoded.
+
+    Args:
+        pixels: as ``open_pixels`` gives them.
+        coloured: whether their last axis is that of the colours.
+    """
     if not isinstance(pixels, zarr.Array):
         return None
-    height, width = pixels.chunks[-2:]
+    height, width = pixels.chunks[-3:-1] if coloured else pixels.chunks[-2:]
     return height, width
 
 

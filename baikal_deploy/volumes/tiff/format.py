@@ -12,6 +12,7 @@ import tifffile
 
 from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.host.durable import sync_file
+from baikal_deploy.host.extras import install
 from baikal_deploy.host.moves import move
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
@@ -126,6 +127,5 @@ def _check_codec(path: Path, codec: Codec) -> None:
         raise ConfigError(f"{path}: a TIFF has no codec {codec.name}; choose --codec zlib, zstd or none")
     if compression not in tifffile.TIFF.COMPRESSORS:
         raise VolumeError(
-            f"{path}: --codec {codec.name} needs the package imagecodecs in a TIFF: "
-            f'pip install "baikal-deploy[tiff-codecs]"'
+            f"{path}: --codec {codec.name} needs the package imagecodecs in a TIFF: {install('tiff-codecs')}"
         )

@@ -23,6 +23,7 @@ from baikal_deploy.volumes.calibration import (
 )
 from baikal_deploy.volumes.paths import translated
 from baikal_deploy.volumes.series import SeriesVolume, choose, describe_file
+from baikal_deploy.volumes.tiff.colours import COMPRESSED, intensities, is_coloured, is_lossy
 from baikal_deploy.volumes.tiff.file import (
     UNNAMED,
     decoded_together,
@@ -100,21 +101,30 @@ def _open_series(
     """Open a series; with ImageJ's notes, one whose pages these do not count."""
     series = file.series[number]
     require_codec(path, series)
-    axes = _axes(path, series, asked)
-    sizes = dict(zip(axes, series.shape, strict=True))
+    coloured = asked is None and is_coloured(series)
+    axes = _axes(path, series, asked, coloured)
+    sizes = dict(zip(axes, series.shape, strict=not coloured))
     calibration = (
         _calibration(path, file, number, sizes) if notes is None else _uncounted(series, axes, notes)
     )
-    pixels = open_pixels(path, number, ignore_imagej=notes is not None)
-    info = describe_file(path, sizes, series.dtype, calibration, decoded_together(pixels))
-    if series.kind == "imagej":
+    found = open_pixels(path, number, ignore_imagej=notes is not None)
+    pixels = intensities(path, series, found) if coloured else found
+    decoded = decoded_together(found, coloured)
+    info = describe_file(path, sizes, series.dtype, _remarked(calibration, series, coloured), decoded)
+    if series.kind == "imagej" and not coloured:
         info = replace(info, hyperstack=hyperstack_of(file.imagej_metadata or {}, info.num_channels))
     return SeriesVolume(info, pixels, axes, series_files(series))
 
 
-def _axes(path: Path, series: Any, asked: str | None) -> str:
-    """Our names of the axes in the file's order."""
-    axes = str(series.axes.lower())
+def _remarked(calibration: Calibration, series: Any, coloured: bool) -> Calibration:
+    """The same, with a remark where JPEG has changed colours; grey pixels may be a microscope's own."""
+    lossy = coloured and is_lossy(series)
+    return replace(calibration, remarks=(*calibration.remarks, COMPRESSED)) if lossy else calibration
+
+
+def _axes(path: Path, series: Any, asked: str | None, coloured: bool) -> str:
+    """Our names of the axes in the file's order, without that of the colours where there is one hue."""
+    axes = str(series.axes.lower()).removesuffix(SAMPLE if coloured else "")
     leading = axes[:-2]
     if asked is not None and axes.endswith("yx") and set(leading) <= {*UNNAMED, SAMPLE} and leading:
         return asked_axes(path, asked, len(axes))
@@ -127,7 +137,7 @@ def _axes(path: Path, series: Any, asked: str | None) -> str:
     if leading and set(leading) <= set(UNNAMED):
         return "".join(axis.name for axis in plain_axes(path, None, len(axes)))
     require_axes(path, axes, asked)
-    for axis, name, size in zip(axes, series.dims, series.shape, strict=True):
+    for axis, name, size in zip(axes, series.dims, series.shape, strict=not coloured):
         if axis not in AXIS_NAMES and size > 1:
             raise VolumeError(
                 f"{path}: axis {axis.upper()} ({name}) of size {size} is not supported, only t, c, z, y, x; "

@@ -5,25 +5,16 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element
 
 CHANNELS = ".//Information/Image/Dimensions/Channels/Channel"
 SHOWN = ".//DisplaySetting/Channels/Channel"
 
 
-def channel_colors(path: Path, reader: Any) -> list[str | None]:
-    """Colours of a file's channels, as NGFF has them; None where the file tells none.
-
-    Args:
-        path: the file.
-        reader: of the bioio project.
-    """
-    return nd2_colors(path) if path.suffix.lower() == ".nd2" else czi_colors(reader.metadata)
-
-
 def czi_colors(metadata: Element) -> list[str | None]:
     """Colours of the channels of a CZI file: those that they are shown in, or else were recorded with.
+
+    None where the file tells none.
 
     Args:
         metadata: its XML.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.formats import LARGEST_INDEX, NDTIFF_INDEX
 from baikal_deploy.volumes.names import require_beside
@@ -112,7 +113,7 @@ def _opened(path: Path, index: bytes | None) -> tuple[Any, list[Position]]:
         from ndstorage.file_io import NDTiffFileIO
     except ImportError as error:
         raise VolumeError(
-            f'{path}: NDTiff data sets need the package ndstorage: pip install "baikal-deploy[ndtiff]"'
+            f"{path}: NDTiff data sets need the package ndstorage: {install('ndtiff')}"
         ) from error
     _require_own_files(path, index)
     _require_filled(path)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.calibration import Calibration
+from baikal_deploy.volumes.hue import strongest
 from baikal_deploy.volumes.series import SeriesVolume, choose, describe_file, opening
-from baikal_deploy.volumes.vendors.hue import intensities
 
 GREY = {"L": "u1", "I;16": "u2", "I;16B": "u2", "I;16L": "u2", "I": "u2"}
 """Pixel types of Pillow's modes with one number a pixel; those of 16 bits are "I" in older versions."""
@@ -67,4 +67,4 @@ def _pixels(path: Path, picture: PIL.Image.Image, lossy: bool) -> NDArray[Any]:
     colours = np.asarray(picture.convert("RGBA"))
     if colours[..., 3].min() < 255:
         raise VolumeError(f"{path}: has transparent pixels, whose intensity is unknown; save it without")
-    return intensities(path, colours[..., :3], lossy)
+    return np.ascontiguousarray(colours[..., strongest(path, [colours[..., :3]], lossy)])

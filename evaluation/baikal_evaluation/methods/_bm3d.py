@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from baikal_deploy.errors import ConfigError
+from baikal_deploy.host.extras import install
 
 
 def bm3d_version() -> str:
@@ -38,5 +39,5 @@ def load_bm3d() -> Callable[..., Any]:
 def _missing() -> ConfigError:
     return ConfigError(
         "the package bm3d is not installed, and its licence allows non-commercial use alone "
-        '(docs/licences.md): pip install "baikal-deploy[bm3d]", or leave these methods out'
+        f"(docs/licences.md): {install('bm3d')}, or leave these methods out"
     )

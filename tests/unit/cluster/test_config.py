@@ -15,6 +15,7 @@ from baikal_deploy.cluster.config import LocalWorkers, RunningScheduler, SlurmJo
 from baikal_deploy.cluster.private import keys_in
 from baikal_deploy.cluster.schedulers import slurm_cluster
 from baikal_deploy.errors import ClusterError, ConfigError
+from baikal_deploy.host.extras import install
 from baikal_deploy.host.machine import Gpu
 from tests.capabilities import require
 
@@ -184,7 +185,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch, source: str,
     monkeypatch.setattr(
         "baikal_deploy.cluster.schedulers.find_spec", lambda name: None if name == package else object()
     )
-    with pytest.raises(ConfigError, match=rf"{package} is not installed; pip install .baikal-deploy\[dask\]"):
+    with pytest.raises(ConfigError, match=f"{package} is not installed; {re.escape(install('dask'))}"):
         Cluster(source)
 
 

@@ -33,6 +33,7 @@ from baikal_deploy.engines._tensorrt.family import (
     version,
 )
 from baikal_deploy.errors import EngineBuildError, EngineUnavailable
+from baikal_deploy.host.extras import install
 
 BOTH = pytest.mark.parametrize("family", [TENSORRT, TENSORRT_RTX], ids=lambda family: family.name)
 
@@ -66,7 +67,7 @@ def test_missing_package_is_unavailable_with_the_command_that_installs_it(
     with pytest.raises(EngineUnavailable) as caught:
         load(family)
     assert caught.value.reason == f"engine {family.name}: {family.title} is not installed"
-    assert caught.value.fix == f"pip install 'baikal-deploy[{family.extra}]'"
+    assert caught.value.fix == install(family.extra)
 
 
 @BOTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.testing import assert_allclose
 
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.host.extras import install
 from baikal_export.foreign import layout
 from baikal_export.trained import TrainedModel
 
@@ -270,7 +272,7 @@ def test_odd_folders(model: Path, tmp_path: Path) -> None:
 def test_library_is_optional(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     assert layout("diffusers").recognises(model)
-    with pytest.raises(ConfigError, match=r"pip install baikal-deploy\[diffusers\]"):
+    with pytest.raises(ConfigError, match=re.escape(install("diffusers"))):
         read(model)
 
 

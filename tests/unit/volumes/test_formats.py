@@ -1,4 +1,4 @@
-"""Files of other programs, and the table of docs/formats.md that is made from them."""
+"""Files of other programs, and the table of tests/formats.md that is made from them."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from tests.unit.volumes.test_vendors import write_czi, write_ndtiff
 SCRIPT = """
 import os, sys
 from pathlib import Path
-import aicspylibczi, bioio_czi, ndstorage
+import bioio_nd2, ndstorage, pylibCZIrw.czi
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.tiff import reader
-from baikal_deploy.volumes.vendors import bioio, ndtiff
+from baikal_deploy.volumes.vendors import czi, nd2, ndtiff
 from baikal_deploy.volumes.zarr import reader
 from baikal_deploy.volumes.open import open_input
 if os.geteuid() == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.open import files_of, open_input
+from baikal_deploy.volumes.vendors import czi
 from tests.unit.volumes.test_tiff import assert_holds, axes_of, counts, refused, scales_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:bioio_.*")
 
 
-def write_czi(path: Path, scenes: int = 1, **metadata: Any) -> Path:
-    """A CZI with axes t, c, z of 2, 2 and 3; scene n holds ``counts`` + n."""
+def write_czi(path: Path, scenes: int = 1, without: tuple[int, ...] = (), **metadata: Any) -> Path:
+    """A CZI with axes t, c, z of 2, 2 and 3, without one plane; scene n holds ``counts`` + n."""
     pyczi = pytest.importorskip("pylibCZIrw.czi")
     with pyczi.create_czi(str(path)) as file:
         for scene in range(scenes):
-            for t, c, z in np.ndindex(2, 2, 3):
+            for t, c, z in (place for place in np.ndindex(2, 2, 3) if place != without):
                 plane = counts(2, 2, 3, 20, 30)[t, c, z] + scene
                 place = {"location": (40 * scene, 0), "scene": scene} if scenes > 1 else {}
                 file.write(plane.astype("u2"), plane={"T": t, "C": c, "Z": z}, **place)
@@ -60,13 +64,56 @@ def test_scenes_are_series(shared_data: Path) -> None:
     first, second = (open_input(path, scene).read([0]) for scene in range(2))
     assert first.shape == second.shape
     assert (first != second).any()
-    text = refused(path, r"holds 2 series \(0: xyz__multiple_images-0, 1: xyz__multiple_images-1\)")
+    text = refused(path, r"holds 2 series \(0: scene 0, 1: scene 1\)")
     assert "choose one with --series N" in text
     refused(path, "there is no series 2", 2)
 
 
-def test_scenes_that_nothing_lists_are_not_left_out(tmp_path: Path) -> None:
-    refused(write_czi(tmp_path / "a.czi", scenes=2), "holds 2 scenes, but its metadata lists only 1")
+def test_scenes_are_those_of_the_pixels(tmp_path: Path) -> None:
+    """Metadata may list fewer, or none."""
+    path = write_czi(tmp_path / "a.czi", scenes=2)
+    refused(path, r"holds 2 series \(0: scene 0, 1: scene 1\)")
+    for scene in range(2):
+        volume = open_input(path, scene)
+        assert_holds(volume, counts(2, 2, 3, 20, 30) + scene)
+        assert (volume.read_window(7, slice(3, 9), slice(20, None)) == volume.read([7])[0, 3:9, 20:]).all()
+
+
+def test_planes_of_czi_that_were_not_recorded(tmp_path: Path) -> None:
+    """A recording that was stopped: Zeiss's library reads black there."""
+    volume = open_input(write_czi(tmp_path / "a.czi", without=(1, 1, 2)))
+    assert volume.info.shape == (2, 2, 3, 20, 30)
+    assert volume.read([10]).any()
+    with pytest.raises(VolumeError, match=r"a\.czi: has no plane at t=1 c=1 z=2"):
+        volume.read([11])
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"location": (30, 0)}, "tiles of a mosaic"),
+        ({"location": (5, 0), "plane": {"C": 1}}, "do not lie at one place"),
+        ({"plane": {"C": 1}, "data": np.zeros((20, 30, 3), np.uint8)}, "is a colour image"),
+        (
+            {"plane": {"C": 1}, "data": np.zeros((20, 30), np.float32)},
+            "types Gray16, Gray32Float; supported is one",
+        ),
+    ],
+)
+def test_czi_that_is_no_grid_of_planes(tmp_path: Path, second: Mapping[str, Any], reason: str) -> None:
+    pyczi = pytest.importorskip("pylibCZIrw.czi")
+    plane = np.ones((20, 30), np.uint16)
+    with pyczi.create_czi(str(tmp_path / "a.czi")) as file:
+        file.write(plane, plane={"C": 0})
+        file.write(**{"data": plane, "plane": {"C": 0}, **second})
+        file.write_metadata("a document")
+    refused(tmp_path / "a.czi", reason)
+
+
+def test_phases_of_czi_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [czi.Block({"C": 0, "H": phase}, (0, 0, 30, 20), "Gray16") for phase in range(3)]
+    monkeypatch.setattr(czi, "_directory", lambda _: blocks)
+    refused(write_czi(tmp_path / "a.czi"), "axis H of size 3 is not supported")
 
 
 @pytest.mark.parametrize("part", [0.0001, 0.3, 0.9])
@@ -162,7 +209,7 @@ def test_ndtiff_of_version_2(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "module", "package", "extra"),
     [
-        ("a.czi", "bioio_czi", "bioio-czi", "bioio"),
+        ("a.czi", "pylibCZIrw.czi", "pylibCZIrw", "bioio"),
         ("a.nd2", "bioio_nd2", "bioio-nd2", "bioio"),
         ("a", "ndstorage", "ndstorage", "ndtiff"),
     ],
@@ -177,7 +224,7 @@ def test_a_missing_package_is_named(
     else:
         path.mkdir()
         (path / "NDTiff.index").write_bytes(b"")
-    refused(path, rf'{package}: pip install "baikal-deploy\[{extra}\]"')
+    refused(path, f"{package}: {re.escape(install(extra))}")
 
 
 def test_colours_of_nd2(shared_data: Path) -> None:

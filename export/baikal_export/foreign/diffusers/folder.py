@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from baikal_deploy.errors import ConfigError, ModelError
+from baikal_deploy.host.extras import install
 
 UNET = "UNet2DModel"
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -85,7 +86,7 @@ def library_class(name: str) -> Any:
         return getattr(importlib.import_module("diffusers"), name)
     except ImportError as error:
         raise ConfigError(
-            "models of diffusers need the diffusers package: pip install baikal-deploy[diffusers]"
+            f"models of diffusers need the diffusers package: {install('diffusers')}"
         ) from error
 
 

@@ -1,9 +1,8 @@
-"""Reads CZI (Zeiss) and ND2 (Nikon) files through the readers of the bioio project, plane by plane."""
+"""Reads ND2 files (Nikon) through the reader of the bioio project, plane by plane."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.base import AXIS_NAMES
 from baikal_deploy.volumes.calibration import Calibration
 from baikal_deploy.volumes.series import Index, SeriesVolume, choose, describe_file, opening
-from baikal_deploy.volumes.vendors.colors import channel_colors
+from baikal_deploy.volumes.vendors.colors import nd2_colors
 
-READERS = {".czi": "bioio_czi", ".nd2": "bioio_nd2"}
+KIND = "an ND2 file"
 UNIT = "micrometer"
-"""Unit of bioio's pixel sizes, whatever the format."""
+"""Unit of bioio's pixel sizes."""
 _NO_NAME = re.compile(r"Channel:\d+(:\d+)?")
 """Names that bioio gives to channels without one."""
 
@@ -39,29 +39,28 @@ class DaskPixels:
         return np.asarray(self.array[index].compute(scheduler="synchronous"))
 
 
-def open_bioio(path: Path, series: int | None = None) -> SeriesVolume:
-    """Open one series of a CZI or ND2 file: a scene, or a position of the stage.
+def open_nd2(path: Path, series: int | None = None) -> SeriesVolume:
+    """Open one position of the stage of an ND2 file.
 
     Args:
         path: the file.
-        series: number of the series; None: the only one.
+        series: number of the position; None: the only one.
 
     Returns:
-        The series as a volume, whose pixels are read when they are asked for.
+        The position as a volume, whose pixels are read when they are asked for.
 
     Raises:
-        VolumeError: a file that is damaged, truncated or not supported; several series and no choice; a
+        VolumeError: a file that is damaged, truncated or not supported; several positions and no choice; a
             package that is missing.
     """
     reader_type = _reader_type(path)
-    with opening(path, f"a {path.suffix[1:].upper()} file"):
+    with opening(path, KIND):
         with path.open("rb"):  # for a message of the system's own
             pass
         reader = reader_type(path)
-        scenes = reader.scenes
-        _require_listed(path, scenes)
-    number = choose(path, scenes, series)
-    with opening(path, f"a {path.suffix[1:].upper()} file"):
+        positions = reader.scenes
+    number = choose(path, positions, series)
+    with opening(path, KIND):
         reader.set_scene(number)
         image = reader.xarray_dask_data
     axes = _axes(path, image)
@@ -72,31 +71,10 @@ def open_bioio(path: Path, series: int | None = None) -> SeriesVolume:
 
 
 def _reader_type(path: Path) -> Any:
-    package = READERS[path.suffix.lower()]
     try:
-        return import_module(package).Reader
+        return import_module("bioio_nd2").Reader
     except ImportError as error:
-        raise VolumeError(
-            f"{path}: {path.suffix[1:].upper()} files need the package {package.replace('_', '-')}: "
-            f'pip install "baikal-deploy[bioio]"'
-        ) from error
-
-
-def _require_listed(path: Path, scenes: Sequence[str]) -> None:
-    """Refuse a CZI file that holds more scenes than its metadata lists.
-
-    bioio's reader knows only these; without a list, the first.
-    """
-    if path.suffix.lower() != ".czi":
-        return
-    with path.open("rb") as file:
-        shapes = import_module("aicspylibczi").CziFile(file).get_dims_shape()
-    count = max((shape["S"][1] for shape in shapes if "S" in shape), default=1)
-    if count > len(scenes):
-        raise VolumeError(
-            f"{path}: holds {count} scenes, but its metadata lists only {len(scenes)}; "
-            f"save it again, or split it"
-        )
+        raise VolumeError(f"{path}: ND2 files need the package bioio-nd2: {install('bioio')}") from error
 
 
 def _axes(path: Path, image: Any) -> str:
@@ -105,22 +83,17 @@ def _axes(path: Path, image: Any) -> str:
         raise VolumeError(f"{path}: is a colour image; convert it to grey, or split it")
     for axis, size in zip(image.dims, image.shape, strict=True):
         if axis.lower() not in AXIS_NAMES and size > 1:
-            what = (
-                "tiles of a mosaic: stitch them, or save them as scenes"
-                if axis == "M"
-                else "split it along it"
-            )
             raise VolumeError(
-                f"{path}: axis {axis} of size {size} is not supported, only t, c, z, y, x; {what}"
+                f"{path}: axis {axis} of size {size} is not supported, only t, c, z, y, x; split it along it"
             )
     return "".join(axis.lower() for axis in image.dims if axis.lower() in AXIS_NAMES)
 
 
 def _calibration(path: Path, reader: Any, sizes: dict[str, int]) -> Calibration:
-    with opening(path, f"a {path.suffix[1:].upper()} file"):
+    with opening(path, KIND):
         pixel, interval = _pixel_sizes(reader), reader.time_interval
         names = [str(name) for name in reader.channel_names or ()]
-        colors = channel_colors(path, reader)
+        colors = nd2_colors(path)
     known: dict[str, tuple[object, object]] = {
         axis: (getattr(pixel, axis.upper()), UNIT) for axis in "zyx" if pixel is not None and axis in sizes
     }
@@ -136,5 +109,5 @@ def _calibration(path: Path, reader: Any, sizes: dict[str, int]) -> Calibration:
 def _pixel_sizes(reader: Any) -> Any:
     try:
         return reader.physical_pixel_sizes
-    except Exception:  # each reader has an own for a file that does not state them
+    except Exception:  # the reader has an own for a file that does not state them
         return None
