@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "general"
 AUTO_MODEL = "auto"
 """Stands for the shipped model that suits a channel best, where a channel is there to look at."""
-ALIASES: dict[str, str] = {}
+ALIASES = {"flywing": "membranes"}
 """Former names of shipped models, and what they are called now."""
 METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
