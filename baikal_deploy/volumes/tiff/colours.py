@@ -26,8 +26,8 @@ def is_coloured(series: Any) -> bool:
         series: of tifffile.
     """
     dtype = np.dtype(series.dtype)
-    last: bool = series.axes.lower().endswith("yxs") and series.shape[-1] == 3
-    return last and dtype.kind == "u" and dtype.itemsize <= 2
+    is_whole = dtype.kind == "u" and dtype.itemsize <= 2
+    return is_whole and str(series.axes).lower().endswith("yxs") and int(series.shape[-1]) == 3
 
 
 @dataclass(frozen=True)
