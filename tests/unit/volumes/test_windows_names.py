@@ -12,7 +12,7 @@ import pytest
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host import machine
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.outputs import check_places
+from baikal_deploy.run.targets import check_places
 from baikal_deploy.volumes import names
 from baikal_deploy.volumes.create import check_output_place
 from baikal_deploy.volumes.names import fault_on_windows, member
@@ -137,5 +137,5 @@ def test_groups_are_written_for_images_inside_alone(tmp_path: Path, name: str) -
     source, target = tmp_path / "plate.zarr", tmp_path / "out.zarr"
     group(source, 3)
     with pytest.raises(VolumeError, match="does not lie in it by that name"):
-        write_groups(source, target, ["A/1/1", name], {})
+        write_groups(source, target, ["A/1/1", name], {}, "0.5")
     assert not target.exists()
