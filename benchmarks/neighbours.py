@@ -162,7 +162,10 @@ def row(denoiser: Denoiser, case: Case, given: argparse.Namespace) -> str:
     results = Results.of(denoiser, recipe, gate, planes, axis)
     after = intensity.raw(results.all)
     cost = (process_time() - start) / evaluated
-    words = [f"{case.name:<12} {gained(case, own, after)} (told {gate.gain:+.2f})", *lost(case, own, results)]
+    words = [
+        f"{case.name:<12} {gained(case, own, after)} (told {gate.gains[0]:+.2f} … {gate.gains[1]:+.2f})",
+        *lost(case, own, results),
+    ]
     if axis == "t":
         causal = gate_of(denoiser, recipe, noisy, planes, axis, follow=True)
         followed = Results.of(denoiser, recipe, causal, planes, axis, follow=True).all

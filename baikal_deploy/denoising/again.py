@@ -27,6 +27,9 @@ from baikal_deploy.measurement.screen import NOTHING_WRONG
 from baikal_deploy.measurement.surroundings import BASE_REACH
 from baikal_deploy.pixels.arrays import Plane, Planes, Raw
 
+COUNTED = {"t": 1.0, "z": 0.5}
+"""Share of the new result in what comes of it, beside the fused one: planes along z show other things, and
+their results err otherwise, so that these averaged are as good."""
 REACH = 2 * BASE_REACH
 """Pixels that a mean depends on around it, beside those that it is made of."""
 
@@ -73,13 +76,14 @@ class Again:
         denoiser: the model.
         single: recipe of single planes.
         mean: recipe of the averaged ones.
-        closed: whether no neighbour is of use; planes then stay as they are, and there is a deviation alone.
+        counted: share of the new result in what comes of it; 0 where no neighbour is of use: planes then stay
+            as they are, and there is a deviation alone.
     """
 
     denoiser: Denoiser
     single: Recipe
     mean: Recipe
-    closed: bool
+    counted: float
 
     @classmethod
     def of(cls, denoiser: Denoiser, sampler: Sampler, single: Recipe, gate: Gate) -> Self:
@@ -95,7 +99,8 @@ class Again:
             ConfigError: see ``Denoiser.recipe``.
         """
         measurement = measured_again(single.measurement, gate)
-        return cls(denoiser, single, denoiser.recipe(sampler, measurement, single.seed), gate.is_closed)
+        counted = max((COUNTED[axis] for axis, allowed in gate.allowed.items() if allowed), default=0.0)
+        return cls(denoiser, single, denoiser.recipe(sampler, measurement, single.seed), counted)
 
     def denoised(
         self,
@@ -131,9 +136,9 @@ class Again:
         wanted = Wanted(np.float32, std=std, guard=False, unfused=True)
         done = self.denoiser.run(self.mean, stack, crop, wanted, progress=progress)
         spread = None if done.std is None else done.std / factor[part]
-        if self.closed:
+        if not self.counted:
             return kept, spread
-        back = first[part] + (done.planes[0] - first[part]) / factor[part]
+        back = first[part] + (done.planes[0] - first[part]) * (np.float32(self.counted) / factor[part])
         return np.where(np.isfinite(kept) & np.isfinite(back), back, kept), spread
 
     def _evened(self, fused: Fused, first: Plane) -> tuple[Plane, Plane]:

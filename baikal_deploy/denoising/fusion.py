@@ -2,9 +2,10 @@
 
 A result is clean enough to tell a change from noise, which a frame is not. In the place of a plain mean,
 each neighbour has a weight at each pixel, q / (q + c), with q the variance of the noise that is left in a
-result, and c what the planes differ by around the pixel beyond it (see ``compared``). The mean of all
-neighbours is then compared to the plane in the same way, as it holds less noise than one of them. Of two
-results the smaller q counts: where something appears in one of them, that one has the structure.
+result, and c what the planes differ by around the pixel beyond it (see ``compared``); small weights are cut
+off. The mean of all neighbours is then compared to the plane in the same way, as it holds less noise than one
+of them. Of two results the smaller q counts: where something appears in one of them, that one has the
+structure.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -25,6 +26,10 @@ Sides = Mapping[str, tuple[Sequence[Plane], Sequence[Plane]]]
 """Results of a plane's neighbours by axis: those before it and those after it, the nearest first."""
 Variance = Callable[[Plane], Plane]
 """A result, finite -> the variance of the noise of its data."""
+
+
+LEAST = np.float32(0.1)
+"""Weight below which a neighbour shows another scene: many that are small would add up to a ghost."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,12 @@ def joined(own: Result, sides: Sequence[Side]) -> Fused:
     return mean.joined(own)
 
 
+def _cut(weights: Plane) -> Plane:
+    """Weights without those that are next to none, which fade away."""
+    cut: Plane = weights * np.clip(weights / LEAST - 1, 0, 1)
+    return cut
+
+
 @dataclass
 class _Mean:
     """The weighted mean of what neighbours differ from a plane by, as they come.
@@ -156,7 +167,7 @@ class _Mean:
     def add(self, own: Result, other: Result, known: Mask, side: Side) -> None:
         q = np.minimum(own.left, other.left) * np.float32(side.allowed)
         difference = np.subtract(other.plane, own.plane, out=np.zeros_like(own.plane), where=known)
-        found = ratio(q, change(difference, known, 2 * q, side.coarse))
+        found = _cut(ratio(q, change(difference, known, 2 * q, side.coarse)))
         weight = between(found, own.plane.shape)
         weight *= known
         self.weights += weight
@@ -183,7 +194,7 @@ class _Mean:
         together = between(ratio(self.least, beyond), own.plane.shape)
         share: Plane = np.reciprocal(1 + together * self.weights)
         fused: Plane = own.plane + self.total * together * share
-        if own.data is None or self.squares is None:
+        if own.data is None or self.data is None or self.squares is None:
             return Fused(fused, share, None, None)
         noise = np.square(share) * (1 + np.square(together) * self.squares)
         return Fused(fused, share, own.data + self.data * together * share, noise)

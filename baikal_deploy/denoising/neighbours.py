@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from baikal_deploy.pixels.arrays import Planes, Raw, Values
 OPENINGS = {"t": (0.5, 1.0, 1.5, 2.0), "z": (0.5, 1.0, 1.5, 2.0, 2.5)}
 """Factors on the standard deviation of what noise is left, which the gate is opened by: larger ones average
 more, and lose more of what flashes up."""
+CERTAIN = 2.0
+"""Standard errors between which what fusion removes is taken to lie."""
 STREAM_OPENING = 1.5
 """The same for a stream."""
 
@@ -79,7 +82,7 @@ def gate_of(seen: Sequence[Seen], axes: Fuse) -> Gate:
         allowed = [factor**2 * squares for factor in OPENINGS[axis]]
         wider = [replace(gate, coarse=coarse, allowed={**gate.allowed, axis: one}) for one in allowed]
         gate = _opened([gate, *wider], ready, unknown)
-    return replace(gate, gain=_gain(gate, ready, unknown))
+    return replace(gate, **_gain(gate, ready, unknown))
 
 
 def _opened(gates: Sequence[Gate], ready: Sequence[Ready], unknown: float) -> Gate:
@@ -145,15 +148,25 @@ def _mean_and_error(values: Values) -> tuple[float, float]:
     return float(values.mean()), float(values.std()) / math.sqrt(values.size)
 
 
-def _gain(gate: Gate, ready: Sequence[Ready], unknown: float) -> float:
-    """Decibels that fusion is expected to bring, if results err by what they miss at least as by noise."""
+def _gain(gate: Gate, ready: Sequence[Ready], unknown: float) -> dict[str, Any]:
+    """Decibels that fusion is expected to bring, if results err by what they miss at least as by noise.
+
+    As ``gain`` and ``gains`` of the gate.
+    """
     if not ready or gate.is_closed:
-        return 0.0
+        return {}
     left = gate.left * (1 + unknown) * _mean(float(one.seen.variance.mean()) for one in ready)
     before = max(float(np.concatenate([one.seen.expected_error() for one in ready]).mean()), 2 * left)
     planes = 1 + 2 * sum(NEIGHBOURS[axis] for axis in gate.allowed)
-    removed = min(-float(_added(gate, ready, unknown).mean()), left * (1 - 1 / planes))
-    return 10 * math.log10(before / (before - removed)) if before > 0 else 0.0
+    added, error = _mean_and_error(_added(gate, ready, unknown))
+    removed = (-added + errors * error for errors in (0, -CERTAIN, CERTAIN))
+    gain, least, most = (_decibels(min(one, left * (1 - 1 / planes)) / before) for one in removed)
+    return {"gain": gain, "gains": (max(least, 0.0), most)}
+
+
+def _decibels(share: float) -> float:
+    """Gain where a share of the squared error is removed."""
+    return -10 * math.log10(1 - share)
 
 
 def _mean(values: Iterable[float]) -> float:

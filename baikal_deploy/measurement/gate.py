@@ -28,6 +28,7 @@ class Gate:
         coarse: share of that variance which is left in the mean over a wide window (``compared.WIDE``), by
             axis.
         gain: decibels that fusion is expected to bring.
+        gains: those between which that is likely to lie.
     """
 
     left: float
@@ -35,6 +36,7 @@ class Gate:
     allowed: Mapping[str, float]
     coarse: Mapping[str, float]
     gain: float = 0.0
+    gains: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def closed(cls, axes: Fuse) -> Self:
@@ -48,7 +50,8 @@ class Gate:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The gate whose fields these are, as JSON holds them."""
-        return cls(**{**record, "shares": tuple((place, share) for place, share in record["shares"])})
+        shares = tuple((place, share) for place, share in record["shares"])
+        return cls(**{**record, "shares": shares, "gains": tuple(record.get("gains", (0.0, 0.0)))})
 
     @property
     def is_closed(self) -> bool:

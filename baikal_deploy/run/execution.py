@@ -12,13 +12,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from baikal_deploy.host.locks import locked
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.fused import Fusing
-from baikal_deploy.run.fused_again import second_half
+from baikal_deploy.run.fused_again import evaluations_again, second_half
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.plan import Half, Plan, Round
 from baikal_deploy.run.provenance import provenance
@@ -88,7 +86,7 @@ class Execution:
         if half.standing.finished:
             return
         with self._results(half) as session:
-            self._do_round(self._unfused, session)
+            self._do_round(self.round.unfused, session, later=evaluations_again(self.plan.config, self.round))
             made = provenance(half.config, self._recipes, digest(half.fingerprint), session.tally, ())
             session.finish(made | {"content": UNFUSED})
 
@@ -99,7 +97,7 @@ class Execution:
             kind = second_half(self.plan.config)
             work = kind.of(self.round.work, open_input(place), half.fuse, RunReport.of_finished(place).tally)
             with self._outputs() as session:
-                self.workers.work(work, session, self._count)
+                self._do_round(replace(self.round, work=work), session, before=self.round.unfused.evaluations)
                 found = self._finish(session, work)
         remove_finished(place, digest(half.fingerprint))
         return found
@@ -109,7 +107,7 @@ class Execution:
         with ExitStack() as stack:
             results, outputs = (stack.enter_context(one) for one in (self._results(half), self._outputs()))
             for _ in self._rounds(outputs, results):
-                if self._do_round(self._unfused, results):
+                if self._do_round(self.round.unfused, results):
                     self._fuse_round(half, results, outputs)
             found = self._finish(outputs, self._fusing(half, results))
         remove_outputs(half.config, half.fingerprint)
@@ -128,13 +126,6 @@ class Execution:
         )
 
     @property
-    def _unfused(self) -> Round:
-        """The round that denoises planes, each by itself."""
-        work = self.round.work.unfused
-        written = replace(self.round.written, dtype=np.dtype(work.wanted.dtype))
-        return replace(self.round, work=work, written=written)
-
-    @property
     def _recipes(self) -> Recipes:
         return self.round.work.recipes
 
@@ -142,7 +133,7 @@ class Execution:
         return self._session(self.plan.config, self.plan.fingerprint, self.round.written)
 
     def _results(self, half: Half) -> AbstractContextManager[Session]:
-        return self._session(half.config, half.fingerprint, self._unfused.written)
+        return self._session(half.config, half.fingerprint, self.round.unfused.written)
 
     @contextmanager
     def _session(
@@ -166,10 +157,16 @@ class Execution:
             self._begin(self.round.written.shape[0])
             outputs.grow(self.round.written)
             if results is not None:
-                results.grow(self._unfused.written)
+                results.grow(self.round.unfused.written)
 
-    def _do_round(self, now: Round, session: Session) -> bool:
-        """Do what is there of an input; False if that was interrupted, and so the input has ended."""
+    def _do_round(self, now: Round, session: Session, before: int = 0, later: int = 0) -> bool:
+        """Do what is there of an input; False if that was interrupted, and so the input has ended.
+
+        Args:
+            now: what is there.
+            session: that it is written in.
+            before, later: evaluations of the other half of the run.
+        """
         recipes = now.work.recipes
         done = sum(map(now.work.evaluations, session.done))
         known, total = len(recipes.known), now.evaluations
@@ -181,7 +178,7 @@ class Execution:
             done += planes
             self.computed += evaluated
             if self.progress is not None:
-                self.progress(done, total)
+                self.progress(before + done, before + total + later)
 
         advance(0, 0)
         try:
@@ -192,7 +189,7 @@ class Execution:
         return True
 
     def _count(self, planes: int, evaluated: int) -> None:
-        """Count what the second half evaluates; nobody is told how far it is."""
+        """Count what the second half of a round evaluates; nobody is told how far it is."""
         self.computed += evaluated
 
     def _finish(self, session: Session, work: Work) -> tuple[Tally, list[str]]:

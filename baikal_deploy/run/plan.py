@@ -49,6 +49,13 @@ class Round:
         return 1 if self.layout.edge is None else len(self.items) // self.written.num_planes
 
     @property
+    def unfused(self) -> Round:
+        """The same planes, each by itself; see ``Work.unfused``."""
+        work = self.work.unfused
+        written = replace(self.written, dtype=np.dtype(work.wanted.dtype))
+        return replace(self, work=work, written=written)
+
+    @property
     def evaluations(self) -> int:
         """Network evaluations of planes (of regions, where they are cut), as far as is known."""
         return sum(map(self._evaluations, self.work.recipes.channels))

@@ -10,6 +10,7 @@ from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.execution import Execution, Progress
+from baikal_deploy.run.fused_again import evaluations_again
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.items import Work
 from baikal_deploy.run.models.loaded import Models
@@ -125,15 +126,28 @@ class Run:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations of planes (of regions, where they are cut), as far as is known."""
-        return self.round.evaluations
+        """Network evaluations of planes (of regions, where they are cut), as far as is known.
+
+        Of planes by themselves, if these are fused then; see ``evaluations_again``.
+        """
+        return self._single.evaluations
+
+    @property
+    def evaluations_again(self) -> int:
+        """Network evaluations of planes that are denoised once more, averaged with those beside them."""
+        return evaluations_again(self.config, self.round)
+
+    @property
+    def _single(self) -> Round:
+        """The round that denoises planes, each by itself if they are fused then."""
+        return self.round if self.plan.half is None else self.round.unfused
 
     @property
     def evaluations_done(self) -> int:
         """Network evaluations that an unfinished run, which this one continues, has done."""
         if self.plan.denoising.finished:
             return self.evaluations
-        return self.round.evaluations_in(self.plan.denoising.earlier)
+        return self._single.evaluations_in(self.plan.denoising.earlier)
 
     @property
     def evaluations_kept(self) -> int:
@@ -141,7 +155,7 @@ class Run:
         half = self.plan.half
         if half is not None and finished_before(replace(half.config, overwrite=False), half.fingerprint):
             return self.evaluations
-        return self.round.evaluations_in(self._unfinished)
+        return self._single.evaluations_in(self._unfinished)
 
     @property
     def steps_kept(self) -> bool:
@@ -171,7 +185,8 @@ class Run:
             EngineError: the run is closed, or the network failed.
         """
         self.models.check_open()
-        return self.round.estimate_seconds()
+        more = self.evaluations_again / self.evaluations if self.evaluations else 0
+        return self._single.estimate_seconds() * (1 + more)
 
     def execute(self, progress: Progress | None = None, workers: Workers | None = None) -> RunReport:
         """Denoise and write; what an unfinished run of the same kind has left is not done again.

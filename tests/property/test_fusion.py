@@ -78,6 +78,14 @@ def test_a_change_is_left_alone() -> None:
     assert abs(leaked) < 0.05
 
 
+def test_what_differs_by_far_gives_nothing_at_all() -> None:
+    """Small weights would add up to a ghost of a flash in the frames around it."""
+    frames = [noisy(number, scene()) for number in range(2)]
+    frames[1][40:80, 30:70] += 1
+    inside = np.s_[50:70, 40:60]
+    assert_array_equal(two_sided(frames[0], [], frames[1:])[inside], frames[0][inside])
+
+
 def test_what_becomes_brighter_as_a_whole_is_told_sooner() -> None:
     """Noise of neighbouring pixels averages out in the means over windows."""
     still = scene()

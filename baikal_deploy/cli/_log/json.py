@@ -100,7 +100,7 @@ class JsonLog(Log):
             output_bytes=run.output_bytes,
             planes=run.recipes.num_planes,
             windows_per_plane=run.windows_per_plane,
-            evaluations=run.evaluations,
+            evaluations=run.evaluations + run.evaluations_again,
             evaluations_done=run.evaluations_done,
             estimated_seconds=seconds,
             finished=run.finished,

@@ -16,6 +16,7 @@ from baikal_deploy.report.words import (
     describe_sampler,
     describe_structure,
 )
+from baikal_deploy.run.fused_again import each_again
 from baikal_deploy.run.models.asked import Asked
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.create import format_of
@@ -54,7 +55,8 @@ def _describe_work(run: Run) -> str:
     if run.layout.edge is not None:
         parts, name = run.round.regions_per_plane, "region"
     each = "" if parts == 1 else f", each in {counted(parts, name)}"
-    return f"work      {planes}{each}; {counted(run.evaluations, 'pass', 'passes')} (network evaluations)"
+    passes = run.evaluations + run.evaluations_again
+    return f"work      {planes}{each}; {counted(passes, 'pass', 'passes')} (network evaluations)"
 
 
 def _describe_memory(run: Run) -> str:
@@ -101,9 +103,19 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
             if recipe.measurement.gate is None
             else [f"          {describe_gate(recipe.measurement.gate, run.plan.growing)}"]
         ),
+        *([f"          {words}"] if (words := _describe_again(run, channel)) else []),
         *(f"          {words}" for words in describe_structure(recipe.measurement)),
         *(f"note: {note}" for note in recipe.measurement.notes()),
     ]
+
+
+def _describe_again(run: Run, channel: int) -> str:
+    """What denoising planes again takes; "" if they are not."""
+    if not run.config.again:
+        return ""
+    passes = run.recipes.first(channel).nfe * each_again(run.round.work, channel)
+    more = counted(passes, "more pass", "more passes")
+    return f"denoised again: {more} a plane, averaged with those beside it" if passes else ""
 
 
 def describe_gate(gate: Gate, growing: str = "") -> str:
@@ -123,7 +135,8 @@ def describe_gate(gate: Gate, growing: str = "") -> str:
     )
     rest = f" (none along {closed[0]}: they would bring nothing)" if closed else ""
     left = f"{100 * math.sqrt(gate.left):.2g} % of the noise is left in results"
-    return f"fused with {used}{rest}: {left}; about {gate.gain:+.1f} dB expected"
+    least, most = gate.gains
+    return f"fused with {used}{rest}: {left}; +{least:.1f} to +{most:.1f} dB expected"
 
 
 def duration(seconds: float) -> str:
