@@ -82,7 +82,7 @@ def test_licence_is_that_of_the_card(words: str, licence: str | None) -> None:
     assert words in readme(manifest, 20, 30)
 
 
-@pytest.mark.parametrize("name", ["general", "nuclei", "flywing", "tribolium"])
+@pytest.mark.parametrize("name", ["general", "nuclei", "membranes", "tribolium"])
 def test_shipped_models_have_a_licence(name: str) -> None:
     assert _licence(read_manifest(find_model(name))) == "BSD-3-Clause"
 
