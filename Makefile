@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 BASELINES := .venv-baselines
+BIOIMAGEIO := .venv-bioimageio
 PACKAGING := .venv-packaging
 # Tests that `make package` runs in the unpacked sdist.
 TESTS ?= tests
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_AR
 
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: demo docs test test-slow lint ci lowest baselines bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
+.PHONY: demo docs test test-slow lint ci lowest baselines bioimageio bench bench-cameras bench-cluster bench-engines bench-live bench-matched bench-memory \
 	bench-peers bench-pipeline bench-train package records sample formats clean
 
 demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
@@ -26,7 +27,7 @@ demo: $(VENV)/.demo  ## denoise the shipped sample volume with the shipped model
 test: $(VENV)/.dev  ## all tests, in two processes
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(VENV)/.dev $(GPU_PACKAGES) $(BASELINES)/.done  ## tests that take long, need a C++ compiler or large packages
+test-slow: $(VENV)/.dev $(GPU_PACKAGES) $(BASELINES)/.done $(BIOIMAGEIO)/.done  ## tests that take long, need a C++ compiler or large packages
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.dev  ## style, types, import layers, and the site's links
@@ -51,6 +52,8 @@ lowest:  ## the main job and a training with the lowest versions of what they de
 
 baselines: $(BASELINES)/.done  ## CAREamics, for the methods n2v, structn2v and care, in an environment of its own
 
+bioimageio: $(BIOIMAGEIO)/.done  ## bioimageio.core, which tests packages of bioimage.io, in an environment of its own
+
 package: $(VENV)/.dev  ## sdist and wheel in dist/, and the tests as they are in the sdist
 	rm -rf dist $(PACKAGING)
 	$(PYTHON) -m venv $(PACKAGING)
@@ -59,7 +62,7 @@ package: $(VENV)/.dev  ## sdist and wheel in dist/, and the tests as they are in
 	$(PACKAGING)/bin/twine check --strict dist/*
 	test $$(cat dist/*.whl | wc -c) -lt 40000000
 	mkdir dist/sdist && tar -xzf dist/*.tar.gz -C dist/sdist --strip-components 1
-	cd dist/sdist && PYTHONPATH=$(CURDIR)/dist/sdist:$(CURDIR)/dist/sdist/training:$(CURDIR)/dist/sdist/export:$(CURDIR)/dist/sdist/evaluation \
+	cd dist/sdist && PYTHONPATH=$(CURDIR)/dist/sdist:$(CURDIR)/dist/sdist/training:$(CURDIR)/dist/sdist/export:$(CURDIR)/dist/sdist/evaluation:$(CURDIR)/dist/sdist/plugin \
 		$(CURDIR)/$(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 bench: $(VENV)/.dev  ## time outside the engine, and the ratio to torch
@@ -126,8 +129,13 @@ $(BASELINES)/.done: requirements-baselines.txt
 	$(BASELINES)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps careamics==0.3.5
 	@touch $@
 
+$(BIOIMAGEIO)/.done: requirements-bioimageio.txt
+	$(PYTHON) -m venv $(BIOIMAGEIO)
+	$(BIOIMAGEIO)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r $<
+	@touch $@
+
 formats: $(VENV)/.dev  ## the table of tests/formats.md, from sample files in ../shared/data
 	$(BIN)/python -m tests.formats
 
 clean:
-	rm -rf $(VENV) $(BASELINES) $(PACKAGING) demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BASELINES) $(BIOIMAGEIO) $(PACKAGING) demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -139,21 +139,19 @@ class Judge:
         return posterior_mean(predictor(net, self.diffusion), planes, self.schedule, level)
 
     def equalised(self, net: nn.Module, plane: Plane, found: Measurement) -> Plane:
-        y, equaliser = self._prepared(plane, found)
-        z = equaliser.forward(y)
+        z, equaliser = self._prepared(plane, found)
         x0 = equaliser.back(self.mean(net, z[:, None], found.matched_sigma)[:, 0])
         return found.intensity.denormalise(x0[0], np.float64)
 
     def mapped(self, net: MapUNet, plane: Plane, found: Measurement) -> Plane:
-        y, equaliser = self._prepared(plane, found)
+        y, equaliser = found.intensity.normalise(plane)[None], self._prepared(plane, found)[1]
         level = np.log(equaliser.spread)[:, None]
         x0 = self.mean(Given(net, level), y[:, None], found.matched_sigma)
         return found.intensity.denormalise(x0[0, 0], np.float64)
 
     def _prepared(self, plane: Plane, found: Measurement) -> tuple[Plane, Equaliser]:
         assert found.noise is not None
-        y = found.intensity.normalise(plane)[None]
-        return y, Equaliser.of(y, found.noise, found.intensity)
+        return Equaliser.equalised(plane[None], found.noise, found.intensity)
 
 
 def planes(path: Path, side: int) -> Iterator[tuple[Plane, Plane]]:

@@ -37,7 +37,7 @@ from baikal_deploy.models.manifest import find_model, read_manifest
 from baikal_deploy.pixels.counts import Tally
 from baikal_deploy.serve import Address, Limits, serve_frames
 from baikal_deploy.serve.server import Server
-from baikal_export.fused import FusedSampler, write
+from baikal_export.fused import parse, write
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate_nuclei
 
@@ -175,7 +175,7 @@ def fused(frame: np.ndarray, rounds: int) -> float:
     model = find_model("nuclei")
     with tempfile.TemporaryDirectory() as folder, Denoiser.load("nuclei", "onnx-cpu") as denoiser:
         path = Path(folder) / "fused.onnx"
-        write(FusedSampler.parse("forward-backward", read_manifest(model)), model, path)
+        write(parse("forward-backward", read_manifest(model)), model, path)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         measured = denoiser.measure([frame], make_sampler("forward-backward", {}, {}))
     planes = session.get_inputs()[1].shape[0]

@@ -109,11 +109,10 @@ class Recipe:
             Planes as the sampler takes them, (N, 1, H, W), and what ``finish`` needs.
         """
         noise, intensity = self.measurement.noise, self.measurement.intensity
-        normalised = intensity.normalise(planes)
         if noise is None or noise.gain == 0 or self.sampler.noise == "uniform":
-            return normalised[:, None], None
-        equaliser = Equaliser.equalised(normalised, noise, intensity)
-        return normalised[:, None], equaliser
+            return intensity.normalise(planes)[:, None], None
+        even, equaliser = Equaliser.equalised(planes, noise, intensity)
+        return even[:, None], equaliser
 
     def finish(
         self, x0: Planes, equaliser: Equaliser | None, planes: Raw, shown: Shown, crop: Crop, wanted: Wanted

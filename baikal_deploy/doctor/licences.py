@@ -8,6 +8,7 @@ CONDITIONS = {
     "bm3d": "non-commercial use alone",
     "pylibczirw": "LGPL 3",
     "pymmcore": "LGPL 2.1",
+    "PySide6-Essentials": "LGPL 3",
     "tensorrt-cu13": "NVIDIA's licence",
     "tensorrt-rtx-cu13": "NVIDIA's licence",
     "nvidia-cublas": "NVIDIA's licence",

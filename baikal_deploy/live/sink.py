@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from baikal_deploy.errors import VolumeError
+from baikal_deploy.live.shown import Sample
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.volumes.base import Axis, VolumeInfo
 from baikal_deploy.volumes.layout import Layout
+from baikal_deploy.volumes.shown import displayed
 from baikal_deploy.volumes.writer import Writer
 from baikal_deploy.volumes.zarr.format import OmeZarr
 
@@ -37,6 +39,7 @@ class FrameSink:
     info: VolumeInfo
     written: set[int] = field(default_factory=set)
     _output: Writer | None = None
+    _samples: dict[int, Sample] = field(default_factory=dict)
 
     def write(self, position: Mapping[str, int], frame: Raw) -> None:
         """Write a plane (H, W) with its pyramid.
@@ -58,15 +61,19 @@ class FrameSink:
             )
         output.write(output.items[plane], frame[None])
         self.written.add(plane)
+        self._samples.setdefault(position.get("c", 0), Sample()).add(frame)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
-        """Mark the image complete.
+        """Mark the image complete, with display ranges of what came.
 
         Raises:
             VolumeError: a full disk and the like.
         """
         if self._output is not None:
-            self._output.finish(provenance)
+            channels = map(self._samples.get, range(self.info.num_channels))
+            ranges = [None if one is None else one.range() for one in channels]
+            shown = replace(self.info, omero=displayed(self.info, ranges))
+            self._output.grown(shown).finish(provenance)
 
     def _plane(self, position: Mapping[str, int]) -> int:
         """Number of the plane at a position; axes that the image or the position does not have count as 0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,8 +10,16 @@ from scipy.signal import correlate2d
 
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.surroundings import BASE_REACH, BASE_SIGMA, Surroundings
-from baikal_deploy.pixels.arrays import Planes, Values
-from baikal_deploy.pixels.cells import CELL, cell_products, cells_in, cells_of, strips, whole_cells
+from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.cells import (
+    CELL,
+    Scratch,
+    cell_products,
+    cells_in,
+    cells_of,
+    strips,
+    whole_cells,
+)
 
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 """Blur along an axis, with the standard deviation of one pixel."""
@@ -21,7 +28,10 @@ OWN = float(BINOMIAL[2] ** 2)
 REACH = len(BINOMIAL) // 2
 ADAPTIVE_REACH = BASE_REACH + REACH + 2 * CELL
 """Pixels that ``AdaptiveBase`` looks around."""
-LEAST_POWER = np.float32(1e-12)
+WHOLE = 2.0 ** (4 * REACH)
+"""Sum of the weights of both axes as whole numbers: sums of two neighbours, 2·REACH times along each axis.
+A power of two, so that nothing is rounded when it is divided out, once for a cell and not for each pixel."""
+LEAST_POWER = 1e-12
 
 
 @dataclass(frozen=True)
@@ -34,63 +44,84 @@ class AdaptiveBase:
 
     Attributes:
         around: the planes' ``base``.
-        detail: what the planes blurred by one pixel are more than that, (N, H, W).
-        power: mean square of the detail around each pixel.
+        detail: what the planes blurred by one pixel are more than that, times WHOLE, (N, H, W).
+        power: mean square of the detail around each pixel, over what noise adds to it for each unit of
+            intensity, and over WHOLE.
+        scratch: for what is computed of a strip.
     """
 
     around: Surroundings
-    detail: Planes
+    detail: Raw
     power: Surroundings
+    scratch: Scratch
 
     @classmethod
-    def of(cls, planes: Planes, detail: Planes) -> Self:
-        """The means around the pixels of planes.
+    def of(cls, planes: Raw, around: Surroundings, noise: float) -> Self:
+        """The means around the pixels of planes in which the variance of noise is that of photons.
 
         Args:
             planes: (N, H, W), finite.
-            detail: (N, H, W), where the detail is put.
+            around: their ``base``.
+            noise: variance of the difference of the two blurs that is noise, for each unit of mean intensity.
         """
-        around, power = Surroundings.of(planes), np.empty(cells_in(planes.shape), np.float32)
+        detail, power = np.empty_like(planes), np.empty(cells_in(planes.shape), planes.dtype)
+        whole, scratch = around.times(WHOLE), Scratch(planes.dtype)
         for rows in strips(planes.shape):
-            np.subtract(_near(planes, rows), around.rows(rows), out=detail[:, rows])
-            whole = whole_cells(detail[:, rows], "edge")
-            power[:, cells_of(rows)] = cell_products(whole, whole)
-        power *= np.float32(CELL**-2)
-        np.maximum(power, LEAST_POWER, out=power)
-        return cls(around, detail, Surroundings.between_cells(power, planes.shape))
+            own = whole.rows(rows, detail[:, rows])
+            np.subtract(_near(planes, rows, scratch), own, out=own)
+            cells = whole_cells(own, "edge")
+            power[:, cells_of(rows)] = cell_products(cells, cells)
+        power *= planes.dtype.type(CELL**-2 / (WHOLE * noise))
+        np.maximum(power, planes.dtype.type(LEAST_POWER), out=power)
+        return cls(around, detail, Surroundings.between_cells(power, planes.shape), scratch)
 
-    def rows(self, rows: slice, noise: Callable[[Planes], Planes]) -> tuple[Planes, Planes]:
-        """The means around the pixels of some rows, and the shares of the pixels themselves in them.
+    def rows(self, rows: slice, floor: float) -> tuple[Raw, Raw]:
+        """The means around the pixels of some rows, and the weights of the detail in them.
 
         Args:
             rows: with a start and a stop.
-            noise: variance of the difference of the two blurs that is noise, by the ``base``.
+            floor: intensity below which there is as much noise as there.
 
         Returns:
-            Two arrays (N, rows, W), float32.
+            Two arrays (N, rows, W), which hold until the next rows are asked for; the share of the detail
+            that is structure is WHOLE times its weight.
         """
-        around = self.around.rows(rows)
-        structure = noise(around)
-        structure /= self.power.rows(rows)
-        np.subtract(1, structure, out=structure)
-        np.maximum(structure, 0, out=structure)
-        around += structure * self.detail[:, rows]
-        structure *= np.float32(OWN)
-        return around, structure
+        detail, real = self.detail[:, rows], self.detail.dtype.type
+        around, weights, power = (
+            self.scratch.array(name, detail.shape) for name in ("around", "weights", "power")
+        )
+        self.around.rows(rows, around)
+        np.maximum(around, real(floor), out=weights)
+        weights /= self.power.rows(rows, power)
+        np.minimum(weights, real(1 / WHOLE), out=weights)
+        np.subtract(real(1 / WHOLE), weights, out=weights)
+        around += np.multiply(weights, detail, out=power)
+        return around, weights
 
 
-def _near(planes: Planes, rows: slice) -> Planes:
-    """Some rows of planes, blurred by one pixel: (N, rows, W). Beyond the planes are their last pixels."""
-    height = planes.shape[1]
+def _near(planes: Raw, rows: slice, scratch: Scratch) -> Raw:
+    """Some rows of planes, blurred by one pixel, times WHOLE: (N, rows, W).
+
+    Beyond the planes are their last pixels.
+    """
+    count, height, width = planes.shape
     first, last = max(rows.start - REACH, 0), min(rows.stop + REACH, height)
+    blurred = planes[:, first:last]
     margins = REACH - (rows.start - first), REACH - (last - rows.stop)
-    blurred = np.pad(planes[:, first:last], [(0, 0), margins, (REACH, REACH)], "edge")
-    for _ in range(2 * REACH):  # the sum of two neighbours, so many times, has the weights of BINOMIAL
-        blurred = blurred[:, 1:] + blurred[:, :-1]
-    for _ in range(2 * REACH):
-        blurred = blurred[..., 1:] + blurred[..., :-1]
-    near: Planes = blurred * np.float32(2.0 ** (-4 * REACH))
-    return near
+    if any(margins):
+        blurred = np.pad(blurred, [(0, 0), margins, (0, 0)], "edge")
+    shape = count, rows.stop - rows.start, width
+    # The sum of two neighbours, so many times, has the weights of BINOMIAL.
+    for step in range(2 * REACH - 1, 0, -1):
+        out = scratch.array(f"y{step % 2}", (count, shape[1] + step, width))
+        blurred = np.add(blurred[:, 1:], blurred[:, :-1], out=out)
+    wide = scratch.array("x0", (*shape[:2], width + 2 * REACH))
+    np.add(blurred[:, 1:], blurred[:, :-1], out=wide[..., REACH:-REACH])
+    wide[..., :REACH], wide[..., -REACH:] = wide[..., [REACH]], wide[..., [-REACH - 1]]
+    for step in range(2 * REACH - 1, -1, -1):
+        out = scratch.array(f"x{step % 2}", (*shape[:2], width + step))
+        wide = np.add(wide[..., 1:], wide[..., :-1], out=out)
+    return wide
 
 
 def share_of_noise(noise: NoiseModel) -> float:

@@ -82,9 +82,8 @@ def estimate_equalised(
 ) -> NDArray[np.float64]:
     """A plane (H, W), finite, denoised at ``factor`` times its noise level; in raw units."""
     low, beyond = below(plane, ceiling(intensity, noise))
-    normalised = intensity.normalise(low)
-    equaliser = Equaliser.of(normalised[None], noise, intensity)
-    x = estimate(equaliser.forward(normalised[None])[0], factor * equaliser.level)
+    even, equaliser = Equaliser.equalised(low[None], noise, intensity)
+    x = estimate(even[0], factor * equaliser.level)
     raw: NDArray[np.float64] = intensity.denormalise(equaliser.back(x[None])[0], np.float64)
     return raw if beyond is None else raw + beyond
 

@@ -9,6 +9,9 @@ defect_lines.py.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +32,12 @@ CERTAIN = 12.0
 """Standard deviations from which on two neighbours may have more."""
 MAD_STD = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
+LEAST_STEP = FAR * (1 - SHARED) * 0.999
+"""Standard deviations that a candidate differs by from the mean of three of its neighbours."""
+CROSS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+"""A pixel and those on its four sides: steps along y and x."""
+FEW = 1 / 8
+"""Share of the pixels of a strip up to which they are looked at one by one."""
 PASSES = 2
 WINDOW = 2
 """Pixels on each side of one whose median it is compared with, and replaced by."""
@@ -120,10 +129,14 @@ def _candidates(plane: Raw, noise: NoiseModel) -> tuple[Places, Places]:
     """Pixels that may be defects, which are few: they differ from three of their neighbours by enough."""
     padded = np.pad(plane, 1, mode="reflect")
     tops = range(0, len(plane), max(1, STRIP_PIXELS // padded.shape[1]))
-    found = [
-        _marked(_are_candidates(padded[top : top + tops.step + 2], noise)) + top * plane.shape[1]
-        for top in tops
-    ]
+    found, narrow = [], plane.dtype in (np.uint8, np.uint16)
+    for top in tops:
+        strip = padded[top : top + tops.step + 2]
+        places = _one_by_one(strip, noise) if narrow else None
+        if places is None:
+            narrow, crosses = False, _crosses(strip.astype(np.float32))
+            places = _marked(_are_candidates(*crosses, noise))
+        found.append(places + top * plane.shape[1])
     return np.divmod(np.concatenate(found), plane.shape[1])
 
 
@@ -132,23 +145,61 @@ def _marked(mask: Mask) -> Places:
     return np.flatnonzero(mask) if mask.any() else np.empty(0, np.intp)
 
 
-def _are_candidates(padded: Raw, noise: NoiseModel) -> Mask:
-    """Candidates in a strip with one more pixel on each side."""
-    padded = padded.astype(np.float32)
-    own, up, down = padded[1:-1, 1:-1], padded[:-2, 1:-1], padded[2:, 1:-1]
-    left, right = padded[1:-1, :-2], padded[1:-1, 2:]
-    highest, lowest = np.maximum(up, down), np.minimum(up, down)
-    total = up + down
-    for other in (left, right):
+def _crosses(padded: Raw) -> tuple[Raw, list[Raw]]:
+    """The pixels of a strip with one more on each side, and those on their four sides."""
+    height, width = padded.shape
+    own, *beside = (padded[1 + y : height - 1 + y, 1 + x : width - 1 + x] for y, x in CROSS)
+    return own, beside
+
+
+def _one_by_one(padded: Raw, noise: NoiseModel) -> Places | None:
+    """Candidates among the uneven pixels of a strip of narrow integers; None where these are not few."""
+    uneven = _are_uneven(padded, noise)
+    if np.count_nonzero(uneven) > FEW * uneven.size:
+        return None
+    places = _marked(uneven)
+    (own, beside), at = _crosses(padded), np.divmod(places, uneven.shape[1])
+    return places[_are_candidates(own[at], [other[at] for other in beside], noise)]
+
+
+def _are_uneven(padded: Raw, noise: NoiseModel) -> Mask:
+    """Pixels of a strip of narrow integers that, with the four around them, differ by enough for a candidate.
+
+    That is told in half the time.
+    """
+    own, ends = padded[1:-1, 1:-1], []
+    for extreme in (np.maximum, np.minimum):
+        end = extreme(padded[:-2, 1:-1], padded[2:, 1:-1])
+        for other in (own, padded[1:-1, :-2], padded[1:-1, 2:]):
+            extreme(end, other, out=end)
+        ends.append(end)
+    highest, lowest = ends
+    highest -= lowest
+    least = np.float32(LEAST_STEP**2)
+    variance = own.astype(np.float32)
+    variance *= least * np.float32(noise.gain)
+    variance += least * np.float32(noise.intercept)
+    np.maximum(variance, least * np.float32(noise.floor), out=variance)
+    squared = highest.astype(np.float32)
+    squared *= squared
+    uneven: Mask = squared > variance
+    return uneven
+
+
+def _are_candidates(own: Raw, beside: Sequence[Raw], noise: NoiseModel) -> Mask:
+    """Which of some pixels are candidates.
+
+    Args:
+        own: their values.
+        beside: those of the pixels on their four sides.
+    """
+    own = own.astype(np.float32)
+    highest, lowest = functools.reduce(np.maximum, beside), functools.reduce(np.minimum, beside)
+    total = beside[0].astype(np.float32)
+    for other in beside[1:]:
         total += other
-        np.maximum(highest, other, out=highest)
-        np.minimum(lowest, other, out=lowest)
-    variance = own * np.float32(noise.gain)
-    variance += np.float32(noise.intercept)
-    np.maximum(variance, np.float32(noise.floor), out=variance)
-    enough = np.sqrt(variance, out=variance)
-    enough *= np.float32(3 * FAR * (1 - SHARED) * 0.999)
     total -= 3 * own
-    found: Mask = highest - total > enough
-    found |= total - lowest > enough
+    variance = own * np.float32(noise.gain) + np.float32(noise.intercept)
+    enough = np.sqrt(np.maximum(variance, np.float32(noise.floor))) * np.float32(3 * LEAST_STEP)
+    found: Mask = (highest - total > enough) | (total - lowest > enough)
     return found

@@ -76,8 +76,7 @@ class IntensityMap:
         flat = raw.reshape(-1)
         result = np.empty(flat.shape, np.float32)
         for block in blocks(flat.size):
-            scaled = np.multiply(flat[block], 1 / self.half, dtype=np.float64)
-            np.subtract(scaled, self.low / self.half + 1, out=result[block], casting="same_kind")
+            put_scaled(flat[block], 1 / self.half, self.low / self.half + 1, result[block])
         return result.reshape(raw.shape)
 
     def raw(self, x: Plane, dtype: DTypeLike = np.float64) -> Raw:
@@ -103,6 +102,20 @@ class IntensityMap:
     def normalised_sigma(self, sigma: float) -> float:
         """A standard deviation in raw units, on the network's scale."""
         return sigma / self.half
+
+
+def put_scaled(raw: Raw, factor: float, less: float, out: Raw) -> None:
+    """Put factor·raw − less into an array of float32 or float64.
+
+    Args:
+        raw: of any shape and real dtype.
+        out: of the same shape. Integers of up to 16 bits are scaled in its type, which holds them; others in
+            float64.
+    """
+    few = raw.dtype.kind in "bui" and raw.dtype.itemsize <= 2
+    dtype = out.dtype if few else np.dtype(np.float64)
+    scaled = np.multiply(raw, factor, out=out if few else None, dtype=dtype)
+    np.subtract(scaled, dtype.type(less), out=out, casting="same_kind")
 
 
 def is_constant(plane: Raw) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -57,12 +57,22 @@ class Surroundings:
         Args:
             planes: (…, H, W), finite, of a real dtype.
         """
-        means = np.empty(cells_in(planes.shape), planes.dtype)
+        sums = np.empty(cells_in(planes.shape), planes.dtype)
         for rows in strips(planes.shape):
-            means[..., cells_of(rows), :] = cell_sums(whole_cells(planes[..., rows, :], "edge"))
-        means *= planes.dtype.type(CELL**-2)
-        smooth = _blurred(_blurred(means).swapaxes(-1, -2)).swapaxes(-1, -2)
-        return cls.between_cells(np.ascontiguousarray(smooth), planes.shape)
+            sums[..., cells_of(rows), :] = cell_sums(whole_cells(planes[..., rows, :], "edge"))
+        return cls.of_cells(sums, planes.shape)
+
+    @classmethod
+    def of_cells(cls, sums: Raw, shape: tuple[int, ...]) -> Self:
+        """The surroundings of planes of which sums over the cells are known.
+
+        Args:
+            sums: (…, rows of cells, columns of cells), which are used up.
+            shape: (…, H, W) of the planes.
+        """
+        sums *= sums.dtype.type(CELL**-2)
+        smooth = _blurred(_blurred(sums).swapaxes(-1, -2)).swapaxes(-1, -2)
+        return cls.between_cells(np.ascontiguousarray(smooth), shape)
 
     @classmethod
     def between_cells(cls, means: Raw, shape: tuple[int, ...]) -> Self:
@@ -73,6 +83,10 @@ class Surroundings:
             shape: (…, H, W) of the planes.
         """
         return cls(shape, padded(along_x(means)[..., : shape[-1]]))
+
+    def times(self, factor: float) -> Self:
+        """The same, of planes that are ``factor`` times as bright."""
+        return replace(self, means=self.means * self.means.dtype.type(factor))
 
     def rows(self, rows: slice, out: Raw | None = None) -> NDArray[Any]:
         """The mean intensity around the pixels of some rows: (…, rows, W).

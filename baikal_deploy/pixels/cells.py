@@ -10,6 +10,7 @@ from math import prod
 from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from baikal_deploy.pixels.arrays import Raw
 
@@ -37,6 +38,24 @@ def strips(shape: tuple[int, ...], span: slice | None = None) -> Iterator[slice]
     rows = max(1, STRIP_PIXELS // max(1, prod(leading) * width * CELL)) * CELL
     for top in range(start - start % CELL, stop, rows):
         yield slice(max(top, start), min(top + rows, stop))
+
+
+class Scratch:
+    """Memory for what is computed of a strip: that of the last one again, which is in the cache already.
+
+    Arguments:
+        dtype: of the arrays.
+    """
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._dtype, self._kept = dtype, dict[str, Raw]()
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Raw:
+        """An array of some shape, which holds anything, until it is asked for again by this name."""
+        size = prod(shape)
+        if name not in self._kept or self._kept[name].size < size:
+            self._kept[name] = np.empty(size, self._dtype)
+        return self._kept[name][:size].reshape(shape)
 
 
 def cells_of(rows: slice) -> slice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,7 @@ BINS = 96
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEAST = 0.5
 """Pixels at the foot of a histogram: a logarithm has no zero."""
+Anchor = Literal["start", "middle", "end"]
 SHOWN = (0.05, 99.95)
 """Percentiles that a histogram reaches from and to."""
 
@@ -41,10 +43,18 @@ class Axes:
         """A line through points, as an element of SVG."""
         return f'<polyline class="{style}" points="{" ".join(self.at(x, y) for x, y in points)}"/>'
 
-    def text(self, x: float, y: float, text: str, style: str, move: str) -> str:
-        """A text at a point, as an element of SVG; ``move`` holds more of its attributes."""
-        across, down = self.at(x, y).split(",")
-        return f'<text class="{style}" x="{across}" y="{down}" {move}>{text}</text>'
+    def text(self, x: float, y: float, text: str, move: tuple[float, float], anchor: Anchor = "start") -> str:
+        """A small text beside a point, as an element of SVG.
+
+        Args:
+            x, y: the point.
+            text: holds nothing to escape.
+            move: from the point, across and down (Qt draws no dx and dy).
+            anchor: which end of the text is there.
+        """
+        across, down = (float(at) + by for at, by in zip(self.at(x, y).split(","), move, strict=True))
+        place = f'x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}"'
+        return f'<text class="small" {place}>{text}</text>'
 
 
 def histograms(before: Raw, after: Raw, intensity: IntensityMap) -> str:
@@ -65,7 +75,7 @@ def histograms(before: Raw, after: Raw, intensity: IntensityMap) -> str:
     for end, name in ((intensity.low, "−1"), (intensity.high, "+1")):
         if not intensity.is_constant and axes.x[0] <= end <= axes.x[1]:
             parts.append(axes.line([(end, bottom), (end, axes.y[1])], "mark"))
-            parts.append(axes.text(end, axes.y[1], name, "small", 'dx="4" dy="10"'))
+            parts.append(axes.text(end, axes.y[1], name, (4, 10)))
     return _svg(parts)
 
 
@@ -113,12 +123,12 @@ def _frame(axes: Axes, x: str, y: str, form: Callable[[float], str], whole: bool
     (left, right), (bottom, top) = axes.x, axes.y
     parts = [axes.line([(left, top), (left, bottom), (right, bottom)], "axis")]
     for tick in _ticks(left, right):
-        parts.append(axes.text(tick, bottom, number(tick), "small", 'dy="15" text-anchor="middle"'))
+        parts.append(axes.text(tick, bottom, number(tick), (0, 15), "middle"))
     for tick in [t for t in _ticks(bottom, top) if not whole or t == round(t)]:
         parts.append(axes.line([(left, tick), (right, tick)], "grid"))
-        parts.append(axes.text(left, tick, form(tick), "small", 'dx="-6" dy="4" text-anchor="end"'))
-    parts.append(axes.text(right, bottom, x, "small", 'dy="32" text-anchor="end"'))
-    parts.append(axes.text(left, top, y, "small", 'dx="6" dy="2"'))
+        parts.append(axes.text(left, tick, form(tick), (-6, 4), "end"))
+    parts.append(axes.text(right, bottom, x, (0, 32), "end"))
+    parts.append(axes.text(left, top, y, (6, 2)))
     return "".join(parts)
 
 

@@ -21,7 +21,7 @@ from baikal_deploy.host.sizes import memory_limit
 from baikal_deploy.run.begun import Begun, begun_here
 from baikal_deploy.run.choice import Choice, choose
 from baikal_deploy.run.config import RunConfig, Unfused
-from baikal_deploy.run.display import displayed, measured_ranges
+from baikal_deploy.run.display import measured_ranges
 from baikal_deploy.run.finished import Finished
 from baikal_deploy.run.fused_again import second_half
 from baikal_deploy.run.gates import add_gates, check_fusion
@@ -38,6 +38,7 @@ from baikal_deploy.run.resume.session import finished_before
 from baikal_deploy.run.standing import Standing, look, settle
 from baikal_deploy.volumes.layout import Layout, default_layout, plan_items
 from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.shown import displayed
 
 RESULT = np.dtype(np.float32)
 """Pixel type of results before they are fused."""

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import get_args
 
 import rich_click as click
+from click.core import ParameterSource
 
 from baikal_deploy.cli.terminal import Command, friendly, tell
 from baikal_deploy.engines._tensorrt.family import TENSORRT, TENSORRT_RTX
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.measurement.structure.classifier import structure_names
-from baikal_deploy.models.manifest import ModelManifest, Stored
+from baikal_deploy.models.manifest import Stored
 from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.volumes.places import check_reachable, check_writable
 from baikal_export import engine_files, record
 from baikal_export.card import read_card
+from baikal_export.extras import Extras, exported, of_exported
 from baikal_export.foreign import layout, layout_names, recognised
-from baikal_export.fused import FusedSampler, write
 from baikal_export.onnx_file import MAX_LOSS_DB, export
 from baikal_export.planes import Images
 from baikal_export.report import report
@@ -34,7 +35,14 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
         },
         {
             "name": "What else to make of it",
-            "options": ["--fused-sampler", "--tensorrt", "--tensorrt-rtx", "--sm", "--profile"],
+            "options": [
+                "--fused-sampler",
+                "--bioimageio",
+                "--tensorrt",
+                "--tensorrt-rtx",
+                "--sm",
+                "--profile",
+            ],
         },
     ]
 }
@@ -93,6 +101,10 @@ click.rich_click.OPTION_GROUPS = click.rich_click.OPTION_GROUPS | {
     help="Also write a whole sampler as one graph, for programs in C, C++, C# or Java; may be repeated.",
 )  # fmt: skip
 @click.option(
+    "--bioimageio", "package", type=click.Path(path_type=Path), metavar="FILE.zip",
+    help="Also write a package of bioimage.io, for Fiji and others; it measures the noise itself.",
+)  # fmt: skip
+@click.option(
     "--tensorrt", is_flag=True, help="Also build the engine file of TensorRT for this machine's GPU."
 )
 @click.option(
@@ -124,6 +136,7 @@ def main(
     channel: str | None,
     max_loss: float,
     fused: tuple[str, ...],
+    package: Path | None,
     tensorrt: bool,
     tensorrt_rtx: bool,
     sm: str | None,
@@ -133,11 +146,28 @@ def main(
 
     The file is compared with the checkpoint in torch. In fp32 it must agree to a relative error of 1e-5; in
     another precision, images that it denoises must not lose more than --max-loss. A record is written beside
-    it (docs/export.md).
+    it (docs/export.md). Of a MODEL that is exported already, or shipped, --fused-sampler and --bioimageio are
+    made without it.
     """
+    if not only_record and (file := exported(model)) is not None:
+        _check_alone({"model", "output", "fused", "package"})
+        for line in of_exported(file, output, fused, package):
+            tell(line)
+        return
     check_reachable(model)
     if only_record:
-        others = output or name or card or source or config or calibrate or fused or tensorrt or tensorrt_rtx
+        others = (
+            output
+            or name
+            or card
+            or source
+            or config
+            or calibrate
+            or fused
+            or package
+            or tensorrt
+            or tensorrt_rtx
+        )
         if others or precision != "fp32":
             raise ConfigError("--record goes with --verify, --channel and --knows alone: no model is written")
         for line in record.of_file(model, Images(verify, (), channel), knows):
@@ -157,30 +187,30 @@ def main(
     manifest = trained.manifest(name or output.stem, precision=precision, **described)
     engine_files.check(families, sms, profile, manifest)
     planes = Images(verify, calibrate, channel).planes(precision, trained)
-    samplers = _samplers(fused, manifest, output)
+    extras = Extras.of(fused, package, manifest, output)
     found = export(trained.network(), manifest, output, *planes, max_loss)
     for line in [
         *report(model, output, precision, found),
         *record.of_export(output, trained, planes[0], knows),
     ]:
         tell(line)
-    for path, sampler in samplers.items():
-        difference = write(sampler, output, path)
-        tell(f"wrote {path}; it agrees with the NumPy sampler to {difference:.1e}")
+    for line in extras.write(output):
+        tell(line)
     for line in engine_files.build_for(output, families, sms, profile):
         tell(line)
 
 
-def _samplers(texts: tuple[str, ...], manifest: ModelManifest, output: Path) -> dict[Path, FusedSampler]:
-    """Samplers that --fused-sampler asks for, by file; compiled before anything is written."""
-    samplers: dict[Path, FusedSampler] = {}
-    for text in texts:
-        sampler = FusedSampler.parse(text, manifest)
-        path = sampler.path(output)
-        if path in samplers:
-            raise ConfigError(f"--fused-sampler {text}: {path} is asked for twice; give each sampler once")
-        samplers[path] = sampler
-    return samplers
+def _check_alone(allowed: set[str]) -> None:
+    """Raise ConfigError for options that an exported model does not go with."""
+    context = click.get_current_context()
+    assert context is not None, "called by the command"
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
+        if given and parameter.name not in allowed:
+            raise ConfigError(
+                f"{parameter.opts[0]}: goes with a checkpoint; of a model that is exported already, "
+                "--fused-sampler and --bioimageio are made"
+            )
 
 
 def _beside(model: Path, precision: Stored = "fp32") -> Path:

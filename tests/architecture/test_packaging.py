@@ -103,7 +103,7 @@ def test_publishing_needs_no_password() -> None:
 def test_nobody_is_told_to_install_what_is_on_no_index() -> None:
     assert "on no package index yet" in text("README.md")  # once it is, this test goes
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
-    folders = [ROOT / top for top in ("baikal_deploy", "training", "export", "evaluation")]
+    folders = [ROOT / top for top in ("baikal_deploy", "training", "export", "evaluation", "plugin")]
     code = [path for folder in folders for path in folder.rglob("*.py")]
     pages += [path for path in code if path.name != "extras.py"]  # which asks where it was installed from
     told = re.compile(r"(pip|conda|mamba|uv|pipx|pixi)\b[^`\n]*\b(install|add)\b[^`\n]*\bbaikal-deploy\b")

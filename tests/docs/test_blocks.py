@@ -145,3 +145,9 @@ def test_what_cannot_be_run_needs_a_mark() -> None:
     (block,) = blocks("page.md", "```sh\ncurl example.org\n```")
     with pytest.raises(AssertionError, match=r"page\.md:1.*curl.*say why"):
         commands(block, block.text)
+
+
+def test_a_command_that_fails_is_told() -> None:
+    (block,) = blocks("page.md", "```sh\nbaikal-run nothing.tif\n```")
+    with pytest.raises(AssertionError, match=r"page\.md:1: baikal-run nothing\.tif"):
+        run(block, block.text, {})

@@ -220,6 +220,41 @@ def test_all_series_of_a_store(
     assert open_volume(tmp_path / "a_series1_denoised.ome.zarr").info.name == "image 0"
 
 
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_a_plate_in_0_4(
+    tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray, zarr_format: Format
+) -> None:
+    plate = make_plate(tmp_path / "a.zarr", counts[:1, :32, :32], zarr_format)
+    result = baikal_run(plate, "--ngff", "0.4")
+    assert result.exit_code == 0, result.output
+    output = tmp_path / "a_denoised.ome.zarr"
+    assert not list(output.rglob("zarr.json"))
+    for path in (output, *(output / field for field in FIELDS)):
+        assert_valid(path)
+    found = json.loads((output / ".zattrs").read_bytes())
+    assert found["plate"]["version"] == "0.4"
+    assert found["baikal"]["complete"] is True
+    well = json.loads((output / "A" / "1" / ".zattrs").read_bytes())["well"]
+    assert well == {"images": [{"path": f, "acquisition": 1} for f in "01"], "version": "0.4"}
+    assert open_volume(output / FIELDS[1]).info.name == f"field {FIELDS[1]}"
+    again = baikal_run(plate, "--ngff", "0.4")
+    assert "3 of 3 images denoised (3 of them before), 0 failed" in again.stderr
+    assert baikal_run(plate).exit_code == 2
+
+
+def test_a_store_of_several_images_in_0_4(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
+    store = group(tmp_path / "a.zarr", 3, {"bioformats2raw.layout": 3})
+    group(store / "OME", 3, {"series": ["1", "0"]})
+    for number in range(2):
+        image(store / str(number), counts[:1, :32, :32] + 50 * number, 3, f"image {number}")
+    result = baikal_run(store, output := tmp_path / "out.zarr", "--ngff", "0.4")
+    assert result.exit_code == 0, result.output
+    assert_valid(output)
+    assert json.loads((output / ".zattrs").read_bytes())["bioformats2raw.layout"] == 3
+    assert json.loads((output / "OME" / ".zattrs").read_bytes()) == {"series": ["1", "0"]}
+    assert [open_volume(output, series).info.name for series in range(2)] == ["image 1", "image 0"]
+
+
 def test_what_is_for_one_image_is_refused(tmp_path: Path, baikal_run: BaikalRun, counts: np.ndarray) -> None:
     plate = make_plate(tmp_path / "a.zarr", counts)
     for arguments in (["--preview", "look.png"], ["--mask", "mask.zarr"], ["out.tif"]):

@@ -13,11 +13,11 @@ import pytest
 from scipy import stats
 
 from baikal_deploy.models.manifest import read_manifest
-from baikal_export.fused import FusedSampler, write
+from baikal_export.fused import parse, write
 from tests.capabilities import require
 from tests.models import exported
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "fused_sampler.c"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADER = Path(__file__).parent / "fused_c"
 LIBRARY = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))
 HEIGHT, WIDTH, LOW, HIGH, SIGMA = 23, 37, 100, 1100, 130
@@ -27,18 +27,22 @@ AUTOMATIC, FIXED = "repaint,steps=walk3", "mixing,start=60,stop=20,steps=walk3"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled example."""
+    return compiled("fused_sampler", tmp_path_factory.mktemp("fused_c"))
+
+
+def compiled(name: str, folder: Path) -> Path:
+    """An example in C, compiled and linked with the library of the Python package."""
     require("links")
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("there is no C compiler (cc) to build examples/fused_sampler.c with")
-    folder = tmp_path_factory.mktemp("fused_c")
-    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):  # to link with, and to load
-        (folder / name).symlink_to(LIBRARY)
+        pytest.skip(f"there is no C compiler (cc) to build examples/{name}.c with")
+    for library in ("libonnxruntime.so", "libonnxruntime.so.1"):  # to link with, and to load
+        (folder / library).symlink_to(LIBRARY)
     strict = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
     linked = ["-L", folder, f"-Wl,-rpath,{folder}", "-lonnxruntime", "-lm"]
-    command = [compiler, *strict, "-I", HEADER, EXAMPLE, *linked, "-o", folder / "fused_sampler"]
+    command = [compiler, *strict, "-I", HEADER, EXAMPLES / f"{name}.c", *linked, "-o", folder / name]
     subprocess.run(command, check=True)
-    return folder / "fused_sampler"
+    return folder / name
 
 
 @pytest.fixture(params=[AUTOMATIC, FIXED])
@@ -48,7 +52,7 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def fused(text: str, folder: Path) -> Path:
-    write(FusedSampler.parse(text, read_manifest(exported())), exported(), folder / "fused.onnx")
+    write(parse(text, read_manifest(exported())), exported(), folder / "fused.onnx")
     return folder / "fused.onnx"
 
 

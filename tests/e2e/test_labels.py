@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import zarr
 
+from baikal_deploy.volumes.create import format_of
+from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.storage import Storage
 from tests.e2e.conftest import BaikalRun
 from tests.e2e.test_collection import attributes, image
 from tests.e2e.test_resume import run_killed
@@ -85,6 +88,28 @@ def test_label_images_are_carried_over(
             assert arrays[0].chunks == arrays[1].chunks == (1, 40, 40)
             assert arrays[0].shards == arrays[1].shards
             assert arrays[1].metadata.dimension_names == ("z", "y", "x")
+
+
+@pytest.mark.parametrize("zarr_format", FORMATS)
+def test_label_images_of_0_4(tmp_path: Path, counts: np.ndarray, zarr_format: Format) -> None:
+    source, path = labelled(tmp_path / "a.zarr", counts, zarr_format), tmp_path / "out.ome.zarr"
+    writer = format_of(path, Storage("0.4")).create(path, open_input(source).info)
+    assert writer.copy_labels(source / "labels") == []
+    writer.finish({})
+    assert_valid(path)
+    assert not list(path.rglob("zarr.json"))
+    labels = json.loads((path / "labels" / ".zattrs").read_bytes())
+    assert labels == {"labels": NAMES}
+    for name in NAMES:
+        assert_valid(path / "labels" / name)
+        found = json.loads((path / "labels" / name / ".zattrs").read_bytes())
+        assert found["image-label"] == LABEL
+        assert found["multiscales"][0]["version"] == "0.4"
+        for level in "01":
+            np.testing.assert_array_equal(
+                pixels(path / "labels" / name / level), pixels(source / "labels" / name / level)
+            )
+        assert (path / "labels" / name / "0" / "2" / "2" / "1").is_file()
 
 
 def test_damaged_label_images_are_left_out_and_named(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from baikal_deploy._version import __version__
-from baikal_deploy.errors import ConfigError, VolumeError
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.resume.fingerprint import differences
 from baikal_deploy.volumes.create import check_output_place, format_of
@@ -96,7 +96,7 @@ class Collection:
             dry_run: nothing will be written.
 
         Raises:
-            ConfigError: its name is that of no store; a version of OME-Zarr that stores are not written in.
+            ConfigError: its name is that of no store.
             VolumeError: it cannot be made, or is there already and may not be continued or overwritten.
         """
         target = config.target
@@ -108,13 +108,8 @@ class Collection:
             raise VolumeError(
                 f"{target}: images of a store go to one, and this is a {written.NAME}; choose an .ome.zarr"
             )
-        if config.ngff != "0.5":
-            raise ConfigError(
-                f"--ngff {config.ngff}: plates and stores of several images are written in 0.5 alone; leave "
-                f"it out, or give one image of it"
-            )
         asked = _asked(config)
-        fresh = self._claim(target, asked, config.overwrite, dry_run)
+        fresh = self._claim(config, asked, dry_run)
         places = {image: target / place for image, place in self._inner.items()}
         try:
             yield [replace(config, input=image, output=place) for image, place in places.items()]
@@ -133,25 +128,26 @@ class Collection:
         """
         _write_record(config.target, {"complete": True, "asked": _asked(config)})
 
-    def _claim(self, target: Path, asked: Mapping[str, Any], overwrite: bool, dry_run: bool) -> bool:
+    def _claim(self, config: RunConfig, asked: Mapping[str, Any], dry_run: bool) -> bool:
         """Make the store, or check the one that is there; True if it was not there before."""
         from baikal_deploy.volumes.zarr.groups import described_as, write_groups, write_missing
         from baikal_deploy.volumes.zarr.reader import attributes_of
 
+        target, images = config.target, list(self._inner.values())
         if not target.exists():
-            write_groups(self.path, target, list(self._inner.values()), {"complete": False, "asked": asked})
+            write_groups(self.path, target, images, {"complete": False, "asked": asked}, config.ngff)
             return True
         if dry_run:
             return False
         attributes = attributes_of(target) if is_zarr(target) else {}
         record = attributes.pop(PROVENANCE, None)
-        if record is None or attributes != described_as(self.path):
+        if record is None or attributes != described_as(self.path, config.ngff):
             raise VolumeError(
                 f"{target}: exists, and is not an output for {self.path}; choose another output"
             )
-        if overwrite or record["asked"] == asked:  # wells may be there by now that were not
-            write_missing(self.path, target, list(self._inner.values()))
-        if overwrite:
+        if config.overwrite or record["asked"] == asked:  # wells may be there by now that were not
+            write_missing(self.path, target, images, config.ngff)
+        if config.overwrite:
             _write_record(target, {"complete": False, "asked": asked})
         elif record["asked"] != asked:
             kind = "a finished" if record["complete"] else "an unfinished"

@@ -9,9 +9,11 @@ from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.layout import Layout, chunk_shape, shard_shape
-from baikal_deploy.volumes.storage import Codec, Storage
+from baikal_deploy.volumes.storage import Codec, Ngff, Storage
 
 USUAL_CODEC = "zstd:1"
+NESTED: Any = {"name": "v2", "separator": "/"}
+"""Names of chunks in Zarr 2, as OME-NGFF 0.4 wants them."""
 
 
 def create_array(
@@ -40,17 +42,29 @@ def create_array(
         "fill_value": 0,
     }
     if group.metadata.zarr_format == 2:
-        separator: Any = {"name": "v2", "separator": "/"}
         return group.create_array(
-            str(level), compressors=_of_zarr_2(codec), chunk_key_encoding=separator, **options
+            str(level), compressors=compressor(codec, "0.4"), chunk_key_encoding=NESTED, **options
         )
     return group.create_array(
         str(level),
         shards=shard_shape(shape, layout, level, storage.chunk) if storage.sharded else None,
-        compressors=_of_zarr_3(codec),
+        compressors=compressor(codec, "0.5"),
         dimension_names=[axis.name for axis in info.axes],
         **options,
     )
+
+
+def compressor(codec: Codec, ngff: Ngff) -> Any:
+    """A codec as zarr has it for the Zarr that a version of OME-NGFF is stored in.
+
+    Args:
+        codec: that was asked for.
+        ngff: the version.
+
+    Returns:
+        The codec; None: none.
+    """
+    return _of_zarr_2(codec) if ngff == "0.4" else _of_zarr_3(codec)
 
 
 def _of_zarr_3(codec: Codec) -> Any:
@@ -65,7 +79,7 @@ def _of_zarr_3(codec: Codec) -> Any:
 
 
 def _of_zarr_2(codec: Codec) -> Any:
-    import numcodecs  # the codecs of Zarr 2; it comes with zarr
+    import numcodecs  # the codecs of Zarr 2
 
     match codec.name:
         case "zlib":

@@ -13,25 +13,22 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.names import folded, member, members
 from baikal_deploy.volumes.paths import is_zarr
 from baikal_deploy.volumes.urls import Source, inside
+from baikal_deploy.volumes.zarr.versions import block_of
 
 LAYOUT = "bioformats2raw.layout"
+KEPT = ("plate", "well", "series", LAYOUT)
+"""What NGFF knows of a group that holds images."""
 MAX_LISTED = 20
 
 
 def is_plate(attributes: Mapping[str, Any]) -> bool:
     """True if a group's attributes are those of a plate."""
-    return "plate" in _ngff(attributes)
+    return "plate" in block_of(attributes)
 
 
 def is_series_group(attributes: Mapping[str, Any]) -> bool:
     """True if a group's attributes are those of bioformats2raw's layout."""
-    return LAYOUT in _ngff(attributes)
-
-
-def _ngff(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Attributes of a group that NGFF knows, from where 0.5 or 0.4 keeps them."""
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, Mapping) else attributes
+    return LAYOUT in block_of(attributes)
 
 
 def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
@@ -44,7 +41,7 @@ def series_paths(path: Source, attributes: Mapping[str, Any]) -> list[Source]:
     Raises:
         VolumeError: names that do not stand for images in the group.
     """
-    listed = _ngff(attributes).get("series") or []
+    listed = block_of(attributes).get("series") or []
     if not isinstance(listed, list):
         raise VolumeError(f"{path}: its metadata has no list of series; correct the metadata")
     if any(folded(str(name)).split("/")[0] == "ome" for name in listed):
@@ -90,7 +87,7 @@ def well_names(attributes: Mapping[str, Any]) -> list[object]:
         LookupError: metadata that lacks a key.
         TypeError: metadata with a value of another kind.
     """
-    return [well["path"] for well in _ngff(attributes)["plate"]["wells"]]
+    return [well["path"] for well in block_of(attributes)["plate"]["wells"]]
 
 
 def field_names(attributes: Mapping[str, Any]) -> list[object]:
@@ -103,19 +100,7 @@ def field_names(attributes: Mapping[str, Any]) -> list[object]:
         LookupError: metadata that lacks a key.
         TypeError: metadata with a value of another kind.
     """
-    return [image["path"] for image in _ngff(attributes)["well"]["images"]]
-
-
-def as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a group, in the form of NGFF 0.5."""
-    block = {key: value for key, value in _ngff(attributes).items() if key in _KEPT}
-    for key, value in block.items():
-        if isinstance(value, Mapping):
-            block[key] = {name: entry for name, entry in value.items() if name != "version"}
-    return {"ome": {"version": "0.5", **block}}
-
-
-_KEPT = ("plate", "well", "series", LAYOUT)
+    return [image["path"] for image in block_of(attributes)["well"]["images"]]
 
 
 def refuse_plate(path: Source, fields: list[str]) -> VolumeError:

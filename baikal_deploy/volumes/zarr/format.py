@@ -23,6 +23,7 @@ from baikal_deploy.volumes.pyramid import pyramid_levels
 from baikal_deploy.volumes.storage import USUAL, Storage
 from baikal_deploy.volumes.zarr.arrays import create_array
 from baikal_deploy.volumes.zarr.patient import PatientFolder
+from baikal_deploy.volumes.zarr.versions import ZARR_FORMAT
 from baikal_deploy.volumes.zarr.writer import OutputVolume, group_attributes
 
 
@@ -73,7 +74,7 @@ class OmeZarr:
         location = self.begin(path, overwrite)
         layout = layout or default_layout(info)
         with writing(path, "the metadata"):
-            zarr_format: Any = 2 if self.storage.ngff == "0.4" else 3
+            zarr_format = ZARR_FORMAT[self.storage.ngff]
             group = zarr.create_group(PatientFolder(location), attributes=attributes, zarr_format=zarr_format)
             arrays = [
                 create_array(group, index, info, level.plane_shape, layout, self.storage)

@@ -12,33 +12,38 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file, write_file
 from baikal_deploy.volumes.names import member
 from baikal_deploy.volumes.paths import PROVENANCE, is_zarr, writing
+from baikal_deploy.volumes.storage import Ngff
 from baikal_deploy.volumes.urls import Source, stamp
-from baikal_deploy.volumes.zarr.collections import as_05, is_plate
+from baikal_deploy.volumes.zarr.collections import KEPT, is_plate
 from baikal_deploy.volumes.zarr.guarded import METADATA
 from baikal_deploy.volumes.zarr.metadata import validate
 from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.reader import attributes_of
+from baikal_deploy.volumes.zarr.versions import METADATA_FILE, ZARR_FORMAT, block_of, in_form, ngff_of
 
 XML = "METADATA.ome.xml"
 """Name of the file, in the group "OME", with what bioformats2raw keeps of the original file."""
 
 
-def described_as(source: Source) -> dict[str, Any]:
-    """Attributes of a group with the same images as another, in the form of NGFF 0.5.
+def described_as(source: Source, ngff: Ngff) -> dict[str, Any]:
+    """Attributes of a group with the same images as another.
 
     Args:
         source: the other group.
+        ngff: version of OME-NGFF.
 
     Raises:
         VolumeError: attributes that do not make valid ones.
     """
-    attributes = as_05(attributes_of(source))
+    attributes = in_form(attributes_of(source), KEPT, ngff)
     if is_plate(attributes):
-        validate(source, attributes["ome"])
+        validate(source, dict(block_of(attributes)))
     return attributes
 
 
-def write_groups(source: Source, target: Path, images: list[str], record: Mapping[str, Any]) -> None:
+def write_groups(
+    source: Source, target: Path, images: list[str], record: Mapping[str, Any], ngff: Ngff
+) -> None:
     """Write a group like another, with all but its images.
 
     Args:
@@ -46,6 +51,7 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
         target: the group to write.
         images: paths in it, with "/" between names.
         record: what to say of the group, beside its own attributes.
+        ngff: version of OME-NGFF.
 
     Raises:
         VolumeError: images that do not lie in it, attributes that are not valid, links out of the group,
@@ -53,16 +59,14 @@ def write_groups(source: Source, target: Path, images: list[str], record: Mappin
     """
     ome = member(source, "OME", "a group")
     xml = _read_xml(member(ome, XML, "a file"))
-    attributes = {**described_as(source), PROVENANCE: dict(record)}
+    attributes = {**described_as(source, ngff), PROVENANCE: dict(record)}
     for image in images:  # before anything is written
         _inner(target, image)
     with writing(target, "the metadata"):
-        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
-        write_missing(source, target, images)
+        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=ZARR_FORMAT[ngff])
+        write_missing(source, target, images, ngff)
         if is_zarr(ome):
-            zarr.create_group(
-                PatientFolder(target / "OME"), attributes=as_05(attributes_of(ome)), zarr_format=3
-            )
+            _write_group(target / "OME", ome, ngff)
             if xml is not None:
                 write_file(target / "OME" / XML, xml)
 
@@ -79,11 +83,11 @@ def _inner(target: Path, image: str) -> PurePosixPath:
     return path
 
 
-def write_missing(source: Source, target: Path, images: list[str]) -> None:
+def write_missing(source: Source, target: Path, images: list[str], ngff: Ngff) -> None:
     """Write the groups around images, as far as they are not there.
 
     Args:
-        source, target, images: as for ``write_groups``.
+        source, target, images, ngff: as for ``write_groups``.
 
     Raises:
         VolumeError: a full disk and the like, or an image that does not lie in the group.
@@ -91,10 +95,14 @@ def write_missing(source: Source, target: Path, images: list[str]) -> None:
     parents = {parent for image in images for parent in _inner(target, image).parents if parent.name}
     with writing(target, "the metadata"):
         for parent in sorted(parents):
-            there = source / parent.as_posix()
             if not is_zarr(target / parent):
-                attributes = as_05(attributes_of(there)) if is_zarr(there) else {}
-                zarr.create_group(PatientFolder(target / parent), attributes=attributes, zarr_format=3)
+                _write_group(target / parent, source / parent.as_posix(), ngff)
+
+
+def _write_group(target: Path, source: Source, ngff: Ngff) -> None:
+    """Write a group with the attributes of another; without any if that is not there."""
+    attributes = in_form(attributes_of(source), KEPT, ngff) if is_zarr(source) else {}
+    zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=ZARR_FORMAT[ngff])
 
 
 def _read_xml(file: Source) -> bytes | None:
@@ -128,4 +136,4 @@ def write_record(target: Path, record: Mapping[str, Any]) -> None:
         group = zarr.open_group(PatientFolder(target), mode="r+", use_consolidated=False)
         if group.attrs.asdict().get(PROVENANCE) != record:
             group.update_attributes({PROVENANCE: dict(record)})
-            sync_file(target / "zarr.json", target)
+            sync_file(target / METADATA_FILE[ngff_of(group)], target)

@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import ZstdCodec
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import sync_file
 from baikal_deploy.host.moves import move, remove_folder
 from baikal_deploy.volumes.names import Taken, member, members
 from baikal_deploy.volumes.paths import writing
+from baikal_deploy.volumes.storage import Codec, Ngff
 from baikal_deploy.volumes.urls import Source, Url
+from baikal_deploy.volumes.zarr.arrays import NESTED, USUAL_CODEC, compressor
 from baikal_deploy.volumes.zarr.patient import PatientFolder
 from baikal_deploy.volumes.zarr.reader import open_node
+from baikal_deploy.volumes.zarr.versions import IMAGE, ZARR_FORMAT, block_of, in_form
 
 LABELS = "labels"
 """Name of the group of an image that holds its labels."""
@@ -32,21 +34,21 @@ _GROWING = "labels.partial"
 MOST_CHUNKS = 1_000_000
 """Chunks of an array at a server, at most."""
 _CHUNK = re.compile(r"[\d.]+|c\.[\d.]+")
-_NGFF = ("multiscales", "image-label", "omero")
 
 
 class _Unreadable(Exception):
     """A label image that is not there, damaged, or outside its store."""
 
 
-def copy_labels(labels: Source, image: Path) -> list[str]:
-    """Copy label images, in the form of NGFF 0.5, in place of what a killed run may have left.
+def copy_labels(labels: Source, image: Path, ngff: Ngff) -> list[str]:
+    """Copy label images in place of what a killed run may have left.
 
     Chunk by chunk: no more than one chunk, or shard, is held.
 
     Args:
         labels: the group "labels" of another image.
         image: the group that gets one.
+        ngff: version of OME-NGFF that they get.
 
     Returns:
         Sentences on label images that could not be read, and are left out.
@@ -69,7 +71,7 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
             try:
                 source = member(labels, name, "a label image")
                 taken.add(labels, str(name), "a label image")
-                _copy_label(source, growing)
+                _copy_label(source, growing, ngff)
             except VolumeError as error:
                 notes.append(f"a label image was left out: {error}")
             except _Unreadable as error:
@@ -79,8 +81,8 @@ def copy_labels(labels: Source, image: Path) -> list[str]:
                 move(growing, target / str(name))
                 copied.append(str(name))
         _remove(growing)
-        attributes = {"ome": {"version": "0.5", LABELS: copied}}
-        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
+        attributes = in_form({LABELS: copied}, (LABELS,), ngff)
+        zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=ZARR_FORMAT[ngff])
         for file in target.rglob("*"):
             if file.is_file():
                 sync_file(file, image)
@@ -102,60 +104,53 @@ def _names(labels: Source) -> list[object]:
     try:
         group = member(labels.parent, LABELS, "the labels")
         attributes: dict[str, Any] = open_node(group).attrs.asdict()
-        listed = attributes.get("ome", attributes)[LABELS]
+        listed = block_of(attributes)[LABELS]
         assert isinstance(listed, list)
         return listed
     except Exception as error:  # damaged metadata ends in anything
         raise _Unreadable(_reason(error)) from error
 
 
-def _copy_label(source: Source, target: Path) -> None:
+def _copy_label(source: Source, target: Path, ngff: Ngff) -> None:
     try:
         group = open_node(source)
         assert isinstance(group, zarr.Group)
-        attributes = _as_05(group.attrs.asdict())
-        multiscale = attributes["ome"]["multiscales"][0]
+        attributes = _in_form(group.attrs.asdict(), ngff)
+        multiscale = block_of(attributes)["multiscales"][0]
         axes = [str(axis["name"]) for axis in multiscale["axes"]]
         paths = members(source, [dataset["path"] for dataset in multiscale["datasets"]], "an array")
         levels = {path: open_node(source / path) for path in paths}
     except Exception as error:  # damaged metadata ends in anything
         raise _Unreadable(_reason(error)) from error
-    zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=3)
+    zarr.create_group(PatientFolder(target), attributes=attributes, zarr_format=ZARR_FORMAT[ngff])
     for path, array in levels.items():
         if not isinstance(array, zarr.Array):
             raise _Unreadable(f"{path} is not an array")
-        _copy_array(source / path, array, target / path, axes)
+        _copy_array(source / path, array, target / path, axes, ngff)
 
 
-def _as_05(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a label image in the form of NGFF 0.5."""
-    if "ome" in attributes:
+def _in_form(attributes: Mapping[str, Any], ngff: Ngff) -> dict[str, Any]:
+    """Attributes of a label image in the form of a version of NGFF; what NGFF does not know stays."""
+    if ngff == "0.5" and "ome" in attributes:
         return dict(attributes)
-    block = {key: _unversioned(value) for key, value in attributes.items() if key in _NGFF}
-    rest = {key: value for key, value in attributes.items() if key not in _NGFF}
-    return {"ome": {"version": "0.5", **block}, **rest}
+    rest = {key: value for key, value in attributes.items() if key not in (*IMAGE, "ome")}
+    return {**in_form(attributes, IMAGE, ngff), **rest}
 
 
-def _unversioned(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unversioned(entry) for entry in value]
-    if isinstance(value, Mapping):
-        return {key: entry for key, entry in value.items() if key != "version"}
-    return value
-
-
-def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str]) -> None:
+def _copy_array(place: Source, source: zarr.Array[Any], path: Path, axes: list[str], ngff: Ngff) -> None:
+    options: dict[str, Any] = {"dimension_names": axes, "shards": source.shards}
+    if ngff == "0.4":  # has neither
+        options = {"chunk_key_encoding": NESTED}
     try:
         target = zarr.create_array(
             PatientFolder(path),
             shape=source.shape,
             dtype=np.dtype(source.dtype).newbyteorder("="),
             chunks=source.chunks,
-            shards=source.shards,
-            compressors=ZstdCodec(level=1),
+            compressors=compressor(Codec.of(USUAL_CODEC), ngff),
             fill_value=source.fill_value,
-            dimension_names=axes,
-            zarr_format=3,
+            zarr_format=ZARR_FORMAT[ngff],
+            **options,
         )
     except (LookupError, TypeError, ValueError) as error:  # axes or pixels that no array can have
         raise _Unreadable(_reason(error)) from error

@@ -175,22 +175,6 @@ def image_attributes(info: VolumeInfo, levels: Sequence[Level]) -> dict[str, Any
     return block
 
 
-def as_04(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of an OME-NGFF 0.4 image, from the "ome" attribute of one of 0.5.
-
-    Specification: https://ngff.openmicroscopy.org/0.4/.
-
-    Args:
-        block: of 0.5; it holds nothing that 0.4 has not.
-    """
-    found = {key: value for key, value in block.items() if key != "version"}
-    multiscales = [multiscale | {"version": "0.4"} for multiscale in block["multiscales"]]
-    found["multiscales"] = multiscales
-    if "omero" in found:
-        found["omero"] = found["omero"] | {"version": "0.4"}
-    return found
-
-
 def _axis(axis: Axis) -> dict[str, str]:
     entry = {"name": axis.name, "type": AXIS_TYPES[axis.name]}
     return entry if axis.unit is None else entry | {"unit": axis.unit}
@@ -237,7 +221,7 @@ def _complete_channel(channel: dict[str, Any], default: str, dtype: np.dtype[Any
 
 
 def validate(path: Source, block: dict[str, Any]) -> None:
-    """Refuse the "ome" attribute of an image, plate or well, or all of an image of 0.4, that is not valid.
+    """Refuse the "ome" attribute of an image, plate or well, or all of one of 0.4, that is not valid.
 
     Args:
         path: what it describes, for messages.
@@ -249,8 +233,8 @@ def validate(path: Source, block: dict[str, Any]) -> None:
     from yaozarrs import v04, v05  # pydantic takes long to load; only writers need it
 
     version = "0.5" if "version" in block else "0.4"
-    model: Any = v05.Plate if "plate" in block else v05.Well if "well" in block else v05.Image
-    model = model if version == "0.5" else v04.Image
+    known: Any = v05 if version == "0.5" else v04
+    model = known.Plate if "plate" in block else known.Well if "well" in block else known.Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a unit which is not an NGFF name: allowed, and carried over
         try:

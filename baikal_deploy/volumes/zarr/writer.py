@@ -22,7 +22,8 @@ from baikal_deploy.volumes.replacing import replace_store
 from baikal_deploy.volumes.storage import Ngff
 from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.zarr.labels import copy_labels
-from baikal_deploy.volumes.zarr.metadata import as_04, image_attributes, validate
+from baikal_deploy.volumes.zarr.metadata import image_attributes, validate
+from baikal_deploy.volumes.zarr.versions import IMAGE, METADATA_FILE, in_form, ngff_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class OutputVolume:
     @property
     def ngff(self) -> Ngff:
         """Version of OME-NGFF."""
-        return "0.4" if self.group.metadata.zarr_format == 2 else "0.5"
+        return ngff_of(self.group)
 
     def write(self, item: WorkItem, planes: Raw) -> None:
         """Write one item to all levels that it has a part in; see ``Writer.write``."""
@@ -123,16 +124,13 @@ class OutputVolume:
 
     def copy_labels(self, labels: Source) -> list[str]:
         """Give the image the label images of another one; see ``Writer.copy_labels``."""
-        if self.ngff == "0.4":
-            return [f"label images in {labels} were left out: they are copied in OME-Zarr 0.5 alone (--ngff)"]
-        return copy_labels(labels, self.location)
+        return copy_labels(labels, self.location, self.ngff)
 
     def finish(self, provenance: Mapping[str, Any]) -> None:
         """Mark the image complete, and replace the one that was to be overwritten; see ``Writer.finish``."""
         with writing(self.path, "the provenance"):
             self.group.update_attributes({PROVENANCE: {**provenance, "complete": True}})
-            name = ".zattrs" if self.ngff == "0.4" else "zarr.json"
-            sync_file(self.location / name, self.location)
+            sync_file(self.location / METADATA_FILE[self.ngff], self.location)
         target = self.path.resolve()
         if self.location != target:
             replace_store(self.location, target, self.run)
@@ -160,6 +158,6 @@ def group_attributes(info: VolumeInfo, ngff: Ngff) -> dict[str, Any]:
     block = image_attributes(info, pyramid_levels(info.plane_shape))
     if ngff == "0.5":
         return {"ome": block}
-    attributes = as_04(block)
+    attributes = in_form({"ome": block}, IMAGE, ngff)
     validate(info.path, attributes)
     return attributes

@@ -3,91 +3,78 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import onnx
 
 from baikal_deploy._version import __version__
-from baikal_deploy.denoising.checks import check_noise
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.diffusion.samplers._walk import WalkSampler
+from baikal_deploy.diffusion.samplers.matched import Matched
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.host.durable import whole_file
 from baikal_deploy.models.manifest import FUSED_KEY, ModelManifest, Stored, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
-from baikal_export.fused.graph import build
-from baikal_export.fused.program import Program, compile_program
-from baikal_export.fused.proof import Proof
+from baikal_export.fused.base import FusedSampler
+from baikal_export.fused.matched.sampler import FusedMatched
+from baikal_export.fused.walks import FusedWalk
 
 TOLERANCES: dict[Stored, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 1e-2}
 """Largest difference from the NumPy sampler, on the network's scale, where an image spans [−1, 1]; by
 the network's precision, since there a last bit of fp32 can tip a value to the next one of fp16 or int8."""
 
 
-@dataclass(frozen=True)
-class FusedSampler:
-    """A sampler that has been compiled for a model.
+def parse(text: str, manifest: ModelManifest) -> FusedSampler:
+    """The sampler that a text asks for.
 
-    Attributes:
-        name: of the sampler.
-        sampler: its options.
-        program: its walks.
+    Args:
+        text: "NAME,key=value,…", such as "repaint,steps=walk10"; options that it does not name
+            are those that the model recommends.
+        manifest: of the model.
+
+    Raises:
+        ConfigError: a text of another form, an unknown sampler or option, options that do not fit
+            the model, or a model in a precision that ONNX Runtime's CPU provider cannot compute.
     """
+    if manifest.precision not in TOLERANCES:
+        raise ConfigError(
+            f"--fused-sampler {text}: not for model {manifest.name} in {manifest.precision}, which ONNX "
+            f"Runtime's CPU provider cannot compute; choose --precision {', '.join(TOLERANCES)}"
+        )
+    name, options = _options(text)
+    sampler = make_sampler(name, options, manifest.recommended.get(name, {}))
+    if isinstance(sampler, Matched) and sampler.noise == "signal":
+        return FusedMatched.of(name, sampler, manifest)
+    if not isinstance(sampler, WalkSampler) or sampler.noise != "uniform":
+        raise ConfigError(
+            f"--fused-sampler {text}: only matched, and walks at one noise level can be fused: "
+            "forward-backward, mixing, repaint, or posterior,noise=uniform"
+        )
+    return FusedWalk.of(name, sampler, manifest)
 
-    name: str
-    sampler: WalkSampler
-    program: Program
 
-    @classmethod
-    def parse(cls, text: str, manifest: ModelManifest) -> Self:
-        """The sampler that a text asks for.
-
-        Args:
-            text: "NAME,key=value,…", such as "repaint,steps=walk10"; options that it does not name
-                are those that the model recommends.
-            manifest: of the model.
-
-        Raises:
-            ConfigError: a text of another form, an unknown sampler or option, options that do not fit
-                the model, or a model in a precision that ONNX Runtime's CPU provider cannot compute.
-        """
-        if manifest.precision not in TOLERANCES:
+def _options(text: str) -> tuple[str, dict[str, str]]:
+    """The sampler's name, and its options by name."""
+    name, *pairs = text.split(",")
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key or key in options:
             raise ConfigError(
-                f"--fused-sampler {text}: not for model {manifest.name} in {manifest.precision}, which ONNX "
-                f"Runtime's CPU provider cannot compute; choose --precision {', '.join(TOLERANCES)}"
+                f"--fused-sampler {text}: '{pair}'; write NAME,KEY=VALUE,… with each key once, "
+                "such as repaint,steps=walk10"
             )
-        name, *pairs = text.split(",")
-        options: dict[str, str] = {}
-        for pair in pairs:
-            key, equals, value = pair.partition("=")
-            if not equals or not key or key in options:
-                raise ConfigError(
-                    f"--fused-sampler {text}: '{pair}'; write NAME,KEY=VALUE,… with each key once, "
-                    "such as repaint,steps=walk10"
-                )
-            options[key] = value
-        sampler = make_sampler(name, options, manifest.recommended.get(name, {}))
-        if not isinstance(sampler, WalkSampler) or sampler.noise != "uniform":
-            raise ConfigError(
-                f"--fused-sampler {text}: only walks at one noise level can be fused: forward-backward, "
-                "mixing, repaint, or posterior,noise=uniform"
-            )
-        check_noise(sampler, manifest)
-        return cls(name, sampler, compile_program(sampler, manifest))
-
-    def path(self, model: Path) -> Path:
-        """Path of the file: model.onnx -> model-NAME.onnx beside it."""
-        return model.with_name(f"{model.stem}-{self.name}.onnx")
+        options[key] = value
+    return name, options
 
 
 def write(fused: FusedSampler, model: Path, path: Path) -> float:
     """Write ``path``, after proving it equal to the NumPy sampler with ``model`` on ONNX Runtime's CPU.
 
     Args:
-        fused: the compiled sampler.
-        model: .onnx file of the model that it was compiled for.
+        fused: made for this model.
+        model: .onnx file of the model.
         path: of the file to write.
 
     Returns:
@@ -98,13 +85,13 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
             is left at ``path`` then but what was there before.
     """
     manifest = read_manifest(model)
-    graph = build(onnx.load(model), manifest, fused.sampler, fused.program)
+    graph = fused.build(onnx.load(model), manifest)
     graph.metadata_props.add(key=FUSED_KEY, value=json.dumps(_description(fused, manifest, model)))
     onnx.checker.check_model(graph, full_check=True)
     try:
         with whole_file(path) as partial:
             onnx.save(graph, partial)
-            difference = Proof(fused.sampler, fused.program, model).largest_difference(partial)
+            difference = fused.largest_difference(model, partial)
             if not difference <= (allowed := TOLERANCES[manifest.precision]):
                 raise ModelError(
                     f"{path}: not written; the graph and the NumPy sampler differ by {difference:.1e}, "
@@ -117,12 +104,9 @@ def write(fused: FusedSampler, model: Path, path: Path) -> float:
 
 def _description(fused: FusedSampler, manifest: ModelManifest, model: Path) -> dict[str, Any]:
     """Metadata of the file; not a manifest, since it is not a model of baikal-run."""
-    evaluations = fused.program.evaluations
     return {
         "model": {"name": manifest.name, "sha256": file_sha256(model)},
         "sampler": fused.name,
-        "options": asdict(fused.sampler),
-        "noise": fused.program.draws,
-        "nfe": {"least": int(evaluations.min()), "most": int(evaluations.max())},
+        **fused.description(),
         "version": __version__,
     }

@@ -52,14 +52,14 @@ def test_products_are_summed_as_they_would_be_one_by_one() -> None:
 @pytest.mark.parametrize("size", [16, 500, 2**16])
 def test_strips_make_no_difference(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of any size, whether sides are multiples of a cell or not."""
-    noisy, noise, intensity = planes(2, 45, 38), NoiseModel(20.0, 100.0, 10.0, 30.0), IntensityMap(0, 99)
-    whole = Equaliser.of(noisy, noise, intensity)
-    even, spectrum = whole.forward(noisy), Spectrum.white(0.4)
+    noisy = 50 + 20 * planes(2, 45, 38)
+    noise, intensity = NoiseModel(20.0, 100.0, 10.0, 30.0), IntensityMap(0, 99)
+    even, whole = Equaliser.equalised(noisy, noise, intensity)
+    spectrum = Spectrum.white(0.4)
     suspect = contradictions(even[:, None], 0.1 * even[:, None], spectrum).cells
     monkeypatch.setattr(cells, "STRIP_PIXELS", size)
     assert [row for rows in strips(noisy.shape) for row in range(45)[rows]] == [*range(45)]
-    found = noisy.copy()
-    equaliser = Equaliser.equalised(found, noise, intensity)
+    found, equaliser = Equaliser.equalised(noisy, noise, intensity)
     np.testing.assert_array_equal(found, even)
     rows = slice(6, 21)
     np.testing.assert_array_equal(equaliser.back(found[:, rows], rows), whole.back(even)[:, rows])

@@ -122,7 +122,7 @@ def test_the_spread_of_posterior_draws_is_the_posteriors(gain: float) -> None:
         recipe = denoiser.recipe(sampler, Measurement(intensity, sigma * half, 0, noise), 0)
         found = denoiser.run(recipe, Stack(planes, range(1)), wanted=Wanted(planes.dtype, std=True))
     assert found.std is not None
-    equaliser = Equaliser.of(intensity.normalise(planes), noise, intensity)
+    _, equaliser = Equaliser.equalised(planes, noise, intensity)
     level = equaliser.level
     expected = half * 0.5 * level / np.hypot(0.5, level) * equaliser.spread
     # The steps' variance is the least there can be ("fixed_small").

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,8 @@ def test_fused_sampler_lies_beside_the_model(checkpoint: Path) -> None:
         (["--fused-sampler", "magic"], "unknown sampler 'magic'"),
         (["--fused-sampler", "mixing,steps"], "write NAME,KEY=VALUE"),
         (["--fused-sampler", "mixing", "--fused-sampler", "mixing,stop=3"], "give each sampler once"),
+        (["--fused-sampler", "matched,evaluations=9"], "must lie within 1 … 8"),
+        (["--bioimageio", "model.tar"], "name a file that ends in .zip"),
         (["--sm", "86"], "--sm goes with --tensorrt-rtx"),
         (["--profile", "1x16x16,1x32x32,1x32x32"], "--profile goes with --tensorrt"),
         (["--tensorrt-rtx", "--profile", "large"], "profile 'large'"),
@@ -213,6 +216,35 @@ def test_options_for_more_files_are_checked_before_anything_is_written(
     options: list[str], match: str, checkpoint: Path
 ) -> None:
     fails(run(checkpoint, *options), match, checkpoint.with_suffix(".onnx"))
+
+
+def test_exported_model_gets_fused_samplers_beside_it(tmp_path: Path) -> None:
+    model = tmp_path / "tiny.onnx"
+    shutil.copyfile(exported(), model)
+    result = run(model, "--fused-sampler", "forward-backward,start=9")
+    assert result.exit_code == 0, result.stderr
+    assert f"wrote {tmp_path / 'tiny-forward-backward.onnx'}; it agrees" in result.stdout
+    assert model.read_bytes() == exported().read_bytes()
+    result = run(model, "--fused-sampler", "forward-backward,start=9", "-o", tmp_path / "other.onnx")
+    assert (tmp_path / "other-forward-backward.onnx").exists(), result.stderr
+    assert not (tmp_path / "other.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ([], "is exported already; ask for --fused-sampler, --bioimageio or --record"),
+        (["--fused-sampler", "matched", "--precision", "fp16"], "--precision: goes with a checkpoint"),
+        (["--fused-sampler", "matched", "--name", "other"], "--name: goes with a checkpoint"),
+        (["--bioimageio", "model.zip/none/a.zip"], "model.zip"),
+    ],
+)
+@pytest.mark.parametrize("model", ["general", "file"])
+def test_what_does_not_go_with_an_exported_model(model: str, options: list[str], match: str) -> None:
+    result = run(exported() if model == "file" else model, *options)
+    assert result.exit_code == 2
+    assert match in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_the_checkpoint_is_not_written_over(checkpoint: Path) -> None:

@@ -23,9 +23,9 @@ from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.intensity import IntensityMap
-from baikal_deploy.models.manifest import FUSED_KEY, METADATA_KEY, read_manifest
+from baikal_deploy.models.manifest import FUSED_KEY, METADATA_KEY, ModelManifest, read_manifest
 from baikal_deploy.models.onnx_file import file_sha256
-from baikal_export.fused import FusedSampler, file, program, write
+from baikal_export.fused import parse, program, walks, write
 from baikal_training.losses import Prediction
 from tests.full_disk import full_disk
 from tests.models import exported, tiny_checkpoint, tiny_manifest
@@ -60,7 +60,7 @@ class Fused:
 
     def __init__(self, text: str, model: Path, folder: Path) -> None:
         self.text, self.model, self.path = text, model, folder / "fused.onnx"
-        self.compiled = FusedSampler.parse(text, read_manifest(model))
+        self.compiled = compiled(text, read_manifest(model))
         assert write(self.compiled, model, self.path) <= TOLERANCE
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = 1
@@ -94,6 +94,12 @@ class Fused:
         assert difference(result, expected) <= TOLERANCE
         assert difference(result, planes) > 10 * TOLERANCE
         return result
+
+
+def compiled(text: str, manifest: ModelManifest) -> walks.FusedWalk:
+    made = parse(text, manifest)
+    assert isinstance(made, walks.FusedWalk)
+    return made
 
 
 def noisy(shape: tuple[int, ...]) -> np.ndarray:
@@ -175,7 +181,7 @@ def test_sigma_is_an_input_only_where_something_depends_on_it(fused: Callable[..
 def test_precision_that_the_result_cannot_be_proved_in_is_refused() -> None:
     manifest = dataclasses.replace(read_manifest(exported()), precision="bf16")
     with pytest.raises(ConfigError, match=r"in bf16, which .* choose --precision fp32, fp16, int8"):
-        FusedSampler.parse("repaint", manifest)
+        parse("repaint", manifest)
 
 
 def test_file_is_valid_and_loads_without_a_word(
@@ -207,19 +213,19 @@ def test_fused_file_is_no_model_of_the_runtime(fused: Callable[..., Fused]) -> N
 
 @pytest.mark.parametrize("text", ["mixing,steps=walk5", "repaint,steps=50,start_scale=0.3", "mixing,runs=2"])
 def test_program_evaluates_as_often_as_the_sampler(text: str) -> None:
-    compiled, full = FusedSampler.parse(text, MANIFEST), MANIFEST.schedule.build()
+    made, full = compiled(text, MANIFEST), MANIFEST.schedule.build()
     for t_star in (0, 3, 40, 333, 999):
-        resolved = compiled.sampler.resolved(float(t_star), len(full), MANIFEST.variance)
-        evaluations = compiled.program.evaluations[compiled.program.walk_of[t_star]]
+        resolved = made.sampler.resolved(float(t_star), len(full), MANIFEST.variance)
+        evaluations = made.program.evaluations[made.program.walk_of[t_star]]
         assert evaluations == resolved.nfe(resolved.respace(full))
 
 
 def test_recommended_options_are_the_defaults() -> None:
     recommended = {"mixing": {"start": 90, "w_start": 0.9}, "repaint": {"start": 10}}
     manifest = dataclasses.replace(MANIFEST, recommended=recommended)
-    sampler = FusedSampler.parse("mixing,w_start=0.4,stop=7", manifest).sampler
+    sampler = compiled("mixing,w_start=0.4,stop=7", manifest).sampler
     assert (sampler.start, vars(sampler)["w_start"], vars(sampler)["stop"]) == (90, 0.4, 7)
-    assert FusedSampler.parse("mixing,preset=paper", manifest).sampler.start == 100
+    assert compiled("mixing,preset=paper", manifest).sampler.start == 100
 
 
 @pytest.mark.parametrize(
@@ -242,17 +248,17 @@ def test_recommended_options_are_the_defaults() -> None:
 )
 def test_refused_texts(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        FusedSampler.parse(text, MANIFEST)
+        parse(text, MANIFEST)
 
 
 def test_walks_too_long_to_hold_them_all_are_refused() -> None:
     with pytest.raises(ConfigError, match="make 1501548 evaluations, more than 150000; give start"):
-        FusedSampler.parse("repaint,steps=1000", MANIFEST)
-    FusedSampler.parse("repaint,steps=1000,start=100,stop=50", MANIFEST)
+        parse("repaint,steps=1000", MANIFEST)
+    parse("repaint,steps=1000,start=100,stop=50", MANIFEST)
 
 
 def test_file_lies_beside_the_model() -> None:
-    compiled = FusedSampler.parse("forward-backward,start=9", MANIFEST)
+    compiled = parse("forward-backward,start=9", MANIFEST)
     assert compiled.path(Path("out") / "my.model.onnx") == Path("out") / "my.model-forward-backward.onnx"
 
 
@@ -266,7 +272,7 @@ def old(tmp_path: Path) -> Path:
 def refused(path: Path, message: str) -> None:
     before = path.read_bytes() if path.exists() else None
     with pytest.raises(ModelError, match=message) as caught:
-        write(FusedSampler.parse(f"repaint,{SHORT},stop=10", MANIFEST), exported(), path)
+        write(parse(f"repaint,{SHORT},stop=10", MANIFEST), exported(), path)
     assert str(path) in str(caught.value)
     assert (path.read_bytes() if path.exists() else None) == before
     assert not list(path.parent.glob("*.partial"))
@@ -275,7 +281,7 @@ def refused(path: Path, message: str) -> None:
 @pytest.fixture
 def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Multiply the last x_0 in the graphs that are written by a factor."""
-    build = file.build
+    build = walks.build
 
     def spoiled(factor: float, *arguments: Any) -> onnx.ModelProto:
         model = build(*arguments)
@@ -285,7 +291,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         table.CopyFrom(onnx.numpy_helper.from_array(values, "table"))
         return model
 
-    return lambda factor: monkeypatch.setattr(file, "build", functools.partial(spoiled, factor))
+    return lambda factor: monkeypatch.setattr(walks, "build", functools.partial(spoiled, factor))
 
 
 def test_unspoiled_graph_is_written(spoil: Callable[[float], None], old: Path) -> None:
@@ -293,7 +299,7 @@ def test_unspoiled_graph_is_written(spoil: Callable[[float], None], old: Path) -
     open_elsewhere = old.with_name("link.onnx")
     open_elsewhere.hardlink_to(old)
     spoil(1.0)
-    assert write(FusedSampler.parse(f"repaint,{SHORT},stop=10", MANIFEST), exported(), old) <= TOLERANCE
+    assert write(parse(f"repaint,{SHORT},stop=10", MANIFEST), exported(), old) <= TOLERANCE
     onnx.checker.check_model(onnx.load(old))
     assert open_elsewhere.read_bytes() == b"the old file"
 
@@ -313,7 +319,7 @@ def test_network_of_a_lower_precision_may_differ_more(spoil: Callable[[float], N
     del model.metadata_props[:]
     model.metadata_props.add(key=METADATA_KEY, value=manifest.to_json())
     onnx.save(model, tmp_path / "half.onnx")
-    compiled = FusedSampler.parse(f"repaint,{SHORT},stop=10", manifest)
+    compiled = parse(f"repaint,{SHORT},stop=10", manifest)
     spoil(1.001)
     assert 1e-4 < write(compiled, tmp_path / "half.onnx", tmp_path / "fused.onnx") < 1e-2
     spoil(1.1)

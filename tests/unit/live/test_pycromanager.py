@@ -66,6 +66,9 @@ def test_the_denoised_stream_is_an_image_of_its_own(tmp_path: Path) -> None:
     transform = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]
     assert transform["scale"] == [0.5, 1, 2, 0.25, 0.25]
     assert [one["label"] for one in ome["omero"]["channels"]] == ["DAPI", "FITC"]
+    for channel, one in enumerate(ome["omero"]["channels"]):
+        low, high = np.percentile(pixels[:, channel], [1, 99.8])
+        assert (one["window"]["start"], one["window"]["end"]) == pytest.approx((low, high), abs=1)
 
 
 def test_positions_have_images_of_their_own_whatever_they_are_called(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.diffusion.schedule import ScheduleSpec
 from baikal_deploy.errors import ConfigError
-from baikal_export.fused import FusedSampler
+from baikal_export.fused import parse
 from baikal_export.onnx_file import export
 from baikal_training.camera import ROW_KERNEL, Camera
 from baikal_training.simulate import simulate
@@ -64,7 +64,7 @@ def test_samplers_that_add_white_noise_are_refused(name: str, denoiser: Denoiser
 
 def test_none_of_them_is_fused() -> None:
     with pytest.raises(ConfigError, match=r"this sampler adds white noise"):
-        FusedSampler.parse("repaint", MANIFEST)
+        parse("repaint", MANIFEST)
 
 
 def test_noise_of_another_kind_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from baikal_deploy.measurement.blank import Fill, blank
+from baikal_deploy.measurement.defects import _candidates
+from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.screen import Screen
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
@@ -119,3 +121,16 @@ def test_what_is_saturated(name: str, limit: float | None) -> None:
     }
     plane[where[name]] = 4095
     assert Screen.of([plane]).limit == limit
+
+
+@pytest.mark.parametrize("gain", [20.0, 0.001])
+def test_candidates_are_the_same_however_they_are_looked_for(gain: float) -> None:
+    """Narrow integers are looked at twice where candidates are few, and others once."""
+    random = np.random.default_rng(1)
+    plane = random.poisson(np.linspace(5, 60, 300)[:, None].repeat(400, 1)) * 20 + 100
+    plane.flat[random.integers(0, plane.size, 50)] = 4000
+    noise = NoiseModel(gain, -100 * gain, 40 * gain, 30.0)
+    places = np.array(_candidates(plane.astype(np.float32), noise))
+    assert places.shape[1] > 0
+    assert (places.shape[1] > plane.size / 8) == (gain < 1)
+    np.testing.assert_array_equal(_candidates(plane.astype(np.uint16), noise), places)

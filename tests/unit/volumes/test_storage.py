@@ -87,11 +87,6 @@ def test_an_image_of_0_4_grows(tmp_path: Path, make_info: MakeInfo) -> None:
     assert (open_input(path).read(range(3)) == 7).all()
 
 
-def test_labels_are_left_out_of_0_4_with_a_word(tmp_path: Path, info: VolumeInfo) -> None:
-    writer = format_of(tmp_path / "a.zarr", Storage("0.4")).create(tmp_path / "a.zarr", info)
-    assert "were left out" in writer.copy_labels(tmp_path / "in.zarr" / "labels")[0]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

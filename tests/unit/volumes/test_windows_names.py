@@ -137,5 +137,5 @@ def test_groups_are_written_for_images_inside_alone(tmp_path: Path, name: str) -
     source, target = tmp_path / "plate.zarr", tmp_path / "out.zarr"
     group(source, 3)
     with pytest.raises(VolumeError, match="does not lie in it by that name"):
-        write_groups(source, target, ["A/1/1", name], {})
+        write_groups(source, target, ["A/1/1", name], {}, "0.5")
     assert not target.exists()

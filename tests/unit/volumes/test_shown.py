@@ -11,10 +11,10 @@ import tifffile
 import zarr
 
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.display import displayed
 from baikal_deploy.run.outputs import _infos
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.base import VolumeInfo
+from baikal_deploy.volumes.shown import displayed
 from baikal_deploy.volumes.zarr.format import OmeZarr
 from tests.conftest import MakeInfo
 

@@ -1,0 +1,49 @@
+// Denoise planes with a fused sampler "matched": the package Microsoft.ML.OnnxRuntime. See docs/fused.md.
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Microsoft.ML.OnnxRuntime;
+
+public sealed class FusedMatched : IDisposable
+{
+    private readonly InferenceSession session;
+
+    /// <param name="model">Path of the file, such as general-matched.onnx.</param>
+    public FusedMatched(string model)
+    {
+        session = new InferenceSession(model);
+    }
+
+    /// <summary>One plane of height x width raw pixels, denoised.</summary>
+    /// <param name="intensity">low, high of baikal-noise --json; NaN: measured in the image.</param>
+    /// <param name="noiseModel">gain, intercept, floor of baikal-noise --json; NaN: measured too.</param>
+    public float[] Denoise(float[] image, long height, long width, float[] intensity, float[] noiseModel)
+    {
+        var inputs = new Dictionary<string, OrtValue>
+        {
+            ["image"] = OrtValue.CreateTensorValueFromMemory(image, new[] { 1L, 1L, height, width }),
+            ["intensity"] = OrtValue.CreateTensorValueFromMemory(intensity, new[] { 2L }),
+            ["noise_model"] = OrtValue.CreateTensorValueFromMemory(noiseModel, new[] { 3L }),
+        };
+        try
+        {
+            using (var options = new RunOptions())
+            using (var outputs = session.Run(options, inputs, new[] { "denoised" }))
+            {
+                return outputs.First().GetTensorDataAsSpan<float>().ToArray();
+            }
+        }
+        finally
+        {
+            foreach (var value in inputs.Values)
+            {
+                value.Dispose();
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        session.Dispose();
+    }
+}

@@ -1,0 +1,134 @@
+/* Denoise one plane with a fused sampler "matched": one call of ONNX Runtime's C API. See docs/fused.md.
+ *
+ *   cc -O2 fused_matched.c -I ORT/include -L ORT/lib -lonnxruntime -o fused_matched
+ *   ./fused_matched general-matched.onnx plane.raw result.raw HEIGHT WIDTH [LOW HIGH GAIN INTERCEPT FLOOR]
+ *
+ * plane.raw holds HEIGHT x WIDTH float32 pixels in raw camera units. The numbers are those of
+ * baikal-noise --json; without them, or for each that is "nan", the graph measures the image itself.
+ * (On Windows, CreateSession takes the path as wchar_t.)
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <onnxruntime_c_api.h>
+
+enum { IMAGE, INTENSITY, NOISE_MODEL, INPUTS };
+static const char *const input_names[INPUTS] = {"image", "intensity", "noise_model"};
+static const char *const output_names[1] = {"denoised"};
+
+static const OrtApi *ort;
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "fused_matched: %s: %s\n", what, why);
+    exit(EXIT_FAILURE);
+}
+
+static void check(OrtStatus *status)
+{
+    if (status != NULL) {
+        fail("ONNX Runtime", ort->GetErrorMessage(status));
+    }
+}
+
+static float *read_floats(const char *path, size_t count)
+{
+    float *values = malloc(count * sizeof *values);
+    FILE *file = fopen(path, "rb");
+    if (values == NULL) {
+        fail("memory", "there is not enough for the image; cut it into smaller planes");
+    }
+    if (file == NULL) {
+        fail(path, "cannot be opened");
+    }
+    if (fread(values, sizeof *values, count, file) != count || fgetc(file) != EOF) {
+        fail(path, "is not of the size that its float32 values should have");
+    }
+    fclose(file);
+    return values;
+}
+
+static void write_floats(const char *path, const float *values, size_t count)
+{
+    FILE *file = fopen(path, "wb");
+    if (file == NULL || fwrite(values, sizeof *values, count, file) != count || fclose(file) != 0) {
+        fail(path, "cannot be written");
+    }
+}
+
+static int64_t positive(const char *text)
+{
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (*end != '\0' || value < 1) {
+        fail(text, "must be a number of pixels");
+    }
+    return value;
+}
+
+static float number(const char *text)
+{
+    char *end;
+    float value = strtof(text, &end);
+    if (end == text || *end != '\0') {
+        fail(text, "must be a number, or nan");
+    }
+    return value;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 6 && argc != 11) {
+        fail("usage", "fused_matched MODEL IMAGE RESULT HEIGHT WIDTH [LOW HIGH GAIN INTERCEPT FLOOR]");
+    }
+    int64_t height = positive(argv[4]), width = positive(argv[5]);
+    size_t pixels = (size_t)(height * width);
+    float known[5];
+    for (int i = 0; i < 5; i++) {
+        known[i] = argc == 11 ? number(argv[6 + i]) : NAN;
+    }
+
+    ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
+    if (ort == NULL) {
+        fail("ONNX Runtime", "the library is older than the header");
+    }
+    OrtEnv *env;
+    OrtSessionOptions *options;
+    OrtSession *session;
+    OrtMemoryInfo *memory;
+    check(ort->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "fused_matched", &env));
+    check(ort->CreateSessionOptions(&options));
+    check(ort->CreateSession(env, argv[1], options, &session));
+    check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
+
+    float *image = read_floats(argv[2], pixels);
+    float *data[INPUTS] = {image, known, known + 2};
+    int64_t shapes[INPUTS][4] = {{1, 1, height, width}, {2}, {3}};
+    size_t ranks[INPUTS] = {4, 1, 1}, counts[INPUTS] = {pixels, 2, 3};
+    OrtValue *values[INPUTS] = {NULL}, *denoised = NULL;
+    for (size_t i = 0; i < INPUTS; i++) {
+        check(ort->CreateTensorWithDataAsOrtValue(memory, data[i], counts[i] * sizeof(float), shapes[i],
+                                                  ranks[i], ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &values[i]));
+    }
+
+    check(ort->Run(session, NULL, input_names, (const OrtValue *const *)values, INPUTS, output_names, 1,
+                   &denoised));
+
+    void *result;
+    check(ort->GetTensorMutableData(denoised, &result));
+    write_floats(argv[3], result, pixels);
+    printf("%s: %lld x %lld pixels\n", argv[3], (long long)height, (long long)width);
+
+    ort->ReleaseValue(denoised);
+    for (size_t i = 0; i < INPUTS; i++) {
+        ort->ReleaseValue(values[i]);
+    }
+    free(image);
+    ort->ReleaseMemoryInfo(memory);
+    ort->ReleaseSession(session);
+    ort->ReleaseSessionOptions(options);
+    ort->ReleaseEnv(env);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,1 @@
+"""A model as a resource of bioimage.io, which samples and measures. See docs/bioimageio.md."""

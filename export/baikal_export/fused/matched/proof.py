@@ -1,0 +1,67 @@
+"""Fused matched against the runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.stack import Stack, Wanted
+from baikal_deploy.diffusion.samplers.matched import Matched
+from baikal_deploy.engines import open_engine
+from baikal_deploy.engines._onnxruntime.session import open_session
+from baikal_deploy.engines.base import EngineOptions
+from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.models.manifest import read_manifest
+from baikal_deploy.pixels.arrays import Planes
+
+_INTENSITY = IntensityMap(100.0, 1100.0)
+_NOISES = (
+    NoiseModel.uniform(60.0),
+    NoiseModel(4.0, -250.0, 300.0, 40.0),
+    NoiseModel(30.0, 900.0, 1500.0, 120.0),
+)
+
+
+def largest_difference(sampler: Matched, model: Path, path: Path) -> float:
+    """Largest difference of two small planes with three kinds of noise; see ``FusedSampler``.
+
+    Args:
+        sampler: its options.
+        model: .onnx file of the network.
+        path: of the graph, which takes what was measured.
+    """
+    manifest = read_manifest(model)
+    options, factor = EngineOptions(precision=manifest.precision), manifest.downsampling
+    planes = _planes(2 * factor + 3, factor + 1)
+    session = open_session("onnx-cpu", path, options, ["CPUExecutionProvider"])
+    differences = []
+    with open_engine("onnx-cpu", model, manifest, options) as engine:
+        denoiser = Denoiser(engine, model, 4 * factor, 0, len(planes), {})
+        for noise in _NOISES:
+            recipe = denoiser.recipe(sampler, Measurement(_INTENSITY, noise.level, 0, noise), 0)
+            stack = Stack(planes, range(len(planes)))
+            expected = denoiser.run(recipe, stack, wanted=Wanted(np.float32)).planes
+            (result,) = session.run(None, _inputs(planes, noise))
+            differences.append(np.abs(result[:, 0] - expected).max() / _INTENSITY.half)
+    return float(np.max(differences))  # unlike max(), NaN if any is
+
+
+def _planes(height: int, width: int) -> Planes:
+    """Two planes of dark and bright blocks with noise, and a pixel brighter than the network is shown."""
+    random = np.random.default_rng(0)
+    blocks = random.uniform(50, 1200, (2, height // 4 + 1, width // 4 + 1)).repeat(4, 1).repeat(4, 2)
+    planes = blocks[:, :height, :width] + random.normal(0, 60, (2, height, width))
+    planes[0, 3, 4] = 9_000
+    return planes.astype(np.float32)
+
+
+def _inputs(planes: Planes, noise: NoiseModel) -> dict[str, Planes]:
+    known = {
+        "intensity": (_INTENSITY.low, _INTENSITY.high),
+        "noise_model": (noise.gain, noise.intercept, noise.floor),
+    }
+    return {"image": planes[:, None]} | {name: np.array(one, np.float32) for name, one in known.items()}
