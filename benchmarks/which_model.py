@@ -87,7 +87,7 @@ def of_scenes(count: int) -> Iterator[Crop]:
             yield Crop("simulated", f"{scene} {number}", *exposed(clean, SIMULATED_LEVEL, SEED + number))
 
 
-def exposed(clean: Plane, level: float, seed: int) -> tuple[Plane, Plane]:
+def exposed(clean: NDArray[np.float32], level: float, seed: int) -> tuple[Plane, Plane]:
     """What a camera sees of a clean plane (0 … 1), and what it would see without noise."""
     camera = Camera.at_psnr(clean, level)
     return camera.expose(clean, seed), camera.expected(clean)
