@@ -23,6 +23,7 @@ from statistics import mean
 
 import numpy as np
 from camera_cases import Defect, Shared, best_blur, black_frame, defects, scene, shared_noise
+from specimens import SPECIMENS
 
 from baikal_deploy import Denoiser
 from baikal_deploy.diffusion.samplers import make_sampler
@@ -30,8 +31,7 @@ from baikal_deploy.host.machine import cpu
 from baikal_evaluation.methods import Model, Spec
 from baikal_training.camera import Camera
 
-MODELS = "nuclei", "flywing"
-ALL_MODELS = "nuclei", "tribolium", "flywing"
+MODELS = "nuclei", "membranes"
 EVALUATIONS = 1, 2, 3
 PSNR = 14.0
 """Of the noise that pixels share, in dB."""
@@ -87,7 +87,7 @@ def report_noise(side: int, seed: int) -> None:
     print(f"\n| noise, correlation, model | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     gains: dict[str, list[float]] = {name: [] for name in columns[2:]}
     for model in MODELS:
-        for case in shared_noise(model, side, PSNR, seed):
+        for case in shared_noise(SPECIMENS[model], side, PSNR, seed):
             found = dict(of_noise(model, case))
             for name, own in gains.items():
                 own.append(found[name] - found["best blur"])
@@ -100,11 +100,11 @@ def report_noise(side: int, seed: int) -> None:
 def report_alarms(side: int, seed: int, planes: int) -> None:
     sampler = make_sampler("matched", {}, {})
     print()
-    for model in ALL_MODELS:
+    for model in SPECIMENS:
         with Denoiser.load(model) as denoiser:
             correlated = broken = 0
             for number in range(planes):
-                clean = scene(model, side, seed + 100 + number).astype(np.float32)
+                clean = scene(SPECIMENS[model], side, seed + 100 + number).astype(np.float32)
                 noisy = Camera.at_psnr(clean, LEVELS[number % len(LEVELS)]).expose(clean, number)
                 found = denoiser.measure([noisy], sampler)
                 correlated += found.noise is not None and found.noise.is_correlated

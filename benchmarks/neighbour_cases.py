@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import shift, zoom
 from skimage.io import imread
+from specimens import SPECIMENS
 
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
@@ -122,9 +123,8 @@ def simulated(given: argparse.Namespace) -> Iterator[Case]:
         if not given.only or name in given.only:
             made = make(parts_of(given.side, seed), given.frames, np.random.default_rng(seed))
             yield Case.exposed("nuclei", name, np.clip(made, 0, 1).astype(np.float32), "t", given)
-    for morphology in ("nuclei", "tribolium", "flywing", "planaria"):
+    for model, morphology in [*SPECIMENS.items(), ("nuclei", "planaria")]:
         if not given.only or morphology in given.only:
-            model = "nuclei" if morphology == "planaria" else morphology
             whole = simulate(morphology, (1, 2 * given.frames, given.side, given.side), seed)[0]
             fine = zoom(whole[: given.frames // 2 + 1], (2, 1, 1), order=3)
             for spacing, planes in (("fine", np.clip(fine, 0, 1)), ("made", whole), ("coarse", whole[::2])):

@@ -7,9 +7,8 @@ blend      levels blended pixel by pixel: 4 evaluations at levels spread over th
 anscombe   one evaluation in the domain of the generalised Anscombe transform, with the exact unbiased inverse
 equalised  what the runtime does (baikal_deploy/equalise.py): one evaluation
 
-on pairs as baikal-eval takes them (with the model nuclei), and on simulated planes of 256² of each shipped
-model.
-All get the same fit of the noise.
+on pairs as baikal-eval takes them (with the model nuclei), and on simulated planes of 256² for each of the
+models of specimens.py. All get the same fit of the noise.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from specimens import SPECIMENS
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising.stack import Stack
@@ -33,7 +33,7 @@ from baikal_evaluation.pairs import find_pairs
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
 
-SIMULATED = {"nuclei": (8, 4), "tribolium": (1, 0), "flywing": (1, 0)}
+SIMULATED = {"nuclei": (8, 4), "tribolium": (1, 0), "membranes": (1, 0)}
 """Planes of the simulated volume, and the plane that is used."""
 LEVELS = (18.0, 15.0, 12.0, 9.0)
 SEED = 100
@@ -91,7 +91,7 @@ WAYS: dict[str, Callable[[Denoiser, Plane, Measurement], Plane]] = {
 
 def simulated(model: str) -> Iterator[tuple[str, Plane, Plane, float]]:
     planes, plane = SIMULATED[model]
-    clean = simulate(model, (1, planes, 256, 256), SEED)[0, plane]
+    clean = simulate(SPECIMENS[model], (1, planes, 256, 256), SEED)[0, plane]
     for level in LEVELS:
         camera = Camera.at_psnr(clean, level)
         true = camera.expected(clean).astype(np.float64)

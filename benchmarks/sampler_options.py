@@ -3,8 +3,7 @@
     python benchmarks/sampler_options.py [PAIRS] [--model MODEL] [--sampler NAME …]
 
 PAIRS are real 8-bit images as baikal-eval takes them; their upper left corners are used. The simulated planes
-are of the morphology that the model is named after (none, for a model of another name), with a seed that none
-was trained on.
+show what the model knows (none, for a model that specimens.py has not), with a seed that none was trained on.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from specimens import SPECIMENS
 
 from baikal_deploy.diffusion.samplers import sampler_names
 from baikal_evaluation.methods import Model, Spec
@@ -27,7 +27,7 @@ from baikal_training.simulate import simulate
 
 SIDE = 256
 SIMULATED_PSNR = (15.0, 12.0, 9.0)
-SIMULATED = {"nuclei": (8, 4), "tribolium": (1, 0), "flywing": (1, 0)}
+SIMULATED = {"nuclei": (8, 4), "tribolium": (1, 0), "membranes": (1, 0)}
 """Planes of the simulated volume, and the plane that is used."""
 SEED = 100
 
@@ -54,11 +54,11 @@ def real_planes(pairs: Path) -> Iterator[Planes]:
 
 
 def simulated_planes(model: str) -> Iterator[Planes]:
-    morphology = Path(model).stem
-    if morphology not in SIMULATED:
+    name = Path(model).stem
+    if name not in SIMULATED:
         return
-    planes, plane = SIMULATED[morphology]
-    clean = simulate(morphology, (1, planes, SIDE, SIDE), SEED)[0, plane]
+    planes, plane = SIMULATED[name]
+    clean = simulate(SPECIMENS[name], (1, planes, SIDE, SIDE), SEED)[0, plane]
     for psnr in SIMULATED_PSNR:
         noisy = add_noise(clean, psnr, seed=int(psnr))
         yield Planes(noisy[None].astype(np.float32), clean[None], "simulated", 1.0)

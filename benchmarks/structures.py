@@ -8,8 +8,8 @@ fit  CORPUS.toml is as baikal-train takes it (docs/corpora has one; the images h
      (structure_windows.py). Prints a cross-validation over experiments, and writes what goes to
      baikal_deploy/measurement/structure/classifier.json.
 try  FOLDER has a folder for each kind: nuclei, fibres, membranes, bright field, or any other. In these, a
-     file is a channel, and so is a folder of files. Up to three windows of each are measured as a run does,
-     together and alone; prints what the model is said to know, and what the channels are called.
+     file is a channel, and so is a folder of files. Up to three windows of each are measured together, as a
+     run does; prints what the model is said to know, and what the channels are called.
 """
 
 from __future__ import annotations
@@ -234,32 +234,26 @@ def finding(denoiser: Denoiser, found: Sequence[Raw]) -> Finding:
 
 
 def try_folder(folder: Path, model: str) -> None:
-    together: Counter[tuple[str, str]] = Counter()
-    alone: Counter[tuple[str, str]] = Counter()
+    verdicts: Counter[tuple[str, str]] = Counter()
     names: Counter[tuple[str, str]] = Counter()
     with Denoiser.load(model) as denoiser:
         for number, (kind, name, files) in enumerate(channels(folder)):
-            parts = tried_windows(files, number)
-            told = finding(denoiser, parts)
-            alone.update((kind, finding(denoiser, [part]).verdict) for part in parts)
-            together[kind, told.verdict] += 1
+            told = finding(denoiser, tried_windows(files, number))
+            verdicts[kind, told.verdict] += 1
             names[kind, told.seen.structure or "no name"] += 1
             odds = ", ".join(f"{key} {value:.2f}" for key, value in told.seen.probabilities.items())
             print(f"{name}: {told.verdict} ({odds or told.seen.reason})", flush=True)
-    report_tried(together, alone, names)
+    report_tried(verdicts, names)
 
 
-def report_tried(
-    together: Counter[tuple[str, str]], alone: Counter[tuple[str, str]], names: Counter[tuple[str, str]]
-) -> None:
-    kinds = sorted({kind for kind, _ in together})
+def report_tried(found: Counter[tuple[str, str]], names: Counter[tuple[str, str]]) -> None:
+    kinds = sorted({kind for kind, _ in found})
     verdicts = {"known": "known", "unseen": "unseen", "unknown": "cannot be told"}
     called = (*KINDS, "no name")
     print(f"\n| channel shows | {' | '.join(verdicts.values())} |\n|---|---|---|---|")
     for kind in kinds:
-        counts = " | ".join(f"{together[kind, verdict]} ({alone[kind, verdict]})" for verdict in verdicts)
-        totals = (sum(table[kind, verdict] for verdict in verdicts) for table in (together, alone))
-        print(f"| {kind} ({'; '.join(map(str, totals))}) | {counts} |")
+        counts = [found[kind, verdict] for verdict in verdicts]
+        print(f"| {kind} ({sum(counts)}) | {' | '.join(map(str, counts))} |")
     print(f"\n| channel shows | {' | '.join(called)} |\n|---|" + "---|" * len(called))
     for kind in kinds:
         print(f"| {kind} | {' | '.join(str(names[kind, name]) for name in called)} |")

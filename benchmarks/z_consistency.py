@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from specimens import SPECIMENS
 
 from baikal_deploy import Denoiser
 from baikal_deploy.denoising import stack
@@ -23,7 +24,6 @@ from baikal_deploy.measurement.channel import Measurement
 from baikal_training.camera import Camera
 from baikal_training.simulate import simulate
 
-MODELS = ("nuclei", "tribolium", "flywing")
 SAMPLERS: dict[str, dict[str, object]] = {
     "auto": {},
     "matched": {},
@@ -77,7 +77,7 @@ def alike(stack: Stack, level: float) -> Stack:
 
 
 def rows(model: str, shape: tuple[int, int, int], level: float) -> Iterator[tuple[str, float, float]]:
-    clean = simulate(model, (1, *shape), SEED)[0]
+    clean = simulate(SPECIMENS[model], (1, *shape), SEED)[0]
     camera = Camera.at_psnr(clean, level)
     true = camera.expected(clean).astype(np.float64)
     noisy = camera.expose(clean, SEED)
@@ -102,8 +102,8 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=(12, 128, 128))
     parser.add_argument("--psnr", type=float, default=12.0)
     args = parser.parse_args()
-    columns = [list(rows(model, tuple(args.shape), args.psnr)) for model in MODELS]
-    print(f"| PSNR / flicker | {' | '.join(MODELS)} |\n{'|---' * (len(MODELS) + 1)}|")
+    columns = [list(rows(model, tuple(args.shape), args.psnr)) for model in SPECIMENS]
+    print(f"| PSNR / flicker | {' | '.join(SPECIMENS)} |\n{'|---' * (len(SPECIMENS) + 1)}|")
     for row in zip(*columns, strict=True):
         cells = [f"{decibels:.2f} / {flickers:.2f}" for _, decibels, flickers in row]
         print(f"| {row[0][0]} | {' | '.join(cells)} |")

@@ -2,10 +2,10 @@
 
 A result is clean enough to tell a change from noise, which a frame is not. In the place of a plain mean,
 each neighbour has a weight at each pixel, q / (q + c), with q the variance of the noise that is left in a
-result, and c what the planes differ by around the pixel beyond it (see ``compared``); small weights are cut
-off. The mean of all neighbours is then compared to the plane in the same way, as it holds less noise than one
-of them. Of two results the smaller q counts: where something appears in one of them, that one has the
-structure.
+result, and c what the planes differ by around the pixel beyond it (see ``compared``); along t, small weights
+are cut off. The mean of all neighbours is then compared to the plane in the same way, as it holds less noise
+than one of them. Of two results the smaller q counts: where something appears in one of them, that one has
+the structure.
 (Weights by windows, but for the mean: Buades et al. 2005, non-local means.)
 
 Planes are on the network's scale; pixels that are not finite hold no result.
@@ -28,8 +28,8 @@ Variance = Callable[[Plane], Plane]
 """A result, finite -> the variance of the noise of its data."""
 
 
-LEAST = np.float32(0.1)
-"""Weight below which a neighbour shows another scene: many that are small would add up to a ghost."""
+LEAST = {"t": 0.1, "z": 0.0}
+"""Weight below which a neighbour shows another scene, by axis: small ones of a flash are a ghost of it."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,24 @@ class Side:
         results: the nearest first. One counts at a pixel only if all between it and the plane have a result
             there: nothing is taken from beyond a gap.
         allowed, coarse: of the gate, along this axis. A side with 0 is left out.
+        least: see ``LEAST``.
     """
 
     results: Sequence[Result]
     allowed: float
     coarse: float
+    least: float = 0.0
+
+    def cut(self, weights: Plane) -> Plane:
+        """Weights without those that are next to none, which fade away.
+
+        Args:
+            weights: of one of the results, of each cell.
+        """
+        if not self.least:
+            return weights
+        kept: Plane = weights * np.clip(weights / np.float32(self.least) - 1, 0, 1)
+        return kept
 
 
 def gated(gate: Gate, own: Plane, sides: Sides, variance: Variance) -> tuple[Plane, Plane]:
@@ -72,7 +85,7 @@ def sides_of(gate: Gate, sides: Mapping[str, Sequence[Sequence[Result]]]) -> lis
         sides: the results on each side, by axis.
     """
     return [
-        Side(results, gate.allowed[axis], gate.coarse[axis])
+        Side(results, gate.allowed[axis], gate.coarse[axis], LEAST[axis])
         for axis, both in sides.items()
         for results in both
     ]
@@ -128,12 +141,6 @@ def joined(own: Result, sides: Sequence[Side]) -> Fused:
     return mean.joined(own)
 
 
-def _cut(weights: Plane) -> Plane:
-    """Weights without those that are next to none, which fade away."""
-    cut: Plane = weights * np.clip(weights / LEAST - 1, 0, 1)
-    return cut
-
-
 @dataclass
 class _Mean:
     """The weighted mean of what neighbours differ from a plane by, as they come.
@@ -167,7 +174,7 @@ class _Mean:
     def add(self, own: Result, other: Result, known: Mask, side: Side) -> None:
         q = np.minimum(own.left, other.left) * np.float32(side.allowed)
         difference = np.subtract(other.plane, own.plane, out=np.zeros_like(own.plane), where=known)
-        found = _cut(ratio(q, change(difference, known, 2 * q, side.coarse)))
+        found = side.cut(ratio(q, change(difference, known, 2 * q, side.coarse)))
         weight = between(found, own.plane.shape)
         weight *= known
         self.weights += weight

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from baikal_deploy.denoising.checks import check_beside, stack_of
-from baikal_deploy.denoising.denoiser import NO_MAPS, Denoiser
-from baikal_deploy.denoising.recipe import Recipe
-from baikal_deploy.denoising.stack import Defects, Denoised, Stack, Wanted
-from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
-from baikal_deploy.diffusion.samplers.base import Sampler
+from baikal_deploy.denoising.denoiser import NO_MAPS
+from baikal_deploy.denoising.job import Job, denoised_planes, recipe_of
+from baikal_deploy.denoising.lazy import lazily
+from baikal_deploy.denoising.stack import Defects
+from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER
 from baikal_deploy.engines import AUTO
 from baikal_deploy.errors import ConfigError
-from baikal_deploy.measurement.sample import Window, sample_windows, sampled
+from baikal_deploy.measurement.sample import Window, sampled
 from baikal_deploy.models.manifest import DEFAULT_MODEL, Precision
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import Tally
@@ -28,52 +24,6 @@ log = logging.getLogger(__name__)
 ORDER = "tczyx"
 USUAL = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of arrays that nothing names, by their number."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """How an image is denoised; what a process needs to do a part of it.
-
-    Attributes:
-        model, engine, precision: see ``Denoiser.load``.
-        sampler, options: name and options of the sampler.
-        seed: of the noise.
-        dtype: of the result.
-        defects: see ``Denoiser.denoise``.
-    """
-
-    model: str
-    engine: str
-    precision: Precision
-    sampler: str
-    options: Mapping[str, Any] = field(hash=False)
-    seed: int
-    dtype: np.dtype[Any]
-    defects: Defects
-
-    @property
-    def denoiser(self) -> Denoiser:
-        """The model, which each process loads once."""
-        return _loaded(self.model, self.engine, self.precision)
-
-    def sampler_of(self, denoiser: Denoiser) -> Sampler:
-        """The sampler as it was asked for, with what the model recommends.
-
-        Raises:
-            ConfigError: options that do not go with it or the model.
-        """
-        sampler = make_sampler(self.sampler, self.options, denoiser.recommended(self.sampler))
-        denoiser.check(sampler)
-        return sampler
-
-
-@lru_cache(maxsize=1)
-def _loaded(model: str, engine: str, precision: Precision) -> Denoiser:
-    return Denoiser.load(model, engine, precision=precision)
-
-
-_ONE_AT_A_TIME = Lock()
-"""Threads of one process take turns: an evaluation has all its cores."""
 
 
 def denoise(
@@ -140,7 +90,7 @@ def denoise(
     probe = stack_of(np.zeros((1, 1), np.uint8), None, share_noise=True)
     check_beside(job.sampler_of(denoiser), sampler, probe, NO_MAPS)
     own = _in_order(array, found)
-    clean = _lazily(own, job) if is_dask else _at_once(own, job)
+    clean = lazily(own, job) if is_dask else _at_once(own, job)
     return _as_given(clean, found)
 
 
@@ -194,89 +144,11 @@ def _at_once(array: Raw, job: Job) -> Raw:
             return [planes[*divmod(number, planes.shape[1]), y, x] for number, y, x in windows]
 
         count = planes.shape[0] * planes.shape[1]
-        recipe = _recipe(sampled(read, count, planes.shape[2:]), job)
+        recipe = recipe_of(sampled(read, count, planes.shape[2:]), job)
         for t in range(len(planes)):
-            denoised = _denoised(planes[t], recipe, job, (t, channel, 0), array.shape)
+            denoised = denoised_planes(planes[t], recipe, job, (t, channel, 0), array.shape)
             result[t, channel] = denoised.planes
             counts += denoised.counts
     for note in counts.notes():
         log.warning(note)
     return result
-
-
-def _recipe(sample: Sequence[Raw], job: Job) -> Recipe:
-    """The recipe of a channel."""
-    with _ONE_AT_A_TIME:
-        denoiser = job.denoiser
-        sampler = job.sampler_of(denoiser)
-        measurement = denoiser.measure(sample, sampler)
-        for note in measurement.notes():
-            log.warning(note)
-        return denoiser.recipe(sampler, measurement, job.seed)
-
-
-def _denoised(
-    planes: Raw, recipe: Recipe, job: Job, at: tuple[int, int, int], shape: Sequence[int]
-) -> Denoised:
-    """Denoise consecutive planes of a stack.
-
-    Args:
-        planes: (Z, H, W).
-        recipe: of their channel.
-        job: how.
-        at: indices of the first along t, c and z.
-        shape: of the whole image (T, C, Z, H, W).
-    """
-    t, c, z = at
-    stack = (t * shape[1] + c) * shape[2]
-    numbers = range(stack + z, stack + z + len(planes))
-    with _ONE_AT_A_TIME:
-        pixels = Stack(planes, numbers, None, [stack] * len(planes))  # planes of a stack share their noise
-        return job.denoiser.run(recipe, pixels, wanted=Wanted(job.dtype, defects=job.defects))
-
-
-def _lazily(array: Any, job: Job) -> Any:
-    """Denoise a Dask array (T, C, Z, H, W) when it is computed: plane by plane, in the blocks that it has."""
-    from dask import array as dask_array
-
-    da: Any = dask_array  # half of it is not typed
-    blocks = array.rechunk({1: 1, 3: -1, 4: -1})
-    channels = [
-        da.map_blocks(
-            _block,
-            blocks[:, channel : channel + 1],
-            recipe=_lazy_recipe(array[:, channel], job),
-            job=job,
-            channel=channel,
-            shape=tuple(array.shape),
-            dtype=job.dtype,
-            meta=np.empty((0,) * 5, job.dtype),
-        )
-        for channel in range(array.shape[1])
-    ]
-    return da.concatenate(channels, axis=1)
-
-
-def _lazy_recipe(planes: Any, job: Job) -> Any:
-    """The recipe of a channel (T, Z, H, W), which is measured when it is first needed.
-
-    The sample is that of an array of NumPy, but for channels most of whose windows hold one value: no others
-    are looked for.
-    """
-    from dask.delayed import delayed
-
-    windows = sample_windows(planes.shape[0] * planes.shape[1], planes.shape[2:])
-    sample = [planes[(*divmod(number, planes.shape[1]), y, x)] for number, y, x in windows]
-    return delayed(_recipe, pure=True)(sample, job)
-
-
-def _block(
-    planes: Raw, *, recipe: Recipe, job: Job, channel: int, shape: Sequence[int], block_info: Any = None
-) -> Raw:
-    """Denoise a block (t, 1, z, H, W) of a channel."""
-    (t, _), _, (z, _), *_ = block_info[0]["array-location"]
-    result = [
-        _denoised(stack[0], recipe, job, (t + number, channel, z), shape).planes[None]
-        for number, stack in enumerate(planes)
-    ]
-    return np.stack(result)

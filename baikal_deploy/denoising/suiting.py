@@ -33,7 +33,7 @@ ENOUGH = 16
 """Fewest blocks that tell anything."""
 DOUBT = 2.0
 """Standard errors by which a model must be better than the default to be taken."""
-LEAST = 0.002
+LEAST = 0.004
 """Variances of the noise by which its squared error must be smaller."""
 STEP = 0.05
 """Noise that is added, in standard deviations of what is there: more would be taken for structure, or removed

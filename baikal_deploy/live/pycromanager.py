@@ -19,11 +19,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition
 from typing import Any, Self
 
-from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.host.locks import locked
+from baikal_deploy.live.beside import Beside, check_holds_nobody_up
 from baikal_deploy.live.denoiser import LiveDenoiser
 from baikal_deploy.live.frame import LiveResult
 from baikal_deploy.live.sink import FrameSink, stream_info
@@ -137,8 +137,7 @@ def attach(events: Iterable[Event], live: LiveDenoiser, sink: str | Path | None 
         ConfigError: a denoiser that would hold up the acquisition when its queue is full; no events.
         VolumeError: the sink exists, or another attachment writes it.
     """
-    if live.when_full == "block":
-        raise ConfigError('attach: when_full="block" would hold up the acquisition; take drop-oldest')
+    check_holds_nobody_up(live)
     grid = Grid.of([events] if isinstance(events, Mapping) else events)
     if not grid.places:
         raise ConfigError("attach: no event has axes; give the events that will be acquired")
@@ -157,11 +156,11 @@ class Attachment:
     """
 
     def __init__(self, grid: Grid, live: LiveDenoiser, sink: Path | None) -> None:
-        self.live, self.errors, self.outputs = live, list[Exception](), list[Path]()
+        self.live, self._beside, self.outputs = live, Beside(log), list[Path]()
+        self.errors = self._beside.errors
         self.dropped = list[dict[str, Place]]()
         self._grid, self._sink = grid, sink
         self._images = dict[Path, FrameSink]()
-        self._changed, self._under_way = Condition(), 0
         self._lock = None if sink is None else locked(check_output(sink, overwrite=False))
         if self._lock is not None:
             self._lock.__enter__()
@@ -175,12 +174,11 @@ class Attachment:
         """
         axes = dict(metadata.get("Axes", {}))
         try:
-            with self._changed:
-                self._under_way += 1
+            self._beside.begin()
             future = self.live.submit(image, {"axes": axes}, channel=self._channel(axes))
         except Exception as error:
-            self._report(f"frame {axes}", error)
-            self._done()
+            self._beside.report(f"frame {axes}", error)
+            self._beside.end()
         else:
             size = float(metadata.get("PixelSize_um") or 0)
             future.add_done_callback(lambda done: self._denoised(axes, size, done))
@@ -195,8 +193,7 @@ class Attachment:
         Returns:
             False if the time was not enough.
         """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._under_way == 0, timeout)
+        return self._beside.wait(timeout)
 
     def close(self) -> None:
         """Wait for the frames that came, and complete the images."""
@@ -209,7 +206,7 @@ class Attachment:
                 )
                 self.outputs += [path] if image.written else []
             except Exception as error:
-                self._report(f"the end of {path}", error)
+                self._beside.report(f"the end of {path}", error)
         self._images.clear()
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
@@ -232,8 +229,8 @@ class Attachment:
         except FrameDropped:
             self.dropped.append(axes)
         except Exception as error:
-            self._report(f"frame {axes}", error)
-        self._done()
+            self._beside.report(f"frame {axes}", error)
+        self._beside.end()
 
     def _write(self, axes: Mapping[str, Place], pixel_size: float, frame: Raw) -> None:
         if self._sink is None:
@@ -242,15 +239,6 @@ class Attachment:
         if path not in self._images:
             self._images[path] = FrameSink(path, self._grid.info(path, pixel_size))
         self._images[path].write(self._grid.position(axes), frame)
-
-    def _done(self) -> None:
-        with self._changed:
-            self._under_way -= 1
-            self._changed.notify_all()
-
-    def _report(self, what: str, error: Exception) -> None:
-        self.errors.append(error)
-        log.error("%s: %s", what, error, exc_info=None if isinstance(error, BaikalError) else error)
 
 
 def _step(events: Sequence[Event], axis: str, key: str) -> float:

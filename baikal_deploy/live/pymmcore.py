@@ -14,14 +14,14 @@ import logging
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Condition
 from typing import TYPE_CHECKING, Any, Self
 
 from pymmcore_plus import CMMCorePlus, GeneratorMDASequence
 
-from baikal_deploy.errors import BaikalError, ConfigError, VolumeError
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.locks import locked
 from baikal_deploy.live.acquisition import Acquisition, index_of
+from baikal_deploy.live.beside import Beside, check_holds_nobody_up
 from baikal_deploy.live.denoiser import LiveDenoiser
 from baikal_deploy.live.frame import LiveResult
 from baikal_deploy.live.waiting import FrameDropped
@@ -49,8 +49,7 @@ def attach(core: CMMCorePlus, live: LiveDenoiser, sink: str | Path | None = None
         ConfigError: a denoiser that would hold up the acquisition when its queue is full.
         VolumeError: the sink exists, or another attachment writes it.
     """
-    if live.when_full == "block":
-        raise ConfigError('attach: when_full="block" would hold up the acquisition; take drop-oldest')
+    check_holds_nobody_up(live)
     return Attachment(core, live, None if sink is None else Path(sink))
 
 
@@ -65,11 +64,11 @@ class Attachment:
     """
 
     def __init__(self, core: CMMCorePlus, live: LiveDenoiser, sink: Path | None) -> None:
-        self.live, self.errors, self.outputs = live, list[Exception](), list[Path]()
+        self.live, self._beside, self.outputs = live, Beside(log), list[Path]()
+        self.errors = self._beside.errors
         self._core, self._sink = core, sink
         self._current: Acquisition | None = None
-        self._number, self._open = 0, 0
-        self._changed = Condition()
+        self._number = 0
         with ExitStack() as stack:
             if sink is not None:
                 check_output(sink, overwrite=False)
@@ -89,8 +88,7 @@ class Attachment:
         Returns:
             False if the time was not enough.
         """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0, timeout)
+        return self._beside.wait(timeout)
 
     def detach(self) -> None:
         """Listen no more; what was taken is denoised and written all the same."""
@@ -116,10 +114,10 @@ class Attachment:
             self._finished()  # of one that never said that it ended
             self._number += 1
             acquisition = Acquisition(sequence, self._core.getPixelSizeUm(), self._sink_of(sequence))
-            with self._changed:
-                self._current, self._open = acquisition, self._open + 1
+            self._current = acquisition
+            self._beside.begin()
         except Exception as error:
-            self._report("the acquisition is not denoised", error)
+            self._beside.report("the acquisition is not denoised", error)
 
     def _sink_of(self, sequence: useq.MDASequence) -> Path | None:
         """Path that an acquisition is written to; None if it is not to be written."""
@@ -130,7 +128,7 @@ class Attachment:
                 f"{self._sink}: single events do not say how large the image will be; run a "
                 "useq.MDASequence, or write the results yourself (on_result of the denoiser)"
             )
-            self._report("the acquisition is denoised, but not written", error)
+            self._beside.report("the acquisition is denoised, but not written", error)
             return None
         return self._sink if self._number == 1 else renamed(self._sink, f"_{self._number}")
 
@@ -146,7 +144,7 @@ class Attachment:
             metadata = {"index": index, "event": event, "meta": meta}
             future = self.live.submit(frame, metadata, channel=", ".join(names))
         except Exception as error:
-            self._report(f"frame {index}", error)
+            self._beside.report(f"frame {index}", error)
             self._conclude(acquisition, acquisition.done())
             return
         future.add_done_callback(lambda done: self._denoised(acquisition, index, done))
@@ -158,7 +156,7 @@ class Attachment:
         except FrameDropped:
             acquisition.dropped.append(index)
         except Exception as error:
-            self._report(f"frame {index}", error)
+            self._beside.report(f"frame {index}", error)
         self._conclude(acquisition, acquisition.done())
 
     def _finished(self, *_: Any) -> None:
@@ -172,11 +170,5 @@ class Attachment:
         try:
             self.outputs += acquisition.finish(self.live.provenance())
         except Exception as error:
-            self._report("the end of the acquisition", error)
-        with self._changed:
-            self._open -= 1
-            self._changed.notify_all()
-
-    def _report(self, what: str, error: Exception) -> None:
-        self.errors.append(error)
-        log.error("%s: %s", what, error, exc_info=None if isinstance(error, BaikalError) else error)
+            self._beside.report("the end of the acquisition", error)
+        self._beside.end()

@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "general"
 AUTO_MODEL = "auto"
 """Stands for the shipped model that suits a channel best, where a channel is there to look at."""
-ALIASES: dict[str, str] = {}
+ALIASES = {"flywing": "membranes"}
 """Former names of shipped models, and what they are called now."""
 METADATA_KEY = "baikal_manifest"
 FUSED_KEY = "baikal_fused"
@@ -125,7 +125,7 @@ def is_shipped(model: str | Path) -> bool:
     Args:
         model: any text.
     """
-    return _name_now(model) in shipped_models()
+    return name_now(model) in shipped_models()
 
 
 def find_model(model: str | Path) -> Path:
@@ -137,7 +137,7 @@ def find_model(model: str | Path) -> Path:
     Raises:
         ModelError: neither.
     """
-    shipped, name = shipped_models(), _name_now(model)
+    shipped, name = shipped_models(), name_now(model)
     if name in shipped:
         return shipped[name]
     path = Path(model)
@@ -161,11 +161,16 @@ def remark_on(model: str | Path) -> str | None:
     """
     if str(model) not in ALIASES:
         return None
-    now = _name_now(model)
+    now = name_now(model)
     return f"model {model} is not shipped any more; {now} is taken in its place, whose results differ"
 
 
-def _name_now(model: str | Path) -> str:
+def name_now(model: str | Path) -> str:
+    """What a model is called now: another name where it is a former one, and any other text as it is.
+
+    Args:
+        model: any text.
+    """
     return ALIASES.get(str(model), str(model))
 
 

@@ -80,7 +80,7 @@ def describe_suited(suited: Suited) -> str:
         return "the default, as there is no noise to tell by"
     errors = sorted(suited.errors.items(), key=lambda one: (one[0] != suited.name, one[1]))
     told = ", ".join(f"{name} {100 * error:+.2g} %" for name, error in errors)
-    best = suited.name == min(suited.errors, key=suited.errors.__getitem__)
+    best = all(error > suited.errors[suited.name] for name, error in errors if name != suited.name)
     why = "suits it best" if best else "the default, as no other is clearly better"
     return f"{why}; expected squared error beside the default's, of the noise's variance: {told}"
 

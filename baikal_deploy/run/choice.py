@@ -12,7 +12,7 @@ from baikal_deploy.run.config import RunConfig
 from baikal_deploy.run.inputs import Input
 from baikal_deploy.run.models.asked import SKIP, Asked
 from baikal_deploy.run.naming import named
-from baikal_deploy.run.outputs import check_formats, check_places
+from baikal_deploy.run.targets import check_formats, check_places
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.channels import find_channels
 from baikal_deploy.volumes.open import files_of, open_input

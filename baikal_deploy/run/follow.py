@@ -15,9 +15,9 @@ from typing import Any
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.gate import NEIGHBOURS, Fuse
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.outputs import check_places
 from baikal_deploy.run.resume.session import check_session
 from baikal_deploy.run.run import Run
+from baikal_deploy.run.targets import check_places
 from baikal_deploy.run.unreadable import ReadableVolume
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 from baikal_deploy.volumes.create import format_of

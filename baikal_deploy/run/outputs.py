@@ -2,83 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import DTypeLike
-
 from baikal_deploy.denoising.stack import Denoised
-from baikal_deploy.errors import VolumeError
 from baikal_deploy.run.config import RunConfig
+from baikal_deploy.run.maps import image_infos
 from baikal_deploy.volumes.base import Reduction, VolumeInfo, WorkItem
 from baikal_deploy.volumes.cleanup import sweep
-from baikal_deploy.volumes.create import check_output_place, format_of, uploading
+from baikal_deploy.volumes.create import format_of, uploading
 from baikal_deploy.volumes.layout import Layout
-from baikal_deploy.volumes.names import folded
-from baikal_deploy.volumes.places import check_paths
-from baikal_deploy.volumes.urls import Source
 from baikal_deploy.volumes.writer import Writer
-
-STD_SHOWN = 0.1
-"""Part of the result's display range that a standard deviation is shown over."""
-
-
-def check_places(config: RunConfig, sources: list[Source]) -> None:
-    """Refuse places where no image can be written, or where writing would damage what is read.
-
-    Args:
-        config: the options of the run.
-        sources: files and folders that are read.
-
-    Raises:
-        ConfigError: a name that does not say what is to be written.
-        VolumeError: a place that cannot be written to, or is that of another output or of an input.
-    """
-    asked = {"": config.target, "--uncertainty": config.uncertainty, "--mask": config.mask}
-    taken: list[str] = []
-    for option, path in asked.items():
-        if path is not None:
-            check_output_place(path, option)
-            if (place := folded(str(path.resolve()))) in taken:
-                raise VolumeError(
-                    f"{path}: two outputs of one name (small and capital letters are one on some systems); "
-                    f"choose another one"
-                )
-            taken.append(place)
-    between = [] if config.fuse is None else [config.unfused]
-    for path in [*config.outputs, *between]:
-        for source in sources:
-            if isinstance(source, Path):
-                check_paths(source, path)
-    for source in sources:
-        if config.upload is not None and _overlap(f"{source}/", f"{config.upload}/"):
-            raise VolumeError(
-                f"{config.upload}: lies in the input {source}, or around it; choose another output"
-            )
-
-
-def _overlap(first: str, second: str) -> bool:
-    return first.startswith(second) or second.startswith(first)
-
-
-def check_formats(config: RunConfig, info: VolumeInfo) -> None:
-    """Refuse an output whose format cannot express it.
-
-    Args:
-        config: the options of the run.
-        info: of the result.
-
-    Raises:
-        VolumeError: see ``Format.check_expressible``.
-    """
-    images = zip((config.target, config.uncertainty, config.mask), _infos(info), strict=True)
-    for path, own in images:
-        if path is not None:
-            format_of(path, config.storage).check_expressible(path, own)
 
 
 @dataclass(frozen=True)
@@ -139,7 +76,7 @@ class Outputs:
 
     @classmethod
     def _of(cls, config: RunConfig, info: VolumeInfo, make: Callable[[Path, VolumeInfo], Writer]) -> Self:
-        own, *others = _infos(info)
+        own, *others = image_infos(info)
         std, suspect = (
             None if path is None else make(path, other)
             for path, other in zip((config.uncertainty, config.mask), others, strict=True)
@@ -159,7 +96,7 @@ class Outputs:
         Raises:
             VolumeError: see ``Writer.grown``.
         """
-        own, *others = _infos(info)
+        own, *others = image_infos(info)
         std, suspect = (
             None if output is None else output.grown(other)
             for output, other in zip((self.std, self.suspect), others, strict=True)
@@ -249,36 +186,3 @@ class Outputs:
             if output is not None:
                 output.finish({**provenance, "content": f"{content} of {self.result.path.absolute()}"})
         self.result.finish(provenance)
-
-
-def _infos(info: VolumeInfo) -> Iterator[VolumeInfo]:
-    """Infos of the result, the standard deviation and the suspect pixels of a volume."""
-    yield info
-    yield _map_of(info, np.float32, _std_window)
-    yield _map_of(info, np.uint8, lambda _: {"start": 0.0, "end": 1.0, "min": 0.0, "max": 1.0})
-
-
-Window = Callable[[Any], dict[str, float]]
-"""Display range of a map's channel, by that of the result, which may have any form."""
-
-
-def _map_of(info: VolumeInfo, dtype: DTypeLike, window: Window) -> VolumeInfo:
-    """A map's own info."""
-    return replace(info, dtype=np.dtype(dtype), omero=_with_windows(info.omero, window))
-
-
-def _with_windows(omero: dict[str, Any] | None, window: Window) -> dict[str, Any] | None:
-    """Channel names and colours with other display ranges."""
-    channels = (omero or {}).get("channels")
-    if omero is None or not isinstance(channels, list) or not all(isinstance(c, dict) for c in channels):
-        return None
-    return omero | {"channels": [c | {"window": window(c.get("window"))} for c in channels]}
-
-
-def _std_window(result: Any) -> dict[str, float]:
-    """Display range of a standard deviation: a part of the result's."""
-    try:
-        end = STD_SHOWN * (float(result["end"]) - float(result["start"]))
-    except (KeyError, TypeError, ValueError):
-        return {}
-    return {"start": 0.0, "end": end, "min": 0.0, "max": end} if end > 0 else {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from baikal_deploy.errors import VolumeError
 from baikal_deploy.volumes.axes import require_axes
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.formats import MICROSCOPE_SUFFIXES, is_ndtiff, is_picture, is_tiff
@@ -89,6 +90,8 @@ def open_input(path: Source, series: int | None = None, axes: str | None = None)
     # A format's library is loaded only for those who have such a file.
     if not isinstance(path, Url):
         check_reachable(path)
+        if path.is_file() and not path.stat().st_size:
+            raise VolumeError(f"{path}: is empty (0 bytes); copy or export it again")
         if is_tiff(path) and path.is_file():
             from baikal_deploy.volumes.tiff.reader import open_tiff
 

@@ -13,7 +13,7 @@ from dask import array as dask_array
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from baikal_deploy.run.outputs import STD_SHOWN
+from baikal_deploy.run.maps import STD_SHOWN
 
 da: Any = dask_array
 """Half of it is not typed."""

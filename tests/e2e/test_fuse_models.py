@@ -84,7 +84,7 @@ def test_a_finished_output_of_several_models_is_fused(
         "0=auto,1=nuclei,2=skip": "channel 1 model tribolium but here nuclei",
         "0=auto,1=tribolium,2=nuclei": "channel 2 model none but here nuclei",
         "0=auto,1=skip,2=skip": "channel 1 model tribolium but here none",
-        "0=flywing,1=tribolium,2=skip": ", as auto chose, but here flywing",
+        "0=membranes,1=tribolium,2=skip": ", as auto chose, but here membranes",
         "0=auto,1=auto,2=skip": "channel 1 model tribolium but here",
         "tribolium": "channel 2 model none but here tribolium",
     }

@@ -22,7 +22,7 @@ from tests.e2e.test_models import recorded, write_channels
 from tests.e2e.test_run import group_attributes, level0
 
 CHOOSES = "baikal_deploy.run.models.loaded.best_suited"
-FOUND = {"general": 0.0, "tribolium": -0.0123, "flywing": 0.004}
+FOUND = {"general": 0.0, "tribolium": -0.0123, "membranes": 0.004}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_it_is_said_and_recorded(tmp_path: Path, baikal_run: BaikalRun, two: Pat
     assert result.exit_code == 0, result.output
     told = (
         "expected squared error beside the default's, of the noise's variance: tribolium -1.2 %, general +0 "
-        "%, flywing +0.4 %"
+        "%, membranes +0.4 %"
     )
     assert f"          model tribolium, suits it best; {told}" in result.stderr
     assert "          model general, the default, as no other is clearly better" in result.stderr

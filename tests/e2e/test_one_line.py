@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 import baikal_deploy
-from baikal_deploy.denoising import images
+from baikal_deploy.denoising import lazy as lazily
 from baikal_deploy.errors import BaikalError, ConfigError
 from tests.e2e.conftest import write_zarr
 
@@ -58,7 +58,7 @@ def test_dask_is_computed_when_it_is_asked_for(small: np.ndarray, monkeypatch: p
     da, cloudpickle = pytest.importorskip("dask.array"), pytest.importorskip("cloudpickle")
     seen: list[Any] = []
     lazy = da.from_array(np.stack([small, 3 * small]), chunks=(2, 1, 20, 40))
-    monkeypatch.setattr(images, "_block", _counted(images._block, seen))
+    monkeypatch.setattr(lazily, "_block", _counted(lazily._block, seen))
     result = baikal_deploy.denoise(lazy, "czyx", **WALK)
     assert (result.shape, result.dtype, seen) == (lazy.shape, small.dtype, [])
     expected = baikal_deploy.denoise(np.asarray(lazy), "czyx", **WALK)

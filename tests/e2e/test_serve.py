@@ -29,7 +29,7 @@ def test_client_reads_what_the_server_is(client: Any) -> None:
     assert client.is_server_ready()
     assert client.is_model_ready("general")
     assert client.is_model_ready("general", "1")
-    assert not client.is_model_ready("flywing")
+    assert not client.is_model_ready("membranes")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     found = client.get_model_metadata("general")
     assert (found["inputs"][0]["name"], found["outputs"][0]["name"]) == ("frame", "denoised")

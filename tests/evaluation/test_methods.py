@@ -106,7 +106,7 @@ def test_a_sampler_is_the_runtime_itself(sides: tuple[Stack, Stack]) -> None:
 
 def test_options_and_seed_and_model_tell_samplers_apart() -> None:
     specs = [("repaint", MODEL), ("repaint,repeats=2", MODEL), ("repaint", Model(engine="analytic", seed=4))]
-    specs += [("mixing", MODEL), ("repaint", Model("flywing", "analytic"))]
+    specs += [("mixing", MODEL), ("repaint", Model("membranes", "analytic"))]
     identities = {json.dumps(Spec.parse(text).make(model).identity) for text, model in specs}
     assert len(identities) == len(specs)
 

@@ -83,7 +83,9 @@ def test_what_differs_by_far_gives_nothing_at_all() -> None:
     frames = [noisy(number, scene()) for number in range(2)]
     frames[1][40:80, 30:70] += 1
     inside = np.s_[50:70, 40:60]
-    assert_array_equal(two_sided(frames[0], [], frames[1:])[inside], frames[0][inside])
+    for least in (0.0, 0.1):
+        found = fuse(result(frames[0]), [Side([result(frames[1])], 1.0, 1.0, least)])[0]
+        assert (found[inside] == frames[0][inside]).all() == (least > 0)
 
 
 def test_what_becomes_brighter_as_a_whole_is_told_sooner() -> None:

@@ -19,6 +19,7 @@ from baikal_deploy.models.manifest import (
     ModelManifest,
     find_model,
     is_shipped,
+    name_now,
     read_manifest,
     shipped_models,
 )
@@ -71,7 +72,7 @@ class Start:
 
     def record(self, first: Checkpoint) -> dict[str, object]:
         """What the new model's record says of the one before it."""
-        return {"model": Path(self.path).name, "sha256": self.sha256, **first.training}
+        return {"model": Path(name_now(self.path)).name, "sha256": self.sha256, **first.training}
 
 
 def _file(model: str) -> Path:

@@ -25,12 +25,9 @@ def is_coloured(series: Any) -> bool:
     Args:
         series: of tifffile.
     """
-    return (
-        series.axes.lower().endswith("yxs")
-        and series.shape[-1] == 3
-        and np.dtype(series.dtype).kind == "u"
-        and np.dtype(series.dtype).itemsize <= 2
-    )
+    dtype = np.dtype(series.dtype)
+    is_whole = dtype.kind == "u" and dtype.itemsize <= 2
+    return is_whole and str(series.axes).lower().endswith("yxs") and int(series.shape[-1]) == 3
 
 
 @dataclass(frozen=True)

@@ -151,14 +151,14 @@ def test_every_engine_and_all_that_it_computes_is_tried() -> None:
 
 
 def test_shipped_models_that_may_be_computed_in_bf16() -> None:
-    """``general`` loses 0.025 dB at the lowest level of its record (docs/export.md)."""
+    """``general`` and ``membranes`` lose 0.025 dB at the lowest level of their records (docs/export.md)."""
     losses = {
         name: ModelRecord.beside(path, file_sha256(path)).loss("bf16")
         for name, path in shipped_models().items()
     }
     assert all(loss is not None and loss >= 0 for loss in losses.values())
     allowed = {name for name, loss in losses.items() if loss is not None and loss <= MOST_LOSS}
-    assert allowed == {"nuclei", "tribolium", "flywing"}
+    assert allowed == {"nuclei", "tribolium"}
 
 
 def test_samplers_of_few_evaluations_are_those_of_the_record() -> None:

@@ -144,7 +144,7 @@ def test_a_folder_of_that_name(model: Path) -> None:
         ModelRecord(file_sha256(model)).save(model)
 
 
-@pytest.mark.parametrize("name", ["general", "nuclei", "tribolium", "flywing"])
+@pytest.mark.parametrize("name", ["general", "nuclei", "tribolium", "membranes"])
 def test_shipped_models_have_records_of_themselves(name: str) -> None:
     path = shipped_models()[name]
     found = read(path)
@@ -160,5 +160,5 @@ def test_shipped_models_have_records_of_themselves(name: str) -> None:
 
 def test_shipped_models_that_know_a_structure() -> None:
     assert "nuclei" in shipped_that_know("nuclei")
-    assert "flywing" in shipped_that_know("membranes")
+    assert "membranes" in shipped_that_know("membranes")
     assert shipped_that_know("bright field") == ()

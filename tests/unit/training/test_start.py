@@ -17,6 +17,7 @@ import torch
 from onnx import numpy_helper
 
 from baikal_deploy.errors import BaikalError, ConfigError, EngineUnavailable, ModelError
+from baikal_deploy.models import manifest
 from baikal_deploy.models.manifest import (
     METADATA_KEY,
     MOST_BYTES,
@@ -97,6 +98,13 @@ def test_the_record_names_the_model_and_its_sha256(tmp_path: Path) -> None:
     shipped = Start.of("nuclei")
     assert shipped.record(first_model(shipped))["model"] == "nuclei"
     assert shipped.sha256 == hashlib.sha256(shipped_models()["nuclei"].read_bytes()).hexdigest()
+
+
+def test_the_record_names_a_former_model_as_it_is_called_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "ALIASES", {"grains": "tribolium"})
+    start = Start.of("grains")
+    assert start.sha256 == Start.of("tribolium").sha256
+    assert start.record(first_model(start))["model"] == "tribolium"
 
 
 def test_a_shipped_name_is_not_a_file_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

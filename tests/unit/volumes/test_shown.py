@@ -11,7 +11,7 @@ import tifffile
 import zarr
 
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.outputs import _infos
+from baikal_deploy.run.maps import image_infos
 from baikal_deploy.run.run import Run
 from baikal_deploy.volumes.base import VolumeInfo
 from baikal_deploy.volumes.shown import displayed
@@ -61,7 +61,7 @@ def test_ranges_lie_within_the_pixel_type(
 
 def test_maps_have_ranges_of_their_own(make_info: MakeInfo) -> None:
     info = make_info("yx", (8, 8), omero={"channels": [{"label": "DAPI", "window": OWN}]})
-    _, std, mask = (windows(own.omero)[0] for own in _infos(info))
+    _, std, mask = (windows(own.omero)[0] for own in image_infos(info))
     assert (std["start"], std["end"]) == (0, pytest.approx(0.1))
     assert (mask["start"], mask["end"]) == (0, 1)
 

@@ -18,6 +18,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.extras import install
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.open import open_input
+from baikal_deploy.volumes.zarr.format import OmeZarr
 
 SUBSETS = ["".join(names) for size in range(4) for names in itertools.permutations("TCZ", size)]
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 20, "X": 30}
@@ -276,6 +277,19 @@ def test_pixels_that_end_within_a_run_name_their_plane(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", counts(64, 64), metadata=None)
     path.write_bytes(path.read_bytes()[:-1000])
     refused(path, "ends before page 0 does")
+
+
+def test_64_bit_integers_can_be_written_too(tmp_path: Path) -> None:
+    """tifffile gives NumPy's second type of that size, which zarr does not know."""
+    info = open_input(write(tmp_path / "a.tif", counts(20, 30, dtype="i8"))).info
+    assert info.dtype.char == np.dtype("int64").char
+    OmeZarr().create(tmp_path / "a.zarr", info)
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    for name in ("a.tif", "a.czi", "a.png", "a.zarr"):
+        (tmp_path / name).touch()
+        refused(tmp_path / name, r"is empty \(0 bytes\); copy or export it again")
 
 
 def test_damaged_pixels_name_their_plane(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from baikal_deploy.volumes.open import open_input
 from baikal_deploy.volumes.tiff.format import OmeTiff
 from baikal_deploy.volumes.tiff.ome import OME_TYPES
 from tests.conftest import MakeInfo
+from tests.valid import assert_valid_ome_tiff
 
 SUBSETS = ["".join(names) + "yx" for size in range(4) for names in itertools.combinations("tcz", size)]
 SIZES = {"t": 2, "c": 3, "z": 4, "y": 20, "x": 30}
@@ -59,6 +60,7 @@ def test_what_was_written_is_read_again(tmp_path: Path, make_info: MakeInfo, nam
     colors = [channel.get("color") for channel in volume.info.omero["channels"]]
     assert colors[:2] == ["0000FF", "FF0001"][: len(channels)]
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif").reshape(planes.shape), planes)
+    assert_valid_ome_tiff(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("dtype", OME_TYPES)

@@ -12,7 +12,7 @@ import pytest
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host import machine
 from baikal_deploy.run.config import RunConfig
-from baikal_deploy.run.outputs import check_places
+from baikal_deploy.run.targets import check_places
 from baikal_deploy.volumes import names
 from baikal_deploy.volumes.create import check_output_place
 from baikal_deploy.volumes.names import fault_on_windows, member
