@@ -61,12 +61,15 @@ class Source:
         return self._image(path, f"{self.name} denoised", self.limits)
 
     def uncertainty(self, path: Path) -> Image:
-        """Layer of the standard deviations of a denoised image.
+        """Layer of the standard deviations of a denoised image; hidden, as it would cover that.
 
         Args:
             path: of the OME-Zarr.
         """
-        return self._image(path, f"{self.name} std", (0, STD_SHOWN * (self.limits[1] - self.limits[0])))
+        limits = 0, STD_SHOWN * (self.limits[1] - self.limits[0])
+        found = self._image(path, f"{self.name} std", limits)
+        found.visible = False
+        return found
 
     def mask(self, path: Path) -> Labels:
         """Layer with a label where a denoised image contradicts its data.

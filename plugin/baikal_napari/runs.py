@@ -96,11 +96,12 @@ class Running(QObject):
     def _finish(self, found: Finished) -> None:
         self._set_busy(False)
         config, source, add = found.config, found.source, self._viewer.add_layer
-        add(source.result(config.target))
+        result = add(source.result(config.target))
         if config.uncertainty is not None:
             add(source.uncertainty(config.uncertainty))
         if config.mask is not None:
             add(source.mask(config.mask))
+        self._viewer.layers.selection.active = result
         done = "was there already" if found.report.before else "written"
         self.told.emit("; ".join([f"{config.target}: {done}", *found.report.notes]))
 

@@ -115,6 +115,8 @@ def test_a_run_ends_in_layers_like_the_source(
     assert (result.colormap.name, tuple(result.contrast_limits)) == ("magenta", (80, 600))
     assert (std.colormap.name, tuple(std.contrast_limits)) == ("magenta", (0, 52))
     assert type(mask).__name__ == "Labels"
+    assert (result.visible, std.visible, mask.visible) == (True, False, True)
+    assert viewer.layers.selection.active == result
     assert denoise.message.text().startswith(f"{tmp_path / 'clean.ome.zarr'}: written")
     block: Any = zarr.open_group(tmp_path / "clean_std.ome.zarr", mode="r").attrs["ome"]
     assert block["multiscales"][0]["axes"][0] == {"name": "z", "type": "space", "unit": "micrometer"}
