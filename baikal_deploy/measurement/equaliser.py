@@ -76,8 +76,8 @@ class Equaliser:
             return planes
         real = units.dtype.type
         even = (planes + real(units.zero)) / self.spread + self.spread / real(units.gain) + real(units.start)
-        found: Planes = even.astype(np.float32, copy=False)
-        return found
+        forward: Planes = even.astype(np.float32, copy=False)
+        return forward
 
     def back(self, planes: Planes, rows: slice = slice(None)) -> Planes:
         """The network's scale again of what was denoised, without its bias.
@@ -153,8 +153,8 @@ class Units:
             weights *= real(WHOLE * OWN * self.gain * self.level**2 / 2)
             weights -= real(self.zero)
             np.subtract(weights, root, out=offset[:, rows])
-        counts, spread, offset = (array.astype(np.float32, copy=False) for array in (counts, spread, offset))
-        return counts, spread, offset
+        even, spread, offset = (one.astype(np.float32, copy=False) for one in (counts, spread, offset))
+        return even, spread, offset
 
     def _flatten(self, surroundings: Raw, weights: Raw) -> None:
         """Below the floor the noise is the floor's, and does not depend on the pixel's own."""
