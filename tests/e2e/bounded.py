@@ -75,7 +75,7 @@ def _do(what: str, path: str, *more: str) -> str:
         if what == "read":
             return repr(float(open_input(Path(path)).read_window(0, slice(0, 32), slice(0, 32)).mean()))
         if what == "labels":
-            return "; ".join(copy_labels(Path(path), Path(more[0])))
+            return "; ".join(copy_labels(Path(path), Path(more[0]), "0.5"))
         return read_manifest(Path(path)).name
     except BaikalError as error:
         return f"error: {error}"

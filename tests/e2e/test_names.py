@@ -154,7 +154,7 @@ def test_a_label_image_of_a_bad_name_is_left_out(
 ) -> None:
     store, output = labelled(path_of(tmp_path), counts, 3), group(tmp_path / "out.zarr", 3)
     LEFT_OUT[kind](store, name)
-    check_one_copied(copy_labels(store / "labels", output), output)
+    check_one_copied(copy_labels(store / "labels", output, "0.5"), output)
     untouched(tmp_path, others, output)
 
 

@@ -63,7 +63,9 @@ def test_a_label_image_of_a_bad_name_is_left_out(
 ) -> None:
     store, output = labelled(tmp_path / "local" / "a.zarr", counts, 3), group(tmp_path / "out.zarr", 3)
     LEFT_OUT[kind](store, name)
-    check_one_copied(copy_labels(Url(upload(without_pixels(store), "in/a.zarr")) / "labels", output), output)
+    check_one_copied(
+        copy_labels(Url(upload(without_pixels(store), "in/a.zarr")) / "labels", output, "0.5"), output
+    )
 
 
 @pytest.mark.parametrize("whose", ["local", "out.zarr"])
