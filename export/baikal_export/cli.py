@@ -17,7 +17,7 @@ from baikal_deploy.models.record import ModelRecord
 from baikal_deploy.volumes.places import check_reachable, check_writable
 from baikal_export import engine_files, record
 from baikal_export.card import read_card
-from baikal_export.extras import Extras, exported, of_exported
+from baikal_export.derived import Derived, exported, of_exported
 from baikal_export.foreign import layout, layout_names, recognised
 from baikal_export.onnx_file import MAX_LOSS_DB, export
 from baikal_export.planes import Images
@@ -187,14 +187,14 @@ def main(
     manifest = trained.manifest(name or output.stem, precision=precision, **described)
     engine_files.check(families, sms, profile, manifest)
     planes = Images(verify, calibrate, channel).planes(precision, trained)
-    extras = Extras.of(fused, package, manifest, output)
+    derived = Derived.of(fused, package, manifest, output)
     found = export(trained.network(), manifest, output, *planes, max_loss)
     for line in [
         *report(model, output, precision, found),
         *record.of_export(output, trained, planes[0], knows),
     ]:
         tell(line)
-    for line in extras.write(output):
+    for line in derived.write(output):
         tell(line)
     for line in engine_files.build_for(output, families, sms, profile):
         tell(line)

@@ -1,4 +1,4 @@
-"""What else is made of an exported model: fused samplers, and a package of bioimage.io."""
+"""What is derived from an exported model: fused samplers, and a package of bioimage.io."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baikal_export.fused import FusedSampler, parse, write
 
 
 @dataclass(frozen=True)
-class Extras:
+class Derived:
     """What is asked for beside a model.
 
     Attributes:
@@ -99,7 +99,7 @@ def of_exported(
         model: its .onnx file.
         output: file that fused samplers lie beside and are named after; None: the model, in the current
             folder where it is a shipped one.
-        texts, package: see ``Extras.of``.
+        texts, package: see ``Derived.of``.
 
     Returns:
         Lines for people.
@@ -109,4 +109,4 @@ def of_exported(
     shipped = model in shipped_models().values()
     beside = output or (Path(model.name) if shipped else model)
     check_writable(beside, "-o")
-    yield from Extras.of(texts, package, read_manifest(model), beside).write(model)
+    yield from Derived.of(texts, package, read_manifest(model), beside).write(model)
