@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baikal_deploy.errors import ConfigError
+from baikal_training.interrupts import uninterrupted
 from baikal_training.validation import SIGMAS
 
 Row = dict[str, float]
@@ -90,10 +91,12 @@ class RunFolder:
 
         Raises:
             ConfigError: the folder cannot be written to.
+            KeyboardInterrupt: Ctrl-C came meanwhile; the row is whole.
         """
         self.rows.append({"iteration": iteration, **values})
         try:
-            self._write(iteration, values, panel)
+            with uninterrupted():
+                self._write(iteration, values, panel)
         except OSError as error:
             raise ConfigError(
                 f"{self.path}: cannot be written ({error.strerror}); make room, then use --resume"
