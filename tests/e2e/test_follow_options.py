@@ -131,7 +131,7 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baikal_deploy.run.memory.layouts", lambda *_: [Layout(1, 256)])
 
 
-@pytest.mark.parametrize("names", ["tyx", "tzyx"])
+@pytest.mark.parametrize("names", ["tyx", pytest.param("tzyx", marks=pytest.mark.slow)])  # 20 s
 def test_planes_that_are_cut_into_regions(tmp_path: Path, names: str, cut: None) -> None:
     data = pixels(AFTER, *(2 for _ in names[3:]), 300, 280)
     chunks = (*(1 for _ in names[2:]), 300, 280)

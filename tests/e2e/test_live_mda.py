@@ -180,6 +180,7 @@ core.unloadAllDevices()
 """
 
 
+@pytest.mark.slow  # half a minute
 def test_a_full_disk_under_the_sink(tmp_path: Path) -> None:
     """A small disk of its own, which only Linux lets a user make."""
     own_disk = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

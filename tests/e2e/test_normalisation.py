@@ -22,7 +22,9 @@ def denoiser() -> Iterator[Denoiser]:
         yield loaded
 
 
-@pytest.mark.parametrize("psnr", [15, 12, 9])
+@pytest.mark.parametrize(
+    "psnr", [pytest.param(15, marks=pytest.mark.slow), 12, pytest.param(9, marks=pytest.mark.slow)]
+)  # 20 s each
 def test_the_result_is_within_half_a_decibel_of_the_true_mapping(denoiser: Denoiser, psnr: int) -> None:
     clean = simulate_nuclei((4, 256, 256), seed=21)
     noisy = add_noise(clean, psnr, seed=psnr)

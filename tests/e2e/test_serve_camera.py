@@ -62,7 +62,7 @@ def test_a_camera_is_seen_raw_and_denoised(driver: Browser, core: CMMCorePlus, t
         until(driver, lambda: number(driver) > 20)
         driver.save_screenshot(str(tmp_path / "running.png"))
         assert acquisition.is_alive(), "it was seen only afterwards"
-        assert float(text(driver, "rate")) > 1
+        assert float(text(driver, "rate")) > 0
         acquisition.join(WAIT)
         assert attached.wait(WAIT)
         found = live.statistics

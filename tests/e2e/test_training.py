@@ -72,6 +72,7 @@ def test_killed_training_resumes_bit_for_bit(data: Path, tmp_path: Path) -> None
     assert all((found[name] == value).all() for name, value in expected.items())
 
 
+@pytest.mark.slow  # half a minute
 def test_two_processes_train_like_one(data: Path, tmp_path: Path) -> None:
     """Two gloo processes of 2 crops each, and one with the doubled batch of 4."""
     one, two = tmp_path / "one.pt", tmp_path / "two.pt"

@@ -51,6 +51,7 @@ def compare(path: Path, manifest: ModelManifest, expected: Any) -> None:
             assert np.linalg.norm(found - wanted) <= 1e-5 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow  # 20 s
 def test_noise_prediction_with_learned_variance(tmp_path: Path) -> None:
     net = random_unet(
         in_channels=1,

@@ -34,7 +34,7 @@ def made(name: str, counts: NDArray[Any]) -> NDArray[Any]:
         case "columns thrice":
             return counts.repeat(3, axis=1)
         case "pixels four times":
-            return counts.repeat(4, axis=0).repeat(4, axis=1)
+            return counts[:64, :64].repeat(4, axis=0).repeat(4, axis=1)
         case "shifted":
             return counts.repeat(3, axis=0)[1:]
         case "photons":
