@@ -164,7 +164,7 @@ def file_to_file(shape: tuple[int, int, int]) -> float:
         source, target = Path(name) / "in.zarr", Path(name) / "out.ome.zarr"
         chunks = (1, min(shape[1], 512), min(shape[2], 512))
         array = zarr.create_array(source, shape=shape, dtype="uint16", chunks=chunks)
-        array[:] = exposed(shape[1])
+        array[:] = np.broadcast_to(exposed(shape[1]), shape)
         config = RunConfig(source, target, engine="onnx-cpu", sampler="matched")
         with Run(config, threads=1) as run:
             return seconds(run.execute)
