@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ MakeInfo = Callable[..., VolumeInfo]
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # As a shell leaves it in the background; the commands that are interrupted here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A test of a window may leave a Qt application; its loop does not run, and pymmcore-plus' events would wait.
+os.environ["PYMM_SIGNALS_BACKEND"] = "psygnal"
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from tests.capabilities import require
 def test_a_row_is_whole_before_ctrl_c_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A KeyboardInterrupt inside TensorBoard's queue leaves its lock taken, and closing waits for ever."""
     require("signals")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an earlier test may have set another
     folder = RunFolder.create(tmp_path / "run", {}, {})
     written: list[str] = []
 
@@ -31,6 +32,7 @@ def test_a_row_is_whole_before_ctrl_c_counts(tmp_path: Path, monkeypatch: pytest
     assert written == ["loss", "learning_rate"]
     assert (tmp_path / "run" / "log.csv").read_text().splitlines()[-1].startswith("1,1.0,0.1")
     folder.close()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_goes_wrong_in_the_block_comes_first() -> None:
