@@ -48,7 +48,7 @@ from baikal_deploy.denoising import neighbours
 from baikal_deploy.denoising.again import Again, data_of
 from baikal_deploy.denoising.compared import Result, filled
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import Fused, joined, sides_of
+from baikal_deploy.denoising.fusion import Fused, fuse, sides_of
 from baikal_deploy.denoising.neighbours import measure_gate, measure_stream_gate, unfused
 from baikal_deploy.denoising.probes import Place
 from baikal_deploy.denoising.recipe import Recipe
@@ -102,13 +102,13 @@ class Results:
         ready = [Result.of(plane, recipe.variance(filled(plane)), gate) for plane in planes]
         return cls(denoiser, recipe, gate, ready, axis, follow)
 
-    def joined(self, at: int, *, left_out: int = 0) -> Fused:
+    def with_its_data(self, at: int, *, left_out: int = 0) -> Fused:
         """One that is fused, without the first ones that follow it."""
         before, after = sides(self.ready, at, self.axis, self.follow)[self.axis]
-        return joined(self.ready[at], sides_of(self.gate, {self.axis: [before, after[left_out:]]}))
+        return fuse(self.ready[at], sides_of(self.gate, {self.axis: [before, after[left_out:]]}))
 
     def fused(self, at: int, *, left_out: int = 0) -> Stack:
-        return self.joined(at, left_out=left_out).plane
+        return self.with_its_data(at, left_out=left_out).plane
 
     @property
     def all(self) -> Stack:
@@ -129,7 +129,7 @@ class AgainResults(Results):
     def denoised(self, at: int, *, left_out: int = 0, std: bool = False) -> tuple[Stack, Stack | None]:
         crop = Crop.uncut(self.ready[at].plane.shape)
         again = Again.of(self.denoiser, SAMPLER, self.recipe, self.gate)
-        return again.denoised(self.joined(at, left_out=left_out), at, crop, crop, std=std)
+        return again.denoised(self.with_its_data(at, left_out=left_out), at, crop, crop, std=std)
 
 
 def live(gate: Gate, recipe: Recipe, planes: Stack) -> Stack:

@@ -13,21 +13,17 @@ Planes are on the network's scale; pixels that are not finite hold no result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from baikal_deploy.denoising.compared import Result, between, change, filled, ratio
+from baikal_deploy.denoising.compared import Result, between, change, ratio
 from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.pixels.arrays import Mask, Plane
 
 Sides = Mapping[str, tuple[Sequence[Plane], Sequence[Plane]]]
 """Results of a plane's neighbours by axis: those before it and those after it, the nearest first."""
-Variance = Callable[[Plane], Plane]
-"""A result, finite -> the variance of the noise of its data."""
-
-
 LEAST = {"t": 0.1, "z": 0.0}
 """Weight below which a neighbour shows another scene, by axis: small ones of a flash are a ghost of it."""
 
@@ -60,23 +56,6 @@ class Side:
         return kept
 
 
-def gated(gate: Gate, own: Plane, sides: Sides, variance: Variance) -> tuple[Plane, Plane]:
-    """A result with what its neighbours know, and the share of its own in it; see ``fuse``.
-
-    Args:
-        gate: of the channel.
-        own: result of the plane, (H, W).
-        sides: results of its neighbours, of the same channel.
-        variance: of the noise.
-    """
-
-    def ready(plane: Plane) -> Result:
-        return Result.of(plane, variance(filled(plane)), gate)
-
-    both = {axis: tuple(map(ready, side) for side in found) for axis, found in sides.items()}
-    return fuse(ready(own), sides_of(gate, {axis: [list(one) for one in two] for axis, two in both.items()}))
-
-
 def sides_of(gate: Gate, sides: Mapping[str, Sequence[Sequence[Result]]]) -> list[Side]:
     """The sides of a plane.
 
@@ -89,20 +68,6 @@ def sides_of(gate: Gate, sides: Mapping[str, Sequence[Sequence[Result]]]) -> lis
         for axis, both in sides.items()
         for results in both
     ]
-
-
-def fuse(own: Result, sides: Sequence[Side]) -> tuple[Plane, Plane]:
-    """A result with what its neighbours know.
-
-    Args:
-        own: the result, of (H, W) pixels.
-        sides: its neighbours on each side.
-
-    Returns:
-        The fused result, (H, W), not finite where the plane holds none; and the share of its own in it.
-    """
-    fused = joined(own, sides)
-    return fused.plane, fused.share
 
 
 @dataclass(frozen=True)
@@ -123,11 +88,11 @@ class Fused:
     noise: Plane | None
 
 
-def joined(own: Result, sides: Sequence[Side]) -> Fused:
-    """The same, and what results were made of, averaged with the same weights; see ``fuse``.
+def fuse(own: Result, sides: Sequence[Side]) -> Fused:
+    """A result with what its neighbours know.
 
     Args:
-        own: the result; ``Fused.data`` is asked for if it has any, as its neighbours then do.
+        own: the result, of (H, W) pixels; ``Fused.data`` is made if it has data, as its neighbours then do.
         sides: its neighbours on each side.
     """
     mean = _Mean.none(own)
@@ -138,7 +103,7 @@ def joined(own: Result, sides: Sequence[Side]) -> Fused:
             if not known.any():
                 break
             mean.add(own, other, known, side)
-    return mean.joined(own)
+    return mean.fused(own)
 
 
 @dataclass
@@ -189,7 +154,7 @@ class _Mean:
         self.spread += np.square(found) * q
         self.least, self.coarse = np.minimum(self.least, q), max(self.coarse, side.coarse)
 
-    def joined(self, own: Result) -> Fused:
+    def fused(self, own: Result) -> Fused:
         if not self.weights.any():
             alone = np.ones_like(own.plane)
             return Fused(own.plane, alone, own.data, None if own.data is None else alone)
@@ -200,8 +165,8 @@ class _Mean:
         beyond = change(mean, known, self.least + noise, self.coarse)
         together = between(ratio(self.least, beyond), own.plane.shape)
         share: Plane = np.reciprocal(1 + together * self.weights)
-        fused: Plane = own.plane + self.total * together * share
+        plane: Plane = own.plane + self.total * together * share
         if own.data is None or self.data is None or self.squares is None:
-            return Fused(fused, share, None, None)
+            return Fused(plane, share, None, None)
         noise = np.square(share) * (1 + np.square(together) * self.squares)
-        return Fused(fused, share, own.data + self.data * together * share, noise)
+        return Fused(plane, share, own.data + self.data * together * share, noise)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def gate_of(seen: Sequence[Seen], axes: Fuse) -> Gate:
         allowed = [factor**2 * squares for factor in OPENINGS[axis]]
         wider = [replace(gate, coarse=coarse, allowed={**gate.allowed, axis: one}) for one in allowed]
         gate = _opened([gate, *wider], ready, unknown)
-    return replace(gate, **_gain(gate, ready, unknown))
+    return replace(gate, gains=_gains(gate, ready, unknown))
 
 
 def _opened(gates: Sequence[Gate], ready: Sequence[Ready], unknown: float) -> Gate:
@@ -148,20 +147,17 @@ def _mean_and_error(values: Values) -> tuple[float, float]:
     return float(values.mean()), float(values.std()) / math.sqrt(values.size)
 
 
-def _gain(gate: Gate, ready: Sequence[Ready], unknown: float) -> dict[str, Any]:
-    """Decibels that fusion is expected to bring, if results err by what they miss at least as by noise.
-
-    As ``gain`` and ``gains`` of the gate.
-    """
+def _gains(gate: Gate, ready: Sequence[Ready], unknown: float) -> tuple[float, float]:
+    """Decibels that fusion is expected to bring, if results err by what they miss at least as by noise."""
     if not ready or gate.is_closed:
-        return {}
+        return 0.0, 0.0
     left = gate.left * (1 + unknown) * _mean(float(one.seen.variance.mean()) for one in ready)
     before = max(float(np.concatenate([one.seen.expected_error() for one in ready]).mean()), 2 * left)
     planes = 1 + 2 * sum(NEIGHBOURS[axis] for axis in gate.allowed)
     added, error = _mean_and_error(_added(gate, ready, unknown))
-    removed = (-added + errors * error for errors in (0, -CERTAIN, CERTAIN))
-    gain, least, most = (_decibels(min(one, left * (1 - 1 / planes)) / before) for one in removed)
-    return {"gain": gain, "gains": (max(least, 0.0), most)}
+    removed = (-added + errors * error for errors in (-CERTAIN, CERTAIN))
+    least, most = (_decibels(min(one, left * (1 - 1 / planes)) / before) for one in removed)
+    return max(least, 0.0), most
 
 
 def _decibels(share: float) -> float:

@@ -197,9 +197,9 @@ class Ready:
             unknown: variance of noise in the result that the probes do not know, over that of what is left.
         """
         sides = sides_of(gate, self.sides)
-        (fused, share), more, less = (fuse(result, sides) for result in (self.own, self.more, self.less))
-        rest = (1 - share) * between(self.own.left, share.shape) * np.float32(unknown)
-        return self.seen.change(fused, more[0], less[0], rest)
+        fused, more, less = (fuse(result, sides) for result in (self.own, self.more, self.less))
+        rest = (1 - fused.share) * between(self.own.left, fused.share.shape) * np.float32(unknown)
+        return self.seen.change(fused.plane, more.plane, less.plane, rest)
 
 
 def drawn(spectrum: Spectrum, white: Plane) -> Plane:

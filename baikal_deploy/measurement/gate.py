@@ -27,15 +27,13 @@ class Gate:
         allowed: factor on that variance up to which results along an axis may differ, by axis; 0: closed.
         coarse: share of that variance which is left in the mean over a wide window (``compared.WIDE``), by
             axis.
-        gain: decibels that fusion is expected to bring.
-        gains: those between which that is likely to lie.
+        gains: decibels between which what fusion brings is expected to lie.
     """
 
     left: float
     shares: Sequence[tuple[float, float]]
     allowed: Mapping[str, float]
     coarse: Mapping[str, float]
-    gain: float = 0.0
     gains: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
@@ -51,7 +49,7 @@ class Gate:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The gate whose fields these are, as JSON holds them."""
         shares = tuple((place, share) for place, share in record["shares"])
-        return cls(**{**record, "shares": shares, "gains": tuple(record.get("gains", (0.0, 0.0)))})
+        return cls(**{**record, "shares": shares, "gains": tuple(record["gains"])})
 
     @property
     def is_closed(self) -> bool:

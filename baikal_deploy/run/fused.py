@@ -15,7 +15,7 @@ import numpy as np
 from baikal_deploy.denoising.batch import Progress
 from baikal_deploy.denoising.compared import Result, filled
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import Fused, joined, sides_of
+from baikal_deploy.denoising.fusion import Fused, fuse, sides_of
 from baikal_deploy.denoising.ghosts import ghosts
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.denoising.regions import grown, planes_around, results_around
@@ -209,13 +209,13 @@ class Fusing(Work):
     def _joined(self, number: int, result: Callable[[int], Result]) -> Fused:
         own, gate = result(number), self._gate(number)
         if gate is None or not own.left.size:
-            return joined(own, [])
+            return fuse(own, [])
         sides = {
             axis: [[result(one) for one in side] for side in both]
             for axis, both in rows(self.volume.info, number, self.axes, self.growing).items()
             if gate.allowed[axis]
         }
-        return joined(own, sides_of(gate, sides))
+        return fuse(own, sides_of(gate, sides))
 
     def _gate(self, number: int) -> Gate | None:
         """The gate of a plane's channel; None where nothing is fused."""

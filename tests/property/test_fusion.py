@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from baikal_deploy.denoising.compared import Result, cells, filled
-from baikal_deploy.denoising.fusion import Side, fuse, gated
+from baikal_deploy.denoising.fusion import Fused, Side, fuse
 from baikal_deploy.denoising.regions import results_around
 from baikal_deploy.denoising.running import MOST_FRAMES, Running
 from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.measurement.surroundings import base
 from baikal_deploy.pixels.arrays import Plane
+from tests.gated import gated
 
 SHAPE = (120, 104)
 NOISE = 0.1
@@ -37,15 +38,13 @@ def result(plane: Plane, q: float = NOISE**2) -> Result:
     return Result(plane, cells(np.full(SHAPE, q, np.float32)))
 
 
-def fused(
-    own: Plane, sides: Sequence[Sequence[Plane]], q: float = NOISE**2, coarse: float = 1.0
-) -> tuple[Plane, Plane]:
+def fused(own: Plane, sides: Sequence[Sequence[Plane]], q: float = NOISE**2, coarse: float = 1.0) -> Fused:
     found = [Side([result(plane, q) for plane in side], 1.0, coarse) for side in sides]
     return fuse(result(own, q), found)
 
 
 def two_sided(own: Plane, before: Sequence[Plane], after: Sequence[Plane], q: float = NOISE**2) -> Plane:
-    return fused(own, [before, after], q)[0]
+    return fused(own, [before, after], q).plane
 
 
 def gate_with(allowed: float, *shares: tuple[float, float]) -> Gate:
@@ -55,10 +54,10 @@ def gate_with(allowed: float, *shares: tuple[float, float]) -> Gate:
 def test_planes_that_are_the_same_are_averaged() -> None:
     still = scene()
     frames = [noisy(number, still) for number in range(5)]
-    found, share = fused(frames[2], [frames[1::-1], frames[3:]])
-    assert np.std(found - still) == pytest.approx(NOISE / np.sqrt(5), rel=0.1)
-    assert share.mean() == pytest.approx(1 / 5, rel=0.2)
-    assert found.dtype == np.float32
+    found = fused(frames[2], [frames[1::-1], frames[3:]])
+    assert np.std(found.plane - still) == pytest.approx(NOISE / np.sqrt(5), rel=0.1)
+    assert found.share.mean() == pytest.approx(1 / 5, rel=0.2)
+    assert found.plane.dtype == np.float32
 
 
 def test_identical_planes_stay_what_they_are_to_the_last_bit() -> None:
@@ -84,7 +83,7 @@ def test_what_differs_by_far_gives_nothing_at_all() -> None:
     frames[1][40:80, 30:70] += 1
     inside = np.s_[50:70, 40:60]
     for least in (0.0, 0.1):
-        found = fuse(result(frames[0]), [Side([result(frames[1])], 1.0, 1.0, least)])[0]
+        found = fuse(result(frames[0]), [Side([result(frames[1])], 1.0, 1.0, least)]).plane
         assert (found[inside] == frames[0][inside]).all() == (least > 0)
 
 
@@ -93,18 +92,18 @@ def test_what_becomes_brighter_as_a_whole_is_told_sooner() -> None:
     still = scene()
     frames = [noisy(number, still) for number in range(2)]
     brighter = frames[1] + np.float32(NOISE)
-    shares = [fused(brighter, [frames[:1]], coarse=coarse)[1].mean() for coarse in (1.0, 0.02)]
+    shares = [fused(brighter, [frames[:1]], coarse=coarse).share.mean() for coarse in (1.0, 0.02)]
     assert shares[1] > shares[0] + 0.05
-    alike = [fused(frames[1], [frames[:1]], coarse=coarse)[1].mean() for coarse in (1.0, 0.02)]
+    alike = [fused(frames[1], [frames[:1]], coarse=coarse).share.mean() for coarse in (1.0, 0.02)]
     assert alike[1] - alike[0] < 0.1
 
 
 def test_a_gate_that_is_closed_changes_no_bit() -> None:
     frames = [noisy(number, scene()) for number in range(3)]
     sides = {"t": (frames[:1], frames[2:])}
-    found, share = gated(gate_with(0.0), frames[1], sides, np.ones_like)
-    assert_array_equal(found, frames[1])
-    assert_array_equal(share, 1)
+    found = gated(gate_with(0.0), frames[1], sides, np.ones_like)
+    assert_array_equal(found.plane, frames[1])
+    assert_array_equal(found.share, 1)
 
 
 def test_without_noise_nothing_is_taken_over() -> None:
@@ -116,8 +115,8 @@ def test_without_noise_nothing_is_taken_over() -> None:
 def test_the_order_of_the_sides_does_not_matter(order: list[int]) -> None:
     frames = [noisy(number, scene()) for number in range(5)]
     sides = [[frames[number + 1]] for number in range(4)]
-    expected = fused(frames[0], sides)[0]
-    found = fused(frames[0], [sides[number] for number in order])[0]
+    expected = fused(frames[0], sides).plane
+    found = fused(frames[0], [sides[number] for number in order]).plane
     assert_allclose(found, expected, atol=1e-6)
 
 
@@ -187,7 +186,7 @@ def test_a_region_is_fused_bit_for_bit(top: int, left: int, height: int, width: 
     def of(planes: Sequence[Plane]) -> Plane:
         gate = gate_with(1.0, (0.5, 0.2), (1.5, 1.0), (4.0, 1.5))
         sides = {"t": (planes[:1], planes[2:])}
-        return gated(gate, planes[1], sides, lambda plane: NOISE**2 * np.exp(base(plane)))[0]
+        return gated(gate, planes[1], sides, lambda plane: NOISE**2 * np.exp(base(plane))).plane
 
     part = of([np.ascontiguousarray(frame[crop.read]) for frame in frames])
     assert_array_equal(crop.trimmed(part[None])[0], of(frames)[region])
@@ -229,5 +228,5 @@ def test_more_noise_is_left_where_there_is_structure() -> None:
     flat, lively = (Result.of(plane, np.full(SHAPE, 0.1, np.float32), gate) for plane in (0 * spot, spot))
     assert lively.left[13, 10] > 50 * lively.left[1, 1]
     assert_allclose(lively.left[1, 1], flat.left[13, 10])
-    found = fuse(lively, [Side([flat], 1.0, 1.0)])[0]
+    found = fuse(lively, [Side([flat], 1.0, 1.0)]).plane
     assert_allclose(found[52:64, 42:54], 0.2, atol=0.02)

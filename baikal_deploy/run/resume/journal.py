@@ -21,7 +21,7 @@ from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.durable import write_file
 from baikal_deploy.host.moves import remove_file
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,29 +12,15 @@ from baikal_deploy import Denoiser
 from baikal_deploy.denoising.again import Again, data_of, measured_again
 from baikal_deploy.denoising.compared import Result, cells
 from baikal_deploy.denoising.crop import Crop
-from baikal_deploy.denoising.fusion import Fused, Side, joined
+from baikal_deploy.denoising.fusion import Fused, Side, fuse
 from baikal_deploy.denoising.neighbours import unfused
 from baikal_deploy.denoising.recipe import Recipe
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.measurement.gate import Gate
-from baikal_training.camera import Camera
-from baikal_training.simulate import simulate_nuclei
+from tests.unit.denoising.conftest import FRAMES, SHAPE, expected
 
-SHAPE, PLANES = (128, 112), 5
 SAMPLER = make_sampler("matched", {}, {})
 OPEN = Gate(0.7, ((0.0, 0.7),), {"t": 4.0}, {"t": 1.0})
-
-
-@pytest.fixture(scope="module")
-def denoiser() -> Iterator[Denoiser]:
-    with Denoiser.load(engine="analytic") as denoiser:
-        yield denoiser
-
-
-@pytest.fixture(scope="module")
-def frames() -> np.ndarray:
-    """A scene that stays, seen in 5 frames, uint16."""
-    return Camera().expose(np.repeat(simulate_nuclei((1, *SHAPE), seed=5), PLANES, axis=0), seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +36,7 @@ def joined_frames(denoiser: Denoiser, recipe: Recipe, frames: np.ndarray, gate: 
         for plane, frame in zip(unfused(denoiser, recipe, frames), frames, strict=True)
     ]
     sides = [Side(ready[1::-1], gate.allowed["t"], 1.0), Side(ready[3:], gate.allowed["t"], 1.0)]
-    return joined(ready[2], sides)
+    return fuse(ready[2], sides)
 
 
 def flat(number: int) -> Result:
@@ -60,11 +45,11 @@ def flat(number: int) -> Result:
 
 
 def test_data_are_averaged_with_the_weights_of_the_results() -> None:
-    ready = [flat(number) for number in range(PLANES)]
+    ready = [flat(number) for number in range(FRAMES)]
     hole = ready[3].plane.copy()
     hole[:40] = np.nan
     ready[3] = replace(ready[3], plane=hole)
-    found = joined(ready[0], [Side(ready[1:3], 1.0, 1.0), Side(ready[3:], 1.0, 1.0)])
+    found = fuse(ready[0], [Side(ready[1:3], 1.0, 1.0), Side(ready[3:], 1.0, 1.0)])
     assert found.data is not None
     assert found.noise is not None
     assert_allclose(found.data, 3 * found.plane + 1, atol=1e-5)
@@ -75,15 +60,15 @@ def test_data_are_averaged_with_the_weights_of_the_results() -> None:
 
 def test_a_plane_without_neighbours_keeps_its_data() -> None:
     own = flat(0)
-    found = joined(own, [])
+    found = fuse(own, [])
     assert found.data is own.data
     assert_array_equal(found.noise, 1)
-    assert joined(replace(own, data=None), []).data is None
+    assert fuse(replace(own, data=None), []).data is None
 
 
 def test_the_mean_has_the_noise_of_as_many_frames(denoiser: Denoiser, recipe: Recipe) -> None:
     again = denoiser.recipe(SAMPLER, measured_again(recipe.measurement, OPEN), 0)
-    assert again.spectrum.std == pytest.approx(recipe.spectrum.std / np.sqrt(PLANES))
+    assert again.spectrum.std == pytest.approx(recipe.spectrum.std / np.sqrt(FRAMES))
     assert again.measurement.noise is not None
     assert again.measurement.noise.gain == 0
     kernel = ((0.0, 0.2, 0.0), (0.2, 1.0, 0.2), (0.0, 0.2, 0.0))
@@ -92,7 +77,7 @@ def test_the_mean_has_the_noise_of_as_many_frames(denoiser: Denoiser, recipe: Re
     of_one = replace(recipe.measurement, noise=shared)
     one, mean = (denoiser.recipe(SAMPLER, found, 0) for found in (of_one, measured_again(of_one, OPEN)))
     assert mean.spectrum.kernel == one.spectrum.kernel
-    assert mean.spectrum.std == pytest.approx(one.spectrum.std / np.sqrt(PLANES))
+    assert mean.spectrum.std == pytest.approx(one.spectrum.std / np.sqrt(FRAMES))
 
 
 def test_more_is_found_and_the_deviation_is_told(
@@ -101,7 +86,7 @@ def test_more_is_found_and_the_deviation_is_told(
     fused, crop = joined_frames(denoiser, recipe, frames), Crop.uncut(SHAPE)
     again = Again.of(denoiser, SAMPLER, recipe, OPEN)
     plane, std = again.denoised(fused, 2, crop, crop, std=True)
-    truth = recipe.measurement.intensity.normalise(Camera().expected(simulate_nuclei((1, *SHAPE), seed=5)))[0]
+    truth = recipe.measurement.intensity.normalise(expected())
     before, after = (float(np.mean((one - truth) ** 2)) for one in (fused.plane, plane))
     assert after < 0.8 * before
     assert std is not None
