@@ -98,7 +98,7 @@ class Attachment:
             (events.frameReady, self._frame),
             (events.sequenceFinished, self._finished),
         ):
-            signal.disconnect(slot)  # of Qt, where an application of it runs, or of psygnal
+            signal.disconnect(slot)  # with nothing else: in a Qt application these are signals of Qt
         self._finished()
         self.wait()
         self._locks.close()
