@@ -69,7 +69,15 @@ _ONE_AT_A_TIME = Lock()
 
 
 def recipe_of(sample: Sequence[Raw], job: Job) -> Recipe:
-    """The recipe of a channel."""
+    """The recipe of a channel, which is measured.
+
+    Args:
+        sample: windows (H, W) of its planes, in raw units.
+        job: how it is denoised.
+
+    Raises:
+        BaikalError: options, a model or an engine that cannot be used.
+    """
     with _ONE_AT_A_TIME:
         denoiser = job.denoiser
         sampler = job.sampler_of(denoiser)
