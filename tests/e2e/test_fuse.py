@@ -78,7 +78,7 @@ def test_the_output_says_how_it_was_fused(tmp_path: Path, movie_zarr: Path) -> N
     assert mark.provenance["fuse"] == "t"
     gate = mark.provenance["channels"][0]["measurement"]["gate"]
     assert gate["allowed"]["t"] > 0
-    assert gate["gain"] > 0
+    assert 0 < gate["gains"][0] <= gate["gains"][1]
 
 
 def test_a_frame_that_shows_something_else_is_left_alone(tmp_path: Path, movie: np.ndarray) -> None:
