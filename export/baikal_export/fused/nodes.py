@@ -195,13 +195,13 @@ class Nodes:
 
         Args:
             condition: a scalar.
-            one, other: functions that make each branch's list of values, float32 of rank 0.
+            one, other: functions that make each branch's list of values, float32.
         """
         branches = {}
         for branch, make in (("then_branch", one), ("else_branch", other)):
             with self._branch() as nodes:
                 values = [self.named(value, self._new(branch).name) for value in make()]
-            outputs = [helper.make_tensor_value_info(value.name, _FLOAT, []) for value in values]
+            outputs = [helper.make_tensor_value_info(value.name, _FLOAT, None) for value in values]
             branches[branch] = helper.make_graph(nodes, branch, [], outputs)
         return self.ops("If", len(outputs), condition, **branches)
 

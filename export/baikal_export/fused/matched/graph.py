@@ -11,14 +11,14 @@ from onnx import helper
 from baikal_deploy.diffusion.samplers.matched import Matched
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.matched.equaliser import Equalised, Measured
+from baikal_export.fused.matched.inputs import INPUTS, MEASURABLE
 from baikal_export.fused.matched.measuring import measured
+from baikal_export.fused.matched.spectrum import Correlation
 from baikal_export.fused.matched.surroundings import COLUMNS, ROWS
 from baikal_export.fused.matched.walk import Network, sampled
 from baikal_export.fused.nodes import Nodes, Value
 
-TOLD = {"intensity": 2, "noise_model": 3}
-"""Inputs beside the image, and how many numbers each holds; NaN stands for what is to be measured."""
-_ESTIMATE = Matched()
+_ESTIMATE = Matched(evaluations=1)
 
 
 def build(
@@ -31,10 +31,12 @@ def build(
         sampler: its options.
         measures: whether the image is the only input, and the rest is measured.
     """
-    nodes, told = Nodes(), {} if measures else TOLD
-    _Channel(nodes.given("image"), Network(network.graph, manifest), sampler).add(told)
+    nodes = Nodes()
+    channel = _Channel(nodes.given("image"), Network(network.graph, manifest), sampler)
     shapes: dict[str, list[str | int]] = {"image": ["N", 1, "H", "W"]}
-    shapes |= {name: [count] for name, count in told.items()}
+    if not measures:
+        shapes |= INPUTS
+    nodes.named(channel.measured() if measures else channel.told(), "denoised")
     inputs, output = [_tensor(*one) for one in shapes.items()], _tensor("denoised", shapes["image"])
     return helper.make_model(
         helper.make_graph(nodes.made, "matched", inputs, [output], list(nodes.initializers.values())),
@@ -57,31 +59,27 @@ class _Channel:
     network: Network
     sampler: Matched
 
-    def add(self, told: dict[str, int]) -> None:
-        """Add the nodes for the output.
-
-        Args:
-            told: see ``TOLD``.
-        """
-        found = Measured(*(self._found(told) if told else self._measured()))
-        self.image.nodes.named(self._denoised(found, self.sampler), "denoised")
-
-    def _found(self, told: dict[str, int]) -> list[Value]:
-        """What is given, and what is measured of the rest."""
-        nodes = self.image.nodes
-        given = [
-            nodes.op("Squeeze", value)
-            for name, count in told.items()
-            for value in nodes.ops("Split", count, nodes.given(name), num_outputs=count)
-        ]
+    def told(self) -> Value:
+        """The image denoised with what is told, and with what is measured of the rest."""
+        nodes, correlation = self.image.nodes, _correlation(self.image.nodes)
+        given = [one for name in MEASURABLE for one in _scalars(nodes, name)]
         missing = [nodes.op("IsNaN", value) for value in given]
         anything = reduce(lambda one, other: nodes.op("Or", one, other), missing)
-        measured = nodes.either(anything, self._measured, lambda: given)
-        return [nodes.where(*three) for three in zip(missing, measured, given, strict=True)]
+        measured = nodes.either(anything, lambda: self._numbers(correlation), lambda: given)
+        found = [nodes.where(*three) for three in zip(missing, measured, given, strict=True)]
+        return self._denoised(Measured(*found, correlation), self.sampler)
 
-    def _measured(self) -> list[Value]:
+    def measured(self) -> Value:
+        """The image denoised with what is measured in it; its pixels are taken to be independent."""
+        white = Correlation.white(self.image.nodes)
+        return self._denoised(Measured(*self._numbers(white), white), self.sampler)
+
+    def _numbers(self, correlation: Correlation) -> list[Value]:
+        """What is measured: the numbers of MEASURABLE."""
         normalisation = self.network.manifest.normalisation
-        found = measured(self.image, normalisation, lambda known: self._denoised(known, _ESTIMATE))
+        found = measured(
+            self.image, normalisation, lambda known: self._denoised(known, _ESTIMATE), correlation
+        )
         return [found.low, found.high, found.gain, found.intercept, found.floor]
 
     def _denoised(self, found: Measured, sampler: Matched) -> Value:
@@ -89,11 +87,26 @@ class _Channel:
         low = self.image.at_most(found.ceiling())
         normalised = (low - found.low) / found.half - 1.0
         equalised = Equalised.of(normalised, found)
-        x0 = equalised.back(sampled(self.network, sampler, equalised.even, equalised.level))
-        raw = x0 * found.half + (found.low + found.half) + (self.image - low)
+        x0 = sampled(self.network, sampler, equalised.even, equalised.level, found.correlation)
+        raw = equalised.back(x0) * found.half + (found.low + found.half) + (self.image - low)
         return self.image.nodes.where((found.high > found.low) & self._varied(), raw, self.image)
 
     def _varied(self) -> Value:
         """Whether each plane holds more than one value: (N, 1, 1, 1)."""
         nodes, axes = self.image.nodes, self.image.nodes.ints([ROWS, COLUMNS])
         return nodes.op("ReduceMax", self.image, axes) > nodes.op("ReduceMin", self.image, axes)
+
+
+def _scalars(nodes: Nodes, name: str) -> list[Value]:
+    """The numbers of an input of rank 1."""
+    count = INPUTS[name][0]
+    parts = nodes.ops("Split", count, nodes.given(name), num_outputs=count)
+    return [nodes.op("Squeeze", part) for part in parts]
+
+
+def _correlation(nodes: Nodes) -> Correlation:
+    """What is told; where that is independent pixels, the other numbers count for nothing."""
+    told = Correlation(*_scalars(nodes, "correlation"), nodes.given("kernel"))
+    white = Correlation.white(nodes)
+    pairs = zip(vars(white).values(), vars(told).values(), strict=True)
+    return Correlation(*(nodes.where(told.is_white, *pair) for pair in pairs))

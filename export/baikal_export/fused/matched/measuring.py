@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import LEVEL_PIXELS, SATURATED_SHARE
 from baikal_deploy.measurement.sample import BLOCK
 from baikal_export.fused.matched.equaliser import Measured
 from baikal_export.fused.matched.fit import Details, fitted
+from baikal_export.fused.matched.sorting import falling, percentile
+from baikal_export.fused.matched.spectrum import Correlation
 from baikal_export.fused.matched.surroundings import COLUMNS, ROWS
 from baikal_export.fused.nodes import Value
 
@@ -25,25 +25,28 @@ Denoise = Callable[[Measured], Value]
 """Denoised planes in raw units, for what is known of them."""
 
 
-def measured(image: Value, normalisation: Normalisation, denoise: Denoise) -> Measured:
+def measured(
+    image: Value, normalisation: Normalisation, denoise: Denoise, correlation: Correlation
+) -> Measured:
     """What the planes of a call tell of their channel.
 
     Args:
         image: (N, 1, H, W) in raw units.
         normalisation: the model's percentiles.
         denoise: the network, for a first measurement.
+        correlation: how pixels share the noise.
     """
     details = _haar(image)
     variance = (details * details).sum() / details.size().float()
     low, high = _percentiles(_means(image, BLOCK), normalisation)
     zero = image.nodes.constant(0.0)
-    found = Measured(low, high, zero, variance, variance)
+    found = Measured(low, high, zero, variance, variance, correlation)
     kept, clip = _known(image), grey_level(image)
     for _ in range(PASSES):
         estimate = denoise(found)
         low, high = _percentiles(estimate, normalisation)
         seen = Details(details.flat(), _means(estimate, 2).flat(), kept.flat(), clip)
-        found = Measured(low, high, *fitted(seen))
+        found = Measured(low, high, *fitted(seen), correlation)
     return found
 
 
@@ -70,33 +73,11 @@ def _means(planes: Value, side: int) -> Value:
 
 def _percentiles(planes: Value, normalisation: Normalisation) -> list[Value]:
     """The low and the high percentile of all pixels; lowest and highest, where these are the same."""
-    nodes = planes.nodes
     ordered = falling(planes.flat())[0]
-    last = ordered.size() - nodes.ints(1)
-    low, high = (
-        at(ordered, last.double() * nodes.constant(1 - percent / 100, np.float64))
-        for percent in (normalisation.low, normalisation.high)
-    )
+    low, high = (percentile(ordered, percent) for percent in (normalisation.low, normalisation.high))
     ranges = high > low
-    return [nodes.where(ranges, low, planes.min()), nodes.where(ranges, high, planes.max())]
-
-
-def falling(values: Value) -> tuple[Value, Value]:
-    """Values (n,) from the highest to the lowest, and their places."""
-    nodes = values.nodes
-    count = nodes.op("Reshape", values.size(), nodes.ints([1]))
-    ordered, places = nodes.ops("TopK", 2, values, count)
-    return ordered, places
-
-
-def at(ordered: Value, place: Value) -> Value:
-    """The value at a fractional place (float64), linear in between."""
-    nodes, last = ordered.nodes, ordered.size() - ordered.nodes.ints(1)
-    before = place.whole()
-    after = nodes.op("Min", before + nodes.ints(1), last)
-    share = (place - before.double()).float()
-    first, second = ordered.taken(0, before), ordered.taken(0, after)
-    return first + (second - first) * share
+    where = planes.nodes.where
+    return [where(ranges, low, planes.min()), where(ranges, high, planes.max())]
 
 
 def _known(image: Value) -> Value:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import onnx
 
-from baikal_deploy.diffusion.samplers.matched import Matched
+from baikal_deploy.diffusion.samplers.matched import STEPS, Matched
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.base import FusedSampler
@@ -46,11 +46,11 @@ class FusedMatched(FusedSampler):
         """
         if manifest.noise_correlation is not None:
             raise ConfigError(
-                f"model {manifest.name}: knows correlated noise, and the graph of {name} takes noise for "
-                "white; run it with baikal-run"
+                f"model {manifest.name}: knows correlated noise, and the graph of {name} is for networks "
+                "that know white noise; run it with baikal-run"
             )
         sampler.resolved(1.0, manifest.schedule.num_timesteps, manifest.variance)
-        asked = (sampler.evaluations or 1) * sampler.symmetries
+        asked = (sampler.evaluations or STEPS) * sampler.symmetries
         if asked > MOST_EVALUATIONS:
             raise ConfigError(
                 f"--fused-sampler {name}: evaluations times symmetries make {asked}, more than "
@@ -65,6 +65,7 @@ class FusedMatched(FusedSampler):
         return largest_difference(self.sampler, model, path)
 
     def description(self) -> dict[str, Any]:
-        own = (self.sampler.evaluations or 1) * self.sampler.symmetries
-        least = own + PASSES if self.measures else own
-        return {"options": asdict(self.sampler), "nfe": {"least": least, "most": own + PASSES}}
+        steps, symmetries = self.sampler.evaluations, self.sampler.symmetries
+        least = (steps or 1) * symmetries + (PASSES if self.measures else 0)
+        most = (steps or (1 if self.measures else STEPS)) * symmetries + PASSES
+        return {"options": asdict(self.sampler), "nfe": {"least": least, "most": most}}

@@ -79,3 +79,11 @@ def _near(planes: Value) -> Value:
         for _ in range(2 * REACH):  # the sum of two neighbours, so many times, has binomial weights
             blurred = blurred.part(axis, 1, 2**62) + blurred.part(axis, 0, -1)
     return blurred * 2.0 ** (-4 * REACH)
+
+
+def reflected(places: Value, side: Value) -> Value:
+    """Places along an axis, reflected where they lie beyond its first or last pixel, as often as it takes."""
+    nodes = side.nodes
+    last = side - nodes.ints(1)
+    phase = nodes.op("Mod", places, (last * nodes.ints(2)).at_least(nodes.ints(1)))
+    return last - (last - phase).abs()

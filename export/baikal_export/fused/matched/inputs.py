@@ -1,0 +1,36 @@
+"""The inputs of the graph beside the image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.measurement.intensity import IntensityMap
+from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_export.fused.matched.spectrum import KERNEL_SIDE
+
+INPUTS = {
+    "intensity": [2],
+    "noise_model": [3],
+    "correlation": [4],
+    "kernel": [KERNEL_SIDE, KERNEL_SIDE],
+}
+"""Their shapes. The last two hold zeros where pixels share no noise."""
+MEASURABLE = "intensity", "noise_model"
+"""Those in which NaN stands for what is to be measured."""
+
+
+def told(intensity: IntensityMap, noise: NoiseModel) -> dict[str, NDArray[np.float32]]:
+    """The inputs for a channel that was measured.
+
+    Args:
+        intensity: of the channel.
+        noise: of the channel, in raw units.
+    """
+    numbers = {
+        "intensity": (intensity.low, intensity.high),
+        "noise_model": (noise.gain, noise.intercept, noise.floor),
+        "correlation": (noise.correlation, noise.raised, noise.rows, noise.columns),
+        "kernel": noise.kernel or np.zeros(INPUTS["kernel"]),
+    }
+    return {name: np.array(values, np.float32) for name, values in numbers.items()}

@@ -1,0 +1,131 @@
+"""``Spectrum`` as nodes: how strong correlated noise is at every frequency.
+
+Kernels are small, so Fourier transforms are products with cosines and sines: ONNX's operator DFT is missing
+from many back ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baikal_deploy.diffusion.samplers._spectral import LEAST, REACH, WEAKEST
+from baikal_deploy.measurement.spectrum import LINE_REACH, SIDE
+from baikal_deploy.measurement.spectrum import REACH as KERNEL_REACH
+from baikal_export.fused.matched.sorting import falling, percentile
+from baikal_export.fused.nodes import Nodes, Value
+
+KERNEL_SIDE = 2 * KERNEL_REACH + 1
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How a channel's noise is correlated between pixels; see ``NoiseModel``.
+
+    Attributes:
+        std: standard deviation of the noise over that of its finest detail; a scalar, as the next three.
+        raised: level at which a network that knows white noise removes it, over the same.
+        rows, columns: variance of what pixels of a row, of a column, share, over that of the rest.
+        kernel: autocorrelation of the rest, (KERNEL_SIDE, KERNEL_SIDE).
+    """
+
+    std: Value
+    raised: Value
+    rows: Value
+    columns: Value
+    kernel: Value
+
+    @classmethod
+    def white(cls, nodes: Nodes) -> Correlation:
+        """That of independent pixels."""
+        one, nothing = nodes.constant(1.0), nodes.constant(0.0)
+        return cls(one, one, nothing, nothing, nodes.constant(white_kernel()))
+
+    @property
+    def has_lines(self) -> Value:
+        return self.rows + self.columns > 0.0
+
+    @property
+    def is_white(self) -> Value:
+        return self.kernel.abs().sum() + self.rows + self.columns <= 1.0
+
+
+def white_kernel() -> NDArray[np.float32]:
+    """The kernel of independent pixels."""
+    kernel = np.zeros((KERNEL_SIDE, KERNEL_SIDE), np.float32)
+    kernel[KERNEL_REACH, KERNEL_REACH] = 1
+    return kernel
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The spectrum of equalised noise, on the network's scale.
+
+    Attributes:
+        correlation: of the noise.
+        std: of the noise, a scalar.
+        power: S, (SIDE, SIDE), as ``np.fft.fft2`` orders frequencies.
+    """
+
+    correlation: Correlation
+    std: Value
+    power: Value
+
+    @classmethod
+    def of(cls, correlation: Correlation, std: Value) -> Spectrum:
+        """The spectrum of noise of a standard deviation."""
+        nodes, rows, columns = std.nodes, correlation.rows, correlation.columns
+        distances = np.arange(-LINE_REACH, LINE_REACH + 1)
+        line = _waves(np.cos, LINE_REACH) @ (1 - np.abs(distances) / (LINE_REACH + 1))
+        own = _transformed(correlation.kernel, lambda wave: _waves(wave, KERNEL_REACH))
+        power = own + rows * nodes.constant(line[None]) + columns * nodes.constant(line[:, None])
+        variance = std * std / (rows + columns + 1.0)
+        return cls(correlation, std, (power * variance).at_least(0.0))
+
+    def weakest(self) -> Value:
+        """The level of the last step; see ``_spectral.levels``."""
+        weakest = percentile(falling(self.power.flat())[0], WEAKEST).sqrt()
+        return weakest.at_least(self.std * LEAST)
+
+    def response(self, level: Value) -> Value:
+        """See ``_spectral.response``: (1, 1, side, side) with a side of 2·REACH + 1 or 2·LINE_REACH + 1."""
+        nodes, lines = level.nodes, self.correlation.has_lines
+        share = level / self.power.at_least(level * level).sqrt()
+        whole = _transformed(share, lambda wave: _waves(wave, LINE_REACH).T) * (1 / SIDE**2)
+        wide, narrow = (nodes.constant(_window(reach)) for reach in (LINE_REACH, REACH))
+        whole = whole * nodes.where(lines, wide, narrow)
+        beyond = nodes.where(lines, nodes.ints([0]), nodes.ints([LINE_REACH - REACH]))
+        end = nodes.ints([2 * LINE_REACH + 1]) - beyond
+        return nodes.op("Unsqueeze", whole.part(0, beyond, end).part(1, beyond, end), nodes.ints([0, 1]))
+
+
+Wave = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Cosine or sine."""
+
+
+def _waves(wave: Wave, reach: int) -> NDArray[np.float64]:
+    """A wave of each frequency at the distances up to a reach: (SIDE, 2·reach + 1)."""
+    distances = np.arange(-reach, reach + 1)
+    return wave(2 * np.pi / SIDE * np.outer(np.arange(SIDE), distances))
+
+
+def _transformed(values: Value, waves: Callable[[Wave], NDArray[np.float64]]) -> Value:
+    """The Fourier transform along both axes, of values that are the same at opposite places."""
+    nodes = values.nodes
+    even, odd = (
+        nodes.op(
+            "MatMul", nodes.op("MatMul", nodes.constant(waves(one)), values), nodes.constant(waves(one).T)
+        )
+        for one in (np.cos, np.sin)
+    )
+    return even - odd
+
+
+def _window(reach: int) -> NDArray[np.float64]:
+    """The window of a response that looks so far, with zeros up to LINE_REACH."""
+    axis = np.abs(np.linspace(-1, 1, 2 * reach + 3)[1:-1])
+    window = np.pad(np.cos(np.clip(2 * axis - 1, 0, 1) * np.pi / 2) ** 2, LINE_REACH - reach)
+    return np.outer(window, window)
