@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,11 @@ class Value:
 
 
 Term = Value | float
+
+
+def any_of(conditions: Iterable[Value]) -> Value:
+    """Whether one of several conditions holds."""
+    return reduce(lambda one, other: one.nodes.op("Or", one, other), conditions)
 
 
 class Nodes:

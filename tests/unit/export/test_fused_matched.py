@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Stack, Wanted
@@ -119,7 +120,8 @@ def test_zeros_are_noise_that_pixels_do_not_share() -> None:
     planes = noisy((1, 21, 13))
     known = inputs(planes, INTENSITY, SHOT)
     (expected,) = fused("matched").run(None, known)
-    assert not known["kernel"].any() and known["correlation"].tolist() == [1, 1, 0, 0]
+    assert not known["kernel"].any()
+    assert known["correlation"].tolist() == [1, 1, 0, 0]
     (result,) = fused("matched").run(None, known | {"correlation": np.zeros(4, np.float32)})
     np.testing.assert_array_equal(result, expected)
 
@@ -127,7 +129,8 @@ def test_zeros_are_noise_that_pixels_do_not_share() -> None:
 def test_image_of_one_value_stays_as_it_is() -> None:
     planes = np.full((1, 12, 9), 7, np.float32)
     for graph in (fused("matched"), fused("matched", measures=True)):
-        feed = inputs(planes, IntensityMap(np.nan, np.nan), NoiseModel(np.nan, np.nan, np.nan, 0))
+        feed = {name: np.full_like(value, np.nan) for name, value in inputs(planes, INTENSITY, SHOT).items()}
+        feed["image"] = planes[:, None]
         (result,) = graph.run(None, {one.name: feed[one.name] for one in graph.get_inputs()})
         np.testing.assert_array_equal(result[:, 0], planes)
 
@@ -137,13 +140,32 @@ def test_what_is_not_given_is_measured() -> None:
     planes = noisy((2, 40, 30))
     (alone,) = fused("matched", measures=True).run(None, {"image": planes[:, None]})
     assert np.isfinite(alone).all()
-    missing = inputs(planes, IntensityMap(np.nan, np.nan), NoiseModel(np.nan, np.nan, np.nan, 0))
+    known = inputs(planes, INTENSITY, SHOT)
+    missing = {name: np.full_like(value, np.nan) for name, value in known.items()} | {
+        "image": planes[:, None]
+    }
     (result,) = fused("matched").run(None, missing)
     np.testing.assert_allclose(result, alone, rtol=0, atol=TOLERANCE * INTENSITY.half)
-    (told,) = fused("matched").run(None, inputs(planes, INTENSITY, SHOT))
+    (told,) = fused("matched").run(None, known)
     partly = inputs(planes, INTENSITY, dataclasses.replace(SHOT, gain=np.nan))
     (part,) = fused("matched").run(None, partly)
     assert all(np.abs(part - other).max() > TOLERANCE * INTENSITY.half for other in (alone, told))
+
+
+def test_noise_that_pixels_share_is_measured() -> None:
+    """Where either of the two inputs is unknown."""
+    random = np.random.default_rng(5)
+    noise = gaussian_filter(random.normal(size=(1, 96, 112)), (0, 0.5, 1.0))
+    planes = (np.linspace(300, 1500, 112) + noise / noise.std() * 120).astype(np.float32)
+    known = inputs(planes, INTENSITY, NoiseModel.uniform(30.0))
+    (white,) = fused("matched").run(None, known)
+    nothing = {name: np.full_like(known[name], np.nan) for name in ("correlation", "kernel")}
+    found = []
+    for names in (["correlation"], ["kernel"], ["correlation", "kernel"]):
+        unknown = {name: nothing[name] for name in names}
+        found += fused("matched").run(None, known | unknown)
+        np.testing.assert_array_equal(found[-1], found[0])
+    assert np.abs(found[0] - white).max() > 50 * TOLERANCE * INTENSITY.half
 
 
 @pytest.mark.parametrize(
@@ -259,7 +281,8 @@ def test_real_pairs(name: str, shared_data: Path) -> None:
     graph = session_of(chosen.build(onnx.load(model), read_manifest(model)))
     with Denoiser.load(model, "onnx-cpu") as denoiser:
         found = dataclasses.replace(denoiser.measure([plane], chosen.sampler), screen=NOTHING_WRONG)
-        assert found.noise is not None and found.noise.is_correlated == name.startswith("WideField")
+        assert found.noise is not None
+        assert found.noise.is_correlated == name.startswith("WideField")
         plane = plane[:331, :257]
         recipe = denoiser.recipe(chosen.sampler, found, 0)
         expected = denoiser.run(recipe, Stack(plane[None], [0]), wanted=Wanted(np.float32)).planes

@@ -33,6 +33,17 @@ class Measured:
     floor: Value
     correlation: Correlation
 
+    @classmethod
+    def of(cls, values: list[Value]) -> Self:
+        """What ``values`` told."""
+        return cls(*values[:5], Correlation(*values[5:]))
+
+    @property
+    def values(self) -> list[Value]:
+        """All that is known, in the order of the fields."""
+        scalars = [self.low, self.high, self.gain, self.intercept, self.floor]
+        return [*scalars, *vars(self.correlation).values()]
+
     @property
     def half(self) -> Value:
         """See ``IntensityMap.half``; 1 where there is no range."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -12,11 +12,11 @@ from baikal_deploy.diffusion.samplers.matched import Matched
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.matched.equaliser import Equalised, Measured
 from baikal_export.fused.matched.inputs import INPUTS, MEASURABLE
-from baikal_export.fused.matched.measuring import measured
+from baikal_export.fused.matched.measuring import Told, measured
 from baikal_export.fused.matched.spectrum import Correlation
 from baikal_export.fused.matched.surroundings import COLUMNS, ROWS
 from baikal_export.fused.matched.walk import Network, sampled
-from baikal_export.fused.nodes import Nodes, Value
+from baikal_export.fused.nodes import Nodes, Value, any_of
 
 _ESTIMATE = Matched(evaluations=1)
 
@@ -61,26 +61,25 @@ class _Channel:
 
     def told(self) -> Value:
         """The image denoised with what is told, and with what is measured of the rest."""
-        nodes, correlation = self.image.nodes, _correlation(self.image.nodes)
-        given = [one for name in MEASURABLE for one in _scalars(nodes, name)]
-        missing = [nodes.op("IsNaN", value) for value in given]
-        anything = reduce(lambda one, other: nodes.op("Or", one, other), missing)
-        measured = nodes.either(anything, lambda: self._numbers(correlation), lambda: given)
+        nodes = self.image.nodes
+        scalars = [one for name in MEASURABLE for one in _scalars(nodes, name)]
+        missing = [nodes.op("IsNaN", value) for value in scalars]
+        told = _told(nodes)
+        given = [*scalars, *vars(told.correlation).values()]
+        missing += [told.unknown] * (len(given) - len(missing))
+        measured = nodes.either(any_of(missing), lambda: self._measured(told).values, lambda: given)
         found = [nodes.where(*three) for three in zip(missing, measured, given, strict=True)]
-        return self._denoised(Measured(*found, correlation), self.sampler)
+        return self._denoised(Measured.of(found), self.sampler)
 
     def measured(self) -> Value:
-        """The image denoised with what is measured in it; its pixels are taken to be independent."""
-        white = Correlation.white(self.image.nodes)
-        return self._denoised(Measured(*self._numbers(white), white), self.sampler)
+        """The image denoised with what is measured in it."""
+        nodes = self.image.nodes
+        found = self._measured(Told(Correlation.white(nodes), nodes.constant(True, np.bool_)))
+        return self._denoised(found, self.sampler)
 
-    def _numbers(self, correlation: Correlation) -> list[Value]:
-        """What is measured: the numbers of MEASURABLE."""
+    def _measured(self, told: Told) -> Measured:
         normalisation = self.network.manifest.normalisation
-        found = measured(
-            self.image, normalisation, lambda known: self._denoised(known, _ESTIMATE), correlation
-        )
-        return [found.low, found.high, found.gain, found.intercept, found.floor]
+        return measured(self.image, normalisation, lambda known: self._denoised(known, _ESTIMATE), told)
 
     def _denoised(self, found: Measured, sampler: Matched) -> Value:
         """The image in raw units, denoised; planes that hold one value are copied."""
@@ -104,9 +103,11 @@ def _scalars(nodes: Nodes, name: str) -> list[Value]:
     return [nodes.op("Squeeze", part) for part in parts]
 
 
-def _correlation(nodes: Nodes) -> Correlation:
-    """What is told; where that is independent pixels, the other numbers count for nothing."""
-    told = Correlation(*_scalars(nodes, "correlation"), nodes.given("kernel"))
-    white = Correlation.white(nodes)
-    pairs = zip(vars(white).values(), vars(told).values(), strict=True)
-    return Correlation(*(nodes.where(told.is_white, *pair) for pair in pairs))
+def _told(nodes: Nodes) -> Told:
+    """What is told of how pixels share the noise; where that is nothing, other numbers count for nothing."""
+    given = Correlation(*_scalars(nodes, "correlation"), nodes.given("kernel"))
+    values = vars(given).values()
+    unknown = any_of([nodes.op("IsNaN", value.sum()) for value in values])
+    nothing, white = any_of([unknown, given.is_white]), Correlation.white(nodes)
+    pairs = zip(vars(white).values(), values, strict=True)
+    return Told(Correlation(*(nodes.where(nothing, *pair) for pair in pairs)), unknown)

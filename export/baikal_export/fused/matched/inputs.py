@@ -15,9 +15,10 @@ INPUTS = {
     "correlation": [4],
     "kernel": [KERNEL_SIDE, KERNEL_SIDE],
 }
-"""Their shapes. The last two hold zeros where pixels share no noise."""
+"""Their shapes. NaN stands for what is to be measured; in the last two, which are measured together, zeros
+stand for noise that pixels do not share."""
 MEASURABLE = "intensity", "noise_model"
-"""Those in which NaN stands for what is to be measured."""
+"""Inputs whose numbers are measured one by one."""
 
 
 def told(intensity: IntensityMap, noise: NoiseModel) -> dict[str, NDArray[np.float32]]:

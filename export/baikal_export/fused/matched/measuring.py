@@ -1,53 +1,95 @@
 """The measurement of a channel as nodes: simpler than that of the runtime, by the same formulas.
 
-It sees the planes of one call and nothing else, takes their noise for white, and looks for no defects, no
-fills and no objects that are far brighter than the rest.
+It sees the planes of one call and nothing else, and looks for no defects, no fills, no objects that are far
+brighter than the rest, and no broad noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import LEVEL_PIXELS, SATURATED_SHARE
 from baikal_deploy.measurement.sample import BLOCK
+from baikal_export.fused.matched.correlating import Search
 from baikal_export.fused.matched.equaliser import Measured
 from baikal_export.fused.matched.fit import Details, fitted
+from baikal_export.fused.matched.residuals import Dark
 from baikal_export.fused.matched.sorting import falling, percentile
 from baikal_export.fused.matched.spectrum import Correlation
-from baikal_export.fused.matched.surroundings import COLUMNS, ROWS
-from baikal_export.fused.nodes import Value
+from baikal_export.fused.matched.surroundings import COLUMNS, ROWS, base_of
+from baikal_export.fused.nodes import Term, Value
 
 PASSES = 2
 """Estimates that percentiles and noise are taken from, each with what the one before told."""
+
+SEARCH = 5
+"""Most estimates that the correlation of the noise is found with, and percentiles after it."""
+_LEAST_STD = 1e-5
+"""Least noise that correlation is looked for in, as a share of half the range of intensities."""
 
 Denoise = Callable[[Measured], Value]
 """Denoised planes in raw units, for what is known of them."""
 
 
-def measured(
-    image: Value, normalisation: Normalisation, denoise: Denoise, correlation: Correlation
-) -> Measured:
+@dataclass(frozen=True)
+class Told:
+    """What a caller says of how pixels share the noise.
+
+    Attributes:
+        correlation: of the noise; that of independent pixels where nothing is said.
+        unknown: whether nothing is said.
+    """
+
+    correlation: Correlation
+    unknown: Value
+
+
+def measured(image: Value, normalisation: Normalisation, denoise: Denoise, told: Told) -> Measured:
     """What the planes of a call tell of their channel.
 
     Args:
         image: (N, 1, H, W) in raw units.
         normalisation: the model's percentiles.
         denoise: the network, for a first measurement.
-        correlation: how pixels share the noise.
+        told: how pixels share the noise, if that is known.
     """
     details = _haar(image)
     variance = (details * details).sum() / details.size().float()
     low, high = _percentiles(_means(image, BLOCK), normalisation)
     zero = image.nodes.constant(0.0)
-    found = Measured(low, high, zero, variance, variance, correlation)
+    found = Measured(low, high, zero, variance, variance, told.correlation)
     kept, clip = _known(image), grey_level(image)
     for _ in range(PASSES):
         estimate = denoise(found)
         low, high = _percentiles(estimate, normalisation)
         seen = Details(details.flat(), _means(estimate, 2).flat(), kept.flat(), clip)
-        found = Measured(low, high, *fitted(seen), correlation)
-    return found
+        found = Measured(low, high, *fitted(seen), told.correlation)
+    return _with_correlation(image, normalisation, denoise, found, told.unknown)
+
+
+def _with_correlation(
+    image: Value, normalisation: Normalisation, denoise: Denoise, found: Measured, unknown: Value
+) -> Measured:
+    """What was found, with the correlation of the noise, and with percentiles that leave less of it."""
+    around = base_of(image)
+    std = found.std(around).at_least(found.half * _LEAST_STD)
+    dark, white = Dark.of(around), Correlation.white(image.nodes)
+
+    def removed(factor: Term) -> Value:
+        raised = white.raised * factor
+        return (image - denoise(replace(found, correlation=replace(white, raised=raised)))) / std
+
+    def told_of(correlation: Correlation) -> list[Value]:
+        estimate = denoise(replace(found, correlation=correlation))
+        return [*_percentiles(estimate, normalisation), *vars(correlation).values()]
+
+    before = [found.low, found.high, *vars(found.correlation).values()]
+    search = Search(dark, dark.residual((image - dark.background(image)) / std), removed)
+    ask = unknown & search.is_suspect
+    low, high, *shared = image.nodes.either(ask, lambda: search.found(told_of, before), lambda: before)
+    return replace(found, low=low, high=high, correlation=Correlation(*shared))
 
 
 def _haar(image: Value) -> Value:

@@ -13,7 +13,7 @@ from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import ModelManifest
 from baikal_export.fused.base import FusedSampler
 from baikal_export.fused.matched.graph import build
-from baikal_export.fused.matched.measuring import PASSES
+from baikal_export.fused.matched.measuring import PASSES, SEARCH
 from baikal_export.fused.matched.proof import largest_difference
 
 MOST_EVALUATIONS = 16
@@ -67,5 +67,5 @@ class FusedMatched(FusedSampler):
     def description(self) -> dict[str, Any]:
         steps, symmetries = self.sampler.evaluations, self.sampler.symmetries
         least = (steps or 1) * symmetries + (PASSES if self.measures else 0)
-        most = (steps or (1 if self.measures else STEPS)) * symmetries + PASSES
+        most = (steps or STEPS) * symmetries + PASSES + SEARCH
         return {"options": asdict(self.sampler), "nfe": {"least": least, "most": most}}

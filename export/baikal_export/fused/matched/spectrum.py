@@ -1,12 +1,7 @@
-"""``Spectrum`` as nodes: how strong correlated noise is at every frequency.
-
-Kernels are small, so Fourier transforms are products with cosines and sines: ONNX's operator DFT is missing
-from many back ends.
-"""
+"""``Spectrum`` as nodes: how strong correlated noise is at every frequency."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +11,7 @@ from baikal_deploy.diffusion.samplers._spectral import LEAST, REACH, WEAKEST
 from baikal_deploy.measurement.spectrum import LINE_REACH, SIDE
 from baikal_deploy.measurement.spectrum import REACH as KERNEL_REACH
 from baikal_export.fused.matched.sorting import falling, percentile
+from baikal_export.fused.matched.transforms import covariance_of, power_of, power_of_line
 from baikal_export.fused.nodes import Nodes, Value
 
 KERNEL_SIDE = 2 * KERNEL_REACH + 1
@@ -79,8 +75,8 @@ class Spectrum:
         """The spectrum of noise of a standard deviation."""
         nodes, rows, columns = std.nodes, correlation.rows, correlation.columns
         distances = np.arange(-LINE_REACH, LINE_REACH + 1)
-        line = _waves(np.cos, LINE_REACH) @ (1 - np.abs(distances) / (LINE_REACH + 1))
-        own = _transformed(correlation.kernel, lambda wave: _waves(wave, KERNEL_REACH))
+        line = power_of_line(1 - np.abs(distances) / (LINE_REACH + 1), SIDE)
+        own = power_of(correlation.kernel, KERNEL_REACH, SIDE)
         power = own + rows * nodes.constant(line[None]) + columns * nodes.constant(line[:, None])
         variance = std * std / (rows + columns + 1.0)
         return cls(correlation, std, (power * variance).at_least(0.0))
@@ -94,34 +90,12 @@ class Spectrum:
         """See ``_spectral.response``: (1, 1, side, side) with a side of 2·REACH + 1 or 2·LINE_REACH + 1."""
         nodes, lines = level.nodes, self.correlation.has_lines
         share = level / self.power.at_least(level * level).sqrt()
-        whole = _transformed(share, lambda wave: _waves(wave, LINE_REACH).T) * (1 / SIDE**2)
+        whole = covariance_of(share, LINE_REACH, SIDE)
         wide, narrow = (nodes.constant(_window(reach)) for reach in (LINE_REACH, REACH))
         whole = whole * nodes.where(lines, wide, narrow)
         beyond = nodes.where(lines, nodes.ints([0]), nodes.ints([LINE_REACH - REACH]))
         end = nodes.ints([2 * LINE_REACH + 1]) - beyond
         return nodes.op("Unsqueeze", whole.part(0, beyond, end).part(1, beyond, end), nodes.ints([0, 1]))
-
-
-Wave = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Cosine or sine."""
-
-
-def _waves(wave: Wave, reach: int) -> NDArray[np.float64]:
-    """A wave of each frequency at the distances up to a reach: (SIDE, 2·reach + 1)."""
-    distances = np.arange(-reach, reach + 1)
-    return wave(2 * np.pi / SIDE * np.outer(np.arange(SIDE), distances))
-
-
-def _transformed(values: Value, waves: Callable[[Wave], NDArray[np.float64]]) -> Value:
-    """The Fourier transform along both axes, of values that are the same at opposite places."""
-    nodes = values.nodes
-    even, odd = (
-        nodes.op(
-            "MatMul", nodes.op("MatMul", nodes.constant(waves(one)), values), nodes.constant(waves(one).T)
-        )
-        for one in (np.cos, np.sin)
-    )
-    return even - odd
 
 
 def _window(reach: int) -> NDArray[np.float64]:

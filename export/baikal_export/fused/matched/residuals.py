@@ -1,0 +1,119 @@
+"""Residuals of noise as nodes: their autocovariance in the dark, and what lines of pixels share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from baikal_deploy.measurement.correlation import (
+    BACKGROUND_SIGMA,
+    DARK,
+    ERRORS,
+    FEWEST,
+    LEAST_LINES,
+    NEAR,
+)
+from baikal_deploy.measurement.spectrum import LINE_REACH, REACH
+from baikal_deploy.pixels.cells import CELL
+from baikal_export.fused.matched.sorting import falling, percentile
+from baikal_export.fused.matched.surroundings import base_of, between_cells, blurred, cell_means
+from baikal_export.fused.nodes import Value
+
+_BESIDE = 2
+"""Rows on either side of a line that it is compared with."""
+_SPANS = (REACH, REACH), (_BESIDE, LINE_REACH), (LINE_REACH, _BESIDE)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What is left of planes in the dark.
+
+    Attributes:
+        covariance: (2·REACH + 1, 2·REACH + 1).
+        rows, columns: covariance of pixels far apart in one, see ``correlation._lines``; scalars.
+    """
+
+    covariance: Value
+    rows: Value
+    columns: Value
+
+    @property
+    def has_lines(self) -> Value:
+        return self.rows + self.columns > 0.0
+
+
+@dataclass(frozen=True)
+class Dark:
+    """The darkest pixels of planes.
+
+    Attributes:
+        mask: 1 there, else 0, (N, 1, H, W).
+        pairs: number of pairs of dark pixels at each distance of _SPANS.
+    """
+
+    mask: Value
+    pairs: tuple[Value, ...]
+
+    @classmethod
+    def of(cls, base: Value) -> Self:
+        """Those of planes with a ``base``; see ``correlation.dark_pixels``."""
+        around = base_of(base)
+        mask = (around <= percentile(falling(around.flat())[0], DARK)).float()
+        return cls(mask, tuple(_products(mask, span) for span in _SPANS))
+
+    @property
+    def count(self) -> Value:
+        """Number of pixels."""
+        return self.mask.sum()
+
+    @property
+    def are_enough(self) -> Value:
+        return self.count >= float(FEWEST)
+
+    def background(self, planes: Value) -> Value:
+        """See ``correlation.background``."""
+        sigma = BACKGROUND_SIGMA / CELL
+        weights = np.exp(-0.5 * (np.arange(int(2 * sigma + 0.5) + 1) / sigma) ** 2)
+        weights /= 2 * weights.sum() - 1
+        total, share = (
+            blurred(cell_means(values, "constant"), weights) for values in (planes * self.mask, self.mask)
+        )
+        return between_cells(total / share.at_least(1e-9 / CELL**2), planes)
+
+    def residual(self, values: Value) -> Residual:
+        """What values (N, 1, H, W) tell in the dark."""
+        nodes, axes = values.nodes, values.nodes.ints([1, 2, 3])
+        total, count = (nodes.op("ReduceSum", one, axes) for one in (values * self.mask, self.mask))
+        centred = (values - total / count.at_least(1.0)) * self.mask
+        near, rows, columns = (
+            _products(centred, span) / pairs.at_least(1.0)
+            for span, pairs in zip(_SPANS, self.pairs, strict=True)
+        )
+        turned = (nodes.op("Transpose", one, perm=[1, 0]) for one in (columns, self.pairs[2]))
+        return Residual(near, _line(rows, self.pairs[1]), _line(*turned))
+
+
+def _products(values: Value, reach: tuple[int, int]) -> Value:
+    """Sum of the products of all pixels at each distance up to a reach along y, and along x."""
+    nodes = values.nodes
+    planes = nodes.op("Transpose", values, perm=[1, 0, 2, 3])
+    return nodes.op("Squeeze", nodes.op("Conv", planes, planes, pads=[*reach, *reach]), nodes.ints([0, 1]))
+
+
+def _line(covariance: Value, pairs: Value) -> Value:
+    """See ``correlation._line``: its arguments are of pixels in up to _BESIDE rows, LINE_REACH apart."""
+    nodes = covariance.nodes
+    far = [one.part(1, LINE_REACH + NEAR, 2**62) for one in (covariance, pairs)]
+    totals = nodes.op("ReduceSum", far[0] * far[1], nodes.ints([1]), keepdims=0)
+    counts = nodes.op("ReduceSum", far[1], nodes.ints([1]), keepdims=0)
+    means = totals / counts.at_least(1.0)
+    above, same, below = (means.taken(0, nodes.ints(row)) for row in (0, _BESIDE, 2 * _BESIDE))
+    excess = same - (above + below) * 0.5
+    row = covariance.taken(0, nodes.ints(_BESIDE))
+    variance = row.taken(0, nodes.ints(LINE_REACH))
+    near = row.part(0, LINE_REACH - REACH, LINE_REACH + REACH + 1) / variance.at_least(1e-9)
+    error = variance * (near * near).sum() * (1.5 / counts.taken(0, nodes.ints(_BESIDE)).at_least(1.0)).sqrt()
+    least = (variance * LEAST_LINES).at_least(error * ERRORS)
+    return nodes.where(excess > least, excess, 0.0)
