@@ -21,7 +21,8 @@ public sealed class FusedMatched : IDisposable
     /// <param name="noiseModel">gain, intercept, floor of baikal-noise --json; NaN: measured too.</param>
     /// <param name="correlation">correlation, raised, rows, columns of baikal-noise --json.</param>
     /// <param name="kernel">
-    /// The kernel of baikal-noise --json, row by row. Zeros here and in correlation: pixels share no noise.
+    /// The kernel of baikal-noise --json, row by row; where that is null, zeros: pixels share no noise.
+    /// NaN here or in correlation: both are measured.
     /// </param>
     public float[] Denoise(float[] image, long height, long width, float[] intensity, float[] noiseModel,
                            float[] correlation, float[] kernel)

@@ -23,8 +23,8 @@ public final class FusedMatched implements AutoCloseable {
      * @param intensity low, high of baikal-noise --json; NaN: measured in the image
      * @param noiseModel gain, intercept, floor of baikal-noise --json; NaN: measured too
      * @param correlation correlation, raised, rows, columns of baikal-noise --json
-     * @param kernel the kernel of baikal-noise --json, row by row; zeros here and in correlation where pixels
-     *     share no noise
+     * @param kernel the kernel of baikal-noise --json, row by row; where that is null, zeros: pixels share no
+     *     noise. NaN here or in correlation: both are measured
      */
     public float[] denoise(
             float[] image,

@@ -4,9 +4,9 @@
  *   ./fused_matched general-matched.onnx plane.raw result.raw HEIGHT WIDTH [NUMBERS]
  *
  * plane.raw holds HEIGHT x WIDTH float32 pixels in raw camera units. NUMBERS is a text file of what
- * baikal-noise --json tells: low, high, gain, intercept, floor; then, where pixels share the noise,
- * correlation, raised, rows, columns and the 25 x 25 numbers of the kernel. The graph measures each of
- * the first five that is "nan", or all of them without a file. It does not measure what pixels share.
+ * baikal-noise --json tells: low, high, gain, intercept, floor; then correlation, raised, rows, columns;
+ * then, where pixels share the noise, the 25 x 25 numbers of the kernel. The graph measures what is "nan"
+ * or not in the file, and all without a file. Nine numbers say that pixels share no noise.
  * (On Windows, CreateSession takes the path as wchar_t.)
  */
 #include <math.h>
@@ -20,8 +20,8 @@ enum { IMAGE, INTENSITY, NOISE_MODEL, CORRELATION, KERNEL, INPUTS };
 static const char *const input_names[INPUTS] = {"image", "intensity", "noise_model", "correlation", "kernel"};
 static const char *const output_names[1] = {"denoised"};
 
-/* Numbers: MEASURED can be measured, ALONE are all but those of the kernel, whose side is SIDE. */
-enum { MEASURED = 5, ALONE = 9, SIDE = 25, NUMBERS = ALONE + SIDE * SIDE };
+/* How many numbers there are: of one pixel's noise, with what pixels share but for the kernel, and all. */
+enum { ALONE = 5, SHARED = 9, SIDE = 25, NUMBERS = SHARED + SIDE * SIDE };
 
 static const OrtApi *ort;
 
@@ -73,7 +73,6 @@ static int64_t positive(const char *text)
     return value;
 }
 
-/* What is not in the file stays 0, which means that pixels share no noise. */
 static void read_numbers(const char *path, float *values)
 {
     FILE *file = fopen(path, "r");
@@ -91,8 +90,11 @@ static void read_numbers(const char *path, float *values)
         values[count] = value;
     }
     fclose(file);
-    if (count != MEASURED && count != ALONE && count != NUMBERS) {
+    if (count != ALONE && count != SHARED && count != NUMBERS) {
         fail(path, "must hold 5, 9 or 634 numbers");
+    }
+    for (; count >= SHARED && count < NUMBERS; count++) {
+        values[count] = 0; /* no kernel: pixels share no noise */
     }
 }
 
@@ -103,7 +105,10 @@ int main(int argc, char **argv)
     }
     int64_t height = positive(argv[4]), width = positive(argv[5]);
     size_t pixels = (size_t)(height * width);
-    float known[NUMBERS] = {NAN, NAN, NAN, NAN, NAN};
+    float known[NUMBERS];
+    for (int i = 0; i < NUMBERS; i++) {
+        known[i] = NAN; /* which means: to be measured */
+    }
     if (argc == 7) {
         read_numbers(argv[6], known);
     }
@@ -122,7 +127,7 @@ int main(int argc, char **argv)
     check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
 
     float *image = read_floats(argv[2], pixels);
-    float *data[INPUTS] = {image, known, known + 2, known + MEASURED, known + ALONE};
+    float *data[INPUTS] = {image, known, known + 2, known + ALONE, known + SHARED};
     int64_t shapes[INPUTS][4] = {{1, 1, height, width}, {2}, {3}, {4}, {SIDE, SIDE}};
     size_t ranks[INPUTS] = {4, 1, 1, 1, 2}, counts[INPUTS] = {pixels, 2, 3, 4, SIDE * SIDE};
     OrtValue *values[INPUTS] = {NULL}, *denoised = NULL;
