@@ -102,7 +102,7 @@ def readme(manifest: ModelManifest, noisy_db: float, denoised_db: float) -> str:
 
 Denoises planes of a fluorescence microscope: raw grey values in, grey values out, of any size from
 {LEAST_SIDE} x {LEAST_SIDE} pixels. The file measures intensities and noise of the image itself (gain, read
-noise, and whether neighbouring pixels share it), so nothing is to be normalised before, and nothing to be set.
+noise, and whether neighbouring pixels share it): nothing is to be normalised before, and nothing to be set.
 
 - Give it **whole images** of one channel. Tiles are measured each on its own, and may differ at their
   borders. Fine structure that fills a small crop can be taken for noise. Memory grows with the image.

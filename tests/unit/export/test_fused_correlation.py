@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from baikal_deploy.measurement.bands import patchiness
 from baikal_deploy.measurement.correlation import background, dark_pixels, find_correlation
 from baikal_deploy.measurement.surroundings import base
 from baikal_export.fused.matched.correlating import Search
@@ -70,3 +71,20 @@ def test_found_as_in_the_runtime(made: Made) -> None:
     np.testing.assert_allclose(found, known, rtol=0, atol=2e-3)
     if expected.kernel is not None:
         np.testing.assert_allclose(kernel, expected.kernel, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("side", [330, 70])
+def test_patchiness_is_that_of_the_runtime(side: int) -> None:
+    """Of a small plane too few squares tell."""
+    y = np.arange(side)[:, None]
+    noise = np.random.default_rng(1).normal(size=(1, side, side)) * (1 + 0.8 * np.sin(y / 40))
+    planes = (100 + y + noise).astype(np.float32)
+    masks = dark_pixels(planes, [base(base(plane)) for plane in planes])
+
+    def patchy(image: Value, values: Value) -> Sequence[Value]:
+        return [Dark.of(base_of(image)).patchiness(values)]
+
+    (found,) = computed(patchy, image=planes[:, None], values=noise[:, None].astype(np.float32))
+    expected = patchiness(list(noise), masks)
+    assert (expected < 1) == (side == 330)
+    assert found == pytest.approx(min(expected, 3e38), rel=1e-3)

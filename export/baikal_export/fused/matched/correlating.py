@@ -8,22 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.bands import ERRORS, GRID, HIGH, high_bands, radius
 from baikal_deploy.measurement.correlation import (
     BROAD,
     CERTAIN,
-    ERRORS,
+    CERTAINLY_BROAD,
     FAR,
-    GRID,
-    HIGH,
     LOW,
     LOWEST,
+    PATCHY,
     PEAK,
     PROBE,
     STRONG,
     SUSPECT,
     UNLIKE,
-    _bands,
-    _radius,
     _ring,
 )
 from baikal_deploy.measurement.spectrum import REACH, tapered
@@ -55,7 +53,7 @@ class Search:
     @property
     def is_suspect(self) -> Value:
         """Whether noise may be correlated."""
-        signs = self._is_uneven(self.seen, SUSPECT), self.seen.has_lines, _is_broad(self.seen)
+        signs = self._is_uneven(self.seen, SUSPECT), self.seen.has_lines, _broadness(self.seen) > BROAD
         return self.dark.are_enough & any_of(signs)
 
     def found(self, certain: Callable[[Correlation], list[Value]], white: list[Value]) -> list[Value]:
@@ -67,14 +65,17 @@ class Search:
         """
         fine = self.dark.residual(self.removed(PROBE))
         nodes, uneven = fine.rows.nodes, self._is_uneven(fine, CERTAIN)
-        may_be_broad = _is_broad(self.seen) & nodes.op("Not", uneven)
+        may_be_broad = (_broadness(self.seen) > BROAD) & nodes.op("Not", uneven)
         broad = nodes.either(may_be_broad, self._is_broad_noise, lambda: [nodes.constant(0.0)])[0] > 0.0
         is_certain = any_of([uneven, fine.has_lines, broad])
         return nodes.either(is_certain, lambda: certain(self._settled(fine, broad)), lambda: white)
 
     def _is_broad_noise(self) -> list[Value]:
-        """1 where what is removed at FAR times the level is broad, else 0."""
-        return [_is_broad(self.dark.residual(self.removed(FAR))).float()]
+        """1 where what is removed at FAR times the level is broad noise, and not fibres, else 0."""
+        removed = self.removed(FAR)
+        found = _broadness(self.dark.residual(removed))
+        even = (found > BROAD) & (self.dark.patchiness(removed) < PATCHY)
+        return [any_of([found > CERTAINLY_BROAD, even]).float()]
 
     def _settled(self, fine: Residual, broad: Value) -> Correlation:
         lines = fine
@@ -84,24 +85,24 @@ class Search:
             lines = self.dark.residual(self.removed(level))
             seen, held = _power(self.seen, lines), _power(lines, lines)
             power = _credible(seen.at_most(held), held, broad)
-            power = _where(_radius() < LOWEST, power.at_least(_mean(power, _ring(LOWEST))), power)
+            power = _where(radius() < LOWEST, power.at_least(_mean(power, _ring(LOWEST))), power)
         return _correlation(power, lines)
 
     def _is_uneven(self, left: Residual, ratio: float) -> Value:
         """See ``bands.is_uneven``."""
         power = _tapered_power(left.covariance)
-        means = [_mean(power, band) for band in _bands()]
-        share = min(float(band.mean()) for band in _bands())
+        means = [_mean(power, band) for band in high_bands()]
+        share = min(float(band.mean()) for band in high_bands())
         error = (4.0 / (self.dark.count * share).at_least(1.0)).sqrt()
         least, most = _least(means), _most(means)
         return (least > 0.0) & (most > least * (error * ERRORS + ratio))
 
 
-def _is_broad(left: Residual) -> Value:
-    """See ``bands.is_broad``."""
+def _broadness(left: Residual) -> Value:
+    """See ``bands.broadness``."""
     power = _tapered_power(left.covariance)
-    weakest = _least([_mean(power, band) for band in _bands()])
-    return _mean(power, (_radius() > 0.12) & (_radius() < 0.18)) > weakest * BROAD
+    weakest = _least([_mean(power, band) for band in high_bands()])
+    return _mean(power, (radius() > 0.12) & (radius() < 0.18)) / weakest.at_least(1e-9)
 
 
 def _correlation(power: Value, lines: Residual) -> Correlation:
@@ -145,11 +146,11 @@ def _credible(power: Value, fine: Value, broad: Value) -> Value:
     weights_x, weights_y = nodes.constant(x[:, None] / x.sum()), nodes.constant(y[None] / y.sum())
     along_y, along_x = nodes.op("MatMul", fine, weights_x), nodes.op("MatMul", weights_y, fine)
     expected = along_y * along_x / _mean(fine, np.outer(y, x)).at_least(1e-9)
-    bands = [_mean(fine, band) for band in _bands()]
-    middle = _mean(fine, (_radius() > LOW) & (_radius() < 0.3))
+    bands = [_mean(fine, band) for band in high_bands()]
+    middle = _mean(fine, (radius() > LOW) & (radius() < 0.3))
     uneven = _most([*bands, middle]) / _least(bands).at_least(1e-9)
     margin = (uneven - 1.0) * (uneven - 1.0) + 1.0
-    bounded = _where(_radius() < LOW, power.at_most(expected * margin), power)
+    bounded = _where(radius() < LOW, power.at_most(expected * margin), power)
     return nodes.where(any_of([broad, uneven > UNLIKE]), power, bounded)
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from baikal_deploy.measurement.bands import ERRORS, FEWEST_PATCHES, PATCH
 from baikal_deploy.measurement.correlation import (
     BACKGROUND_SIGMA,
     DARK,
-    ERRORS,
     FEWEST,
     LEAST_LINES,
     NEAR,
@@ -18,7 +19,14 @@ from baikal_deploy.measurement.correlation import (
 from baikal_deploy.measurement.spectrum import LINE_REACH, REACH
 from baikal_deploy.pixels.cells import CELL
 from baikal_export.fused.matched.sorting import falling, percentile
-from baikal_export.fused.matched.surroundings import base_of, between_cells, blurred, cell_means
+from baikal_export.fused.matched.surroundings import (
+    COLUMNS,
+    ROWS,
+    base_of,
+    between_cells,
+    blurred,
+    cell_means,
+)
 from baikal_export.fused.nodes import Value
 
 _BESIDE = 2
@@ -74,13 +82,22 @@ class Dark:
 
     def background(self, planes: Value) -> Value:
         """See ``correlation.background``."""
-        sigma = BACKGROUND_SIGMA / CELL
-        weights = np.exp(-0.5 * (np.arange(int(2 * sigma + 0.5) + 1) / sigma) ** 2)
-        weights /= 2 * weights.sum() - 1
+        weights = _gaussian(BACKGROUND_SIGMA / CELL, truncate=2)
         total, share = (
             blurred(cell_means(values, "constant"), weights) for values in (planes * self.mask, self.mask)
         )
         return between_cells(total / share.at_least(1e-9 / CELL**2), planes)
+
+    def patchiness(self, values: Value) -> Value:
+        """See ``bands.patchiness``; squares beyond the last whole ones count for nothing."""
+        nodes, masked = values.nodes, values * self.mask
+        band = blurred(masked, _gaussian(1)) - blurred(masked, _gaussian(2))
+        counts, sums = (_squares(one) for one in (self.mask, self.mask * band * band))
+        told = (counts >= 0.5).float()
+        power, number = sums / counts.at_least(1e-9) * told, told.sum()
+        mean = power.sum() / number.at_least(1.0)
+        spread = ((power - mean) * (power - mean) * told).sum() / number.at_least(1.0)
+        return nodes.where(number >= float(FEWEST_PATCHES), spread.sqrt() / mean.at_least(1e-30), 3e38)
 
     def residual(self, values: Value) -> Residual:
         """What values (N, 1, H, W) tell in the dark."""
@@ -93,6 +110,22 @@ class Dark:
         )
         turned = (nodes.op("Transpose", one, perm=[1, 0]) for one in (columns, self.pairs[2]))
         return Residual(near, _line(rows, self.pairs[1]), _line(*turned))
+
+
+def _gaussian(sigma: float, truncate: float = 4) -> NDArray[np.float64]:
+    """Weights of a Gaussian in its middle and on each side of it, as ``scipy.ndimage`` has them."""
+    weights = np.exp(-0.5 * (np.arange(int(truncate * sigma + 0.5) + 1) / sigma) ** 2)
+    found: NDArray[np.float64] = weights / (2 * weights.sum() - 1)
+    return found
+
+
+def _squares(planes: Value) -> Value:
+    """Means over whole squares of PATCH pixels, of which planes get at least one."""
+    nodes = planes.nodes
+    missing = [(nodes.ints(PATCH) - planes.side(axis)).at_least(nodes.ints(0)) for axis in (ROWS, COLUMNS)]
+    shaped = [nodes.op("Reshape", one, nodes.ints([1])) for one in missing]
+    whole = nodes.op("Pad", planes, nodes.op("Concat", nodes.ints([0] * 6), *shaped, axis=0))
+    return nodes.op("AveragePool", whole, kernel_shape=[PATCH, PATCH], strides=[PATCH, PATCH])
 
 
 def _products(values: Value, reach: tuple[int, int]) -> Value:
