@@ -56,10 +56,10 @@ def test_found_as_in_the_runtime(made: Made) -> None:
     def find(image: Value, taken: Value) -> Sequence[Value]:
         dark, independent = Dark.of(base_of(image)), Correlation.white(image.nodes)
         search = Search(dark, dark.residual(image - dark.background(image)), lambda factor: taken)
-        nothing = list(vars(independent).values())
+        nothing = independent.values
         return image.nodes.either(
             search.is_suspect,
-            lambda: search.found(lambda found: list(vars(found).values()), nothing),
+            lambda: search.found(lambda found: found.values, nothing),
             lambda: nothing,
         )
 

@@ -36,13 +36,14 @@ class Measured:
     @classmethod
     def of(cls, values: list[Value]) -> Self:
         """What ``values`` told."""
-        return cls(*values[:5], Correlation(*values[5:]))
+        low, high, gain, intercept, floor, *shared = values
+        return cls(low, high, gain, intercept, floor, Correlation.of(shared))
 
     @property
     def values(self) -> list[Value]:
         """All that is known, in the order of the fields."""
-        scalars = [self.low, self.high, self.gain, self.intercept, self.floor]
-        return [*scalars, *vars(self.correlation).values()]
+        own = [self.low, self.high, self.gain, self.intercept, self.floor]
+        return [*own, *self.correlation.values]
 
     @property
     def half(self) -> Value:

@@ -35,7 +35,7 @@ def build(
     channel = _Channel(nodes.given("image"), Network(network.graph, manifest), sampler)
     shapes: dict[str, list[str | int]] = {"image": ["N", 1, "H", "W"]}
     if not measures:
-        shapes |= INPUTS
+        shapes |= {name: [*shape] for name, shape in INPUTS.items()}
     nodes.named(channel.measured() if measures else channel.told(), "denoised")
     inputs, output = [_tensor(*one) for one in shapes.items()], _tensor("denoised", shapes["image"])
     return helper.make_model(
@@ -65,7 +65,7 @@ class _Channel:
         scalars = [one for name in MEASURABLE for one in _scalars(nodes, name)]
         missing = [nodes.op("IsNaN", value) for value in scalars]
         told = _told(nodes)
-        given = [*scalars, *vars(told.correlation).values()]
+        given = [*scalars, *told.correlation.values]
         missing += [told.unknown] * (len(given) - len(missing))
         measured = nodes.either(any_of(missing), lambda: self._measured(told).values, lambda: given)
         found = [nodes.where(*three) for three in zip(missing, measured, given, strict=True)]
@@ -105,9 +105,8 @@ def _scalars(nodes: Nodes, name: str) -> list[Value]:
 
 def _told(nodes: Nodes) -> Told:
     """What is told of how pixels share the noise; where that is nothing, other numbers count for nothing."""
-    given = Correlation(*_scalars(nodes, "correlation"), nodes.given("kernel"))
-    values = vars(given).values()
-    unknown = any_of([nodes.op("IsNaN", value.sum()) for value in values])
+    given = Correlation.of([*_scalars(nodes, "correlation"), nodes.given("kernel")])
+    unknown = any_of([nodes.op("IsNaN", value.sum()) for value in given.values])
     nothing, white = any_of([unknown, given.is_white]), Correlation.white(nodes)
-    pairs = zip(vars(white).values(), values, strict=True)
-    return Told(Correlation(*(nodes.where(nothing, *pair) for pair in pairs)), unknown)
+    pairs = zip(white.values, given.values, strict=True)
+    return Told(Correlation.of([nodes.where(nothing, *pair) for pair in pairs]), unknown)

@@ -83,13 +83,13 @@ def _with_correlation(
 
     def told_of(correlation: Correlation) -> list[Value]:
         estimate = denoise(replace(found, correlation=correlation))
-        return [*_percentiles(estimate, normalisation), *vars(correlation).values()]
+        return [*_percentiles(estimate, normalisation), *correlation.values]
 
-    before = [found.low, found.high, *vars(found.correlation).values()]
+    before = [found.low, found.high, *found.correlation.values]
     search = Search(dark, dark.residual((image - dark.background(image)) / std), removed)
     ask = unknown & search.is_suspect
     low, high, *shared = image.nodes.either(ask, lambda: search.found(told_of, before), lambda: before)
-    return replace(found, low=low, high=high, correlation=Correlation(*shared))
+    return replace(found, low=low, high=high, correlation=Correlation.of(shared))
 
 
 def _haar(image: Value) -> Value:

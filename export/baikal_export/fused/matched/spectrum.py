@@ -40,6 +40,17 @@ class Correlation:
         one, nothing = nodes.constant(1.0), nodes.constant(0.0)
         return cls(one, one, nothing, nothing, nodes.constant(white_kernel()))
 
+    @classmethod
+    def of(cls, values: list[Value]) -> Correlation:
+        """What ``values`` told."""
+        std, raised, rows, columns, kernel = values
+        return cls(std, raised, rows, columns, kernel)
+
+    @property
+    def values(self) -> list[Value]:
+        """All fields, in their order."""
+        return [self.std, self.raised, self.rows, self.columns, self.kernel]
+
     @property
     def has_lines(self) -> Value:
         return self.rows + self.columns > 0.0

@@ -39,8 +39,8 @@ def power_of_line(covariance: NDArray[np.float64], side: int) -> NDArray[np.floa
 
 def _waves(wave: _Wave, reach: int, side: int) -> NDArray[np.float64]:
     """A wave of each frequency at the distances up to a reach: (side, 2·reach + 1)."""
-    distances = np.arange(-reach, reach + 1)
-    return wave(2 * np.pi / side * np.outer(np.arange(side), distances))
+    distances = np.arange(-reach, reach + 1, dtype=np.float64)
+    return wave(2 * np.pi / side * np.outer(np.arange(side, dtype=np.float64), distances))
 
 
 def _transformed(values: Value, waves: Callable[[_Wave], NDArray[np.float64]]) -> Value:
