@@ -31,7 +31,6 @@ from baikal_export.fused.nodes import Value
 
 _BESIDE = 2
 """Rows on either side of a line that it is compared with."""
-_SPANS = (REACH, REACH), (_BESIDE, LINE_REACH), (LINE_REACH, _BESIDE)
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,18 @@ class Dark:
 
     Attributes:
         mask: 1 there, else 0, (N, 1, H, W).
-        pairs: number of pairs of dark pixels at each distance of _SPANS.
+        pairs: numbers of pairs of dark pixels; see ``_products``.
     """
 
     mask: Value
-    pairs: tuple[Value, ...]
+    pairs: list[Value]
 
     @classmethod
     def of(cls, base: Value) -> Self:
         """Those of planes with a ``base``; see ``correlation.dark_pixels``."""
         around = base_of(base)
         mask = (around <= percentile(falling(around.flat())[0], DARK)).float()
-        return cls(mask, tuple(_products(mask, span) for span in _SPANS))
+        return cls(mask, _products(mask))
 
     @property
     def count(self) -> Value:
@@ -104,12 +103,9 @@ class Dark:
         nodes, axes = values.nodes, values.nodes.ints([1, 2, 3])
         total, count = (nodes.op("ReduceSum", one, axes) for one in (values * self.mask, self.mask))
         centred = (values - total / count.at_least(1.0)) * self.mask
-        near, rows, columns = (
-            _products(centred, span) / pairs.at_least(1.0)
-            for span, pairs in zip(_SPANS, self.pairs, strict=True)
-        )
-        turned = (nodes.op("Transpose", one, perm=[1, 0]) for one in (columns, self.pairs[2]))
-        return Residual(near, _line(rows, self.pairs[1]), _line(*turned))
+        products = zip(_products(centred), self.pairs, strict=True)
+        near, rows, columns = (total / pairs.at_least(1.0) for total, pairs in products)
+        return Residual(near, _line(rows, self.pairs[1]), _line(columns, self.pairs[2]))
 
 
 def _gaussian(sigma: float, truncate: float = 4) -> NDArray[np.float64]:
@@ -128,11 +124,17 @@ def _squares(planes: Value) -> Value:
     return nodes.op("AveragePool", whole, kernel_shape=[PATCH, PATCH], strides=[PATCH, PATCH])
 
 
-def _products(values: Value, reach: tuple[int, int]) -> Value:
-    """Sum of the products of all pixels at each distance up to a reach along y, and along x."""
+def _products(values: Value) -> list[Value]:
+    """Sums of the products of all pixels at each distance: of neighbours, in rows, and in columns.
+
+    Neighbours are REACH apart at most, and pixels of rows LINE_REACH, in _BESIDE rows on either side; columns
+    are made rows, since a convolution takes long with a kernel whose results are narrow.
+    """
     nodes = values.nodes
-    planes = nodes.op("Transpose", values, perm=[1, 0, 2, 3])
-    return nodes.op("Squeeze", nodes.op("Conv", planes, planes, pads=[*reach, *reach]), nodes.ints([0, 1]))
+    planes, turned = (nodes.op("Transpose", values, perm=perm) for perm in ([1, 0, 2, 3], [1, 0, 3, 2]))
+    spans = (planes, (REACH, REACH)), (planes, (_BESIDE, LINE_REACH)), (turned, (_BESIDE, LINE_REACH))
+    products = (nodes.op("Conv", one, one, pads=[*reach, *reach]) for one, reach in spans)
+    return [nodes.op("Squeeze", one, nodes.ints([0, 1])) for one in products]
 
 
 def _line(covariance: Value, pairs: Value) -> Value:
