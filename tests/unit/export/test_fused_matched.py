@@ -286,5 +286,9 @@ def test_real_pairs(name: str, shared_data: Path) -> None:
         plane = plane[:331, :257]
         recipe = denoiser.recipe(chosen.sampler, found, 0)
         expected = denoiser.run(recipe, Stack(plane[None], [0]), wanted=Wanted(np.float32)).planes
-    (result,) = graph.run(None, inputs(plane[None].astype(np.float32), found.intensity, found.noise))
+    known = inputs(plane[None].astype(np.float32), found.intensity, found.noise)
+    (result,) = graph.run(None, known)
     assert np.abs(result[:, 0] - expected).max() <= TOLERANCE * found.intensity.half
+    unknown = {name: np.full_like(value, np.nan) for name, value in known.items() if name != "image"}
+    (measured,) = graph.run(None, known | unknown)
+    assert np.sqrt(np.mean((measured[:, 0] - expected) ** 2)) < 0.02 * found.intensity.half

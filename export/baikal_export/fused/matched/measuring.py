@@ -1,7 +1,7 @@
 """The measurement of a channel as nodes: simpler than that of the runtime, by the same formulas.
 
-It sees the planes of one call and nothing else, and looks for no defects, no fills, no objects that are far
-brighter than the rest, and no broad noise.
+It sees the planes of one call and nothing else, and looks for no defects, no fills and no objects that are far
+brighter than the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from baikal_export.fused.nodes import Term, Value
 
 PASSES = 2
 """Estimates that percentiles and noise are taken from, each with what the one before told."""
-
 SEARCH = 5
 """Most estimates that the correlation of the noise is found with, and percentiles after it."""
 _LEAST_STD = 1e-5
@@ -73,22 +72,25 @@ def _with_correlation(
     image: Value, normalisation: Normalisation, denoise: Denoise, found: Measured, unknown: Value
 ) -> Measured:
     """What was found, with the correlation of the noise, and with percentiles that leave less of it."""
-    around = base_of(image)
-    std = found.std(around).at_least(found.half * _LEAST_STD)
-    dark, white = Dark.of(around), Correlation.white(image.nodes)
+    nodes, white = image.nodes, Correlation.white(image.nodes)
+    before = [found.low, found.high, *found.correlation.values]
 
-    def removed(factor: Term) -> Value:
-        raised = white.raised * factor
-        return (image - denoise(replace(found, correlation=replace(white, raised=raised)))) / std
-
-    def told_of(correlation: Correlation) -> list[Value]:
+    def with_it(correlation: Correlation) -> list[Value]:
         estimate = denoise(replace(found, correlation=correlation))
         return [*_percentiles(estimate, normalisation), *correlation.values]
 
-    before = [found.low, found.high, *found.correlation.values]
-    search = Search(dark, dark.residual((image - dark.background(image)) / std), removed)
-    ask = unknown & search.is_suspect
-    low, high, *shared = image.nodes.either(ask, lambda: search.found(told_of, before), lambda: before)
+    def searched() -> list[Value]:
+        around = base_of(image)
+        std, dark = found.std(around).at_least(found.half * _LEAST_STD), Dark.of(around)
+
+        def removed(factor: Term) -> Value:
+            raised = replace(white, raised=white.raised * factor)
+            return (image - denoise(replace(found, correlation=raised))) / std
+
+        search = Search(dark, dark.residual((image - dark.background(image)) / std), removed)
+        return nodes.either(search.is_suspect, lambda: search.found(with_it, before), lambda: before)
+
+    low, high, *shared = nodes.either(unknown, searched, lambda: before)
     return replace(found, low=low, high=high, correlation=Correlation.of(shared))
 
 
