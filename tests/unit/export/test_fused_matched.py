@@ -59,7 +59,8 @@ def session_of(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
 
 @cache
 def fused(text: str, measures: bool = False) -> onnxruntime.InferenceSession:
-    made = dataclasses.replace(parse(text, MANIFEST), measures=measures)
+    made = parse(text, MANIFEST)
+    made = dataclasses.replace(made, form="alone") if measures else made
     return session_of(made.build(onnx.load(exported()), MANIFEST))
 
 

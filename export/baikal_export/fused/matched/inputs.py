@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.pixels.cells import CELL
 from baikal_export.fused.matched.spectrum import KERNEL_SIDE
 
 INPUTS = {
@@ -35,3 +37,22 @@ def told(intensity: IntensityMap, noise: NoiseModel) -> dict[str, NDArray[np.flo
         "kernel": noise.kernel or np.zeros(INPUTS["kernel"]),
     }
     return {name: np.array(values, np.float32) for name, values in numbers.items()}
+
+
+def told_gate(gate: Gate) -> dict[str, NDArray[np.float32]]:
+    """The inputs of a live graph for a stream whose gate was measured."""
+    return {
+        "gate": np.array([gate.allowed["t"], gate.coarse["t"]], np.float32),
+        "shares": np.array(gate.shares, np.float32),
+    }
+
+
+def beginning(height: int, width: int) -> dict[str, NDArray[np.float32]]:
+    """The state of a stream before its first frame.
+
+    Args:
+        height, width: of the frames, in pixels.
+    """
+    plane, cells = (1, 1, height, width), (1, 1, -(-height // CELL), -(-width // CELL))
+    shapes = {"estimate": plane, "left": cells, "frames": plane}
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}

@@ -1,6 +1,6 @@
 """The measurement of a channel as nodes: simpler than that of the runtime, by the same formulas.
 
-It sees the planes of one call and nothing else, and looks for no defects, no fills and no objects that are far
+It sees the planes of one call and nothing else, and looks for no defects, no fills and no objects far
 brighter than the rest.
 """
 

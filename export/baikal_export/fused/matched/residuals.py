@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from baikal_deploy.measurement.bands import ERRORS, FEWEST_PATCHES, PATCH
 from baikal_deploy.measurement.correlation import (
     BACKGROUND_SIGMA,
@@ -26,6 +23,7 @@ from baikal_export.fused.matched.surroundings import (
     between_cells,
     blurred,
     cell_means,
+    gaussian,
 )
 from baikal_export.fused.nodes import Value
 
@@ -81,7 +79,7 @@ class Dark:
 
     def background(self, planes: Value) -> Value:
         """See ``correlation.background``."""
-        weights = _gaussian(BACKGROUND_SIGMA / CELL, truncate=2)
+        weights = gaussian(BACKGROUND_SIGMA / CELL, truncate=2)
         total, share = (
             blurred(cell_means(values, "constant"), weights) for values in (planes * self.mask, self.mask)
         )
@@ -90,7 +88,7 @@ class Dark:
     def patchiness(self, values: Value) -> Value:
         """See ``bands.patchiness``; squares beyond the last whole ones count for nothing."""
         nodes, masked = values.nodes, values * self.mask
-        band = blurred(masked, _gaussian(1)) - blurred(masked, _gaussian(2))
+        band = blurred(masked, gaussian(1)) - blurred(masked, gaussian(2))
         counts, sums = (_squares(one) for one in (self.mask, self.mask * band * band))
         told = (counts >= 0.5).float()
         power, number = sums / counts.at_least(1e-9) * told, told.sum()
@@ -106,13 +104,6 @@ class Dark:
         products = zip(_products(centred), self.pairs, strict=True)
         near, rows, columns = (total / pairs.at_least(1.0) for total, pairs in products)
         return Residual(near, _line(rows, self.pairs[1]), _line(columns, self.pairs[2]))
-
-
-def _gaussian(sigma: float, truncate: float = 4) -> NDArray[np.float64]:
-    """Weights of a Gaussian in its middle and on each side of it, as ``scipy.ndimage`` has them."""
-    weights = np.exp(-0.5 * (np.arange(int(truncate * sigma + 0.5) + 1) / sigma) ** 2)
-    found: NDArray[np.float64] = weights / (2 * weights.sum() - 1)
-    return found
 
 
 def _squares(planes: Value) -> Value:

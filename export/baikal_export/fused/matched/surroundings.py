@@ -103,3 +103,10 @@ def reflected(places: Value, side: Value) -> Value:
     last = side - nodes.ints(1)
     phase = nodes.op("Mod", places, (last * nodes.ints(2)).at_least(nodes.ints(1)))
     return last - (last - phase).abs()
+
+
+def gaussian(sigma: float, truncate: float = 4) -> NDArray[np.float64]:
+    """Weights of a Gaussian in its middle and on each side of it, as ``scipy.ndimage`` has them."""
+    weights = np.exp(-0.5 * (np.arange(int(truncate * sigma + 0.5) + 1) / sigma) ** 2)
+    found: NDArray[np.float64] = weights / (2 * weights.sum() - 1)
+    return found
