@@ -1,6 +1,6 @@
 """Make the pictures of the docs anew, from the sample volume and a real image, with the shipped model.
 
-python docs/make_pictures.py [NAME...]     # before_after real orthogonal trust report live; without names, all
+python docs/make_pictures.py [NAME...]   # before_after real orthogonal trust report live; without names, all
 
 report and live are photographs of the pages in Chromium: they need chromium and chromedriver.
 """
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "examples" / "nuclei.ome.zarr"
 REAL = ROOT / "examples" / "real_nuclei.png"
-"""A real image with its own noise, CC0, that no shipped model has learnt; docs/licences.md says where it is from."""
+"""A real image with its own noise, CC0, that no shipped model has learnt (docs/licences.md)."""
 SHOWN = (slice(16, 144), slice(122, 250))
 """The part of it that is shown, enlarged."""
 PLANE = 4

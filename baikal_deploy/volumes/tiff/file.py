@@ -160,8 +160,8 @@ def _position(series: Any, number: int) -> str:
 def has_zstd() -> bool:
     """True if TIFF can be compressed by zstd here.
 
-    tifffile lists a codec for it in any case. That needs imagecodecs, or the module of Python 3.14, and without
-    either it raises ImportError when it is used.
+    tifffile lists a codec for it in any case. Without imagecodecs, or the module of Python 3.14, that codec
+    raises ImportError when it is used.
     """
     try:
         tifffile.TIFF.COMPRESSORS[ZSTD[0]](b"")
