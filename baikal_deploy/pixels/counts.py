@@ -91,7 +91,7 @@ class Tally:
         if self.unfilled:
             notes.append(
                 "pixels that were never filled (areas of one value, such as the frame that registration "
-                f"leaves, text, gaps between tiles), left as they are and not measured: "
+                f"leaves, text, gaps between tiles; values beyond 1e18), left as they are and not measured: "
                 f"{self._share(self.unfilled)}"
             )
         if self.defects:
