@@ -10,6 +10,7 @@ from rich.bar import Bar
 from rich.table import Table
 
 from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report.words import total_std
 
 BAR_WIDTH = 40
@@ -26,11 +27,16 @@ def plot(noise: NoiseModel, curve: NDArray[np.float64]) -> Table:
     for name in ("intensity", "noise", "fit"):
         table.add_column(name, justify="right")
     strongest = noise.correlation * float(np.sqrt(curve[:, 1].max()))
-    table.add_column(f"0 … {strongest:.3g}")
+    table.add_column(f"0 … {figures(strongest, 3)}")
     for intensity, variance, _ in _spread(curve):
         std = noise.correlation * float(np.sqrt(variance))
         fit = total_std(noise, intensity)
-        table.add_row(f"{intensity:.4g}", f"{std:.3g}", f"{fit:.3g}", Bar(strongest, 0, std, width=BAR_WIDTH))
+        table.add_row(
+            f"{figures(intensity, 4)}",
+            f"{figures(std, 3)}",
+            f"{figures(fit, 3)}",
+            Bar(strongest, 0, std, width=BAR_WIDTH),
+        )
     return table
 
 

@@ -12,9 +12,11 @@ from running while it holds Python's lock, and the acquisition waits for it."""
 
 
 def give_way() -> None:
-    """Lower the priority of this thread, and of those that it starts.
+    """Lower the priority of this thread, and of those that it starts; one that is lower already stays.
 
     On Linux alone: elsewhere threads do not take over the priority of the one that starts them.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread))  # to raise it takes a privilege
+        os.setpriority(os.PRIO_PROCESS, thread, niceness)

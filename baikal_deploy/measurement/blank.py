@@ -32,6 +32,9 @@ LARGEST_SIDE = 32
 LONGEST_BAND = 48
 REACH = LONGEST_BAND + GROWTH + drawing.REACH
 """Pixels that the rule looks around."""
+LARGEST = 1e18
+"""Real numbers beyond that stand for what is missing, as the largest one of a type does.
+Their squares would leave single precision."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Fill:
 def blank(
     plane: Raw, fills: Sequence[Fill], borders: Borders = ALL_BORDERS, marks: Sequence[Mark] = ()
 ) -> Mask | None:
-    """Find the pixels that say nothing: not finite, never filled, or drawn in.
+    """Find the pixels that say nothing: no intensity, never filled, or drawn in.
 
     Args:
         plane: (H, W), in raw units.
@@ -68,8 +71,8 @@ def blank(
         The mask; None where there are none.
     """
     found = strokes = drawing.drawn(plane, marks)
-    if plane.dtype.kind == "f" and not (finite := np.isfinite(plane)).all():
-        found = ~finite if found is None else found | ~finite
+    if plane.dtype.kind == "f" and not (known := _are_intensities(plane)).all():
+        found = ~known if found is None else found | ~known
     held, areas = None, None
     for fill in fills:
         equal = plane == plane.dtype.type(fill.value)
@@ -84,6 +87,20 @@ def blank(
     if held is not None:
         areas = binary_dilation(areas, np.ones((3, 3)), GROWTH, mask=held | areas | _at_an_end(plane))
     return areas if found is None else areas | found
+
+
+def only_intensities(plane: Raw) -> Raw:
+    """A plane with NaN for real numbers that are no intensities; itself without any."""
+    if plane.dtype.kind != "f" or (known := _are_intensities(plane)).all():
+        return plane
+    return np.where(known, plane, plane.dtype.type(np.nan))
+
+
+def _are_intensities(plane: Raw) -> Mask:
+    """Where a plane of real numbers holds intensities: neither NaN nor infinite, nor beyond LARGEST."""
+    largest = plane.dtype.type(min(LARGEST, float(np.finfo(plane.dtype).max)))
+    found: Mask = (plane >= -largest) & (plane <= largest)
+    return found
 
 
 def _at_an_end(plane: Raw) -> Mask | bool:

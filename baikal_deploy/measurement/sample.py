@@ -140,10 +140,10 @@ def noise_std(planes: Sequence[Raw]) -> float:
     for plane in planes:
         height, width = (side - side % 2 for side in plane.shape)
         quads = plane[:height, :width].astype(np.float64)
-        with np.errstate(invalid="ignore"):  # inf − inf
+        with np.errstate(invalid="ignore", over="ignore"):  # inf − inf, and no intensities
             detail = (quads[::2, ::2] - quads[::2, 1::2] - quads[1::2, ::2] + quads[1::2, 1::2]) / 2
-        detail = detail[np.isfinite(detail)]
-        total, count = total + float(np.square(detail).sum()), count + detail.size
+            detail = detail[np.isfinite(detail)]
+            total, count = total + float(np.square(detail).sum()), count + detail.size
     return float(np.sqrt(total / count)) if count else 0.0
 
 

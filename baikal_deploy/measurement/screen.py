@@ -72,7 +72,7 @@ class Screen:
         Args:
             windows: (H, W) each, of one dtype, in raw units.
         """
-        windows = [window for window in windows if window.size]
+        windows = [blank.only_intensities(window) for window in windows if window.size]
         if not windows:
             return cls()
         marks = find_marks(windows)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from baikal_deploy.pixels.figures import figures
+
 MOST_LISTED = 20
 CHANCE = 5e-4
 """Share of suspect pixels below which noise alone stays."""
@@ -67,7 +69,7 @@ class Tally:
 
     def _share(self, count: int) -> str:
         """A number of pixels, and which share of all of them that is."""
-        return f"{count} ({100 * count / max(self.pixels, 1):.2g} %)"
+        return f"{count} ({figures(100 * count / max(self.pixels, 1), 2)} %)"
 
     def notes(self) -> list[str]:
         """One line for each thing worth saying."""
@@ -89,7 +91,7 @@ class Tally:
         if self.unfilled:
             notes.append(
                 "pixels that were never filled (areas of one value, such as the frame that registration "
-                f"leaves, text, gaps between tiles), left as they are and not measured: "
+                f"leaves, text, gaps between tiles; values beyond 1e18), left as they are and not measured: "
                 f"{self._share(self.unfilled)}"
             )
         if self.defects:
@@ -112,13 +114,14 @@ class Tally:
         if self.beyond_training:
             share = 100 * self.beyond_training / self.pixels
             notes.append(
-                f"{share:.2g} % of the pixels are brighter than anything the model was trained on; "
+                f"{figures(share, 2)} % of the pixels are brighter than anything the model was trained on; "
                 "their intensities are kept, but expect less denoising there"
             )
         if self.suspect > WORTH_A_NOTE * self.pixels:
+            share = 100 * self.suspect / self.pixels
             notes.append(
-                f"{100 * self.suspect / self.pixels:.2g} % of the pixels lie where the result differs from "
-                "the data by more than the noise explains: something was removed or invented there "
+                f"{figures(share, 2)} % of the pixels lie where the result differs "
+                "from the data by more than the noise explains: something was removed or invented there "
                 "(--mask FILE shows where)"
             )
         return notes

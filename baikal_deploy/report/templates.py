@@ -6,13 +6,14 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.untrusted.text import visible
 
 
 def environment(package: str) -> Environment:
     """Templates in the folder "page" of a package, and what all pages share."""
     folders = dict.fromkeys([package, "baikal_deploy.report"])
-    return Environment(
+    made = Environment(
         loader=ChoiceLoader([PackageLoader(folder, "page") for folder in folders]),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
@@ -20,6 +21,8 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=_visible,
     )
+    made.filters["figures"] = figures
+    return made
 
 
 def _visible(value: Any) -> Any:

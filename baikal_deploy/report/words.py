@@ -12,6 +12,7 @@ from baikal_deploy.diffusion.samplers.auto import Auto
 from baikal_deploy.host import machine
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.run.run import Run
 
 
@@ -89,14 +90,16 @@ def describe_noise(measurement: Measurement) -> str:
     """Describe how strong the noise is, in grey values and photons, and whether pixels share it."""
     noise, intensity = measurement.noise, measurement.intensity
     if noise is None:
-        return f"noise of {measurement.sigma:.3g} grey values"
+        return f"noise of {figures(measurement.sigma, 3)} grey values"
     dark, bright = (total_std(noise, end) for end in (intensity.low, intensity.high))
     if noise.gain == 0:
-        strength = f"noise of {dark:.3g} grey values everywhere"
+        strength = f"noise of {figures(dark, 3)} grey values everywhere"
     else:
         gain = noise.gain * noise.correlation**2
-        strength = f"noise of {dark:.3g} grey values in dark parts to {bright:.3g} in bright ones"
-        strength += f" (a photon counts for about {gain:.3g})"
+        strength = (
+            f"noise of {figures(dark, 3)} grey values in dark parts to {figures(bright, 3)} in bright ones"
+        )
+        strength += f" (a photon counts for about {figures(gain, 3)})"
     if not noise.is_correlated:
         return f"{strength}, independent between pixels"
     lines = [name for name, share in (("rows", noise.rows), ("columns", noise.columns)) if share > 0]

@@ -92,6 +92,8 @@ def open_input(path: Source, series: int | None = None, axes: str | None = None)
         check_reachable(path)
         if path.is_file() and not path.stat().st_size:
             raise VolumeError(f"{path}: is empty (0 bytes); copy or export it again")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise VolumeError(f"{path}: is a pipe or a device; write its content to a file, and give that")
         if is_tiff(path) and path.is_file():
             from baikal_deploy.volumes.tiff.reader import open_tiff
 

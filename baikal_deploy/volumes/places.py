@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from baikal_deploy.errors import VolumeError
+from baikal_deploy.errors import ConfigError, VolumeError
 from baikal_deploy.host import machine
 from baikal_deploy.volumes import names
 from baikal_deploy.volumes.paths import partial_path, translated
@@ -75,6 +75,27 @@ def check_writable(path: Path, option: str = "") -> None:
             f"{where}: nothing can be written there ({reason}); name another {another}"
         ) from error
     raise VolumeError(f"{where}: its folder does not exist; create it, or name another {another}")
+
+
+def check_model_file(path: Path, option: str, suffix: str) -> None:
+    """Refuse a place for a model where something else would be lost, such as an image that it was made of.
+
+    Args:
+        path: the file that is to be written.
+        option: that it was given with.
+        suffix: that files of its kind have; one that has it may be replaced.
+
+    Raises:
+        ConfigError: a folder, or a file or device of another kind.
+        VolumeError: see ``check_writable``.
+    """
+    check_writable(path, option)
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name a file")
+    if path.exists() and not (path.is_file() and path.suffix.lower() == suffix):
+        raise ConfigError(
+            f"{option} {path}: is there already, and by its name no {suffix} file; name another file"
+        )
 
 
 def check_length(path: Path, more: int, option: str = "") -> None:

@@ -161,6 +161,7 @@ class SeriesVolume:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise VolumeError(
                 f"{self.info.path}: {self.info.describe(plane)} cannot be read ({reason}); "
-                f"the file is damaged: copy or export it again, or continue without it (--on-error keep-raw)"
+                f"the file is damaged: copy or export it again, "
+                f"or let baikal-run continue without it (--on-error keep-raw)"
             ) from error
         return window.astype(self.info.dtype, copy=False)

@@ -14,7 +14,7 @@ from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.measurement.structure.classifier import structure_names
 from baikal_deploy.models.manifest import Stored
 from baikal_deploy.models.record import ModelRecord
-from baikal_deploy.volumes.places import check_reachable, check_writable
+from baikal_deploy.volumes.places import check_model_file, check_reachable
 from baikal_export import engine_files, record
 from baikal_export.card import read_card
 from baikal_export.derived import Derived, exported, of_exported
@@ -174,11 +174,7 @@ def main(
             tell(line)
         return
     output = output or _beside(model, precision)
-    check_writable(output, "-o")
-    if output.resolve() == model.resolve():
-        raise ConfigError(f"-o {output}: that is the checkpoint, which would be lost; choose another name")
-    if output.is_dir():
-        raise ConfigError(f"-o {output}: is a folder; name a file")
+    check_model_file(output, "-o", ".onnx")
     described = {} if card is None else read_card(card)
     ModelRecord.place(output)
     families = [family for family, wanted in ((TENSORRT, tensorrt), (TENSORRT_RTX, tensorrt_rtx)) if wanted]

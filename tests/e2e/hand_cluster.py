@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-PATIENCE = 60.0
+PATIENCE = 180.0
+"""Seconds that are waited for what takes one: on a busy machine a worker takes many to begin."""
+STARTED: list[subprocess.Popen[str]] = []
+"""Runs, to be ended with the tests where one that failed has left them."""
 
 
 def wait_until(true: Callable[[], Any], what: str) -> None:
@@ -100,7 +105,7 @@ def start_run(folder: Path, *arguments: Any, preload: str | None = None) -> subp
     if preload is not None:
         (folder / "preload.py").write_text(preload)
         environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = str(folder / "preload.py")
-    return subprocess.Popen(
+    run = subprocess.Popen(
         [sys.executable, str(folder / "run.py"), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -109,11 +114,32 @@ def start_run(folder: Path, *arguments: Any, preload: str | None = None) -> subp
         cwd=folder,
         env=environment,
     )
+    STARTED.append(run)
+    return run
+
+
+@atexit.register
+def _end_all() -> None:
+    for run in STARTED:
+        if run.poll() is None:
+            _end(run)
+
+
+def _end(run: subprocess.Popen[str]) -> None:
+    """With the workers that the run has started, which are of its group."""
+    if hasattr(os, "killpg"):
+        os.killpg(run.pid, signal.SIGKILL)
+    else:
+        run.kill()
 
 
 def said(process: subprocess.Popen[str]) -> str:
     """All that a run has printed, once it has ended."""
-    return process.communicate(timeout=2 * PATIENCE)[0]
+    try:
+        return process.communicate(timeout=2 * PATIENCE)[0]
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise AssertionError(f"has not ended by itself, and said: {process.communicate()[0]}") from None
 
 
 def items_done(output: Path) -> int:

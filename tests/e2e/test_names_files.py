@@ -47,6 +47,16 @@ def data_set(tmp_path: Path) -> tuple[Path, Path]:
     return first, second
 
 
+@pytest.mark.parametrize("name", ["pipe", "pipe.tif", "pipe.png", "pipe.zarr"])
+def test_a_pipe_is_no_input(tmp_path: Path, name: str) -> None:
+    """Such as a shell makes of <(zcat scan.tif.gz): nobody waits for what comes through it."""
+    require("fifos")
+    os.mkfifo(tmp_path / name)
+    assert refused(tmp_path / name).endswith(
+        "is a pipe or a device; write its content to a file, and give that"
+    )
+
+
 @pytest.mark.parametrize("name", WRITABLE.values(), ids=WRITABLE)
 def test_a_file_of_a_bad_name_is_not_opened(tmp_path: Path, name: str) -> None:
     first, second = data_set(tmp_path)

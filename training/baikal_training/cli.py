@@ -14,7 +14,7 @@ from baikal_deploy.diffusion.schedule import Variance
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.models.manifest import shipped_models
-from baikal_deploy.volumes.places import check_writable
+from baikal_deploy.volumes.places import check_model_file
 from baikal_training.checkpoint import Checkpoint
 from baikal_training.config import DEFAULT_ITERATIONS, Clock, TimestepSampling, TrainingConfig
 from baikal_training.data import AUGMENTATIONS, Catalogue, Shares, Split, open_clean, split
@@ -140,9 +140,11 @@ def main(
     checkpoint keeps the log, curves, pictures, and the checkpoint to --resume from. For several devices,
     start it with torchrun.
     """
-    check_writable(output, "-o")
-    if output.is_dir():
-        raise ConfigError(f"-o {output}: is a folder; name a file")
+    check_model_file(output, "-o", ".pt")
+    if init is not None and output.exists() and Path(init).exists() and output.samefile(init):
+        raise ConfigError(
+            f"-o {output}: that is the model of --init, which would be lost; choose another name"
+        )
     if finetune_noise is not None and init is None:
         raise ConfigError(
             f"--finetune-noise {finetune_noise}: fine-tunes a trained model; give it with --init"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from baikal_deploy.cli._log.meter import Meter, Reading
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.run.execution import Progress as Advance
 
 
@@ -44,4 +45,4 @@ def bars(console: Console, meter: Meter, images: tuple[int, int] | None) -> Iter
 def _pace(reading: Reading) -> str:
     if reading.per_second is None or reading.seconds_left is None:
         return ""
-    return f"{reading.per_second:.3g}/s, {timedelta(seconds=round(reading.seconds_left))} left"
+    return f"{figures(reading.per_second, 3)}/s, {timedelta(seconds=round(reading.seconds_left))} left"

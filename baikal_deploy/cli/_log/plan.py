@@ -8,6 +8,7 @@ from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.host.sizes import format_size
 from baikal_deploy.measurement.gate import NEIGHBOURS, Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report.words import (
     counted,
     describe_model,
@@ -94,7 +95,7 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     if intensity.is_constant:
         return [f"{name:<9} holds a single value{first or '; it will be copied'}"]
     return [
-        f"{name:<9} intensities {intensity.low:.4g} to {intensity.high:.4g}{first}",
+        f"{name:<9} intensities {figures(intensity.low, 4)} to {figures(intensity.high, 4)}{first}",
         f"          {describe_noise(recipe.measurement)}",
         *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
         f"          {describe_sampler(run, channel)}, {counted(recipe.nfe, 'pass', 'passes')} a plane",
@@ -134,7 +135,7 @@ def describe_gate(gate: Gate, growing: str = "") -> str:
         if axis not in closed
     )
     rest = f" (none along {closed[0]}: they would bring nothing)" if closed else ""
-    left = f"{100 * math.sqrt(gate.left):.2g} % of the noise is left in results"
+    left = f"{figures(100 * math.sqrt(gate.left), 2)} % of the noise is left in results"
     least, most = gate.gains
     return f"fused with {used}{rest}: {left}; +{least:.1f} to +{most:.1f} dB expected"
 

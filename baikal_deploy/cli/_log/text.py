@@ -10,6 +10,7 @@ from baikal_deploy.cli._log.plan import describe, duration
 from baikal_deploy.cli._summary import describe_summary
 from baikal_deploy.cli.terminal import plain_console, tell
 from baikal_deploy.errors import BaikalError
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.run.execution import Progress
 from baikal_deploy.run.many.listener import Listener, Summary
 from baikal_deploy.run.result import RunReport
@@ -97,7 +98,7 @@ class TextLog(Log):
         if report.before:
             return
         self._print(*(f"note: {note}" for note in report.notes))
-        speed = f", {report.per_second:.3g} evaluations a second" if report.evaluations else ""
+        speed = f", {figures(report.per_second, 3)} evaluations a second" if report.evaluations else ""
         self._print(f"done in {duration(report.seconds)}{speed}")
 
     def failed(self, error: BaikalError) -> None:
@@ -114,5 +115,9 @@ def in_words(reading: Reading) -> str:
         f"{reading.evaluations} of {reading.all_evaluations} evaluations",
     ]
     if reading.per_second is not None and reading.seconds_left is not None:
-        parts = [*parts, f"{reading.per_second:.3g} a second", f"{duration(reading.seconds_left)} left"]
+        parts = [
+            *parts,
+            f"{figures(reading.per_second, 3)} a second",
+            f"{duration(reading.seconds_left)} left",
+        ]
     return f"denoising: {', '.join(parts)}"

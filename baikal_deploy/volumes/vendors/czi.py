@@ -75,7 +75,7 @@ class ScenePixels:
             where = " ".join(f"{axis}={at}" for axis, at in zip("tcz", place, strict=True))
             raise VolumeError(
                 f"{self.path}: has no plane at {where}, as if the recording had been stopped; leave it out "
-                f"(--t, --z), or continue without it (--on-error zero)"
+                f"(--t, --z), or let baikal-run continue without it (--on-error zero)"
             )
         x, y, width, height = block.rectangle
         top, bottom, _ = rows.indices(height)

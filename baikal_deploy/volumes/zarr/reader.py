@@ -286,7 +286,7 @@ class ZarrVolume:
                 raise VolumeError(f"{lost}; {where} could not be read") from error
             raise VolumeError(
                 f"{self.path}: {where} cannot be read ({_reason(error)}); "
-                f"the stored data is damaged: copy the volume again, or continue without it "
+                f"the stored data is damaged: copy the volume again, or let baikal-run continue without it "
                 f"(--on-error keep-raw)"
             ) from error
 

@@ -251,8 +251,20 @@ def test_the_checkpoint_is_not_written_over(checkpoint: Path) -> None:
     before = checkpoint.read_bytes()
     result = run(checkpoint, "-o", checkpoint.parent / "." / checkpoint.name)
     assert result.exit_code == 2
-    assert "that is the checkpoint, which would be lost" in result.stderr
+    assert "is there already, and by its name no .onnx file" in result.stderr
     assert checkpoint.read_bytes() == before
+
+
+def test_no_image_is_written_over(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(b"an image")
+    result = run(checkpoint, "-o", path)
+    assert result.exit_code == 2
+    assert (
+        result.stderr
+        == f"error: -o {path}: is there already, and by its name no .onnx file; name another file\n"
+    )
+    assert path.read_bytes() == b"an image"
 
 
 def test_engine_file_of_tensorrt_rtx_is_built(

@@ -22,7 +22,7 @@ from baikal_deploy.errors import ConfigError, EngineError
 from baikal_deploy.live import FrameDropped, LiveDenoiser, LiveResult, LiveStatistics
 from baikal_deploy.live.budget import Budget
 from baikal_deploy.live.memory import FrameMemory
-from baikal_deploy.live.priority import NICENESS
+from baikal_deploy.live.priority import NICENESS, give_way
 from baikal_deploy.live.settling import FRAMES
 from baikal_deploy.live.statistics import Counts
 from baikal_deploy.live.timed import TimedEngine
@@ -407,3 +407,19 @@ def test_a_frame_that_needs_more_memory_than_it_may_is_refused(frames: np.ndarra
         assert denoiser.statistics.failed == 1
     with pytest.raises(ConfigError, match="the model and its engine alone take"):
         live(memory="1MB")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities are of threads on Linux alone")
+def test_a_priority_that_is_lower_already_stays() -> None:
+    """To raise it takes a privilege: under nice -n 15 live denoising did not begin."""
+    found: list[int] = []
+
+    def work() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS + 5)
+        give_way()
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [NICENESS + 5]

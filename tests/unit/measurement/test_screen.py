@@ -52,6 +52,23 @@ def test_infinite_pixels_say_nothing() -> None:
     assert np.isfinite(screened.plane).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_number_of_a_type_says_nothing(dtype: type[np.floating]) -> None:
+    """It stands for pixels that are missing; as an intensity a single one spoiled its plane."""
+    plane = np.random.default_rng(0).poisson(90, (64, 64)).astype(dtype)
+    plane[9, 9], plane[40, 3] = np.finfo(dtype).max, np.finfo(dtype).min
+    screened = Screen.of([plane]).screened(plane)
+    assert screened.unfilled is not None
+    assert np.argwhere(screened.unfilled).tolist() == [[9, 9], [40, 3]]
+    assert screened.plane.max() < 200
+
+
+def test_half_precision_has_numbers_only() -> None:
+    plane = np.random.default_rng(0).poisson(90, (64, 64)).astype(np.float16)
+    plane[9, 9] = np.finfo(np.float16).max
+    assert blank(plane, ()) is None
+
+
 def test_a_record_gives_the_same_screen() -> None:
     plane = np.random.default_rng(2).poisson(100, (64, 64)).astype(np.uint16)
     plane[:4], plane[30, 30] = 0, 4000

@@ -272,6 +272,29 @@ def test_missing_output_folder_fails(clean: Path, tmp_path: Path) -> None:
     fails(train(clean, "-o", output, *QUICK), output, "its folder does not exist")
 
 
+def test_an_image_is_not_written_over(tmp_path: Path) -> None:
+    """The one that is trained on, or any other."""
+    path = tmp_path / "scan.tif"
+    tifffile.imwrite(path, soft_plane(0))
+    before = path.read_bytes()
+    result = train(path, "-o", path, "--split", "100:0:0", *QUICK)
+    assert result.exit_code == 2
+    assert (
+        result.stderr
+        == f"error: -o {path}: is there already, and by its name no .pt file; name another file\n"
+    )
+    assert path.read_bytes() == before
+
+
+def test_the_model_to_start_from_is_not_written_over(clean: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"mine")
+    result = train(clean, "-o", path, "--init", path, *QUICK)
+    assert result.exit_code == 2
+    assert "that is the model of --init, which would be lost" in result.stderr
+    assert path.read_bytes() == b"mine"
+
+
 def test_names_that_the_system_cannot_follow(clean: Path, tmp_path: Path) -> None:
     require("links")
     (tmp_path / "loop.pt").symlink_to("loop.pt")
