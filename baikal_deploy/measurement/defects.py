@@ -85,7 +85,7 @@ def replaced(plane: Raw, mask: Mask) -> Raw:
     known = np.where(mask, result.dtype.type(np.nan), result)
     around = _around(known, rows, columns)
     some = np.isfinite(around).any(axis=1)
-    result[rows[some], columns[some]] = np.nanmedian(around[some], axis=1)
+    result[rows[some], columns[some]] = _medians(around[some])
     return result
 
 
@@ -101,10 +101,11 @@ def _around(plane: Raw, rows: Places, columns: Places) -> Raw:
 
 
 def _medians(around: Raw) -> Raw:
-    """Median of each window, but for NaN: (pixels, 25) -> (pixels,)."""
-    medians: Raw = np.median(around, axis=1)
-    cut = np.isnan(medians)  # by the plane's border; NaN takes several times as long, and is seldom there
-    medians[cut] = np.nanmedian(around[cut], axis=1)
+    """Median of each window, without NaN: (pixels, 25) -> (pixels,)."""
+    # NaN is sorted to the end; np.nanmedian takes several times as long where there is one.
+    ordered, known = np.sort(around, axis=1), np.count_nonzero(~np.isnan(around), axis=1)
+    pixels, half = np.arange(len(around)), around.dtype.type(0.5)
+    medians: Raw = half * ordered[pixels, (known - 1) // 2] + half * ordered[pixels, known // 2]
     return medians
 
 
