@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from baikal_deploy import Denoiser, Run, RunConfig
 from baikal_deploy.denoising.stack import Stack
 from baikal_deploy.diffusion.samplers import make_sampler
 from baikal_deploy.host.machine import cpu
+from baikal_evaluation.careamics.environment import WORKER, Environment
 from baikal_export.trained import TrainedModel
 from baikal_training.camera import Camera
 from baikal_training.checkpoint import Checkpoint
@@ -44,6 +46,8 @@ LEVEL = 0.2
 """Timestep, as a share of all, at which the networks are evaluated: it does not change the time."""
 
 Plane = np.ndarray[Any, Any]
+Peer = Callable[[], float]
+"""Evaluates a plane once, or several times, and returns the CPU seconds of one evaluation."""
 
 
 def exposed(side: int) -> Plane:
@@ -59,6 +63,12 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
+def timed(work: Callable[[], object], evaluations: int = 1) -> Peer:
+    """Some work whose first call does not count, by its seconds for an evaluation."""
+    work()
+    return lambda: seconds(work) / evaluations
+
+
 def network_of(denoiser: Denoiser) -> torch.nn.Module:
     """A network of the shipped model's shape; its weights do not change the time."""
     shape, manifest = UNetConfig(), denoiser.manifest
@@ -67,23 +77,22 @@ def network_of(denoiser: Denoiser) -> torch.nn.Module:
     return TrainedModel.of_checkpoint(checkpoint).network().eval()
 
 
-def eager(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
+def eager(denoiser: Denoiser, plane: Plane) -> Peer:
     network, x, t = network_of(denoiser), _input(plane), torch.full((1,), 200.0)
-    return lambda: network(x, t)
+    return timed(lambda: network(x, t))
 
 
-def compiled(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
+def compiled(denoiser: Denoiser, plane: Plane) -> Peer:
     network, x, t = torch.compile(network_of(denoiser)), _input(plane), torch.full((1,), 200.0)
 
     def work() -> object:
         with torch.autocast("cpu", torch.bfloat16):
             return network(x, t)
 
-    work()
-    return work
+    return timed(work)
 
 
-def pipeline(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
+def pipeline(denoiser: Denoiser, plane: Plane) -> Peer:
     from diffusers import DDIMScheduler
 
     network, x = network_of(denoiser), _input(plane)
@@ -98,40 +107,39 @@ def pipeline(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
             image = scheduler.step(eps, t, image).prev_sample
         return image
 
-    return work
+    return timed(work, STEPS)
 
 
-def careamics(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
-    from careamics.models.unet import UNet as CareamicsUNet
+def careamics(denoiser: Denoiser, plane: Plane) -> Peer:
+    python = Environment.find("CAREamics").python
+    command = [python, str(Path(__file__).with_name("peers_careamics.py")), str(WORKER), str(len(plane))]
+    return lambda: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    network, x = CareamicsUNet(conv_dims=2, in_channels=1, num_classes=1).eval(), _input(plane)
-    return lambda: network(x)
 
-
-def block_matching(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
+def block_matching(denoiser: Denoiser, plane: Plane) -> Peer:
     from bm3d import bm3d
 
     y = plane.astype(np.float64) / plane.max()
-    return lambda: bm3d(y, 0.1)
+    return timed(lambda: bm3d(y, 0.1))
 
 
 def _input(plane: Plane) -> torch.Tensor:
     return torch.from_numpy(plane.astype(np.float32) / 1000 - 1)[None, None]
 
 
-PEERS: dict[str, tuple[Callable[[Denoiser, Plane], Callable[[], object]], int]] = {
-    "the same network, torch eager": (eager, 1),
-    "the same network, torch compiled, bf16": (compiled, 1),
-    "the same network, diffusers' DDIM loop, per evaluation": (pipeline, STEPS),
-    "CAREamics, default Noise2Void network": (careamics, 1),
-    "BM3D": (block_matching, 1),
+PEERS: dict[str, Callable[[Denoiser, Plane], Peer]] = {
+    "the same network, torch eager": eager,
+    "the same network, torch compiled, bf16": compiled,
+    "the same network, diffusers' DDIM loop, per evaluation": pipeline,
+    "CAREamics, default Noise2Void network": careamics,
+    "BM3D": block_matching,
 }
 
 
-def ours(denoiser: Denoiser, plane: Plane) -> Callable[[], object]:
+def ours(denoiser: Denoiser, plane: Plane) -> Peer:
     sampler = make_sampler("matched", {"evaluations": 1}, {})
     recipe = denoiser.recipe(sampler, denoiser.measure([plane], sampler), 0)
-    return lambda: denoiser.run(recipe, Stack(plane[None], [0]))
+    return timed(lambda: denoiser.run(recipe, Stack(plane[None], [0])))
 
 
 @torch.no_grad()
@@ -139,19 +147,17 @@ def side_by_side(denoiser: Denoiser) -> None:
     """A row for each peer: its seconds over ours in the same turn, and why some are left out."""
     plane = exposed(SIDE)
     own = ours(denoiser, plane)
-    own()
     print(f"\n| one plane of {SIDE}² | CPU seconds | times this runtime |\n|---|---|---|")
-    spent = median(seconds(own) for _ in range(TURNS))
+    spent = median(own() for _ in range(TURNS))
     print(f"| this runtime, {denoiser.predictor.engine.name} fp32 | {spent:.2f} | 1 |", flush=True)
     left_out = []
-    for name, (make, evaluations) in PEERS.items():
+    for name, make in PEERS.items():
         try:
             peer = make(denoiser, plane)
-            peer()
+            turns = [(peer(), own()) for _ in range(TURNS)]
         except Exception as error:  # whatever a peer runs into
             left_out.append(f"{name} ({type(error).__name__}: {' '.join(str(error).split())[:80]})")
             continue
-        turns = [(seconds(peer) / evaluations, seconds(own)) for _ in range(TURNS)]
         ratio = median(theirs / mine for theirs, mine in turns)
         print(f"| {name} | {median(theirs for theirs, _ in turns):.2f} | {ratio:.2f} |", flush=True)
     for reason in left_out:

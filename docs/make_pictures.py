@@ -1,6 +1,6 @@
-"""Make the pictures of the docs anew, from the sample volume, with the shipped model.
+"""Make the pictures of the docs anew, from the sample volume and a real image, with the shipped model.
 
-python docs/make_pictures.py [NAME...]     # before_after orthogonal trust report live; without names, all
+python docs/make_pictures.py [NAME...]     # before_after real orthogonal trust report live; without names, all
 
 report and live are photographs of the pages in Chromium: they need chromium and chromedriver.
 """
@@ -31,6 +31,10 @@ from baikal_deploy.serve import Address, serve_page
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 SAMPLE = ROOT / "examples" / "nuclei.ome.zarr"
+REAL = ROOT / "examples" / "real_nuclei.png"
+"""A real image with its own noise, CC0, that no shipped model has learnt; docs/licences.md says where it is from."""
+SHOWN = (slice(16, 144), slice(122, 250))
+"""The part of it that is shown, enlarged."""
 PLANE = 4
 """The plane of the sample that is shown, near its middle."""
 ROW = 97
@@ -43,11 +47,14 @@ Z_STEP = 3
 Grey = NDArray[np.uint8]
 
 
-def run(folder: Path, output: str, **more: str) -> Path:
-    """Denoise the sample as the command does, in a folder, so that pages show names and no paths."""
-    options = [word for name, file in more.items() for word in (f"--{name}", file)]
-    shutil.copytree(SAMPLE, folder / SAMPLE.name, dirs_exist_ok=True)
-    words = [sys.executable, "-m", "baikal_deploy", "run", SAMPLE.name, output, *options]
+def run(folder: Path, output: str, image: Path = SAMPLE, **more: str) -> Path:
+    """Denoise an image as the command does, in a folder, so that pages show names and no paths."""
+    options = [word for name, value in more.items() for word in (f"--{name}", value)]
+    if image.is_dir():
+        shutil.copytree(image, folder / image.name, dirs_exist_ok=True)
+    else:
+        shutil.copy(image, folder)
+    words = [sys.executable, "-m", "baikal_deploy", "run", image.name, output, *options]
     subprocess.run(words, check=True, cwd=folder)
     return folder / output
 
@@ -82,6 +89,16 @@ def save(name: str, picture: Grey) -> None:
 def before_after(folder: Path) -> None:
     """Projections before and after, and what has changed: the first picture of README."""
     run(folder, "looked.ome.zarr", preview=str(IMAGES / "before_after.png"))
+
+
+def real(folder: Path) -> None:
+    """A real plane before and after, and what was removed, four times as strong."""
+    noisy = np.asarray(Image.open(REAL)).astype(float)
+    clean = np.asarray(zarr.open_group(run(folder, "real.ome.zarr", REAL, dtype="float32"), mode="r")["0"])
+    low, high = np.percentile(clean, (0.5, 99.8))
+    most = (high - low) / 8
+    shown = [grey(noisy, low, high), grey(clean, low, high), grey(noisy - clean, -most, most)]
+    save("real", beside(*(enlarged(picture[SHOWN]) for picture in shown)))
 
 
 def orthogonal(folder: Path) -> None:
@@ -171,7 +188,7 @@ def photograph(browser: webdriver.Chrome, name: str) -> None:
 
 
 PICTURES: dict[str, Callable[[Path], None]] = {
-    made.__name__: made for made in (before_after, orthogonal, trust, report, live)
+    made.__name__: made for made in (before_after, real, orthogonal, trust, report, live)
 }
 
 if __name__ == "__main__":

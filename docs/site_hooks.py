@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,21 @@ from mkdocs.structure.files import File, Files
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-TOP = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+TOP = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Pages that stay at the top of the tree, where people look for them, and their names on the site."""
 LINK = re.compile(r"\[([^\]]+)\]\(((?!https?:)[^)#]+)((?:#[^)]*)?)\)")
+AT_TOP = re.compile(r"\]\((?!https?:|#)(?:docs/|([^)]+))")
+"""How a link at the top of the tree begins: into docs/, or to the rest of the link's target."""
 EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 """Lines of an example in a docstring, up to the next empty one."""
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the changelog and the like to the site."""
+    """Add README, the changelog and the like to the site, as if they stood in docs/."""
     for name, page in TOP.items():
         text = (ROOT / name).read_text(encoding="utf-8")
-        files.append(File.generated(config, page, content=re.sub(r"\]\(docs/", "](", text)))
+        content = AT_TOP.sub(lambda link: f"](../{link[1]}" if link[1] else "](", text)
+        files.append(File.generated(config, page, content=content))
     return files
 
 
@@ -39,6 +43,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         if path.is_relative_to(DOCS):
             text = title(path) if link[1].endswith(".md") and path.exists() else link[1]
             return f"[{text}]({link[2]}{link[3]})"
+        if path.parent == ROOT and path.name in TOP:
+            return f"[{link[1]}]({os.path.relpath(DOCS / TOP[path.name], folder)}{link[3]})"
         if not path.exists():
             raise FileNotFoundError(f"{page.file.src_uri} links to {link[2]}, which is not there")
         return f"`{path.relative_to(ROOT)}`"

@@ -6,6 +6,8 @@ using Microsoft.ML.OnnxRuntime;
 
 public sealed class FusedMatched : IDisposable
 {
+    public const long KernelSide = 25;
+
     private readonly InferenceSession session;
 
     /// <param name="model">Path of the file, such as general-matched.onnx.</param>
@@ -17,13 +19,21 @@ public sealed class FusedMatched : IDisposable
     /// <summary>One plane of height x width raw pixels, denoised.</summary>
     /// <param name="intensity">low, high of baikal-noise --json; NaN: measured in the image.</param>
     /// <param name="noiseModel">gain, intercept, floor of baikal-noise --json; NaN: measured too.</param>
-    public float[] Denoise(float[] image, long height, long width, float[] intensity, float[] noiseModel)
+    /// <param name="correlation">correlation, raised, rows, columns of baikal-noise --json.</param>
+    /// <param name="kernel">
+    /// The kernel of baikal-noise --json, row by row; where that is null, zeros: pixels share no noise.
+    /// NaN here or in correlation: both are measured.
+    /// </param>
+    public float[] Denoise(float[] image, long height, long width, float[] intensity, float[] noiseModel,
+                           float[] correlation, float[] kernel)
     {
         var inputs = new Dictionary<string, OrtValue>
         {
             ["image"] = OrtValue.CreateTensorValueFromMemory(image, new[] { 1L, 1L, height, width }),
             ["intensity"] = OrtValue.CreateTensorValueFromMemory(intensity, new[] { 2L }),
             ["noise_model"] = OrtValue.CreateTensorValueFromMemory(noiseModel, new[] { 3L }),
+            ["correlation"] = OrtValue.CreateTensorValueFromMemory(correlation, new[] { 4L }),
+            ["kernel"] = OrtValue.CreateTensorValueFromMemory(kernel, new[] { KernelSide, KernelSide }),
         };
         try
         {

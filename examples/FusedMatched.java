@@ -7,6 +7,8 @@ import java.nio.FloatBuffer;
 import java.util.Map;
 
 public final class FusedMatched implements AutoCloseable {
+    public static final int KERNEL_SIDE = 25;
+
     private final OrtEnvironment environment = OrtEnvironment.getEnvironment();
     private final OrtSession session;
 
@@ -20,14 +22,32 @@ public final class FusedMatched implements AutoCloseable {
      *
      * @param intensity low, high of baikal-noise --json; NaN: measured in the image
      * @param noiseModel gain, intercept, floor of baikal-noise --json; NaN: measured too
+     * @param correlation correlation, raised, rows, columns of baikal-noise --json
+     * @param kernel the kernel of baikal-noise --json, row by row; where that is null, zeros: pixels share no
+     *     noise. NaN here or in correlation: both are measured
      */
-    public float[] denoise(float[] image, int height, int width, float[] intensity, float[] noiseModel)
+    public float[] denoise(
+            float[] image,
+            int height,
+            int width,
+            float[] intensity,
+            float[] noiseModel,
+            float[] correlation,
+            float[] kernel)
             throws OrtException {
         try (OnnxTensor planes = tensor(image, 1, 1, height, width);
                 OnnxTensor range = tensor(intensity, 2);
                 OnnxTensor noise = tensor(noiseModel, 3);
+                OnnxTensor shared = tensor(correlation, 4);
+                OnnxTensor neighbours = tensor(kernel, KERNEL_SIDE, KERNEL_SIDE);
                 OrtSession.Result result =
-                        session.run(Map.of("image", planes, "intensity", range, "noise_model", noise))) {
+                        session.run(
+                                Map.of(
+                                        "image", planes,
+                                        "intensity", range,
+                                        "noise_model", noise,
+                                        "correlation", shared,
+                                        "kernel", neighbours))) {
             float[] pixels = new float[image.length];
             ((OnnxTensor) result.get(0)).getFloatBuffer().get(pixels);
             return pixels;

@@ -1,10 +1,12 @@
 /* Denoise one plane with a fused sampler "matched": one call of ONNX Runtime's C API. See docs/fused.md.
  *
  *   cc -O2 fused_matched.c -I ORT/include -L ORT/lib -lonnxruntime -o fused_matched
- *   ./fused_matched general-matched.onnx plane.raw result.raw HEIGHT WIDTH [LOW HIGH GAIN INTERCEPT FLOOR]
+ *   ./fused_matched general-matched.onnx plane.raw result.raw HEIGHT WIDTH [NUMBERS]
  *
- * plane.raw holds HEIGHT x WIDTH float32 pixels in raw camera units. The numbers are those of
- * baikal-noise --json; without them, or for each that is "nan", the graph measures the image itself.
+ * plane.raw holds HEIGHT x WIDTH float32 pixels in raw camera units. NUMBERS is a text file of what
+ * baikal-noise --json tells: low, high, gain, intercept, floor; then correlation, raised, rows, columns;
+ * then, where pixels share the noise, the 25 x 25 numbers of the kernel. The graph measures what is "nan"
+ * or not in the file, and all without a file. Nine numbers say that pixels share no noise.
  * (On Windows, CreateSession takes the path as wchar_t.)
  */
 #include <math.h>
@@ -14,9 +16,12 @@
 
 #include <onnxruntime_c_api.h>
 
-enum { IMAGE, INTENSITY, NOISE_MODEL, INPUTS };
-static const char *const input_names[INPUTS] = {"image", "intensity", "noise_model"};
+enum { IMAGE, INTENSITY, NOISE_MODEL, CORRELATION, KERNEL, INPUTS };
+static const char *const input_names[INPUTS] = {"image", "intensity", "noise_model", "correlation", "kernel"};
 static const char *const output_names[1] = {"denoised"};
+
+/* How many numbers there are: of one pixel's noise, with what pixels share but for the kernel, and all. */
+enum { ALONE = 5, SHARED = 9, SIDE = 25, NUMBERS = SHARED + SIDE * SIDE };
 
 static const OrtApi *ort;
 
@@ -68,26 +73,44 @@ static int64_t positive(const char *text)
     return value;
 }
 
-static float number(const char *text)
+static void read_numbers(const char *path, float *values)
 {
-    char *end;
-    float value = strtof(text, &end);
-    if (end == text || *end != '\0') {
-        fail(text, "must be a number, or nan");
+    FILE *file = fopen(path, "r");
+    char word[64];
+    int count = 0;
+    if (file == NULL) {
+        fail(path, "cannot be opened");
     }
-    return value;
+    for (; fscanf(file, "%63s", word) == 1; count++) {
+        char *end;
+        float value = strtof(word, &end);
+        if (*end != '\0' || count == NUMBERS) {
+            fail(path, *end != '\0' ? "must hold numbers, or nan" : "holds too many numbers");
+        }
+        values[count] = value;
+    }
+    fclose(file);
+    if (count != ALONE && count != SHARED && count != NUMBERS) {
+        fail(path, "must hold 5, 9 or 634 numbers");
+    }
+    for (; count >= SHARED && count < NUMBERS; count++) {
+        values[count] = 0; /* no kernel: pixels share no noise */
+    }
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6 && argc != 11) {
-        fail("usage", "fused_matched MODEL IMAGE RESULT HEIGHT WIDTH [LOW HIGH GAIN INTERCEPT FLOOR]");
+    if (argc != 6 && argc != 7) {
+        fail("usage", "fused_matched MODEL IMAGE RESULT HEIGHT WIDTH [NUMBERS]");
     }
     int64_t height = positive(argv[4]), width = positive(argv[5]);
     size_t pixels = (size_t)(height * width);
-    float known[5];
-    for (int i = 0; i < 5; i++) {
-        known[i] = argc == 11 ? number(argv[6 + i]) : NAN;
+    float known[NUMBERS];
+    for (int i = 0; i < NUMBERS; i++) {
+        known[i] = NAN; /* which means: to be measured */
+    }
+    if (argc == 7) {
+        read_numbers(argv[6], known);
     }
 
     ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
@@ -104,9 +127,9 @@ int main(int argc, char **argv)
     check(ort->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
 
     float *image = read_floats(argv[2], pixels);
-    float *data[INPUTS] = {image, known, known + 2};
-    int64_t shapes[INPUTS][4] = {{1, 1, height, width}, {2}, {3}};
-    size_t ranks[INPUTS] = {4, 1, 1}, counts[INPUTS] = {pixels, 2, 3};
+    float *data[INPUTS] = {image, known, known + 2, known + ALONE, known + SHARED};
+    int64_t shapes[INPUTS][4] = {{1, 1, height, width}, {2}, {3}, {4}, {SIDE, SIDE}};
+    size_t ranks[INPUTS] = {4, 1, 1, 1, 2}, counts[INPUTS] = {pixels, 2, 3, 4, SIDE * SIDE};
     OrtValue *values[INPUTS] = {NULL}, *denoised = NULL;
     for (size_t i = 0; i < INPUTS; i++) {
         check(ort->CreateTensorWithDataAsOrtValue(memory, data[i], counts[i] * sizeof(float), shapes[i],

@@ -23,7 +23,7 @@ def describe_summary(summary: Summary) -> list[str]:
     lines = [f"{summary.path}: {done} of {total} images {verb}{before}, {len(summary.failed)} failed"]
     folders = [other for other in summary.others if other.is_dir() and not other.is_symlink()]
     if files := [other for other in summary.others if other not in folders]:
-        lines.append(f"not looked at, as of no format that can be read: {_listed(files)}")
+        lines.append(f"not looked at, since nothing here reads such files: {_listed(files)}")
     if folders:
         lines.append(f"folders, into which only --recursive looks: {_listed(folders)}")
     lines += [f"note: {note}" for note in summary.notes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from baikal_deploy._version import __version__
 from baikal_deploy.cli._noise_plot import plot
 from baikal_deploy.cli.terminal import Command, PlainConsole, friendly
 from baikal_deploy.denoising.denoiser import Denoiser
+from baikal_deploy.denoising.neighbours import measure_stream_gate
 from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.engines import AUTO, engine_names
+from baikal_deploy.errors import ConfigError
+from baikal_deploy.live.settling import PROBED
 from baikal_deploy.measurement.channel import Measurement
+from baikal_deploy.measurement.gate import Gate
 from baikal_deploy.models.manifest import DEFAULT_MODEL, shipped_models
 from baikal_deploy.report.spectrum import in_text
 from baikal_deploy.report.words import describe_noise, describe_structure
@@ -57,21 +61,32 @@ EXAMPLES = (
     help="Axes of VOLUME if nothing in it names them, as for baikal-run. [default: zyx, czyx or tczyx]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the fit as JSON.")
+@click.option(
+    "--stream",
+    is_flag=True,
+    help="With --json: also how far results of frames that follow each other may differ (gate), for a live "
+    "graph of baikal-export.",
+)
 @click.version_option(__version__)
 @friendly
-def main(volume: str, model: str, engine: str, series: int | None, axes: str | None, as_json: bool) -> None:
+def main(
+    volume: str, model: str, engine: str, series: int | None, axes: str | None, as_json: bool, stream: bool
+) -> None:
     """Measure how the noise of VOLUME depends on its signal, and whether pixels share it.
 
     VOLUME is of any format that baikal-run reads. For each channel the variance is fitted by
     gain · intensity + intercept: a photon counts as GAIN grey values. baikal-run measures the same.
     """
+    if stream and not as_json:
+        raise ConfigError("--stream: prints numbers for programs; give --json as well")
     if axes is not None:
         check_asked(axes)
     opened = open_input(source_of(volume), series, axes)
     with Denoiser.load(model, engine) as denoiser:
         channels = range(opened.info.num_channels)
         if as_json:
-            click.echo(json.dumps([_record(denoiser, opened, channel) for channel in channels], indent=2))
+            records = [_record(denoiser, opened, channel, stream) for channel in channels]
+            click.echo(json.dumps(records, indent=2))
             return
         console = PlainConsole()
         for channel in channels:
@@ -85,13 +100,23 @@ def _measured(denoiser: Denoiser, volume: Volume, channel: int) -> tuple[Measure
     return measurement, denoiser.noise_curve(windows, measurement)
 
 
-def _record(denoiser: Denoiser, volume: Volume, channel: int) -> dict[str, Any]:
+def _record(denoiser: Denoiser, volume: Volume, channel: int, stream: bool) -> dict[str, Any]:
     measurement, curve = _measured(denoiser, volume, channel)
+    if stream:
+        measurement = replace(measurement, gate=_stream_gate(denoiser, volume, channel, measurement))
     return {
         "channel": volume.info.channel_name(channel),
         **asdict(measurement),
         "bins": [dict(zip(("intensity", "variance", "count"), row, strict=True)) for row in curve.tolist()],
     }
+
+
+def _stream_gate(denoiser: Denoiser, volume: Volume, channel: int, found: Measurement) -> Gate:
+    """How far the results of frames of a channel may differ, told by a few windows."""
+    if found.intensity.is_constant:
+        return Gate.closed("t")
+    recipe = denoiser.recipe(make_sampler(DEFAULT_SAMPLER, {}, {}), found, seed=0)
+    return measure_stream_gate(denoiser, recipe, sample(volume, (None, channel))[:PROBED])
 
 
 def _show(console: Console, denoiser: Denoiser, volume: Volume, channel: int) -> None:

@@ -46,7 +46,8 @@ class Denoiser:
 
     Attributes:
         manifest: of the model.
-        model_path, model_sha256: the model's file.
+        model_path: the model's file.
+        model_sha256: the hash of it.
         known: what the model knows, as the record beside its file says.
         predictor: the tiled network.
         passed_over: why engine "auto" did not take a faster engine, by name.

@@ -126,10 +126,20 @@ def _near(planes: Raw, rows: slice, scratch: Scratch) -> Raw:
 
 def share_of_noise(noise: NoiseModel) -> float:
     """Variance of noise in the difference of the two blurs, over that of its finest detail."""
-    near = np.correlate(BINOMIAL, BINOMIAL, "full")
     kernel = np.ones((1, 1)) if noise.kernel is None else np.asarray(noise.kernel)
-    lags = kernel.shape[0] // 2
-    squared = np.square(np.mgrid[-lags : lags + 1, -lags : lags + 1]).sum(0)
+    lines = noise.rows + noise.columns
+    own = (kernel * shares_of_lags(len(kernel) // 2)).sum()
+    return float(noise.correlation**2 * (own + lines * share_of_lines()) / (1 + lines))
+
+
+def shares_of_lags(reach: int) -> Values:
+    """What each lag of an autocorrelation adds to the variance of the difference of the two blurs.
+
+    Args:
+        reach: largest lag; there are 2·reach + 1 along each axis.
+    """
+    near = np.correlate(BINOMIAL, BINOMIAL, "full")
+    squared = np.square(np.mgrid[-reach : reach + 1, -reach : reach + 1]).sum(0)
 
     def with_base(variance: float) -> Values:
         """A Gaussian of that variance, after the base's own."""
@@ -137,17 +147,15 @@ def share_of_noise(noise: NoiseModel) -> float:
         density: Values = np.exp(-squared / 2 / both) / (2 * np.pi * both)
         return density
 
-    with_itself = np.pad(np.outer(near, near), lags)[
-        tuple(slice(2 * REACH, 2 * (lags + REACH) + 1) for _ in "yx")
+    with_itself = np.pad(np.outer(near, near), reach)[
+        tuple(slice(2 * REACH, 2 * (reach + REACH) + 1) for _ in "yx")
     ]
-    response = with_itself - 2 * with_base(1) + with_base(BASE_SIGMA**2)
-    lines = noise.rows + noise.columns
-    share = ((kernel * response).sum() + lines * _share_of_lines()) / (1 + lines)
-    return float(noise.correlation**2 * share)
+    shares: Values = with_itself - 2 * with_base(1) + with_base(BASE_SIGMA**2)
+    return shares
 
 
-def _share_of_lines() -> float:
-    """The same for what all pixels of a line share, which the blurs see along one axis alone."""
+def share_of_lines() -> float:
+    """The variance for what all pixels of a line share, which the blurs see along one axis alone."""
     wide = BASE_SIGMA**2
     mixed, base_alone = (1 / np.sqrt(2 * np.pi * both) for both in (1 + wide, 2 * wide))
     return float((BINOMIAL**2).sum() - 2 * mixed + base_alone)

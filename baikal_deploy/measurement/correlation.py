@@ -16,6 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from baikal_deploy.measurement.bands import (
+    ERRORS,
+    GRID,
+    HIGH,
+    Masks,
+    broadness,
+    high_bands,
+    is_uneven,
+    patchiness,
+    radius,
+)
 from baikal_deploy.measurement.noise_model import Kernel
 from baikal_deploy.measurement.spectrum import (
     LINE_REACH,
@@ -31,7 +42,6 @@ from baikal_deploy.pixels.cells import CELL, cell_sums, interpolated
 Removed = Callable[[float], list[Values]]
 """(factor on the noise level) -> what a denoiser at that level removes from each plane, over the noise's
 standard deviation."""
-Masks = Sequence[NDArray[np.bool_]]
 
 DARK = 20
 """Percentile of the surroundings below which it is dark."""
@@ -39,7 +49,6 @@ FEWEST = 512
 """Dark pixels that tell a spectrum, at least: of fewer, chance would."""
 BACKGROUND_SIGMA = 24.0
 """Sigma, in pixels, of the blur of dark pixels that tells the background."""
-GRID = (64, 64)
 UNLIKE = 3.0
 """Strongest over weakest band of high frequencies, from which on these tell nothing of low ones."""
 PROBE = 1.5
@@ -47,13 +56,12 @@ PROBE = 1.5
 SUSPECT, CERTAIN = 1.08, 1.25
 """Largest over smallest mean power of the three bands of highest frequencies, from which on noise may be, and
 is, correlated: in the planes less their background, and in what a denoiser removes."""
-BROAD, FAR = 4.7, 4.0
-"""Power at 0.15 cycles per pixel over that of the weakest of these bands, from which on it is noise: in the
-planes less their background, and in what a denoiser removes at FAR times the noise's level."""
-ERRORS = 3.0
-"""Standard errors by which the power of bands must differ as well."""
-HIGH = 0.33
-"""Frequency, in cycles per pixel, above which there is next to no structure."""
+FAR = 4.0
+"""Level, as a factor on the noise's, at which a network removes broad noise."""
+BROAD, CERTAINLY_BROAD = 4.7, 9.0
+"""``broadness`` from which on it may be noise, and is: fibres without a dark part come to 7."""
+PATCHY = 0.36
+"""``patchiness`` from which on power that may be noise is structure."""
 LOW = 0.2
 """Frequency below which there is so much that noise is what high frequencies lead to expect, at most."""
 LOWEST = 0.05
@@ -129,22 +137,23 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
     """
     if sum(int(mask.sum()) for mask in masks) < FEWEST:
         return Correlation()
-    broad = _is_broad(planes, masks)
-    if not (broad or _is_uneven(planes, masks, SUSPECT) or any(_lines(planes, masks))):
+    broad = broadness(planes, masks) > BROAD
+    if not (broad or is_uneven(planes, masks, SUSPECT) or any(_lines(planes, masks))):
         return Correlation()
     fine = removed(PROBE)
     lines = _lines(fine, masks)
-    if not (_is_uneven(fine, masks, CERTAIN) or any(lines) or (broad and _is_broad(removed(FAR), masks))):
+    uneven = is_uneven(fine, masks, CERTAIN)
+    broad = broad and not uneven and _is_broad_noise(removed(FAR), masks)
+    if not (uneven or any(lines) or broad):
         return Correlation()
-    even = broad and not _is_uneven(fine, masks, CERTAIN)
-    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines), even)
+    power = _credible(_power(planes, masks, lines), _power(fine, masks, lines), broad)
     for _ in range(2):
         level = STRONG * math.sqrt(max(float(np.percentile(power, PEAK)), 1.0))
         taken = removed(level)
         lines = _lines(taken, masks)
         seen, held = _power(planes, masks, lines), _power(taken, masks, lines)
-        power = _credible(np.minimum(seen, held), held, even)
-        power = np.where(_radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
+        power = _credible(np.minimum(seen, held), held, broad)
+        power = np.where(radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
     return _correlation(power, lines)
 
 
@@ -163,13 +172,13 @@ def _credible(power: Values, fine: Values, broad: bool) -> Values:
         return power
     y, x = (np.abs(np.fft.fftfreq(side)) > HIGH for side in GRID)
     expected = np.outer(fine[:, x].mean(axis=1), fine[y].mean(axis=0)) / fine[np.ix_(y, x)].mean()
-    bands = [float(fine[band].mean()) for band in _bands()]
-    middle = float(fine[(_radius() > LOW) & (_radius() < 0.3)].mean())
+    bands = [float(fine[band].mean()) for band in high_bands()]
+    middle = float(fine[(radius() > LOW) & (radius() < 0.3)].mean())
     uneven = max(*bands, middle) / max(min(bands), 1e-9)
     if uneven > UNLIKE:  # then it tells nothing
         return power
     margin = 1 + (uneven - 1) ** 2
-    return np.where(_radius() < LOW, np.minimum(power, margin * expected), power)
+    return np.where(radius() < LOW, np.minimum(power, margin * expected), power)
 
 
 def _correlation(power: Values, lines: tuple[float, float]) -> Correlation:
@@ -186,29 +195,18 @@ def _correlation(power: Values, lines: tuple[float, float]) -> Correlation:
     return Correlation(std, raised, tuple(map(tuple, kernel.tolist())), rows, columns)
 
 
+def _is_broad_noise(removed: Sequence[Values], masks: Masks) -> bool:
+    """Whether what is removed at FAR times the noise's level is broad noise, and not fibres."""
+    found = broadness(removed, masks)
+    return found > CERTAINLY_BROAD or (found > BROAD and patchiness(removed, masks) < PATCHY)
+
+
 def _power(planes: Sequence[Values], masks: Masks, lines: tuple[float, float]) -> Values:
     """Power on GRID, without that of lines."""
     covariance, _ = autocovariance(planes, masks)
     covariance[REACH] -= lines[0]
     covariance[:, REACH] -= lines[1]
     return power_of(tapered(covariance), GRID)
-
-
-def _is_uneven(planes: Sequence[Values], masks: Masks, ratio: float) -> bool:
-    """Whether noise is stronger in one of the bands of highest frequencies than in another."""
-    covariance, count = autocovariance(planes, masks)
-    power = power_of(tapered(covariance), GRID)
-    means = [float(power[band].mean()) for band in _bands()]
-    pixels = count[REACH, REACH] * min(float(band.mean()) for band in _bands())
-    error = math.sqrt(2 * 2 / max(pixels, 1))  # of a ratio of two variances
-    return min(means) > 0 and max(means) / min(means) > ratio + ERRORS * error if pixels else False
-
-
-def _is_broad(planes: Sequence[Values], masks: Masks) -> bool:
-    """Whether there is noise beside white noise that is too broad to be seen at the highest frequencies."""
-    power = _power(planes, masks, (0.0, 0.0))
-    weakest = min(float(power[band].mean()) for band in _bands())
-    return float(power[(_radius() > 0.12) & (_radius() < 0.18)].mean()) > BROAD * weakest
 
 
 def _lines(planes: Sequence[Values], masks: Masks) -> tuple[float, float]:
@@ -235,23 +233,10 @@ def _line(planes: Sequence[Values], masks: Masks) -> float:
     return excess if excess > max(LEAST_LINES * variance, ERRORS * error) else 0.0
 
 
-def _radius() -> Values:
-    rows, columns = (np.fft.fftfreq(side) for side in GRID)
-    radius: Values = np.hypot(rows[:, None], columns)
-    return radius
-
-
 def _ring(frequency: float) -> NDArray[np.bool_]:
     """The frequencies just above one."""
-    ring: NDArray[np.bool_] = (_radius() >= frequency) & (_radius() < frequency + 0.04)
+    ring: NDArray[np.bool_] = (radius() >= frequency) & (radius() < frequency + 0.04)
     return ring
-
-
-def _bands() -> list[NDArray[np.bool_]]:
-    """High frequencies along x, along y, and along both."""
-    y, x = (np.abs(np.fft.fftfreq(side)) for side in GRID)
-    y, x = np.broadcast_arrays(y[:, None], x)
-    return [(x > HIGH) & (y < 0.25), (y > HIGH) & (x < 0.25), (x > HIGH) & (y > HIGH)]
 
 
 def unlikeness(kernel: Kernel, masks: Masks, removed: Sequence[Values]) -> float:

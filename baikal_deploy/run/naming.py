@@ -48,7 +48,7 @@ def _why_not(config: RunConfig, info: VolumeInfo, shared: bool) -> str:
     if shared and not written.SHARED:
         return f"several processes cannot write one {written.NAME} file (--dask)"
     if not written.NESTS and prod(info.shape) * info.dtype.itemsize > LARGEST:
-        return f"few programs read a {written.NAME} above 4 GB"
+        return f"few programs read a {written.NAME} above 4 GB; --format tif writes one all the same"
     try:
         written.check_expressible(config.target, info)
     except VolumeError as error:

@@ -100,6 +100,6 @@ def check_output_place(path: Path, option: str = "") -> None:
         if is_image_name(path) or is_zarr(path) or is_zarr(path.parent):
             return
     raise ConfigError(
-        f"{path}: its ending is that of no format that can be written; name it {path.stem}.ome.zarr (.zarr), "
+        f"{path}: no image format that can be written has this ending; name it {path.stem}.ome.zarr (.zarr), "
         f"or {path.stem}.ome.tif ({', '.join(TIFF_SUFFIXES)})"
     )

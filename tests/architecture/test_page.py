@@ -33,13 +33,8 @@ def test_the_table_has_every_room(page: str) -> None:
 def test_the_picture_shows_the_layers_of_the_contract(page: str) -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [set(layer.split(" | ")) for layer in contracts[0]["layers"] if layer != "__main__"]
-    picture = page.split("```mermaid")[1].split("```")[0]
-    groups = {
-        name: set(rooms.split(" ~~~ "))
-        for name, rooms in re.findall(r'subgraph (\w+)\[" "\]\n\s*(.+)\n\s*end', picture)
-    }
-    (order,) = re.findall(r"^  (\w+ --> .+)$", picture, re.MULTILINE)
-    assert [groups.get(name, {name}) for name in reversed(order.split(" --> "))] == layers
+    picture = page.split("```text\n")[1].split("```")[0]
+    assert [set(row.split()) for row in picture.splitlines()] == layers
     assert set.union(*layers) == ROOMS
 
 
@@ -51,7 +46,8 @@ def test_the_files_that_it_names_are_there(page: str) -> None:
 
 
 def test_the_way_of_a_plane_names_classes_that_are_there(page: str) -> None:
-    picture = page.split("```mermaid")[2].split("```")[0]
-    classes = set(re.findall(r"\b([A-Z]\w+)", picture)) - {"LR"}
+    picture = page.split("```text\n")[2].split("```")[0]
+    classes = set(re.findall(r"\b([A-Z]\w+)", picture))
+    assert len(classes) > 8
     code = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     assert {name for name in classes if not re.search(rf"^class {name}\b", code, re.MULTILINE)} == set()

@@ -29,7 +29,7 @@ SHORTER = [
     (r"(baikal-simulate\b.*?) --count \d+", r"\1 --count 2"),
     (r"(baikal-simulate\b.*?) --times \d+", r"\1 --times 3"),
     (r"-o preset=paper", "-o preset=paper --steps ddim50"),
-    (r"--t 0:10 --z 5:20 --roi 0:512,256:768", "--t 0:1 --z 0:2 --roi 0:48,16:64"),
+    (r"--t 0:2 --z 2:6 --roi 0:128,64:192", "--t 0:1 --z 0:2 --roi 0:48,16:64"),
 ]
 """What becomes of commands that take long: patterns, and what stands in their place."""
 

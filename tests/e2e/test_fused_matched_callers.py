@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from tests.models import exported
 HERE = Path(__file__).parent
 HEIGHT, WIDTH = 23, 37
 KNOWN = [100.0, 1100.0, 4.0, -250.0, 300.0]
+DISTANCES = np.arange(-12, 13)
+SHARED = [1.6, 2.4, 0.05, 0.01, *np.exp(-np.add.outer(DISTANCES**2, DISTANCES**2 / 4)).ravel()]
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +41,40 @@ def run(folder: Path, *rest: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in words], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("known", [KNOWN, [*KNOWN[:2], math.nan, math.nan, math.nan], []])
+def numbers(folder: Path, words: Sequence[object]) -> list[Path]:
+    if not words:
+        return []
+    (folder / "numbers.txt").write_text("\n".join(map(str, words)))
+    return [folder / "numbers.txt"]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [KNOWN, [*KNOWN, 1, 1, 0, 0], [*KNOWN[:2], math.nan, math.nan, math.nan], [], [*KNOWN, *SHARED]],
+    ids=["known", "independent", "partly", "measured", "shared"],
+)
 def test_c_program_gets_what_python_gets(known: list[float], folder: Path) -> None:
-    done = run(folder, *known)
+    done = run(folder, *numbers(folder, known))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{HEIGHT} x {WIDTH} pixels" in done.stdout
     session = onnxruntime.InferenceSession(folder / "matched.onnx", providers=["CPUExecutionProvider"])
-    five = np.array(known or [math.nan] * 5, dtype=np.float32)
+    given = np.full(634, math.nan, np.float32)
+    given[: len(known)] = known
+    if len(known) == 9:
+        given[9:] = 0
     image = np.fromfile(folder / "plane.raw", "<f4").reshape(1, 1, HEIGHT, WIDTH)
-    (expected,) = session.run(None, {"image": image, "intensity": five[:2], "noise_model": five[2:]})
+    parts = np.split(given, [2, 5, 9])
+    names = "intensity", "noise_model", "correlation"
+    inputs = dict(zip(names, parts, strict=False)) | {"kernel": parts[-1].reshape(25, 25)}
+    (expected,) = session.run(None, {"image": image, **inputs})
     result = np.fromfile(folder / "result.raw", "<f4").reshape(HEIGHT, WIDTH)
     assert np.abs(result - image[0, 0]).max() > 10
     np.testing.assert_allclose(result, expected[0, 0], rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("rest", [[1, 2, 3], [1, 2, 3, 4, "x"]])
-def test_mistakes_end_in_one_line(rest: list[object], folder: Path) -> None:
-    done = run(folder, *rest)
+@pytest.mark.parametrize("known", [[1, 2, 3], [1, 2, 3, 4, "x"], [1] * 635], ids=["few", "word", "many"])
+def test_mistakes_end_in_one_line(known: list[object], folder: Path) -> None:
+    done = run(folder, *numbers(folder, known))
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 

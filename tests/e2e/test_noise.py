@@ -27,8 +27,10 @@ def volume(tmp_path: Path, camera: Camera) -> Path:
 
 def test_the_cameras_gain_and_noise(tmp_path: Path) -> None:
     path = volume(tmp_path, Camera(photons=20, gain=40, read_noise=60))
-    (channel,) = json.loads(noise(path, "--json").output)
+    (channel,) = json.loads(noise(path, "--json", "--stream").output)
     assert channel["noise"]["gain"] == pytest.approx(40, rel=0.1)
+    assert channel["gate"]["allowed"]["t"] > 0 < channel["gate"]["coarse"]["t"]
+    assert len(channel["gate"]["shares"][0]) == 2
     assert channel["noise"]["correlation"] == 1
     assert {"intensity", "variance", "count"} == set(channel["bins"][0])
     text = noise(path).output
@@ -52,6 +54,7 @@ def test_no_noise(tmp_path: Path, pixels: np.ndarray) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
+    assert "give --json as well" in noise(tmp_path / "none.zarr", "--stream").stderr
     result = noise(tmp_path / "none.zarr")
     assert result.exit_code == 2
     assert "does not exist" in result.stderr

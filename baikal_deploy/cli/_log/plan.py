@@ -37,7 +37,7 @@ def describe(run: Run) -> list[str]:
     return [
         f"input     {config.input}: {axes} {shape} {info.dtype}",
         f"output    {config.result}: {size} {kept}",
-        *([f"          not a TIFF, as {run.plan.why} (--format tif)"] if run.plan.why else []),
+        *([f"          not a TIFF: {run.plan.why}"] if run.plan.why else []),
         f"model     {', '.join(own.name for own in models)}{default}",
         *dict.fromkeys(line for own in models for line in _describe_engine(own.denoiser)),
         *(f"note: {remark}" for remark in [*info.remarks, *Asked.of(config.model).remarks]),

@@ -23,6 +23,8 @@ from baikal_deploy.volumes.tiff.claims import require_credible
 
 WHOLE_PAGE = 2**24
 """Pixels up to which a page in strips is decoded whole: strips can be one row each."""
+ZSTD = (50000, 34926)
+"""Numbers that stand for zstd in a TIFF."""
 UNNAMED = "iq"
 """Axes of pages of which a file says nothing."""
 
@@ -155,6 +157,19 @@ def _position(series: Any, number: int) -> str:
     return f"page {number} ({' '.join(f'{axis}={index}' for axis, index in position)})"
 
 
+def has_zstd() -> bool:
+    """True if TIFF can be compressed by zstd here.
+
+    tifffile lists a codec for it in any case. That needs imagecodecs, or the module of Python 3.14, and without
+    either it raises ImportError when it is used.
+    """
+    try:
+        tifffile.TIFF.COMPRESSORS[ZSTD[0]](b"")
+    except (KeyError, ImportError):
+        return False
+    return True
+
+
 def require_codec(path: Path, series: Any) -> None:
     """Refuse pixels that nothing here can decode.
 
@@ -167,7 +182,7 @@ def require_codec(path: Path, series: Any) -> None:
     """
     page = series.keyframe
     known = page.compression in tifffile.TIFF.DECOMPRESSORS and page.predictor in tifffile.TIFF.UNPREDICTORS
-    if page.compression > 1 and not known:
+    if page.compression > 1 and not (known and (page.compression not in ZSTD or has_zstd())):
         name = getattr(page.compression, "name", page.compression)
         raise VolumeError(
             f"{path}: is compressed with {name}, which needs the package imagecodecs: "

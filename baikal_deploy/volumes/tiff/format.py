@@ -25,6 +25,7 @@ from baikal_deploy.volumes.paths import (
     writing,
 )
 from baikal_deploy.volumes.storage import USUAL, Codec, Storage
+from baikal_deploy.volumes.tiff.file import has_zstd
 from baikal_deploy.volumes.tiff.flavours import ImageJ, flavour_of
 from baikal_deploy.volumes.tiff.packing import Packing
 from baikal_deploy.volumes.tiff.writer import TiffOutput, is_complete
@@ -122,10 +123,9 @@ class OmeTiff:
 
 
 def _check_codec(path: Path, codec: Codec) -> None:
-    compression = {"none": 1, "zlib": 8, "zstd": 50000}.get(codec.name)
-    if compression is None:
+    if codec.name not in ("none", "zlib", "zstd"):
         raise ConfigError(f"{path}: a TIFF has no codec {codec.name}; choose --codec zlib, zstd or none")
-    if compression not in tifffile.TIFF.COMPRESSORS:
+    if codec.name == "zstd" and not has_zstd():
         raise VolumeError(
             f"{path}: --codec {codec.name} needs the package imagecodecs in a TIFF: {install('tiff-codecs')}"
         )

@@ -102,12 +102,11 @@ def readme(manifest: ModelManifest, noisy_db: float, denoised_db: float) -> str:
 
 Denoises planes of a fluorescence microscope: raw grey values in, grey values out, of any size from
 {LEAST_SIDE} x {LEAST_SIDE} pixels. The file measures intensities and noise of the image itself (gain, read
-noise and how it grows with the signal), so nothing is to be normalised before, and nothing to be set.
+noise, and whether neighbouring pixels share it): nothing is to be normalised before, and nothing to be set.
 
 - Give it **whole images** of one channel. Tiles are measured each on its own, and may differ at their
-  borders. Memory grows with the image.
-- Values must be raw or at least linear: not stretched, not resampled. The noise is taken for independent
-  between pixels; where neighbours share it, some is left.
+  borders. Fine structure that fills a small crop can be taken for noise. Memory grows with the image.
+- Values must be raw or at least linear: not stretched.
 - The planes of one call are measured together.
 - A diffusion model can invent detail that is plausible where the data says nothing. Do not measure texture
   on strongly denoised images.

@@ -64,7 +64,7 @@ def check(path: Path, manifest: ModelManifest) -> FusedMatched:
         raise ConfigError(f"--bioimageio {path}: name a file that ends in .zip")
     made = parse(SAMPLER, manifest)
     assert isinstance(made, FusedMatched)
-    return replace(made, measures=True)
+    return replace(made, form="alone")
 
 
 def write_package(model: Path, path: Path) -> Written:
@@ -81,7 +81,7 @@ def write_package(model: Path, path: Path) -> Written:
     manifest = read_manifest(model)
     made = check(path, manifest)
     with tempfile.TemporaryDirectory(prefix="baikal-") as folder:
-        difference = write(replace(made, measures=False), model, Path(folder) / "told.onnx")
+        difference = write(replace(made, form="told"), model, Path(folder) / "told.onnx")
         graph = made.build(onnx.load(model), manifest)
         onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, Path(folder) / "model.onnx")

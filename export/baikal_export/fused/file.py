@@ -43,10 +43,13 @@ def parse(text: str, manifest: ModelManifest) -> FusedSampler:
             f"Runtime's CPU provider cannot compute; choose --precision {', '.join(TOLERANCES)}"
         )
     name, options = _options(text)
+    fuse = options.pop("fuse", None) if name == "matched" else None
+    if fuse not in (None, "live"):
+        raise ConfigError(f"--fused-sampler {text}: fuse must be live, or left out")
     sampler = make_sampler(name, options, manifest.recommended.get(name, {}))
     if isinstance(sampler, Matched) and sampler.noise == "signal":
-        return FusedMatched.of(name, sampler, manifest)
-    if not isinstance(sampler, WalkSampler) or sampler.noise != "uniform":
+        return FusedMatched.of(name, sampler, manifest, "told" if fuse is None else "live")
+    if fuse is not None or not isinstance(sampler, WalkSampler) or sampler.noise != "uniform":
         raise ConfigError(
             f"--fused-sampler {text}: only matched, and walks at one noise level can be fused: "
             "forward-backward, mixing, repaint, or posterior,noise=uniform"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,11 @@ class Value:
 Term = Value | float
 
 
+def any_of(conditions: Iterable[Value]) -> Value:
+    """Whether one of several conditions holds."""
+    return reduce(lambda one, other: one.nodes.op("Or", one, other), conditions)
+
+
 class Nodes:
     """Nodes and constants of a graph in the making."""
 
@@ -195,13 +201,13 @@ class Nodes:
 
         Args:
             condition: a scalar.
-            one, other: functions that make each branch's list of values, float32 of rank 0.
+            one, other: functions that make each branch's list of values, float32.
         """
         branches = {}
         for branch, make in (("then_branch", one), ("else_branch", other)):
             with self._branch() as nodes:
                 values = [self.named(value, self._new(branch).name) for value in make()]
-            outputs = [helper.make_tensor_value_info(value.name, _FLOAT, []) for value in values]
+            outputs = [helper.make_tensor_value_info(value.name, _FLOAT, None) for value in values]
             branches[branch] = helper.make_graph(nodes, branch, [], outputs)
         return self.ops("If", len(outputs), condition, **branches)
 

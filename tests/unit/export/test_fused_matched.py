@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from baikal_deploy.denoising.denoiser import Denoiser
 from baikal_deploy.denoising.stack import Stack, Wanted
@@ -20,17 +21,31 @@ from baikal_deploy.errors import ConfigError, ModelError
 from baikal_deploy.measurement.channel import Measurement
 from baikal_deploy.measurement.intensity import IntensityMap, Normalisation
 from baikal_deploy.measurement.noise_model import NoiseModel, fit_noise, grey_level
+from baikal_deploy.measurement.screen import NOTHING_WRONG
 from baikal_deploy.models.manifest import find_model, read_manifest
 from baikal_export.fused import parse, write
 from baikal_export.fused.matched import equaliser, measuring, sampler
 from baikal_export.fused.matched.fit import Details, fitted
+from baikal_export.fused.matched.inputs import told
 from baikal_export.fused.nodes import Nodes, Value
 from tests.models import exported
 
 TOLERANCE = 1e-4
 INTENSITY = IntensityMap(130.0, 2130.0)
 SHOT = NoiseModel(3.0, -150.0, 400.0, 60.0)
-NOISES = [SHOT, NoiseModel(40.0, -2000.0, 900.0, 200.0), NoiseModel.uniform(90.0), NoiseModel.uniform(0.0)]
+DISTANCES = np.arange(-12, 13)
+OBLIQUE = np.add.outer(DISTANCES**2 / 3, DISTANCES**2 / 8) + np.outer(DISTANCES, DISTANCES) / 8
+KERNEL = tuple(map(tuple, np.exp(-OBLIQUE).tolist()))  # no symmetry of the square leaves it as it is
+SHARED = dataclasses.replace(SHOT, correlation=2.0, raised=3.5, kernel=KERNEL)
+LINES = dataclasses.replace(SHARED, rows=0.08, columns=0.02)
+NOISES = {
+    "shot": SHOT,
+    "few photons": NoiseModel(40.0, -2000.0, 900.0, 200.0),
+    "uniform": NoiseModel.uniform(90.0),
+    "none": NoiseModel.uniform(0.0),
+    "shared": SHARED,
+    "lines": LINES,
+}
 MANIFEST = read_manifest(exported())
 Given = dict[str, np.ndarray]
 
@@ -44,16 +59,13 @@ def session_of(model: onnx.ModelProto | Path) -> onnxruntime.InferenceSession:
 
 @cache
 def fused(text: str, measures: bool = False) -> onnxruntime.InferenceSession:
-    made = dataclasses.replace(parse(text, MANIFEST), measures=measures)
+    made = parse(text, MANIFEST)
+    made = dataclasses.replace(made, form="alone") if measures else made
     return session_of(made.build(onnx.load(exported()), MANIFEST))
 
 
 def inputs(planes: np.ndarray, intensity: IntensityMap, noise: NoiseModel) -> Given:
-    return {
-        "image": planes[:, None],
-        "intensity": np.array([intensity.low, intensity.high], np.float32),
-        "noise_model": np.array([noise.gain, noise.intercept, noise.floor], np.float32),
-    }
+    return {"image": planes[:, None], **told(intensity, noise)}
 
 
 def runtime(text: str, planes: np.ndarray, intensity: IntensityMap, noise: NoiseModel) -> np.ndarray:
@@ -74,7 +86,7 @@ def noisy(shape: tuple[int, ...]) -> np.ndarray:
     return planes.astype(np.float32)
 
 
-@pytest.mark.parametrize("noise", NOISES, ids=["shot", "few photons", "uniform", "none"])
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES.keys())
 @pytest.mark.parametrize("shape", [(1, 37, 53), (2, 5, 3), (1, 1, 1), (1, 16, 32)], ids=str)
 def test_equals_the_runtime(shape: tuple[int, ...], noise: NoiseModel) -> None:
     planes = noisy(shape)
@@ -84,20 +96,42 @@ def test_equals_the_runtime(shape: tuple[int, ...], noise: NoiseModel) -> None:
     assert planes.size == 1 or np.abs(result[:, 0] - planes).max() > 1e-3 * INTENSITY.half
 
 
-@pytest.mark.parametrize("text", ["matched,evaluations=2", "matched,symmetries=8", "matched,start=300"])
-def test_options_equal_the_runtime(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "noise"),
+    [
+        ("matched,evaluations=2", SHOT),
+        ("matched,start=300", SHOT),
+        ("matched,evaluations=3", LINES),
+        ("matched,symmetries=8", SHARED),
+        ("matched,start=300", SHARED),
+        ("matched,evaluations=1", SHARED),
+        ("matched,start=2", SHARED),  # below the weakest noise: one step is all
+    ],
+)
+def test_options_equal_the_runtime(text: str, noise: NoiseModel) -> None:
     planes = noisy((1, 21, 13))
-    (result,) = fused(text).run(None, inputs(planes, INTENSITY, SHOT))
-    expected = runtime(text, planes, INTENSITY, SHOT)
+    (result,) = fused(text).run(None, inputs(planes, INTENSITY, noise))
+    expected = runtime(text, planes, INTENSITY, noise)
     assert np.abs(result[:, 0] - expected).max() <= TOLERANCE * INTENSITY.half
-    plain = runtime("matched", planes, INTENSITY, SHOT)
+    plain = runtime("matched", planes, INTENSITY, noise)
     assert np.abs(plain - expected).max() > 10 * TOLERANCE * INTENSITY.half
+
+
+def test_zeros_are_noise_that_pixels_do_not_share() -> None:
+    planes = noisy((1, 21, 13))
+    known = inputs(planes, INTENSITY, SHOT)
+    (expected,) = fused("matched").run(None, known)
+    assert not known["kernel"].any()
+    assert known["correlation"].tolist() == [1, 1, 0, 0]
+    (result,) = fused("matched").run(None, known | {"correlation": np.zeros(4, np.float32)})
+    np.testing.assert_array_equal(result, expected)
 
 
 def test_image_of_one_value_stays_as_it_is() -> None:
     planes = np.full((1, 12, 9), 7, np.float32)
     for graph in (fused("matched"), fused("matched", measures=True)):
-        feed = inputs(planes, IntensityMap(np.nan, np.nan), NoiseModel(np.nan, np.nan, np.nan, 0))
+        feed = {name: np.full_like(value, np.nan) for name, value in inputs(planes, INTENSITY, SHOT).items()}
+        feed["image"] = planes[:, None]
         (result,) = graph.run(None, {one.name: feed[one.name] for one in graph.get_inputs()})
         np.testing.assert_array_equal(result[:, 0], planes)
 
@@ -107,13 +141,32 @@ def test_what_is_not_given_is_measured() -> None:
     planes = noisy((2, 40, 30))
     (alone,) = fused("matched", measures=True).run(None, {"image": planes[:, None]})
     assert np.isfinite(alone).all()
-    missing = inputs(planes, IntensityMap(np.nan, np.nan), NoiseModel(np.nan, np.nan, np.nan, 0))
+    known = inputs(planes, INTENSITY, SHOT)
+    missing = {name: np.full_like(value, np.nan) for name, value in known.items()} | {
+        "image": planes[:, None]
+    }
     (result,) = fused("matched").run(None, missing)
     np.testing.assert_allclose(result, alone, rtol=0, atol=TOLERANCE * INTENSITY.half)
-    (told,) = fused("matched").run(None, inputs(planes, INTENSITY, SHOT))
+    (told,) = fused("matched").run(None, known)
     partly = inputs(planes, INTENSITY, dataclasses.replace(SHOT, gain=np.nan))
     (part,) = fused("matched").run(None, partly)
     assert all(np.abs(part - other).max() > TOLERANCE * INTENSITY.half for other in (alone, told))
+
+
+def test_noise_that_pixels_share_is_measured() -> None:
+    """Where either of the two inputs is unknown."""
+    random = np.random.default_rng(5)
+    noise = gaussian_filter(random.normal(size=(1, 96, 112)), (0, 0.5, 1.0))
+    planes = (np.linspace(300, 1500, 112) + noise / noise.std() * 120).astype(np.float32)
+    known = inputs(planes, INTENSITY, NoiseModel.uniform(30.0))
+    (white,) = fused("matched").run(None, known)
+    nothing = {name: np.full_like(known[name], np.nan) for name in ("correlation", "kernel")}
+    found = []
+    for names in (["correlation"], ["kernel"], ["correlation", "kernel"]):
+        unknown = {name: nothing[name] for name in names}
+        found += fused("matched").run(None, known | unknown)
+        np.testing.assert_array_equal(found[-1], found[0])
+    assert np.abs(found[0] - white).max() > 50 * TOLERANCE * INTENSITY.half
 
 
 @pytest.mark.parametrize(
@@ -146,7 +199,7 @@ def test_network_with_a_variance_is_taken(tmp_path: Path) -> None:
 
 
 def test_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equaliser, "_SHARE", 1.1 * equaliser._SHARE)
+    monkeypatch.setattr(equaliser, "_SHARES", 1.1 * equaliser._SHARES)
     with pytest.raises(ModelError, match="not written; the graph and the NumPy sampler differ"):
         write(parse("matched", MANIFEST), exported(), tmp_path / "fused.onnx")
 
@@ -219,18 +272,24 @@ def test_percentiles_and_grey_level() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Confocal_BPAE_B_raw1.png", "TwoPhoton_MICE_raw1.png"])
+@pytest.mark.parametrize("name", ["Confocal_BPAE_B", "TwoPhoton_MICE", "WideField_BPAE_G"])
 def test_real_pairs(name: str, shared_data: Path) -> None:
-    """With the shipped model, at a size that is no multiple of anything."""
+    """With the shipped model, at a size that is no multiple of anything; noise of the last is shared."""
     model = find_model("general")
-    plane = np.asarray(Image.open(shared_data / "fmd_paired" / name))[:331, :257]
+    plane = np.asarray(Image.open(shared_data / "fmd_paired" / f"{name}_raw1.png"))
     chosen = parse("matched", read_manifest(model))
     assert isinstance(chosen, sampler.FusedMatched)
     graph = session_of(chosen.build(onnx.load(model), read_manifest(model)))
     with Denoiser.load(model, "onnx-cpu") as denoiser:
-        found = denoiser.measure([plane], chosen.sampler)
+        found = dataclasses.replace(denoiser.measure([plane], chosen.sampler), screen=NOTHING_WRONG)
         assert found.noise is not None
+        assert found.noise.is_correlated == name.startswith("WideField")
+        plane = plane[:331, :257]
         recipe = denoiser.recipe(chosen.sampler, found, 0)
         expected = denoiser.run(recipe, Stack(plane[None], [0]), wanted=Wanted(np.float32)).planes
-    (result,) = graph.run(None, inputs(plane[None].astype(np.float32), found.intensity, found.noise))
+    known = inputs(plane[None].astype(np.float32), found.intensity, found.noise)
+    (result,) = graph.run(None, known)
     assert np.abs(result[:, 0] - expected).max() <= TOLERANCE * found.intensity.half
+    unknown = {name: np.full_like(value, np.nan) for name, value in known.items() if name != "image"}
+    (measured,) = graph.run(None, known | unknown)
+    assert np.sqrt(np.mean((measured[:, 0] - expected) ** 2)) < 0.02 * found.intensity.half

@@ -94,7 +94,7 @@ def test_size_before_compression(info: VolumeInfo, name: str, size: int) -> None
 
 @pytest.mark.parametrize("name", ["out", "out.png", "out.zarr.bak"])
 def test_a_name_that_no_format_goes_with(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"its ending is that of no format that can be written"):
+    with pytest.raises(ConfigError, match=r"no image format that can be written has this ending"):
         check_output_place(tmp_path / name)
 
 

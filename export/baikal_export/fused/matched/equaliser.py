@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from baikal_deploy.measurement.adaptive_base import share_of_noise
+from baikal_deploy.measurement.adaptive_base import share_of_lines, shares_of_lags
 from baikal_deploy.measurement.bright import BRIGHTEST_TRAINED, NOISE
-from baikal_deploy.measurement.noise_model import NoiseModel
+from baikal_deploy.measurement.spectrum import REACH
+from baikal_export.fused.matched.spectrum import Correlation
 from baikal_export.fused.matched.surroundings import around
 from baikal_export.fused.nodes import Value
 
-_SHARE = share_of_noise(NoiseModel.uniform(1.0))
+_SHARES = shares_of_lags(REACH)
 _LEAST_VARIANCE = 1e-30
 
 
@@ -22,6 +23,7 @@ class Measured:
     Attributes:
         low, high: see ``IntensityMap``.
         gain, intercept, floor: see ``NoiseModel``.
+        correlation: how pixels share the noise.
     """
 
     low: Value
@@ -29,6 +31,19 @@ class Measured:
     gain: Value
     intercept: Value
     floor: Value
+    correlation: Correlation
+
+    @classmethod
+    def of(cls, values: list[Value]) -> Self:
+        """What ``values`` told."""
+        low, high, gain, intercept, floor, *shared = values
+        return cls(low, high, gain, intercept, floor, Correlation.of(shared))
+
+    @property
+    def values(self) -> list[Value]:
+        """All that is known, in the order of the fields."""
+        own = [self.low, self.high, self.gain, self.intercept, self.floor]
+        return [*own, *self.correlation.values]
 
     @property
     def half(self) -> Value:
@@ -107,17 +122,19 @@ class _Scaled:
     intercept: Value
     floor: Value
     level: Value
+    share: Value
 
     @classmethod
     def of(cls, found: Measured) -> Self:
         even, half = found.even_level(), found.half
         square = (even * even).at_least(_LEAST_VARIANCE)
         middle = found.slope * (found.low + half) + found.intercept
-        return cls(found.slope * half / square, middle / square, found.least / square, even / half)
+        share = _share_of_noise(found.correlation)
+        return cls(found.slope * half / square, middle / square, found.least / square, even / half, share)
 
     @property
     def base_share(self) -> Value:
-        return self.level * self.level * _SHARE
+        return self.level * self.level * self.share
 
     def variance(self, planes: Value) -> Value:
         return (planes * self.gain + self.intercept).at_least(self.floor)
@@ -133,3 +150,10 @@ class _Scaled:
         bright = (planes.at_least(knee) - start) * 2.0 / (spread + at_start)
         dark = (planes - knee).at_most(0.0) / least
         return bright + dark + ((start + 1.0) / least - 1.0)
+
+
+def _share_of_noise(correlation: Correlation) -> Value:
+    """See ``adaptive_base.share_of_noise``."""
+    lines = correlation.rows + correlation.columns
+    own = (correlation.kernel * correlation.kernel.nodes.constant(_SHARES)).sum()
+    return correlation.std * correlation.std * (own + lines * share_of_lines()) / (lines + 1.0)

@@ -1,50 +1,97 @@
 """The measurement of a channel as nodes: simpler than that of the runtime, by the same formulas.
 
-It sees the planes of one call and nothing else, takes their noise for white, and looks for no defects, no
-fills and no objects that are far brighter than the rest.
+It sees the planes of one call and nothing else, and looks for no defects, no fills and no objects far
+brighter than the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from baikal_deploy.measurement.intensity import Normalisation
 from baikal_deploy.measurement.noise_model import LEVEL_PIXELS, SATURATED_SHARE
 from baikal_deploy.measurement.sample import BLOCK
+from baikal_export.fused.matched.correlating import Search
 from baikal_export.fused.matched.equaliser import Measured
 from baikal_export.fused.matched.fit import Details, fitted
-from baikal_export.fused.matched.surroundings import COLUMNS, ROWS
-from baikal_export.fused.nodes import Value
+from baikal_export.fused.matched.residuals import Dark
+from baikal_export.fused.matched.sorting import falling, percentile
+from baikal_export.fused.matched.spectrum import Correlation
+from baikal_export.fused.matched.surroundings import COLUMNS, ROWS, base_of
+from baikal_export.fused.nodes import Term, Value
 
 PASSES = 2
 """Estimates that percentiles and noise are taken from, each with what the one before told."""
+SEARCH = 5
+"""Most estimates that the correlation of the noise is found with, and percentiles after it."""
+_LEAST_STD = 1e-5
+"""Least noise that correlation is looked for in, as a share of half the range of intensities."""
 
 Denoise = Callable[[Measured], Value]
 """Denoised planes in raw units, for what is known of them."""
 
 
-def measured(image: Value, normalisation: Normalisation, denoise: Denoise) -> Measured:
+@dataclass(frozen=True)
+class Told:
+    """What a caller says of how pixels share the noise.
+
+    Attributes:
+        correlation: of the noise; that of independent pixels where nothing is said.
+        unknown: whether nothing is said.
+    """
+
+    correlation: Correlation
+    unknown: Value
+
+
+def measured(image: Value, normalisation: Normalisation, denoise: Denoise, told: Told) -> Measured:
     """What the planes of a call tell of their channel.
 
     Args:
         image: (N, 1, H, W) in raw units.
         normalisation: the model's percentiles.
         denoise: the network, for a first measurement.
+        told: how pixels share the noise, if that is known.
     """
     details = _haar(image)
     variance = (details * details).sum() / details.size().float()
     low, high = _percentiles(_means(image, BLOCK), normalisation)
     zero = image.nodes.constant(0.0)
-    found = Measured(low, high, zero, variance, variance)
+    found = Measured(low, high, zero, variance, variance, told.correlation)
     kept, clip = _known(image), grey_level(image)
     for _ in range(PASSES):
         estimate = denoise(found)
         low, high = _percentiles(estimate, normalisation)
         seen = Details(details.flat(), _means(estimate, 2).flat(), kept.flat(), clip)
-        found = Measured(low, high, *fitted(seen))
-    return found
+        found = Measured(low, high, *fitted(seen), told.correlation)
+    return _with_correlation(image, normalisation, denoise, found, told.unknown)
+
+
+def _with_correlation(
+    image: Value, normalisation: Normalisation, denoise: Denoise, found: Measured, unknown: Value
+) -> Measured:
+    """What was found, with the correlation of the noise, and with percentiles that leave less of it."""
+    nodes, white = image.nodes, Correlation.white(image.nodes)
+    before = [found.low, found.high, *found.correlation.values]
+
+    def with_it(correlation: Correlation) -> list[Value]:
+        estimate = denoise(replace(found, correlation=correlation))
+        return [*_percentiles(estimate, normalisation), *correlation.values]
+
+    def searched() -> list[Value]:
+        around = base_of(image)
+        std, dark = found.std(around).at_least(found.half * _LEAST_STD), Dark.of(around)
+
+        def removed(factor: Term) -> Value:
+            raised = replace(white, raised=white.raised * factor)
+            return (image - denoise(replace(found, correlation=raised))) / std
+
+        search = Search(dark, dark.residual((image - dark.background(image)) / std), removed)
+        return nodes.either(search.is_suspect, lambda: search.found(with_it, before), lambda: before)
+
+    low, high, *shared = nodes.either(unknown, searched, lambda: before)
+    return replace(found, low=low, high=high, correlation=Correlation.of(shared))
 
 
 def _haar(image: Value) -> Value:
@@ -70,33 +117,11 @@ def _means(planes: Value, side: int) -> Value:
 
 def _percentiles(planes: Value, normalisation: Normalisation) -> list[Value]:
     """The low and the high percentile of all pixels; lowest and highest, where these are the same."""
-    nodes = planes.nodes
     ordered = falling(planes.flat())[0]
-    last = ordered.size() - nodes.ints(1)
-    low, high = (
-        at(ordered, last.double() * nodes.constant(1 - percent / 100, np.float64))
-        for percent in (normalisation.low, normalisation.high)
-    )
+    low, high = (percentile(ordered, percent) for percent in (normalisation.low, normalisation.high))
     ranges = high > low
-    return [nodes.where(ranges, low, planes.min()), nodes.where(ranges, high, planes.max())]
-
-
-def falling(values: Value) -> tuple[Value, Value]:
-    """Values (n,) from the highest to the lowest, and their places."""
-    nodes = values.nodes
-    count = nodes.op("Reshape", values.size(), nodes.ints([1]))
-    ordered, places = nodes.ops("TopK", 2, values, count)
-    return ordered, places
-
-
-def at(ordered: Value, place: Value) -> Value:
-    """The value at a fractional place (float64), linear in between."""
-    nodes, last = ordered.nodes, ordered.size() - ordered.nodes.ints(1)
-    before = place.whole()
-    after = nodes.op("Min", before + nodes.ints(1), last)
-    share = (place - before.double()).float()
-    first, second = ordered.taken(0, before), ordered.taken(0, after)
-    return first + (second - first) * share
+    where = planes.nodes.where
+    return [where(ranges, low, planes.min()), where(ranges, high, planes.max())]
 
 
 def _known(image: Value) -> Value:
