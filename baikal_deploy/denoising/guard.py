@@ -75,7 +75,8 @@ def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> Suspect:
     sums = _sums(y[:, 0], x0[:, 0], spectrum)
     means = _windowed(sums[0], WINDOW)
     outside: Mask = np.abs(means, out=means) > wider * _allowed(shape)
-    held, whole, variance = (_windowed(one, DETAIL_WINDOW) for one in sums[1:])
+    held, whole, *correlated = (_windowed(one, DETAIL_WINDOW) for one in sums[1:])
+    variance = correlated[0] if correlated else whole
     cells = np.float32(prod(_window(held.shape[1:], DETAIL_WINDOW)))
     invented = held < -BAND * np.sqrt(np.maximum(variance, 0) / cells)
     invented &= held < -whole * np.float32(LACKING / spectrum.std)
@@ -85,21 +86,21 @@ def contradictions(y: Planes, x0: Planes, spectrum: Spectrum) -> Suspect:
 
 def _sums(y: Planes, x0: Planes, spectrum: Spectrum) -> NDArray[np.float32]:
     """Sums over cells of data less result in units of the noise, of that times the result's detail, of the
-    detail squared, and of the detail times what the noise's correlation makes of it: (4, N, rows, columns).
+    detail squared, and, where the noise is not white, of the detail times what its correlation makes of it:
+    (3 or 4, N, rows, columns).
     """
     around = Surroundings.of(x0)
-    sums = np.empty((4, *cells_in(y.shape)), np.float32)
     together = None if spectrum.is_white else _correlated(x0, around, spectrum)
+    sums = np.empty((3 if together is None else 4, *cells_in(y.shape)), np.float32)
     for rows in strips(y.shape):
         residual = whole_cells(y[:, rows] - x0[:, rows], "constant")
-        detail = whole_cells(x0[:, rows] - around.rows(rows), "constant")
+        beside = around.rows(rows)
+        detail = whole_cells(np.subtract(x0[:, rows], beside, out=beside), "constant")
         own = sums[:, :, cells_of(rows)]
         own[0] = cell_sums(residual)
         own[1] = cell_products(residual, detail)
         own[2] = cell_products(detail, detail)
-        if together is None:
-            own[3] = own[2]
-        else:
+        if together is not None:
             own[3] = cell_products(detail, whole_cells(together[:, rows], "constant"))
     sums[:2] /= np.float32(spectrum.std)
     return sums

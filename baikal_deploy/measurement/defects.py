@@ -85,18 +85,28 @@ def replaced(plane: Raw, mask: Mask) -> Raw:
     known = np.where(mask, result.dtype.type(np.nan), result)
     around = _around(known, rows, columns)
     some = np.isfinite(around).any(axis=1)
-    result[rows[some], columns[some]] = np.nanmedian(around[some], axis=1)
+    result[rows[some], columns[some]] = _medians(around[some])
     return result
 
 
 def _around(plane: Raw, rows: Places, columns: Places) -> Raw:
-    """Windows around pixels, with NaN beyond the plane: (pixels, 25)."""
+    """Windows around pixels, with NaN beyond the plane, in a real type: (pixels, 25)."""
     steps = np.arange(-WINDOW, WINDOW + 1)
     y, x = rows[:, None, None] + steps[:, None], columns[:, None, None] + steps
     inside = (y >= 0) & (y < plane.shape[0]) & (x >= 0) & (x < plane.shape[1])
     values = plane[y.clip(0, plane.shape[0] - 1), x.clip(0, plane.shape[1] - 1)]
-    around: Raw = np.where(inside, values, plane.dtype.type(np.nan)).reshape(len(rows), len(steps) ** 2)
-    return around
+    values = values.astype(np.result_type(plane, np.float32), copy=False)
+    values[~inside] = np.nan
+    return values.reshape(len(rows), len(steps) ** 2)
+
+
+def _medians(around: Raw) -> Raw:
+    """Median of each window, without NaN: (pixels, 25) -> (pixels,)."""
+    # NaN is sorted to the end; np.nanmedian takes several times as long where there is one.
+    ordered, known = np.sort(around, axis=1), np.count_nonzero(~np.isnan(around), axis=1)
+    pixels, half = np.arange(len(around)), around.dtype.type(0.5)
+    medians: Raw = half * ordered[pixels, (known - 1) // 2] + half * ordered[pixels, known // 2]
+    return medians
 
 
 def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]:
@@ -104,16 +114,16 @@ def _pixels(plane: Raw, noise: NoiseModel, unit: float) -> tuple[Places, Places]
     rows, columns = _candidates(plane, noise)
     if not len(rows):
         return rows, columns
-    around = _around(plane.astype(np.result_type(plane, np.float32)), rows, columns)
+    around = _around(plane, rows, columns)
     centre = around.shape[1] // 2
-    own, median = around[:, centre], np.nanmedian(around, axis=1)
+    own, median = around[:, centre], _medians(around)
     excess = own - median
     sign = np.sign(excess)
     nearest = [centre + row * (2 * WINDOW + 1) + column for row in (-1, 0, 1) for column in (-1, 0, 1)]
     neighbours = sign[:, None] * (around[:, nearest] - median[:, None])
     # The pixel itself is one of them; what lies beyond the plane, NaN, shares nothing.
     sharing = (neighbours > SHARED * np.abs(excess)[:, None]).sum(axis=1) - 1
-    local = MAD_STD * np.nanmedian(np.abs(around - median[:, None]), axis=1)
+    local = MAD_STD * _medians(np.abs(around - median[:, None]))
     std = noise.std(np.where(sign > 0, own, median))
     if noise.gain == 0:  # perhaps there were too few bright pixels to tell it
         std = np.maximum(std, local)
@@ -179,7 +189,7 @@ def _are_uneven(padded: Raw, noise: NoiseModel) -> Mask:
     variance = own.astype(np.float32)
     variance *= least * np.float32(noise.gain)
     variance += least * np.float32(noise.intercept)
-    np.maximum(variance, least * np.float32(noise.floor), out=variance)
+    np.clip(variance, least * np.float32(noise.floor), np.inf, out=variance)
     squared = highest.astype(np.float32)
     squared *= squared
     uneven: Mask = squared > variance

@@ -160,8 +160,8 @@ class Units:
         """Below the floor the noise is the floor's, and does not depend on the pixel's own."""
         floor = self.dtype.type(self.floor)
         if surroundings.min() <= floor:
-            weights *= surroundings > floor
-            np.maximum(surroundings, floor, out=surroundings)
+            weights *= (surroundings > floor).astype(self.dtype)
+            np.clip(surroundings, floor, np.inf, out=surroundings)
 
     def _counted(self, planes: Raw) -> tuple[Raw, Surroundings]:
         """Planes in these units, and their surroundings."""

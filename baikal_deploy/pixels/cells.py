@@ -153,8 +153,8 @@ def between(edged: Raw, out: Raw | None = None) -> Raw:
     count = rows - 2
     result = np.empty((*leading, count * CELL, width), edged.dtype) if out is None else out
     steps = edged[..., 1:, :] - edged[..., :-1, :]
+    row = np.empty((*leading, count, width), edged.dtype)  # in one piece, unlike those of the result
     for pixel, left, share in _PLACES:
-        row = result[..., pixel::CELL, :]
         np.multiply(steps[..., left : left + count, :], edged.dtype.type(share), out=row)
-        row += edged[..., left : left + count, :]
+        np.add(row, edged[..., left : left + count, :], out=result[..., pixel::CELL, :])
     return result

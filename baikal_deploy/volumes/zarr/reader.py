@@ -258,9 +258,13 @@ class ZarrVolume:
         Raises:
             VolumeError: a plane that does not exist or cannot be decoded.
         """
-        out = np.empty((len(planes), *self.info.plane_shape), self.info.dtype)
-        done = 0
-        for run in contiguous_runs(self.info, planes):
+        shape, done = (len(planes), *self.info.plane_shape), 0
+        runs = list(contiguous_runs(self.info, planes))
+        if len(runs) == 1:  # an item mostly is: it need not be copied
+            pixels = self._get(runs[0], plane_index(self.info, runs[0]))
+            return pixels.astype(self.info.dtype, copy=False).reshape(shape)
+        out = np.empty(shape, self.info.dtype)
+        for run in runs:
             out[done : done + len(run)] = self._get(run, plane_index(self.info, run))
             done += len(run)
         return out

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baikal_deploy.measurement.blank import Fill, blank
-from baikal_deploy.measurement.defects import _candidates
+from baikal_deploy.measurement.defects import _candidates, _medians
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.measurement.screen import Screen
 from baikal_training.camera import Camera
@@ -151,3 +151,10 @@ def test_candidates_are_the_same_however_they_are_looked_for(gain: float) -> Non
     assert places.shape[1] > 0
     assert (places.shape[1] > plane.size / 8) == (gain < 1)
     np.testing.assert_array_equal(_candidates(plane.astype(np.uint16), noise), places)
+
+
+def test_medians_of_windows_leave_out_what_is_beyond_the_plane() -> None:
+    around = np.random.default_rng(2).normal(size=(40, 25)).astype(np.float32)
+    around[:20, :9] = np.nan
+    around[:10, 9] = np.nan
+    np.testing.assert_array_equal(_medians(around), np.nanmedian(around, axis=1))
