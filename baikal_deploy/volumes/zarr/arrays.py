@@ -83,7 +83,7 @@ def _of_zarr_2(codec: Codec) -> Any:
 
     match codec.name:
         case "zlib":
-            return numcodecs.GZip(level=codec.level)
+            return numcodecs.Zlib(level=codec.level)  # gzip would write the time into it
         case "zstd":
             return numcodecs.Zstd(level=codec.level)
         case "blosc":
