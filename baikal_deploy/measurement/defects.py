@@ -97,7 +97,8 @@ def _around(plane: Raw, rows: Places, columns: Places) -> Raw:
     values = plane[y.clip(0, plane.shape[0] - 1), x.clip(0, plane.shape[1] - 1)]
     values = values.astype(np.result_type(plane, np.float32), copy=False)
     values[~inside] = np.nan
-    return values.reshape(len(rows), len(steps) ** 2)
+    around: Raw = values.reshape(len(rows), len(steps) ** 2)
+    return around
 
 
 def _medians(around: Raw) -> Raw:
