@@ -55,7 +55,7 @@ def _doubts(windows: Sequence[Raw], intensity: IntensityMap, level: float) -> It
     if windows[0].dtype.kind == "f":
         return
     mean = float(np.mean([window.mean() for window in windows]))
-    few = f"the signal spans {levels:.2g} grey levels only" if levels < FEW_LEVELS else None
+    few = f"the signal spans {levels:.2g} of the grey levels only" if levels < FEW_LEVELS else None
     if few is None and abs(mean) < FEW_COUNTS and levels < TAIL * FEW_LEVELS:
         few = f"the mean of all pixels is {mean:.2g} only"
     if few is not None:

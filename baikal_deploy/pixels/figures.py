@@ -6,7 +6,7 @@ LARGEST = 1e15
 """From here on a double no longer holds every whole number's digits."""
 
 
-def figures(value: float, digits: int) -> str:
+def figures(value: float, digits: int = 4) -> str:
     """A number in its first digits, without an exponent for its size: 12346, not 1.235e+04.
 
     Args:

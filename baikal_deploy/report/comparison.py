@@ -16,9 +16,9 @@ from baikal_deploy.diffusion.samplers import DEFAULT_SAMPLER, make_sampler
 from baikal_deploy.errors import ConfigError
 from baikal_deploy.models.manifest import DEFAULT_MODEL
 from baikal_deploy.pixels.arrays import Raw, Values
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report.grey import brightest, contrast, diverging, grey
 from baikal_deploy.report.panels import Panel, row_of, save_rows
-from baikal_deploy.report.words import number
 from baikal_deploy.run.recipes import plane_of, sample
 from baikal_deploy.volumes.base import Volume
 
@@ -112,7 +112,7 @@ class Comparison:
         """
         shown = contrast(*(one.result for one in self.models.values()), self.crop)
         limit = float(max(np.percentile(np.abs(one.noise), 99.8) for one in self.models.values())) or 1.0
-        grey_scale, colours = f"{number(shown[0])} to {number(shown[1])}", number(limit, 3)
+        grey_scale, colours = f"{figures(shown[0])} to {figures(shown[1])}", figures(limit, 3)
         results = [Panel(grey(self.crop, shown), self.name, grey_scale)]
         nothing = np.full((*self.crop.shape, 3), 255, np.uint8)
         removed = [Panel(nothing, "removed:", f"blue -{colours}, red +{colours}")]

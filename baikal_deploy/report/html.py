@@ -17,6 +17,7 @@ from baikal_deploy.host import machine
 from baikal_deploy.host.durable import whole_file
 from baikal_deploy.pixels.arrays import Raw
 from baikal_deploy.pixels.counts import CHANCE
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report import views
 from baikal_deploy.report.plots import histograms, noise_fit
 from baikal_deploy.report.preview import MOST_CHANNELS
@@ -28,7 +29,6 @@ from baikal_deploy.report.words import (
     describe_noise,
     describe_passed_over,
     describe_structure,
-    number,
 )  # fmt: skip
 from baikal_deploy.run.recipes import sample
 from baikal_deploy.run.result import RunReport
@@ -101,7 +101,7 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             chance=CHANCE,
             machine=machine.cpu().model or machine.system(),
             provenance=json.dumps(run.provenance(report.tally, report.notes), indent=2, ensure_ascii=False),
-            number=number,
+            figures=figures,
         )
     )
     try:
@@ -126,8 +126,8 @@ def _channels(run: Run, after: Volume) -> Iterator[Channel]:
         curve = run.models.of(place).denoiser.noise_curve(windows, measurement)
         yield Channel(
             run.volume.info.channel_name(place),
-            number(measurement.intensity.low),
-            number(measurement.intensity.high),
+            figures(measurement.intensity.low),
+            figures(measurement.intensity.high),
             describe_model(run, place),
             describe_noise(measurement),
             "; ".join(describe_structure(measurement)),

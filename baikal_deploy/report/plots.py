@@ -12,7 +12,8 @@ import numpy as np
 from baikal_deploy.measurement.intensity import IntensityMap
 from baikal_deploy.measurement.noise_model import NoiseModel
 from baikal_deploy.pixels.arrays import Raw, Values
-from baikal_deploy.report.words import number, total_std
+from baikal_deploy.pixels.figures import figures
+from baikal_deploy.report.words import total_std
 
 WIDTH, HEIGHT = 480, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 40
@@ -110,7 +111,7 @@ def noise_fit(curve: Values, noise: NoiseModel) -> str:
     points = [axes.at(x, y).split(",") for x, y in zip(curve[:, 0], measured, strict=True)]
     dots = [f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>' for x, y in points]
     line = axes.line(zip(spread, fitted, strict=True), "after")
-    return _svg([_frame(axes, "intensity", "noise", number), line, *dots])
+    return _svg([_frame(axes, "intensity", "noise", figures), line, *dots])
 
 
 def _frame(axes: Axes, x: str, y: str, form: Callable[[float], str], whole: bool = False) -> str:
@@ -123,7 +124,7 @@ def _frame(axes: Axes, x: str, y: str, form: Callable[[float], str], whole: bool
     (left, right), (bottom, top) = axes.x, axes.y
     parts = [axes.line([(left, top), (left, bottom), (right, bottom)], "axis")]
     for tick in _ticks(left, right):
-        parts.append(axes.text(tick, bottom, number(tick), (0, 15), "middle"))
+        parts.append(axes.text(tick, bottom, figures(tick), (0, 15), "middle"))
     for tick in [t for t in _ticks(bottom, top) if not whole or t == round(t)]:
         parts.append(axes.line([(left, tick), (right, tick)], "grid"))
         parts.append(axes.text(left, tick, form(tick), (-6, 4), "end"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report.grey import contrast, diverging, grey
 from baikal_deploy.report.panels import Panel, Row, row_of, save_rows
 from baikal_deploy.report.projection import Projection, project
-from baikal_deploy.report.words import number
 from baikal_deploy.volumes.base import Volume
 
 MOST_CHANNELS = 4
@@ -33,7 +33,7 @@ def _row(before: Volume, after: Volume, channel: int) -> Row:
     pixels = [grey(found.before, shown), grey(found.after, shown), diverging(found.difference, found.limit)]
     several = before.info.num_channels > 1
     name = f"{_short(before.info.channel_name(channel))}, " if several else ""
-    scales = (*[f"{_kind('max', found)}; {number(shown[0])} to {number(shown[1])}"] * 2, _scale(found))
+    scales = (*[f"{_kind('max', found)}; {figures(shown[0])} to {figures(shown[1])}"] * 2, _scale(found))
     titles = (f"{name}before", "after", "after - before")
     return row_of([Panel(*one) for one in zip(pixels, titles, scales, strict=True)])
 
@@ -48,7 +48,7 @@ def _kind(what: str, found: Projection) -> str:
 
 
 def _scale(found: Projection) -> str:
-    limit = number(found.limit, 3)
+    limit = figures(found.limit, 3)
     return f"{_kind('mean', found)}; blue -{limit}, red +{limit}"
 
 

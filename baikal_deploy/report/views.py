@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from baikal_deploy.pixels.figures import figures
 from baikal_deploy.report.grey import address, brightest, contrast, diverging, grey
 from baikal_deploy.report.projection import Projection, depth_of, project, stack, step_of, thinned
-from baikal_deploy.report.words import number
 from baikal_deploy.volumes.base import Volume, VolumeInfo
 
 SIDE = 512
@@ -79,7 +79,7 @@ def whole(before: Volume, after: Volume, channel: int) -> Whole:
     shown = contrast(found.after, found.before)
     pictures = [address(grey(plane, shown)) for plane in (found.before, found.after)]
     view = View(_kind(found), _part(found, info), found.after.shape[1], pictures[0], pictures[1])
-    return Whole(view, address(diverging(found.difference, found.limit)), number(found.limit, 3))
+    return Whole(view, address(diverging(found.difference, found.limit)), figures(found.limit, 3))
 
 
 def _kind(found: Projection) -> str:

@@ -16,11 +16,6 @@ from baikal_deploy.pixels.figures import figures
 from baikal_deploy.run.run import Run
 
 
-def number(value: float, digits: int = 4) -> str:
-    """A number with so many digits, or all before the point."""
-    return f"{value:.0f}" if 10 ** (digits - 1) <= abs(value) < 1e9 else f"{value:.{digits}g}"
-
-
 def counted(count: int, one: str, more: str = "") -> str:
     """A count with its noun: "1 plane", "3 planes".
 
