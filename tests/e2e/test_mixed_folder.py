@@ -80,7 +80,7 @@ def test_twelve_mixed_files(tmp_path: Path, baikal_run: BaikalRun, folder: Path)
     assert result.exit_code == 1
     assert "12 of 13 images denoised, 1 failed" in result.stderr
     assert "cut off.tif: is empty (0 bytes); copy or export it again" in result.stderr
-    assert "no format that can be read: notes.txt" in result.stderr
+    assert "nothing here reads such files: notes.txt" in result.stderr
     assert "folders, into which only --recursive looks: old" in result.stderr
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
     for name in OUTPUTS:
