@@ -11,7 +11,7 @@ from baikal_deploy.volumes.axes import require_axes
 from baikal_deploy.volumes.base import Volume
 from baikal_deploy.volumes.formats import MICROSCOPE_SUFFIXES, is_ndtiff, is_picture, is_tiff
 from baikal_deploy.volumes.paths import is_zarr
-from baikal_deploy.volumes.places import check_reachable
+from baikal_deploy.volumes.places import check_not_empty, check_reachable
 from baikal_deploy.volumes.urls import Source, Url
 
 
@@ -90,8 +90,7 @@ def open_input(path: Source, series: int | None = None, axes: str | None = None)
     # A format's library is loaded only for those who have such a file.
     if not isinstance(path, Url):
         check_reachable(path)
-        if path.is_file() and not path.stat().st_size:
-            raise VolumeError(f"{path}: is empty (0 bytes); copy or export it again")
+        check_not_empty(path)
         if path.exists() and not path.is_file() and not path.is_dir():
             raise VolumeError(f"{path}: is a pipe or a device; write its content to a file, and give that")
         if is_tiff(path) and path.is_file():

@@ -45,6 +45,19 @@ def check_reachable(path: Path) -> None:
         raise VolumeError(f"{path}: cannot be found ({_reason(error)}); check the path") from error
 
 
+def check_not_empty(path: Path) -> None:
+    """Refuse a file of no bytes, as an interrupted copy leaves it; not a folder, or what is not there.
+
+    Args:
+        path: of anything.
+
+    Raises:
+        VolumeError: it is empty.
+    """
+    if path.is_file() and not path.stat().st_size:
+        raise VolumeError(f"{path}: is empty (0 bytes); copy or export it again")
+
+
 def check_writable(path: Path, option: str = "") -> None:
     """Refuse a place where no file can be made. Nothing is left of the attempt.
 

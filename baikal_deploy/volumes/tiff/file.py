@@ -18,6 +18,7 @@ import zarr
 
 from baikal_deploy.errors import VolumeError
 from baikal_deploy.host.extras import install
+from baikal_deploy.volumes.places import check_not_empty
 from baikal_deploy.volumes.series import LazyPixels
 from baikal_deploy.volumes.tiff.claims import require_credible
 
@@ -86,6 +87,7 @@ def _logged() -> Iterator[list[str]]:
 
 
 def _parsed(path: Path, stack: ExitStack, ignore_imagej: bool) -> tifffile.TiffFile:
+    check_not_empty(path)
     try:
         file = stack.enter_context(_file(path, ignore_imagej))
         require_credible(path, file)

@@ -91,9 +91,8 @@ def _in_table(path: Path, channel: Channel) -> Iterator[Pair]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise EvaluationError(f"{path}: is not a CSV file in UTF-8 ({error}); save it as one") from error
     if not set(COLUMNS) <= set(columns):
-        raise EvaluationError(
-            f"{path}: has the columns {', '.join(columns)}; needed are {', '.join(COLUMNS)}"
-        )
+        found = f"the columns {', '.join(columns)}" if columns else "no columns"
+        raise EvaluationError(f"{path}: has {found}; needed are {', '.join(COLUMNS)}")
     _require_unique(str(path), [row["name"] for row in rows])
     for number, row in enumerate(rows, 1):
         if not (row["name"] and row["noisy"]):

@@ -347,6 +347,8 @@ def test_kinds_whose_metadata_would_be_lost_are_refused(
     refused(write(tmp_path / "a.tif", counts(20, 30)), "of the kind 'shaped'")
 
 
-def test_text_is_no_tiff(tmp_path: Path) -> None:
+def test_text_is_no_tiff_nor_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no image")
     refused(tmp_path / "a.tif", "cannot be read as a TIFF file")
+    (tmp_path / "a.tif").write_text("")
+    refused(tmp_path / "a.tif", r"is empty \(0 bytes\)")
