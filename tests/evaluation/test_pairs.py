@@ -272,7 +272,6 @@ def test_places_without_pairs(tmp_path: Path) -> None:
         (b"name;noisy;clean\na;b;c", "has the columns name;noisy;clean; needed are name, noisy, clean"),
         (b"", "has no columns; needed are name, noisy, clean"),
         (b"name,noisy\na,b", "has the columns name, noisy; needed"),
-        (b"", "has the columns ; needed"),
         (b"name,noisy,clean\n,a.npy,", "row 1 has no name or no noisy image"),
         (b"name,noisy,clean\na,a.npy,\nb,,a.npy", "row 2 has no name or no noisy image"),
         (b"name,noisy,clean\na,gone.npy,", r"gone\.npy: no such image"),

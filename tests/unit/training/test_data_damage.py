@@ -58,7 +58,7 @@ def test_tiff_with_a_strip_that_was_never_written(tmp_path: Path) -> None:
 
 
 def test_tifffile_logs_as_before_after_a_damaged_file(tmp_path: Path) -> None:
-    (tmp_path / "a.tif").write_bytes(b"")
+    (tmp_path / "a.tif").write_bytes(b"II")
     refused(tmp_path / "a.tif", "cannot be read")
     logger = logging.getLogger("tifffile")
     assert logger.propagate
