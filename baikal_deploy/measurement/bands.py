@@ -36,6 +36,12 @@ def radius() -> Values:
     return found
 
 
+def ring(frequency: float) -> NDArray[np.bool_]:
+    """The frequencies just above one, in cycles per pixel, on GRID."""
+    found: NDArray[np.bool_] = (radius() >= frequency) & (radius() < frequency + 0.04)
+    return found
+
+
 def high_bands() -> list[NDArray[np.bool_]]:
     """High frequencies along x, along y, and along both, on GRID."""
     y, x = (np.abs(np.fft.fftfreq(side)) for side in GRID)
@@ -50,10 +56,9 @@ def is_uneven(planes: Sequence[Values], masks: Masks, ratio: float) -> bool:
         planes, masks: (H, W) each.
         ratio: of the two, from which on it is.
     """
-    covariance, count = autocovariance(planes, masks)
-    power = power_of(tapered(covariance), GRID)
+    power, pixels = _power(planes, masks)
     means = [float(power[band].mean()) for band in high_bands()]
-    pixels = count[REACH, REACH] * min(float(band.mean()) for band in high_bands())
+    pixels *= min(float(band.mean()) for band in high_bands())
     error = math.sqrt(2 * 2 / max(pixels, 1))  # of a ratio of two variances
     return min(means) > 0 and max(means) / min(means) > ratio + ERRORS * error if pixels else False
 
@@ -64,11 +69,16 @@ def broadness(planes: Sequence[Values], masks: Masks) -> float:
     Args:
         planes, masks: (H, W) each.
     """
-    covariance, _ = autocovariance(planes, masks)
-    power = power_of(tapered(covariance), GRID)
+    power, _ = _power(planes, masks)
     weakest = min(float(power[band].mean()) for band in high_bands())
     middle = float(power[(radius() > 0.12) & (radius() < 0.18)].mean())
     return middle / max(weakest, 1e-9)
+
+
+def _power(planes: Sequence[Values], masks: Masks) -> tuple[Values, float]:
+    """Power on GRID, and the number of pixels that it is told by."""
+    covariance, count = autocovariance(planes, masks)
+    return power_of(tapered(covariance), GRID), float(count[REACH, REACH])
 
 
 def patchiness(planes: Sequence[Values], masks: Masks) -> float:

@@ -26,6 +26,7 @@ from baikal_deploy.measurement.bands import (
     is_uneven,
     patchiness,
     radius,
+    ring,
 )
 from baikal_deploy.measurement.noise_model import Kernel
 from baikal_deploy.measurement.spectrum import (
@@ -153,7 +154,7 @@ def find_correlation(planes: Sequence[Values], masks: Masks, removed: Removed) -
         lines = _lines(taken, masks)
         seen, held = _power(planes, masks, lines), _power(taken, masks, lines)
         power = _credible(np.minimum(seen, held), held, broad)
-        power = np.where(radius() < LOWEST, np.maximum(power, power[_ring(LOWEST)].mean()), power)
+        power = np.where(radius() < LOWEST, np.maximum(power, power[ring(LOWEST)].mean()), power)
     return _correlation(power, lines)
 
 
@@ -231,12 +232,6 @@ def _line(planes: Sequence[Values], masks: Masks) -> float:
     near = covariance[2, LINE_REACH - REACH : LINE_REACH + REACH + 1] / max(variance, 1e-9)
     error = variance * float(np.square(near).sum()) * math.sqrt(1.5 / max(pairs, 1))
     return excess if excess > max(LEAST_LINES * variance, ERRORS * error) else 0.0
-
-
-def _ring(frequency: float) -> NDArray[np.bool_]:
-    """The frequencies just above one."""
-    ring: NDArray[np.bool_] = (radius() >= frequency) & (radius() < frequency + 0.04)
-    return ring
 
 
 def unlikeness(kernel: Kernel, masks: Masks, removed: Sequence[Values]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from baikal_deploy.measurement.bands import ERRORS, GRID, HIGH, high_bands, radius
+from baikal_deploy.measurement.bands import ERRORS, GRID, HIGH, high_bands, radius, ring
 from baikal_deploy.measurement.correlation import (
     BROAD,
     CERTAIN,
@@ -22,7 +22,6 @@ from baikal_deploy.measurement.correlation import (
     STRONG,
     SUSPECT,
     UNLIKE,
-    _ring,
 )
 from baikal_deploy.measurement.spectrum import REACH, tapered
 from baikal_export.fused.matched.residuals import Dark, Residual
@@ -85,7 +84,7 @@ class Search:
             lines = self.dark.residual(self.removed(level))
             seen, held = _power(self.seen, lines), _power(lines, lines)
             power = _credible(seen.at_most(held), held, broad)
-            power = _where(radius() < LOWEST, power.at_least(_mean(power, _ring(LOWEST))), power)
+            power = _where(radius() < LOWEST, power.at_least(_mean(power, ring(LOWEST))), power)
         return _correlation(power, lines)
 
     def _is_uneven(self, left: Residual, ratio: float) -> Value:
