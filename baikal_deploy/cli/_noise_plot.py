@@ -32,9 +32,9 @@ def plot(noise: NoiseModel, curve: NDArray[np.float64]) -> Table:
         std = noise.correlation * float(np.sqrt(variance))
         fit = total_std(noise, intensity)
         table.add_row(
-            f"{figures(intensity, 4)}",
-            f"{figures(std, 3)}",
-            f"{figures(fit, 3)}",
+            figures(intensity),
+            figures(std, 3),
+            figures(fit, 3),
             Bar(strongest, 0, std, width=BAR_WIDTH),
         )
     return table

@@ -101,7 +101,6 @@ def save_report(path: Path, run: Run, report: RunReport, after: Volume) -> None:
             chance=CHANCE,
             machine=machine.cpu().model or machine.system(),
             provenance=json.dumps(run.provenance(report.tally, report.notes), indent=2, ensure_ascii=False),
-            figures=figures,
         )
     )
     try:

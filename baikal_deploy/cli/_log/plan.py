@@ -95,7 +95,7 @@ def _describe_channel(run: Run, channel: int) -> list[str]:
     if intensity.is_constant:
         return [f"{name:<9} holds a single value{first or '; it will be copied'}"]
     return [
-        f"{name:<9} intensities {figures(intensity.low, 4)} to {figures(intensity.high, 4)}{first}",
+        f"{name:<9} intensities {figures(intensity.low)} to {figures(intensity.high)}{first}",
         f"          {describe_noise(recipe.measurement)}",
         *([] if run.models.one else [f"          model {describe_model(run, channel)}"]),
         f"          {describe_sampler(run, channel)}, {counted(recipe.nfe, 'pass', 'passes')} a plane",
