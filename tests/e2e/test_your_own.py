@@ -14,6 +14,12 @@ import tifffile
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+def check(code: str) -> None:
+    """Run statements beside the benchmarks, whose assertions must hold."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_specimens_differ_and_are_in_range() -> None:
     code = (
         "from own_structures import SPECIMENS, plane\n"
@@ -23,8 +29,7 @@ def test_specimens_differ_and_are_in_range() -> None:
         "    assert (first == again).all() and (first != other).mean() > 0.5, name\n"
         "    assert first.std() > 0.1, name\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    check(code)
 
 
 @pytest.mark.slow
@@ -46,12 +51,12 @@ def test_folders_are_read_in_the_order_of_names(tmp_path: Path) -> None:
             ramp = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * number
             tifffile.imwrite(tmp_path / "mine" / folder / f"{number}.tif", ramp)
     code = (
-        "from your_own import Path, of_folders\n"
+        "from pathlib import Path\n"
+        "from your_own import of_folders\n"
         f"mine = Path({str(tmp_path / 'mine')!r})\n"
         "structure = of_folders(mine / 'clean', mine / 'unseen')\n"
         "assert structure.name == 'mine'\n"
         "assert [int(image.max()) for image in structure.clean(1)] == [4095]\n"
         "assert [(image.min(), image.max()) for image in structure.unseen] == [(0, 1)] * 2\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    check(code)
